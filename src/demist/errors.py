@@ -1,0 +1,58 @@
+"""Errors a user can act on. Each carries the exit code of the command line.
+
+A message names the value, the limit and the remedy, in one or two sentences.
+"""
+
+
+class DemistError(Exception):
+    """Base of everything demist raises on purpose; shown without a traceback."""
+
+    exit_code = 70
+
+
+class UsageError(DemistError):
+    """A flag, key or argument that makes no sense."""
+
+    exit_code = 64
+
+
+class DataError(DemistError):
+    """A data set, checkpoint or configuration whose content is wrong."""
+
+    exit_code = 65
+
+
+class MissingError(DemistError):
+    """An input that does not exist."""
+
+    exit_code = 66
+
+
+class LockedError(DemistError):
+    """A run folder that another process is writing."""
+
+    exit_code = 69
+
+
+class CannotCreateError(DemistError):
+    """An output that cannot be created, or exists already."""
+
+    exit_code = 73
+
+
+class StorageError(DemistError):
+    """Reading or writing failed: disk full, quota, read-only file system."""
+
+    exit_code = 74
+
+
+class TryAgainError(DemistError):
+    """A passing fault; the same command may succeed later."""
+
+    exit_code = 75
+
+
+class RefusedError(DemistError):
+    """Refused for safety, such as a file that is a pickle."""
+
+    exit_code = 77
