@@ -1,0 +1,386 @@
+"""All options of a training run, once: flags, TOML files and the Python API read them from here.
+
+A `TrainConfig` is plain frozen data in six sections. Its values come, later ones winning, from the
+defaults below, a recipe, a TOML file (`load_toml`) and flags. Names are unique across sections, so
+a flag needs no prefix (`--size 32 --lr 3e-4`) and `update(config, {"size": 32})` needs no path.
+
+A component is named with its parameters after a colon: `"vp:beta_max=12"`,
+`"lognormal:mean=-1,std=1.4"`. The names are resolved by `demist.components`, never imported.
+"""
+
+import difflib
+import math
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal, get_args, get_type_hints
+
+from .errors import DataError, MissingError, UsageError
+
+SCHEDULES = (
+    "linear", "vp", "ve", "cosine", "sigmoid",
+    "ddpm-linear", "ddpm-scaled-linear", "ddpm-cosine", "ddpm-sigmoid",
+)  # fmt: skip
+PARAMETERIZATIONS = ("x0", "eps", "v", "velocity", "score", "karras")
+WEIGHTS = ("simple", "v", "edm", "min-snr", "sigmoid")
+TIMES = ("uniform", "lognormal", "logit-normal")
+DEFAULT_BUDGET = "10m"
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in `"90s"`, `"5m"`, `"1h30m"`, `"2d"`, `"1.5h"` or a bare number of seconds.
+
+    Raises:
+        UsageError: The text is something else, or not above zero.
+    """
+    match = re.fullmatch(
+        r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?",
+        text.strip().lower(),
+    )
+    parts = [float(part or 0) for part in match.groups()] if match else []
+    seconds = sum(unit * part for unit, part in zip((86400, 3600, 60, 1), parts, strict=False))
+    if not 0 < seconds < math.inf:
+        raise UsageError(f"{text!r} is not a duration above zero; write 90s, 5m or 1h30m")
+    return seconds
+
+
+def parse_cadence(text: str) -> tuple[int | None, float | None]:
+    """(steps, None) of `"500"`, or (None, seconds) of `"60s"`."""
+    if re.fullmatch(r"\d+", text.strip()):
+        if int(text) == 0:
+            raise UsageError("'0' is not a cadence; write a number of steps (500) or a time (60s)")
+        return int(text), None
+    return None, parse_duration(text)
+
+
+def parse_component(text: str) -> tuple[str, dict[str, float]]:
+    """Name and parameters: `"ddim:eta=0.5"` -> `("ddim", {"eta": 0.5})`.
+
+    Raises:
+        UsageError: A parameter is not written `name=number`.
+    """
+    name, _, rest = text.strip().partition(":")
+    parameters = {}
+    for item in filter(None, rest.split(",")):
+        key, _, value = item.partition("=")
+        try:
+            parameters[key.strip().replace("-", "_")] = float(value)
+        except ValueError:
+            raise UsageError(f"{item!r} in {text!r} is not name=number") from None
+    return name, parameters
+
+
+def _check(name: str, value: Any, rule: Mapping[str, Any]) -> None:
+    low, high = rule.get("low"), rule.get("high")
+    for number in value if isinstance(value, tuple) else (value,):
+        if low is not None and not number >= low:
+            raise UsageError(f"{name} = {value!r}: must be at least {low:g}")
+        if high is not None and not number <= high:
+            raise UsageError(f"{name} = {value!r}: must be at most {high:g}")
+    if rule.get("names") and (head := parse_component(value)[0]) not in rule["names"]:
+        known = ", ".join(rule["names"])
+        raise UsageError(f"{name} = {value!r}: unknown{_nearest(head, rule['names'])} of {known}")
+    parse = {"duration": parse_duration, "cadence": parse_cadence}.get(rule.get("kind", ""))
+    try:
+        if parse is not None:
+            parse(value)
+    except UsageError as error:
+        raise UsageError(f"{name} = {value!r}: {error}") from None
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    known = list(known)
+    near = difflib.get_close_matches(word.replace("-", "_"), known, n=1, cutoff=0.5)
+    near = near or difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else f"; choose one of {', '.join(known)}"
+
+
+def option(
+    default: Any,
+    low: float | None = None,
+    high: float | None = None,
+    names: Iterable[str] = (),
+    kind: Literal["plain", "duration", "cadence"] = "plain",
+) -> Any:
+    """A field with its range (both ends included), its component names or its notation."""
+    rule = {"low": low, "high": high, "names": tuple(names), "kind": kind}
+    return field(default=default, metadata=rule)
+
+
+class Section:
+    """A group of options. Every value is checked when the group is made."""
+
+    def __post_init__(self) -> None:
+        for spec in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, spec.name)
+            if value is not None:
+                _check(spec.name, value, spec.metadata)
+
+
+@dataclass(frozen=True)
+class DataConfig(Section):
+    """What to learn from."""
+
+    path: str = "digits"
+    """Folder, file or archive of data, or an embedded set: digits, moons, spiral, 25-gaussians,
+    eight."""
+    size: int | None = option(None, 4, 1024)
+    """Side of the square pictures, pixels; images are resized and centre-cropped to it. None: their
+    own size if all are alike."""
+    channels: int | None = option(None, 1, 4)
+    """Colour channels: 1 grey, 3 RGB, 4 RGBA. None: as found."""
+    background: str = "white"
+    """Colour put behind transparent pixels: a name or #rrggbb."""
+    limit: int | None = option(None, 1)
+    """Use at most this many items. None: all."""
+    max_bad: float = option(0.01, 0, 1)
+    """Fraction of unreadable files to tolerate; more stops the run."""
+    flip: bool = False
+    """Mirror images left-right half of the time. Not for digits or letters."""
+    labels: bool = True
+    """Condition on class labels, if the data has them."""
+    label_drop: float = option(0.1, 0, 1)
+    """Probability of hiding a label while training; above 0 it allows guidance."""
+
+
+@dataclass(frozen=True)
+class NetworkConfig(Section):
+    """The shape of the network."""
+
+    network: Literal["auto", "unet", "mlp"] = "auto"
+    """Kind of network. auto: unet for images, mlp for points."""
+    channels_per_level: tuple[int, ...] = option((64, 128, 128), 4, 4096)
+    """U-Net: channels at each resolution, finest first."""
+    blocks_per_level: int = option(1, 1, 16)
+    """U-Net: residual blocks at each resolution."""
+    attention_levels: tuple[int, ...] = option((2,), 0, 16)
+    """U-Net: levels with self-attention; 0 is the finest."""
+    patch: int = option(1, 1, 16)
+    """U-Net: side of the pixel patch folded into channels by the stem; 2 is about 4 times as
+    fast."""
+    dropout: float = option(0.0, 0, 0.95)
+    """Dropout probability in residual blocks."""
+    width: int = option(128, 1, 65536)
+    """MLP: hidden units per layer."""
+    depth: int = option(4, 1, 256)
+    """MLP: hidden layers."""
+
+
+@dataclass(frozen=True)
+class DiffusionConfig(Section):
+    """What noise means, what the network predicts and how the loss is weighted."""
+
+    schedule: str = option("linear", names=SCHEDULES)
+    """Signal and noise over time: linear, vp, ve, cosine, sigmoid, ddpm-linear, ddpm-scaled-linear,
+    ddpm-cosine, ddpm-sigmoid; parameters as in vp:beta_max=12."""
+    parameterization: str = option("velocity", names=PARAMETERIZATIONS)
+    """What the network's output means: x0, eps, v, velocity, score, karras."""
+    times: str = option("logit-normal", names=TIMES)
+    """Noise levels seen in training: uniform, lognormal:mean=-1.2,std=1.2 or
+    logit-normal:mean=0,std=1."""
+    weight: str = option("v", names=WEIGHTS)
+    """Weight of the squared x0 error over noise levels: simple, v, edm, min-snr:gamma=5,
+    sigmoid:bias=2."""
+
+
+@dataclass(frozen=True)
+class OptimizationConfig(Section):
+    """How the weights are found."""
+
+    lr: float = option(1e-3, 0, 10)
+    """Peak learning rate of AdamW."""
+    batch_size: int = option(128, 1)
+    """Items per step, over all processes together."""
+    warmup: int = option(100, 0)
+    """Steps over which the learning rate rises from zero."""
+    decay: Literal["cosine", "linear", "constant"] = "linear"
+    """Shape of the learning rate after that, down to zero when the first limit is reached."""
+    beta1: float = option(0.9, 0, 0.9999)
+    """AdamW: memory of the gradient's mean."""
+    beta2: float = option(0.99, 0, 0.99999)
+    """AdamW: memory of the gradient's square."""
+    weight_decay: float = option(0.0, 0, 10)
+    """AdamW: decoupled weight decay."""
+    clip: float = option(1.0, 0)
+    """Largest gradient norm; longer gradients are scaled down. 0: no clipping."""
+    ema: float = option(0.999, 0, 0.999999)
+    """Memory of the averaged weights that are sampled from; shorter in the first steps."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the network. auto: bf16 where the machine computes faster in it."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
+    seed: int = option(0, 0, 2**63 - 1)
+    """Fixes initial weights, data order, noise and dropout."""
+
+
+@dataclass(frozen=True)
+class LimitsConfig(Section):
+    """When to stop: at the first limit reached. With none given, after 10 minutes."""
+
+    steps: int | None = option(None, 1)
+    """Optimizer steps."""
+    images: int | None = option(None, 1)
+    """Items seen, repeats included."""
+    budget: str | None = option(None, kind="duration")
+    """Wall-clock time of training: 90s, 5m, 1h30m."""
+
+
+@dataclass(frozen=True)
+class OutputConfig(Section):
+    """What is written, where and how often: every 500 (steps) or every 60s."""
+
+    runs: str = "runs"
+    """Folder in which run folders are made."""
+    name: str = ""
+    """Short name of the run. Empty: the data's name."""
+    log_every: str = option("20", kind="cadence")
+    """How often a line is added to metrics.jsonl."""
+    save_every: str = option("60s", kind="cadence")
+    """How often a checkpoint is written; one is always written at the end."""
+    keep: int = option(2, 2)
+    """Checkpoints kept."""
+    sample_every: str = option("60s", kind="cadence")
+    """How often a picture of samples is drawn, from the same noise each time."""
+    sample_count: int = option(40, 0, 4096)
+    """Samples in such a picture. 0: no pictures."""
+    sample_steps: int = option(20, 1, 10000)
+    """Sampling steps for such a picture."""
+    sample_solver: str = "dpmpp-2m"
+    """Solver for such a picture; parameters as in ddim:eta=1."""
+    sample_guidance: float = option(1.5, 0, 100)
+    """Guidance scale for such a picture, if the model is conditional; 1 is none."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a training run."""
+
+    data: DataConfig = DataConfig()
+    network: NetworkConfig = NetworkConfig()
+    diffusion: DiffusionConfig = DiffusionConfig()
+    optimization: OptimizationConfig = OptimizationConfig()
+    limits: LimitsConfig = LimitsConfig()
+    output: OutputConfig = OutputConfig()
+
+
+SECTIONS: dict[str, type[Section]] = {
+    f.name: typing.cast(type[Section], f.type) for f in fields(TrainConfig)
+}
+SECTION_OF: dict[str, str] = {
+    f.name: section
+    for section, cls in SECTIONS.items()
+    for f in fields(cls)  # type: ignore[arg-type]
+}
+"""Name of an option -> name of its section; complete, because names are unique."""
+
+
+def flat(config: TrainConfig) -> dict[str, Any]:
+    """All options as one dictionary, in the order of declaration."""
+    return {key: value for section in asdict(config).values() for key, value in section.items()}
+
+
+def update(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
+    """Return `config` with some options replaced: `update(config, {"size": 32, "lr": 3e-4})`.
+
+    Raises:
+        UsageError: An option does not exist (the nearest is named) or its value is out of range.
+    """
+    for key in values:
+        if key not in SECTION_OF:
+            raise UsageError(f"there is no option {key!r}{_nearest(key, SECTION_OF)}")
+    nested: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        nested.setdefault(SECTION_OF[key], {})[key] = value
+    return _overlay(config, nested, "option ")
+
+
+def load_toml(path: str | Path, base: TrainConfig | None = None) -> TrainConfig:
+    """Read a TOML file over `base`; what the file does not mention stays as in `base`.
+
+    `"none"` stands for None, which TOML lacks.
+
+    Raises:
+        MissingError: There is no such file.
+        DataError: The file is not TOML.
+        UsageError: A key is unknown or a value is of the wrong type or out of range.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise MissingError(f"there is no configuration file {str(path)!r}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not a text file in UTF-8: {error}") from None
+    try:
+        return parse_toml(text, base, f"{path}: ")
+    except tomllib.TOMLDecodeError as error:
+        raise DataError(f"{path} is not valid TOML: {error}") from None
+
+
+def parse_toml(text: str, base: TrainConfig | None = None, where: str = "") -> TrainConfig:
+    """`load_toml` for text in memory; `where` begins every error message."""
+    nested = tomllib.loads(text)
+    for section, values in nested.items():
+        if section in SECTION_OF and section not in SECTIONS:
+            raise UsageError(f"{where}{section!r} belongs in the section [{SECTION_OF[section]}]")
+        if section not in SECTIONS:
+            raise UsageError(f"{where}there is no section [{section}]{_nearest(section, SECTIONS)}")
+        if not isinstance(values, dict):
+            raise UsageError(f"{where}{section!r} is a section: write [{section}] on its own line")
+        for key in values:
+            if SECTION_OF.get(key) == section:
+                continue
+            hint = (
+                f"; it belongs in [{SECTION_OF[key]}]"
+                if key in SECTION_OF
+                else _nearest(key, SECTION_OF)
+            )
+            raise UsageError(f"{where}there is no key {key!r} in [{section}]{hint}")
+    return _overlay(base or TrainConfig(), nested, where)
+
+
+def to_toml(config: TrainConfig) -> str:
+    """Every option as TOML, None as `"none"`; `parse_toml` gives back an equal config."""
+    import tomli_w
+
+    nested = {
+        section: {key: "none" if value is None else value for key, value in values.items()}
+        for section, values in asdict(config).items()
+    }
+    return tomli_w.dumps(nested)
+
+
+def differences(old: TrainConfig, new: TrainConfig) -> dict[str, tuple[Any, Any]]:
+    """Options that differ, as name -> (old, new)."""
+    before, after = flat(old), flat(new)
+    return {key: (before[key], after[key]) for key in before if before[key] != after[key]}
+
+
+def _overlay(base: TrainConfig, nested: dict[str, dict[str, Any]], where: str) -> TrainConfig:
+    import json
+
+    from pydantic import TypeAdapter, ValidationError
+
+    changed: dict[str, Any] = {}
+    for section, values in nested.items():
+        cls = SECTIONS[section]
+        optional = {
+            k for k, hint in get_type_hints(cls).items() if types.NoneType in get_args(hint)
+        }
+        values = {k: None if v == "none" and k in optional else v for k, v in values.items()}
+        merged = asdict(getattr(base, section)) | values
+        try:
+            # Strict, through JSON: a list is a tuple and 1 is 1.0, but "1" and True are not 1.
+            text = json.dumps(merged, default=str)
+            changed[section] = TypeAdapter(cls).validate_json(text, strict=True)
+        except ValidationError as error:
+            key = str(error.errors()[0]["loc"][0])
+            problem = error.errors()[0]["msg"]
+            problem = problem[0].lower() + problem[1:]
+            raise UsageError(f"{where}{key} = {merged[key]!r}: {problem}") from None
+        except UsageError as error:
+            raise UsageError(f"{where}{error}") from None
+    return replace(base, **changed)
