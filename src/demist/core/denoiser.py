@@ -1,0 +1,177 @@
+"""The only place where a network is called.
+
+A denoiser is anything with a `schedule` that maps `(x_t, t, **cond)` to a `Prediction`: a network
+(`Denoiser`), a closed form (`exact.Exact`), or guidance made of other denoisers.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from demist.core.parameterization import Parameterization
+from demist.core.prediction import Prediction
+from demist.core.schedule import Schedule
+from demist.core.shapes import Vector, left
+
+Clock = Callable[[Tensor, Schedule], Tensor]
+"""What the network is told of the time: a function of `(t, schedule)`, of `t`'s shape."""
+
+
+class Model(Protocol):
+    """The interface of every denoiser."""
+
+    @property
+    def schedule(self) -> Schedule:
+        """The path on which predictions are made."""
+
+    def __call__(self, x: Vector, t: Tensor, **cond: Any) -> Prediction:
+        """Predict both ends of the line through `x` at time `t`."""
+
+
+def time_clock(t: Tensor, schedule: Schedule) -> Tensor:
+    """The time itself, in [0, 1]."""
+    return t
+
+
+@dataclass(frozen=True)
+class LogSNRClock:
+    """`-log_snr / 4`, which grows with the noise: log(sigma) / 2 where alpha = 1.
+
+    Attributes:
+        limit: The log-SNR is clamped to [-limit, limit], since it is infinite at both ends.
+    """
+
+    limit: float = 20.0
+
+    def __call__(self, t: Tensor, schedule: Schedule) -> Tensor:
+        return schedule.log_snr(t).clamp(-self.limit, self.limit) / -4
+
+
+@dataclass(frozen=True)
+class IndexClock:
+    """The 0-based, possibly fractional, index among `steps` discrete steps: never rounded."""
+
+    steps: int = 1000
+
+    def __call__(self, t: Tensor, schedule: Schedule) -> Tensor:
+        return t * self.steps - 1
+
+
+class Denoiser(nn.Module):
+    """A network, read through a schedule and a parameterization.
+
+    Args:
+        net: Called as `net(x, clock, **cond)` with `clock` of shape `(B,)` (or of t's shape, if t
+            has more axes); returns x's shape, or twice its channels (axis 1) with
+            `learn_variance`.
+        schedule: The path from data to noise.
+        parameterization: What the output means.
+        clock: What the network is told of the time.
+        input_std: If given, the network sees `x_t / sqrt(alpha^2 input_std^2 + sigma^2)`, which
+            has unit variance for data of that standard deviation (EDM's c_in); else x_t as it is.
+        learn_variance: Whether the second half of the output's channels is the spread of the
+            ancestral variance, in [-1, 1] (Nichol & Dhariwal 2021, section 3.1).
+        dtype: Precision the network is run in; the state keeps its own. None: the state's.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        schedule: Schedule,
+        parameterization: Parameterization,
+        *,
+        clock: Clock = LogSNRClock(),
+        input_std: float | None = None,
+        learn_variance: bool = False,
+        dtype: torch.dtype | None = None,
+    ):
+        super().__init__()
+        self.net = net
+        self.schedule = schedule
+        self.parameterization = parameterization
+        self.clock = clock
+        self.input_std = input_std
+        self.learn_variance = learn_variance
+        self.dtype = dtype
+
+    def forward(self, x: Vector, t: Tensor, **cond: Any) -> Prediction:
+        """Predict both ends of the line through `x`.
+
+        Args:
+            x: State of shape `(B, ...)`.
+            t: Times in [0, 1], of shape `()`, `(B,)` or `(B, F)`.
+            cond: Conditions, handed to the network as they are.
+
+        Raises:
+            ValueError: If `t` does not match `x`, or the parameterization is singular there.
+        """
+        alpha, sigma = self.schedule(t)
+        clock = self.clock(t, self.schedule)
+        a, s = left(alpha, x), left(sigma, x)
+        seen = x if self.input_std is None else x * ((a * self.input_std) ** 2 + s**2).rsqrt()
+        if clock.ndim == 0 and isinstance(x, Tensor):
+            clock = torch.full((len(x),), float(clock), device=x.device)
+        output = self.net(seen if self.dtype is None else seen.to(self.dtype), clock, **cond)
+        if isinstance(x, Tensor):
+            output = output.to(x.dtype)
+        spread = None
+        if self.learn_variance:
+            output, raw = output.chunk(2, dim=1)
+            spread = (raw + 1) / 2
+
+        def rates() -> tuple[Tensor, Tensor]:
+            d_alpha, d_sigma = self.schedule.rates(t)
+            return left(d_alpha, x), left(d_sigma, x)
+
+        x0, eps = self.parameterization.invert(output, x, a, s, rates)
+        return Prediction(x0, eps, a, s, spread)
+
+
+@dataclass(frozen=True)
+class Given:
+    """A denoiser with conditions filled in; conditions given later take precedence."""
+
+    model: Model
+    cond: Mapping[str, Any]
+
+    @property
+    def schedule(self) -> Schedule:
+        """The model's."""
+        return self.model.schedule
+
+    def __call__(self, x: Vector, t: Tensor, **cond: Any) -> Prediction:
+        return self.model(x, t, **{**self.cond, **cond})
+
+
+def many(
+    model: Model, x: Vector, t: Tensor, conds: Sequence[Mapping[str, Any]]
+) -> list[Prediction]:
+    """Predictions under several conditions, in one call of the model where that is possible.
+
+    It is possible when the state is a tensor and all conditions have the same names and are
+    tensors of batch size B with equal shapes; otherwise the model is called once per condition.
+    """
+    k = len(conds)
+    if k == 1 or not isinstance(x, Tensor) or not _stackable(conds):
+        return [model(x, t, **cond) for cond in conds]
+    joint = {name: torch.cat([cond[name] for cond in conds]) for name in conds[0]}
+    times = t if t.ndim == 0 else torch.cat([t] * k)
+    p = model(torch.cat([x] * k), times, **joint)
+
+    def parts(c: Any) -> Sequence[Any]:
+        return c.chunk(k) if isinstance(c, Tensor) and c.ndim else [c] * k
+
+    fields = (parts(p.x0), parts(p.eps), parts(p.alpha), parts(p.sigma), parts(p.spread))
+    return [Prediction(*row) for row in zip(*fields, strict=True)]
+
+
+def _stackable(conds: Sequence[Mapping[str, Any]]) -> bool:
+    first = conds[0]
+    return all(
+        cond.keys() == first.keys()
+        and all(isinstance(v, Tensor) and v.shape == first[n].shape for n, v in cond.items())
+        for cond in conds
+    )

@@ -1,0 +1,106 @@
+"""What the network's raw output means: one row `target = a x0 + b eps` each.
+
+Together with `x_t = alpha x0 + sigma eps` a row makes a 2x2 system for (x0, eps), and one inverse
+serves all of them. Its determinant `alpha b - sigma a` says where a row is singular: `Eps` where
+alpha = 0, `X0` and `Score` where sigma = 0, `V`, `Velocity` (on a path without cusps) and `Karras`
+nowhere.
+"""
+
+import abc
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from demist.core.shapes import Vector
+
+Rates = Callable[[], tuple[Tensor, Tensor]]
+"""Gives `(alpha', sigma')` when asked; only one row needs them."""
+
+Scalar = Tensor | float
+
+
+class Parameterization(abc.ABC):
+    """A row `(a, b)` of `target = a x0 + b eps`."""
+
+    @abc.abstractmethod
+    def row(self, alpha: Tensor, sigma: Tensor, rates: Rates) -> tuple[Scalar, Scalar]:
+        """The coefficients `(a, b)` where the path is at `(alpha, sigma)`."""
+
+    def target(self, x0: Vector, eps: Vector, alpha: Tensor, sigma: Tensor, rates: Rates) -> Vector:
+        """What a perfect network would output."""
+        a, b = self.row(alpha, sigma, rates)
+        return a * x0 + b * eps
+
+    def invert(
+        self, output: Vector, x: Vector, alpha: Tensor, sigma: Tensor, rates: Rates
+    ) -> tuple[Vector, Vector]:
+        """Solve `alpha x0 + sigma eps = x`, `a x0 + b eps = output` for `(x0, eps)`.
+
+        Raises:
+            ValueError: At a (single) time where the row cannot be solved.
+        """
+        a, b = self.row(alpha, sigma, rates)
+        det = alpha * b - sigma * a
+        if det.ndim == 0 and det == 0:
+            raise ValueError(
+                f"{type(self).__name__} cannot tell x0 and eps apart at alpha = {float(alpha):g}, "
+                f"sigma = {float(sigma):g}; start the grid a little below t = 1 (and end it at 0), "
+                f"or let the network predict V, Velocity or Karras"
+            )
+        return (b / det) * x - (sigma / det) * output, (alpha / det) * output - (a / det) * x
+
+
+@dataclass(frozen=True)
+class X0(Parameterization):
+    """The clean data."""
+
+    def row(self, alpha: Tensor, sigma: Tensor, rates: Rates) -> tuple[Scalar, Scalar]:
+        return 1.0, 0.0
+
+
+@dataclass(frozen=True)
+class Eps(Parameterization):
+    """The noise (Ho et al. 2020, eq. 14)."""
+
+    def row(self, alpha: Tensor, sigma: Tensor, rates: Rates) -> tuple[Scalar, Scalar]:
+        return 0.0, 1.0
+
+
+@dataclass(frozen=True)
+class V(Parameterization):
+    """alpha eps - sigma x0 (Salimans & Ho 2022, "Progressive Distillation", appendix D)."""
+
+    def row(self, alpha: Tensor, sigma: Tensor, rates: Rates) -> tuple[Scalar, Scalar]:
+        return -sigma, alpha
+
+
+@dataclass(frozen=True)
+class Velocity(Parameterization):
+    """dx/dt along the path, alpha' x0 + sigma' eps (Lipman et al. 2022, eq. 13)."""
+
+    def row(self, alpha: Tensor, sigma: Tensor, rates: Rates) -> tuple[Scalar, Scalar]:
+        return rates()
+
+
+@dataclass(frozen=True)
+class Score(Parameterization):
+    """The score of the noisy density, -eps / sigma (Song et al. 2021, eq. 7)."""
+
+    def row(self, alpha: Tensor, sigma: Tensor, rates: Rates) -> tuple[Scalar, Scalar]:
+        return 0.0, -1 / sigma
+
+
+@dataclass(frozen=True)
+class Karras(Parameterization):
+    """EDM's preconditioning: a unit-variance target for data of standard deviation `sigma_data`.
+
+    For alpha = 1 it inverts to `x0 = c_skip x + c_out F` of Karras et al. 2022, table 1.
+    """
+
+    sigma_data: float = 0.5
+
+    def row(self, alpha: Tensor, sigma: Tensor, rates: Rates) -> tuple[Scalar, Scalar]:
+        total = torch.sqrt((alpha * self.sigma_data) ** 2 + sigma**2)
+        return sigma / (self.sigma_data * total), -alpha * self.sigma_data / total

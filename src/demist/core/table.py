@@ -1,0 +1,108 @@
+"""Discrete schedules as continuous ones with knots, and the tables of the literature.
+
+Step i (0-based) of T sits at t = (i + 1) / T, and t = 0 is exactly clean. Between knots the angle
+`atan2(sigma, alpha)` is linear in t, which is regular at both ends even where alpha is zero.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from demist.core.schedule import Schedule
+
+
+class Table(Schedule):
+    """The schedule of a discrete model, from its `alpha_bar`.
+
+    Args:
+        alpha_bar: Cumulative products of 1 - beta, shape `(T,)`, decreasing from below 1 to at
+            least 0 (Ho et al. 2020, eq. 4). `alpha_bar[i] = alpha^2` at t = (i + 1) / T.
+
+    Raises:
+        ValueError: If `alpha_bar` is not such a sequence.
+    """
+
+    def __init__(self, alpha_bar: Tensor):
+        bar = torch.cat([torch.ones(1, dtype=torch.float64), alpha_bar.double().cpu().flatten()])
+        if len(bar) < 2 or not (bar.diff() < 0).all() or not bar[-1] >= 0:
+            raise ValueError(
+                f"alpha_bar must decrease strictly, from below 1 to at least 0; got {len(bar) - 1} "
+                f"values from {bar[1:2].tolist()} to {bar[-1:].tolist()}"
+            )
+        self.alpha_bar = bar[1:]
+        self._knots = torch.atan2((1 - bar).sqrt(), bar.sqrt())
+
+    @property
+    def steps(self) -> int:
+        """Number T of discrete steps."""
+        return len(self.alpha_bar)
+
+    @classmethod
+    def from_betas(cls, betas: Tensor) -> "Table":
+        """The table whose forward steps add variances `betas`, shape `(T,)`, each in (0, 1]."""
+        return cls(torch.cumprod(1 - betas.double(), 0))
+
+    def __call__(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        angle = self.angle(t)
+        # cos of the float nearest to pi/2 is 6e-17: keep the end of a zero-terminal table exact.
+        return torch.where(angle < math.pi / 2, angle.cos(), 0.0).to(t), angle.sin()
+
+    def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        i, _ = self._interval(t)
+        slope = (self._at(i + 1, t) - self._at(i, t)) * self.steps
+        alpha, sigma = self(t)
+        return -sigma * slope, alpha * slope
+
+    def angle(self, t: Tensor) -> Tensor:
+        i, fraction = self._interval(t)
+        return torch.lerp(self._at(i, t), self._at(i + 1, t), fraction)
+
+    def time_at_angle(self, angle: Tensor) -> Tensor:
+        knots = self._knots.to(angle)
+        i = torch.searchsorted(knots, angle.contiguous(), right=True).clamp(1, self.steps) - 1
+        fraction = (angle - knots[i]) / (knots[i + 1] - knots[i])
+        return ((i + fraction) / self.steps).clamp(0, 1)
+
+    def _interval(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        u = t * self.steps
+        # A knot must map to itself: (i + 1) / T * T may fall a rounding below i + 1.
+        u = torch.where((u - u.round()).abs() < 1e-9, u.round(), u)
+        i = u.floor().long().clamp(0, self.steps - 1)
+        return i, u - i
+
+    def _at(self, i: Tensor, t: Tensor) -> Tensor:
+        return self._knots.to(t)[i]
+
+
+def linear_betas(steps: int = 1000, start: float = 1e-4, end: float = 0.02) -> Tensor:
+    """The betas of DDPM (Ho et al. 2020, section 4)."""
+    return torch.linspace(start, end, steps, dtype=torch.float64)
+
+
+def scaled_linear_betas(steps: int = 1000, start: float = 0.00085, end: float = 0.012) -> Tensor:
+    """Linear in the square root of beta; latent diffusion's choice (Rombach et al. 2022)."""
+    return torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float64) ** 2
+
+
+def cosine_betas(steps: int = 1000, offset: float = 0.008, limit: float = 0.999) -> Tensor:
+    """The betas of Improved DDPM (Nichol & Dhariwal 2021, eq. 17, clipped at `limit`)."""
+    u = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
+    bar = torch.cos((u + offset) / (1 + offset) * math.pi / 2) ** 2
+    return (1 - bar[1:] / bar[:-1]).clamp(max=limit)
+
+
+def sigmoid_betas(steps: int = 1000, start: float = 1e-4, end: float = 0.02) -> Tensor:
+    """A sigmoid between -6 and 6, scaled to run from `start` to `end` (Xu et al. 2022, GeoDiff)."""
+    return torch.sigmoid(torch.linspace(-6, 6, steps, dtype=torch.float64)) * (end - start) + start
+
+
+def rescale_to_zero_terminal(alpha_bar: Tensor) -> Tensor:
+    """Shift and scale sqrt(alpha_bar) so that the last is 0 and the first is kept.
+
+    References:
+        Lin et al. 2023, "Common Diffusion Noise Schedules and Sample Steps are Flawed",
+        arXiv:2305.08891, algorithm 1.
+    """
+    root = alpha_bar.double().sqrt()
+    return ((root - root[-1]) * (root[0] / (root[0] - root[-1]))) ** 2

@@ -1,0 +1,17 @@
+"""What to minimise: the denoising loss, its weights and its distributions of times."""
+
+from demist.objectives import weights
+from demist.objectives.denoising import denoising_loss
+from demist.objectives.times import LogitNormal, LogNormal, Times, Uniform, stratified
+from demist.objectives.weights import Weight
+
+__all__ = [
+    "LogNormal",
+    "LogitNormal",
+    "Times",
+    "Uniform",
+    "Weight",
+    "denoising_loss",
+    "stratified",
+    "weights",
+]

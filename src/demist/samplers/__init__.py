@@ -1,0 +1,31 @@
+"""From noise to data: grids of times, solvers, and the loop that applies one along the other."""
+
+from demist.samplers.ddim import DDIM, ancestral_variances
+from demist.samplers.dpmpp_2m import DPMpp2M
+from demist.samplers.grid import angular, karras, leading, log_snr, trailing, uniform
+from demist.samplers.heun import Heun
+from demist.samplers.loop import State, renoise, sample, trajectory
+from demist.samplers.named import GRIDS, make_grid, make_solver, solver_names
+from demist.samplers.solver import Solver
+
+__all__ = [
+    "DDIM",
+    "GRIDS",
+    "DPMpp2M",
+    "Heun",
+    "Solver",
+    "State",
+    "ancestral_variances",
+    "angular",
+    "karras",
+    "leading",
+    "log_snr",
+    "make_grid",
+    "make_solver",
+    "renoise",
+    "sample",
+    "solver_names",
+    "trailing",
+    "trajectory",
+    "uniform",
+]

@@ -1,0 +1,103 @@
+"""Time grids: decreasing float64 tensors that end in 0. A list you typed is as good as any here.
+
+A grid of n + 1 times makes n steps. The grids below differ only in where they place the noise
+levels; none of them rounds a time. Image-to-image starts a grid at a strength below 1, and a grid
+that goes *up* re-noises on the way (time travel, restart sampling).
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from demist.core import Schedule
+
+
+def uniform(n: int, start: float = 1.0) -> Tensor:
+    """Evenly spaced in t, from `start` to 0: shape `(n + 1,)`."""
+    return torch.linspace(start, 0, _count(n) + 1, dtype=torch.float64)
+
+
+def angular(n: int, schedule: Schedule, start: float = 1.0, data_std: float = 1.0) -> Tensor:
+    """Evenly spaced in the angle atan2(sigma, alpha data_std), from `schedule` at `start` to clean.
+
+    The noise levels are the same for every schedule that begins in pure noise, and solvers keep
+    their order from pure noise to clean data, since everything is smooth in the angle.
+    """
+    alpha, sigma = schedule(torch.tensor(start, dtype=torch.float64))
+    top = torch.atan2(sigma, alpha * data_std)
+    angle = top * torch.linspace(1, 0, _count(n) + 1, dtype=torch.float64)
+    grid = schedule.time_at_angle(torch.atan2(angle.sin() * data_std, angle.cos()))
+    return _between(grid, start)
+
+
+def log_snr(
+    n: int, schedule: Schedule, low: float = -10.0, high: float = 10.0, start: float = 1.0
+) -> Tensor:
+    """Evenly spaced in log-SNR between `low` and `high`, then one step to clean data."""
+    levels = torch.linspace(low, high, _count(n), dtype=torch.float64)
+    return _ended(schedule.time_at(levels), start)
+
+
+def karras(
+    n: int,
+    schedule: Schedule,
+    sigma_min: float = 0.002,
+    sigma_max: float = 80.0,
+    rho: float = 7.0,
+    start: float = 1.0,
+) -> Tensor:
+    """Evenly spaced in (sigma / alpha)^(1 / rho), then one step to clean data.
+
+    Levels beyond the schedule's reach are cut off at its ends.
+
+    References:
+        Karras et al. 2022, arXiv:2206.00364, eq. 5.
+    """
+    u = torch.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), _count(n))
+    return _ended(schedule.time_at(-2 * u.double().pow(rho).log()), start)
+
+
+def trailing(n: int, steps: int = 1000) -> Tensor:
+    """The times of a discrete model, from the last step down in even strides (Lin et al. 2023).
+
+    Always includes pure noise; the right choice for models with zero terminal SNR.
+    """
+    stride = steps / _count(n, steps)
+    index = (steps - torch.arange(n, dtype=torch.float64) * stride).round() - 1
+    return _discrete(index, steps)
+
+
+def leading(n: int, steps: int = 1000, offset: int = 0) -> Tensor:
+    """The times of a discrete model, in whole strides up from step `offset` (DDIM's code).
+
+    It never visits the noisiest steps: kept for reproducing published samples.
+    """
+    stride = steps // _count(n, steps)
+    index = torch.arange(n, dtype=torch.float64).flip(0) * stride + offset
+    return _discrete(index.clamp(max=steps - 1), steps)
+
+
+def _discrete(index: Tensor, steps: int) -> Tensor:
+    """0-based steps to times, ended by clean data."""
+    return torch.cat([(index + 1) / steps, torch.zeros(1, dtype=torch.float64)])
+
+
+def _ended(times: Tensor, start: float) -> Tensor:
+    return _between(torch.cat([times, times.new_zeros(1)]), start)
+
+
+def _between(grid: Tensor, start: float) -> Tensor:
+    """Scale-free guard: the first time is `start` where the levels reach beyond it, the last 0."""
+    grid = grid.clamp(max=start)
+    grid[-1] = 0.0
+    keep = torch.ones_like(grid, dtype=torch.bool)
+    keep[1:] = grid.diff() < 0
+    return grid[keep]
+
+
+def _count(n: int, steps: float = math.inf) -> int:
+    if not 1 <= n <= steps:
+        limit = "" if steps == math.inf else f" and at most the model's {steps} steps"
+        raise ValueError(f"the number of steps must be at least 1{limit}, got {n}")
+    return n

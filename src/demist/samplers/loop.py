@@ -1,0 +1,121 @@
+"""The one sampling loop, as a generator: the `for` of the caller is the callback."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from demist.core import Gaussian, Given, Model, Noise, Vector
+from demist.samplers.dpmpp_2m import DPMpp2M
+from demist.samplers.solver import Solver
+
+
+@dataclass(frozen=True)
+class State:
+    """A point on a trajectory, and all that is needed to go on from it.
+
+    To resume or branch: `trajectory(model, state.x, grid, solver, noise, index=state.index,
+    memory=state.memory)`. With `Seeded` noise the continuation is the same as without a stop.
+
+    Attributes:
+        index: Number of steps done; the state sits at `grid[index]`.
+        t: Its time.
+        x: The state itself.
+        memory: The solver's memory.
+    """
+
+    index: int
+    t: Tensor
+    x: Vector
+    memory: Any
+
+
+def trajectory(
+    model: Model,
+    x: Vector,
+    grid: Tensor,
+    solver: Solver | None = None,
+    noise: Noise | None = None,
+    *,
+    constrain: Callable[[Vector, Tensor], Vector] | None = None,
+    index: int = 0,
+    memory: Any = None,
+    differentiable: bool = False,
+    **cond: Any,
+) -> Iterator[State]:
+    """Yield the state after each step along `grid`.
+
+    Args:
+        model: Any denoiser.
+        x: State at `grid[index]`. To start from pure noise at t = 1: `sigma(1)` times a draw.
+        grid: Times in [0, 1], shape `(n + 1,)`. Where it increases, the state is re-noised with the
+            exact forward transition and the solver's memory is dropped.
+        solver: Default `DPMpp2M()`.
+        noise: Default `Gaussian()`; use `Seeded` for pictures that do not depend on the batch.
+        constrain: Projection `(x, s) -> x` applied after each step.
+        index: Number of steps already done, to resume from a `State`.
+        memory: The solver's memory at that point.
+        differentiable: Keep the graph through all steps (memory grows with every step).
+        cond: Conditions, handed to the model.
+
+    Yields:
+        `State` at `grid[index + 1]`, `grid[index + 2]`, ...
+
+    Raises:
+        ValueError: If `grid` is not such a sequence.
+    """
+    solver = DPMpp2M() if solver is None else solver
+    noise = Gaussian() if noise is None else noise
+    times = _checked(grid).unbind()
+    if cond:
+        model = Given(model, cond)
+    for i, (t, s) in enumerate(pairwise(times[index:]), index):
+        here = noise.at(i, t, s)
+        with torch.set_grad_enabled(differentiable and torch.is_grad_enabled()):
+            if s > t:
+                x, memory = renoise(model, x, t, s, here), None
+            else:
+                x, memory = solver.step(model, x, t, s, memory, here)
+            if constrain is not None:
+                x = constrain(x, s)
+        yield State(i + 1, s, x, memory)
+
+
+def sample(
+    model: Model,
+    x: Vector,
+    grid: Tensor,
+    solver: Solver | None = None,
+    noise: Noise | None = None,
+    *,
+    constrain: Callable[[Vector, Tensor], Vector] | None = None,
+    **cond: Any,
+) -> Vector:
+    """The last state of `trajectory`, which explains the arguments."""
+    for state in trajectory(model, x, grid, solver, noise, constrain=constrain, **cond):
+        x = state.x
+    return x
+
+
+def renoise(model: Model, x: Vector, t: Tensor, s: Tensor, noise: Noise) -> Vector:
+    """One draw of the forward process q(x_s | x_t), from `t` up to the noisier `s`."""
+    (a_t, g_t), (a_s, g_s) = model.schedule(t), model.schedule(s)
+    kept = a_s / a_t
+    return kept * x + (g_s**2 - (kept * g_t) ** 2).clamp(min=0).sqrt() * noise(x)
+
+
+def _checked(grid: Tensor) -> Tensor:
+    grid = torch.as_tensor(grid, dtype=torch.float64).cpu()
+    if grid.ndim != 1 or len(grid) < 2:
+        raise ValueError(f"a grid is a sequence of at least 2 times, got shape {tuple(grid.shape)}")
+    if not (grid >= 0).all() or not (grid <= 1).all():
+        raise ValueError(
+            f"grid times must lie in [0, 1] (0 is data, 1 is noise), got "
+            f"{float(grid.min()):g} to {float(grid.max()):g}"
+        )
+    if (grid.diff() == 0).any():
+        raise ValueError("a grid must not contain the same time twice in a row")
+    return grid

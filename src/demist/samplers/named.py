@@ -1,0 +1,100 @@
+"""Solvers and grids by name, for the command line and saved files.
+
+A solver is found by importing the modules of this package: there is nothing to register. Options
+follow the name: `ddim:eta=0.5`.
+"""
+
+import dataclasses
+import difflib
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterable
+from functools import cache
+
+from torch import Tensor
+
+import demist.samplers
+from demist.core import Schedule
+from demist.errors import UsageError
+from demist.samplers import grid
+from demist.samplers.solver import Solver
+
+GRIDS: dict[str, Callable[[int, Schedule], Tensor]] = {
+    "angular": grid.angular,
+    "uniform": lambda n, schedule: grid.uniform(n),
+    "karras": grid.karras,
+    "log-snr": grid.log_snr,
+    "trailing": lambda n, schedule: grid.trailing(n),
+    "leading": lambda n, schedule: grid.leading(n),
+}
+"""Grids by name, each a function of the number of steps and the schedule."""
+
+
+@cache
+def solver_classes() -> dict[str, type[Solver]]:
+    """Every solver of this package by its name."""
+    for module in pkgutil.iter_modules(demist.samplers.__path__):
+        importlib.import_module(f"demist.samplers.{module.name}")
+
+    def below(cls: type[Solver]) -> Iterable[type[Solver]]:
+        for sub in cls.__subclasses__():
+            yield sub
+            yield from below(sub)
+
+    found = [cls for cls in below(Solver) if cls.__module__.startswith("demist.")]
+    return {cls.name: cls for cls in found if not inspect.isabstract(cls)}
+
+
+def solver_names() -> list[str]:
+    """Names for `make_solver`, sorted."""
+    return sorted(solver_classes())
+
+
+def make_solver(spec: str) -> Solver:
+    """A solver from `name` or `name:option=value,option=value`.
+
+    Raises:
+        UsageError: For an unknown name or option, or a value that does not fit.
+    """
+    name, _, rest = spec.partition(":")
+    cls = solver_classes().get(name)
+    if cls is None:
+        raise UsageError(_unknown("solver", name, solver_names()))
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    options = {}
+    for item in filter(None, rest.split(",")):
+        key, _, value = item.partition("=")
+        if key not in fields:
+            raise UsageError(_unknown(f"option of solver {name}", key, fields))
+        try:
+            options[key] = type(fields[key].default)(value)
+        except ValueError:
+            kind = type(fields[key].default).__name__
+            raise UsageError(f"solver option {key}={value!r} is not a valid {kind}") from None
+    try:
+        return cls(**options)
+    except ValueError as error:
+        raise UsageError(f"solver {spec!r}: {error}") from None
+
+
+def make_grid(name: str, n: int, schedule: Schedule) -> Tensor:
+    """The grid called `name` with `n` steps.
+
+    Raises:
+        UsageError: For an unknown name or a number of steps out of range.
+    """
+    if name not in GRIDS:
+        raise UsageError(_unknown("grid", name, GRIDS))
+    try:
+        return GRIDS[name](n, schedule)
+    except ValueError as error:
+        raise UsageError(f"grid {name!r}: {error}") from None
+
+
+def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    there = ", ".join(known) or "none"
+    return f"there is no {kind} called {name!r}{hint or '.'} There are: {there}"
