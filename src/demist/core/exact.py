@@ -45,8 +45,8 @@ class Mixture(Distribution):
     Args:
         weights: Shape `(K,)`, positive; normalised to sum to one.
         means: Shape `(K, D)`.
-        variances: Shape `(K, D)`, `(K, 1)` or `()`, at least 0. With 0 everywhere the data is the finite
-            set of points `means`, whose best denoiser is the memoriser (see `points`).
+        variances: Shape `(K, D)`, `(K, 1)` or `()`, at least 0. With 0 everywhere the data is the
+            finite set of points `means` (see `points`).
     """
 
     def __init__(

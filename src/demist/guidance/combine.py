@@ -13,8 +13,7 @@ Cond = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class CFG:
-    """Classifier-free guidance: from the unconditional prediction, `scale` times towards the
-    conditional one.
+    """Classifier-free guidance: away from the unconditional prediction, `scale` times.
 
     A scale of 1 means no guidance (and skips the unconditional call), 0 ignores the condition.
     Papers that write (1 + w) eps_cond - w eps_uncond have w = scale - 1.

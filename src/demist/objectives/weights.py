@@ -6,6 +6,7 @@ l = log(alpha^2 / sigma^2), the error of eps is e^l times, and that of v (on a v
 path) e^l + 1 times the error of x0.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -49,11 +50,11 @@ def min_snr(gamma: float = 5.0) -> Weight:
 
 
 def sigmoid(bias: float = -1.0) -> Weight:
-    """The eps error weighted by sigmoid(bias - l) (Hoogeboom et al. 2024, "Simpler Diffusion").
+    """The eps error, with a weight that falls off where the log-SNR exceeds `bias`.
 
     References:
         Kingma & Gao 2023, "Understanding Diffusion Objectives as the ELBO with Simple Data
         Augmentation", arXiv:2303.00848; Hoogeboom et al. 2024, arXiv:2410.19324, eq. 8.
     """
     # e^l sigmoid(b - l) = e^b sigmoid(l - b), which does not overflow.
-    return lambda log_snr: torch.sigmoid(log_snr - bias) * torch.tensor(bias).double().exp()
+    return lambda log_snr: torch.sigmoid(log_snr - bias) * math.exp(bias)

@@ -11,6 +11,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Iterable
 from functools import cache
+from typing import Any
 
 from torch import Tensor
 
@@ -42,8 +43,8 @@ def solver_classes() -> dict[str, type[Solver]]:
             yield sub
             yield from below(sub)
 
-    found = [cls for cls in below(Solver) if cls.__module__.startswith("demist.")]
-    return {cls.name: cls for cls in found if not inspect.isabstract(cls)}
+    ours = (cls for cls in below(Solver) if cls.__module__.startswith("demist."))  # type: ignore[type-abstract]
+    return {cls.name: cls for cls in ours if not inspect.isabstract(cls)}
 
 
 def solver_names() -> list[str]:
@@ -61,17 +62,18 @@ def make_solver(spec: str) -> Solver:
     cls = solver_classes().get(name)
     if cls is None:
         raise UsageError(_unknown("solver", name, solver_names()))
-    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    kinds: dict[str, Any] = {f.name: type(f.default) for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     options = {}
     for item in filter(None, rest.split(",")):
         key, _, value = item.partition("=")
-        if key not in fields:
-            raise UsageError(_unknown(f"option of solver {name}", key, fields))
+        if key not in kinds:
+            raise UsageError(_unknown(f"option of solver {name}", key, kinds))
         try:
-            options[key] = type(fields[key].default)(value)
+            options[key] = kinds[key](value)
         except ValueError:
-            kind = type(fields[key].default).__name__
-            raise UsageError(f"solver option {key}={value!r} is not a valid {kind}") from None
+            raise UsageError(
+                f"solver option {key}={value!r} is not a valid {kinds[key].__name__}"
+            ) from None
     try:
         return cls(**options)
     except ValueError as error:
@@ -95,6 +97,5 @@ def make_grid(name: str, n: int, schedule: Schedule) -> Tensor:
 def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
     known = list(known)
     close = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    there = ", ".join(known) or "none"
-    return f"there is no {kind} called {name!r}{hint or '.'} There are: {there}"
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"there is no {kind} called {name!r}.{hint} There are: {', '.join(known) or 'none'}"
