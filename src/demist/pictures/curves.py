@@ -1,0 +1,70 @@
+"""Curves over the course of a training run. Needs the `plot` extra (matplotlib)."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from demist.errors import DataError, MissingError
+from demist.pictures.output import _write
+
+
+def loss_curve(metrics: str | os.PathLike[str], out: str | os.PathLike[str]) -> None:
+    """Draw the loss over the steps, raw and smoothed, on a logarithmic axis.
+
+    Args:
+        metrics: JSON lines with `step` and `loss`; lines without them, and a last line cut off
+            by a crash, are passed over.
+        out: where to write; the ending chooses .png, .svg or .pdf.
+
+    Raises:
+        MissingError: matplotlib is not installed, or there is no such file.
+        DataError: fewer than two finite losses.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingError(
+            "Curves need matplotlib, which is not installed: pip install 'demist[plot]'."
+        ) from error
+    steps, losses = _losses(Path(metrics))
+    if len(steps) < 2:
+        raise DataError(f"{metrics} holds {len(steps)} losses; a curve needs at least two.")
+
+    figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.plot(steps, losses, color="#9db4c8", linewidth=0.8, label="loss")
+    axes.plot(steps, smooth(losses), color="#1f4e79", linewidth=2, label="smoothed")
+    axes.set(xlabel="step", ylabel="loss", yscale="log", xlim=(steps[0], steps[-1]))
+    axes.grid(alpha=0.25, which="both", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    ending = Path(out).suffix.lstrip(".") or "png"
+    _write(out, lambda file: figure.savefig(file, format=ending))
+
+
+def smooth(values: Float[np.ndarray, " n"], share: float = 0.05) -> Float[np.ndarray, " n"]:
+    """Mean over a centred window of `share` of the curve, cut off at both ends."""
+    n, half = len(values), max(1, round(len(values) * share / 2))
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    low = np.maximum(np.arange(n) - half, 0)
+    high = np.minimum(np.arange(n) + half + 1, n)
+    return (total[high] - total[low]) / (high - low)
+
+
+def _losses(path: Path) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    if not path.is_file():
+        raise MissingError(f"There is no {path}; a run writes it while it trains.")
+    pairs = []
+    for line in path.read_text().splitlines():
+        try:
+            row = json.loads(line)
+            pairs.append((float(row["step"]), float(row["loss"])))
+        except (ValueError, KeyError, TypeError):
+            continue
+    array = np.array([pair for pair in pairs if np.isfinite(pair).all()]).reshape(-1, 2)
+    return array[:, 0], array[:, 1]
