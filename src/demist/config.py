@@ -26,7 +26,7 @@ SCHEDULES = (
     "ddpm-linear", "ddpm-scaled-linear", "ddpm-cosine", "ddpm-sigmoid",
 )  # fmt: skip
 PARAMETERIZATIONS = ("x0", "eps", "v", "velocity", "score", "karras")
-WEIGHTS = ("simple", "v", "edm", "min-snr", "sigmoid")
+WEIGHTS = ("simple", "v", "x0", "velocity", "edm", "min-snr", "sigmoid")
 TIMES = ("uniform", "lognormal", "logit-normal")
 DEFAULT_BUDGET = "10m"
 
@@ -159,7 +159,17 @@ class NetworkConfig(Section):
     """U-Net: residual blocks at each resolution."""
     attention_levels: tuple[int, ...] = option((2,), 0, 16)
     """U-Net: levels with self-attention; 0 is the finest."""
-    patch: int = option(1, 1, 16)
+    mid_attention: bool = True
+    """U-Net: self-attention at the coarsest resolution, between the two halves."""
+    head_dim: int = option(32, 1, 4096)
+    """U-Net: channels per attention head."""
+    norm_groups: int = option(4, 1, 4096)
+    """U-Net: groups of every normalisation; must divide all channels."""
+    scale_shift: bool = False
+    """U-Net: time and class scale and shift the features instead of being added."""
+    qk_norm: bool = False
+    """U-Net: normalise queries and keys of attention."""
+    patch: int = option(1, 1, 4)
     """U-Net: side of the pixel patch folded into channels by the stem; 2 is about 4 times as
     fast."""
     dropout: float = option(0.0, 0, 0.95)
@@ -176,15 +186,16 @@ class DiffusionConfig(Section):
 
     schedule: str = option("linear", names=SCHEDULES)
     """Signal and noise over time: linear, vp, ve, cosine, sigmoid, ddpm-linear, ddpm-scaled-linear,
-    ddpm-cosine, ddpm-sigmoid; parameters as in vp:beta_max=12."""
+    ddpm-cosine, ddpm-sigmoid; parameters as in vp:beta_max=12, and for any of them shift=2 (more
+    noise, for large images) and zero_terminal=1."""
     parameterization: str = option("velocity", names=PARAMETERIZATIONS)
     """What the network's output means: x0, eps, v, velocity, score, karras."""
     times: str = option("logit-normal", names=TIMES)
     """Noise levels seen in training: uniform, lognormal:mean=-1.2,std=1.2 or
     logit-normal:mean=0,std=1."""
-    weight: str = option("v", names=WEIGHTS)
-    """Weight of the squared x0 error over noise levels: simple, v, edm, min-snr:gamma=5,
-    sigmoid:bias=2."""
+    weight: str = option("velocity", names=WEIGHTS)
+    """Weight of the squared x0 error over noise levels: simple (the eps error), v, x0, velocity,
+    edm, min-snr:gamma=5, sigmoid:bias=-1."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +223,7 @@ class OptimizationConfig(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the network. auto: bf16 where the machine computes faster in it."""
     device: str = "auto"
-    """auto, cpu, cuda, cuda:1 or mps."""
+    """auto, cpu, cuda or cuda:1."""
     seed: int = option(0, 0, 2**63 - 1)
     """Fixes initial weights, data order, noise and dropout."""
 
@@ -245,8 +256,8 @@ class OutputConfig(Section):
     """Checkpoints kept."""
     sample_every: str = option("60s", kind="cadence")
     """How often a picture of samples is drawn, from the same noise each time."""
-    sample_count: int = option(40, 0, 4096)
-    """Samples in such a picture. 0: no pictures."""
+    sample_count: int | None = option(None, 0, 4096)
+    """Samples in such a picture. None: 40 images or 1000 points; 0: no pictures."""
     sample_steps: int = option(20, 1, 10000)
     """Sampling steps for such a picture."""
     sample_solver: str = "dpmpp-2m"

@@ -1,0 +1,44 @@
+"""Points in a plane or in space, centred and scaled."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Standardize:
+    """Subtract the mean of every coordinate and divide all by one number, which keeps angles.
+
+    Attributes:
+        mean: One number per coordinate, in the data's units.
+        std: Positive, in the data's units.
+    """
+
+    mean: tuple[float, ...]
+    std: float
+
+    def __post_init__(self) -> None:
+        if not self.std > 0:
+            raise ValueError(f"std must be above zero, got {self.std}")
+
+    @classmethod
+    def of(cls, x: np.ndarray | Sequence[Sequence[float]]) -> "Standardize":
+        """The codec that gives the points `x`, shape `(N, D)`, mean 0 and variance 1 on average.
+
+        Points that are all the same are only centred.
+        """
+        points = np.asarray(x, dtype=np.float64)
+        std = float(np.sqrt(points.var(axis=0).mean()))
+        return cls(tuple(points.mean(axis=0).tolist()), std if std > 1e-12 else 1.0)
+
+    def encode(self, x: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
+        """Data units to units of the model."""
+        return (x - torch.tensor(self.mean).to(x)) / self.std
+
+    def decode(self, x: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
+        """Units of the model to data units."""
+        return x * self.std + torch.tensor(self.mean).to(x)

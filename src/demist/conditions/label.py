@@ -1,0 +1,66 @@
+"""A class label."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from demist.conditions.conditioner import Condition
+from demist.errors import UsageError
+
+Value = str | int | None
+
+
+@dataclass(frozen=True)
+class Label(Condition):
+    """One of several classes, encoded as its index; the null is one more class after the last.
+
+    Attributes:
+        classes: Names of the classes, in the order of their indices.
+        drop: Probability of hiding the label while training.
+    """
+
+    classes: tuple[str, ...]
+    drop: float = 0.1
+    route: ClassVar[str] = "vector"
+
+    def __post_init__(self) -> None:
+        if not self.classes or len(set(self.classes)) < len(self.classes):
+            raise ValueError(f"classes must be distinct names, at least one; got {self.classes}")
+
+    def encode(
+        self, values: Value | Sequence[Value] | np.ndarray | Tensor, n: int
+    ) -> Int[Tensor, " n"]:
+        """Indices of `values`: names, indices or None, one for all or one per sample."""
+        if isinstance(values, np.ndarray | Tensor):
+            values = values.tolist()
+        if isinstance(values, str | int) or values is None:
+            return torch.full((n,), self._index(values))
+        if len(values) != n:
+            raise UsageError(
+                f"got {len(values)} labels for {n} samples; give one for all, or {n} of them"
+            )
+        return torch.tensor([self._index(value) for value in values], dtype=torch.int64)
+
+    def null(self, encoded: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
+        return torch.full_like(encoded, len(self.classes))
+
+    def _index(self, value: Value) -> int:
+        if value is None:
+            return len(self.classes)
+        if isinstance(value, str):
+            if value in self.classes:
+                return self.classes.index(value)
+            value = int(value) if value.isdecimal() else value
+        if isinstance(value, int) and 0 <= value < len(self.classes):
+            return value
+        shown = ", ".join(self.classes[:20])
+        more = f", ... ({len(self.classes)} in all)" if len(self.classes) > 20 else ""
+        near = difflib.get_close_matches(str(value), self.classes, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise UsageError(f"there is no class {value!r}{hint} There are: {shown}{more}")

@@ -1,0 +1,110 @@
+"""Folders that appear whole or not at all, and files of named tensors (safetensors, no pickle)."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from demist.errors import CannotCreateError, DataError, MissingError
+from demist.files import sync
+
+TEMPORARY = ".writing-"
+"""Beginning of the names of folders not finished yet."""
+
+
+@contextlib.contextmanager
+def atomic_folder(target: str | os.PathLike[str], *, replace: bool = False) -> Iterator[Path]:
+    """Yield a temporary folder beside `target`; on success all of it is flushed and renamed.
+
+    On an exception it is removed, and `target` is as it was.
+
+    Args:
+        target: The folder to make.
+        replace: Whether a folder already there may be replaced.
+
+    Raises:
+        CannotCreateError: `target` exists and must not be replaced.
+    """
+    target = Path(target)
+    if target.exists() and not replace:
+        raise CannotCreateError(f"{target} exists already; choose another name or remove it first")
+    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=target.parent))
+    try:
+        yield temporary
+        for path in [*temporary.rglob("*"), temporary]:
+            sync(path)
+        temporary.chmod(0o755)
+        if target.exists():
+            old = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=target.parent))
+            os.rename(target, old / target.name)
+            os.rename(temporary, target)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.rename(temporary, target)
+        sync(target.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sweep(folder: str | os.PathLike[str]) -> None:
+    """Remove unfinished folders left in `folder` by a process that was killed."""
+    for path in Path(folder).glob(f"{TEMPORARY}*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor]) -> None:
+    """Write named tensors; OSError if that fails."""
+    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    try:
+        save_file(plain, path, metadata={"format": "pt"})
+    except SafetensorError as error:  # wraps what the system said
+        raise OSError(str(error)) from None
+
+
+def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Read named tensors.
+
+    Raises:
+        MissingError: There is no such file.
+        DataError: It is not a whole safetensors file.
+    """
+    if not Path(path).is_file():
+        raise MissingError(f"there is no file {os.fspath(path)}")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{os.fspath(path)} is not a whole safetensors file: {error}") from None
+
+
+def require_same(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], where: str) -> None:
+    """Check that both have the same names and shapes.
+
+    Raises:
+        DataError: They do not; the message is one table of name, expected and found.
+    """
+    rows = []
+    for name in sorted(expected.keys() | found.keys()):
+        want = tuple(expected[name].shape) if name in expected else "nothing"
+        have = tuple(found[name].shape) if name in found else "missing"
+        if want != have:
+            rows.append(f"  {name:48s} {want!s:>20s} {have!s:>20s}")
+    if rows:
+        more = [f"  ... and {len(rows) - 20} more"] if len(rows) > 20 else []
+        head = f"  {'name':48s} {'expected':>20s} {'found':>20s}"
+        table = "\n".join([head, *rows[:20], *more])
+        raise DataError(f"the tensors in {where} do not fit this network:\n{table}")
+
+
+@torch.no_grad()
+def copy_into(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], where: str) -> None:
+    """Copy tensors by name, after `require_same`: all are copied or none."""
+    require_same(expected, found, where)
+    for name, value in found.items():
+        expected[name].copy_(value)

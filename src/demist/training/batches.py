@@ -1,0 +1,80 @@
+"""What one training step sees, as a pure function of the step's number."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from demist.conditions import Conditioner
+from demist.core import Noise
+from demist.training.streams import Streams
+
+
+class Codec(Protocol):
+    """What turns stored data into what the model sees."""
+
+    def encode(self, x: Any) -> Tensor:
+        """Data as stored to numbers of order one."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's input.
+
+    Attributes:
+        x0: Clean data, `(B, ...)`.
+        cond: Conditions with some dropped, each `(B, ...)`.
+        u: One number in (0, 1) per sample, float64, stratified over the global batch: the
+            quantiles of its times.
+        noise: The noise to add.
+        seed: For torch's own draws in this step, such as dropout masks.
+    """
+
+    x0: Tensor
+    cond: Mapping[str, Tensor]
+    u: Tensor
+    noise: Noise
+    seed: int
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Batches of a data set held in memory.
+
+    Attributes:
+        x: Data as stored, `(N, ...)`.
+        streams: Where all randomness comes from.
+        codec: Turns data into what the model sees.
+        conditioner: Conditions of the model.
+        values: Name of a condition -> its values, `(N,)`.
+        flip: Mirror the last axis of half of the samples.
+        device: Where batches go.
+    """
+
+    x: np.ndarray
+    streams: Streams
+    codec: Codec
+    conditioner: Conditioner = field(default_factory=Conditioner)
+    values: Mapping[str, np.ndarray] = field(default_factory=dict)
+    flip: bool = False
+    device: torch.device = torch.device("cpu")  # noqa: RUF009 (a frozen value)
+
+    def __call__(self, step: int) -> Batch:
+        """The batch of step `step`, 0, 1, ..."""
+        draw, index = self.streams, self.streams.indices(step)
+        x = self.x[index]
+        if self.flip:
+            mirrored = draw.uniforms("flip", step).numpy() < 0.5
+            x[mirrored] = x[mirrored][..., ::-1]
+        cond = self.conditioner.encode(len(x), {k: v[index] for k, v in self.values.items()})
+        cond = self.conditioner.drop(cond, lambda name: draw.uniforms(f"drop/{name}", step))
+        return Batch(
+            x0=self.codec.encode(torch.from_numpy(x).to(self.device)),
+            cond={name: value.to(self.device) for name, value in cond.items()},
+            u=draw.stratified("time", step).to(self.device),
+            noise=draw.noise(step),
+            seed=draw.torch_seed(step),
+        )

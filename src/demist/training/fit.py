@@ -1,0 +1,255 @@
+"""The training loop, a generator: the caller's `for` is the callback.
+
+    for state in fit(denoiser, batches, options=options, limits=limits):
+        if state.step % 100 == 0:
+            print(state.step, state.loss)
+
+Batches are functions of the step's number, so a run continued from a saved state takes the same
+steps, bit for bit, as one that was never interrupted. With a wall-clock limit the learning rate
+depends on the clock; nothing that is drawn does.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from demist.config import DEFAULT_BUDGET, LimitsConfig, OptimizationConfig, parse_duration
+from demist.core import Denoiser
+from demist.errors import DemistError
+from demist.objectives import Times, Uniform, Weight, denoising_loss, weights
+from demist.storage import copy_into
+from demist.training.batches import Batch
+from demist.training.checkpoint import Checkpoint
+from demist.training.ema import Ema, warmed_up
+
+MAX_SKIPPED = 10
+"""Updates in a row that may be skipped for NaN or infinity."""
+
+Objective = Callable[[Denoiser, Batch], Tensor]
+"""Loss per sample, `(B,)`."""
+
+
+@dataclass(frozen=True)
+class Denoising:
+    """The denoising objective: a distribution of times and a weight."""
+
+    times: Times = Uniform()  # noqa: RUF009 (a frozen value)
+    weight: Weight = weights.simple
+
+    def __call__(self, denoiser: Denoiser, batch: Batch) -> Tensor:
+        t = self.times(batch.u, denoiser.schedule)
+        return denoising_loss(denoiser, batch.x0, t, self.weight, batch.noise, **batch.cond)
+
+
+@dataclass
+class TrainState:
+    """Where training is. One object, changed in place by every step.
+
+    Attributes:
+        denoiser: Has the raw weights.
+        ema: The averaged weights, to sample from.
+        optimizer: AdamW over the denoiser's parameters.
+        step: Steps done, skipped ones included.
+        images: Items seen.
+        seconds: Wall-clock time of training, pauses between resumed parts left out.
+        skipped: Updates skipped for NaN or infinity.
+        progress: Fraction of the nearest limit, 0 to 1.
+        loss: Mean loss of the last step's batch, before its update.
+        grad_norm: Norm of its gradient, before clipping.
+        lr: Its learning rate.
+    """
+
+    denoiser: Denoiser
+    ema: Ema
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    skipped: int = 0
+    progress: float = 0.0
+    loss: float = math.nan
+    grad_norm: float = math.nan
+    lr: float = 0.0
+
+    def checkpoint(self) -> Checkpoint:
+        """All that is needed to continue; the tensors are the live ones, not copies."""
+        scalars = {key: getattr(self, key) for key in ("images", "seconds", "skipped")}
+        parts = {
+            "weights": self.denoiser.net.state_dict(),
+            "ema": self.ema.tensors,
+            "optimizer": self._moments(),
+        }
+        return Checkpoint(self.step, parts, scalars)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go to where `checkpoint` was taken.
+
+        Raises:
+            DataError: Its tensors do not fit; nothing was changed then.
+        """
+        here = self.checkpoint()
+        names = [(part, name) for part in here.parts for name in here.parts[part]]
+        saved = [(part, name) for part in checkpoint.parts for name in checkpoint.parts[part]]
+        copy_into(
+            {f"{part}: {name}": here.parts[part][name] for part, name in names},
+            {f"{part}: {name}": checkpoint.parts[part][name] for part, name in saved},
+            f"checkpoint {checkpoint.step}",
+        )
+        self.step = checkpoint.step
+        for key, value in checkpoint.state.items():
+            setattr(self, key, value)
+
+    def _moments(self) -> dict[str, Tensor]:
+        """AdamW's tensors by parameter; made now if there has been no step yet."""
+        out: dict[str, Tensor] = {}
+        for name, p in self.denoiser.net.named_parameters():
+            if not p.requires_grad:
+                continue
+            state = self.optimizer.state[p]
+            if not state:
+                state["step"] = torch.zeros((), dtype=torch.float32)
+                state["exp_avg"] = torch.zeros_like(p)
+                state["exp_avg_sq"] = torch.zeros_like(p)
+            out |= {f"{name}/{key}": value for key, value in state.items()}
+        return out
+
+
+def start(denoiser: Denoiser, options: OptimizationConfig) -> TrainState:
+    """A state before the first step."""
+    parameters = [p for p in denoiser.net.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(
+        parameters,
+        lr=options.lr,
+        betas=(options.beta1, options.beta2),
+        weight_decay=options.weight_decay,
+        fused=True,
+    )
+    return TrainState(denoiser, Ema(denoiser.net, warmed_up(options.ema)), optimizer)
+
+
+def fit(
+    denoiser: Denoiser,
+    batches: Callable[[int], Batch],
+    *,
+    objective: Objective = Denoising(),
+    options: OptimizationConfig = OptimizationConfig(),  # noqa: B008
+    limits: LimitsConfig = LimitsConfig(),  # noqa: B008
+    state: TrainState | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[TrainState]:
+    """Train, yielding after each step.
+
+    An update with a NaN or infinite gradient is skipped before it touches weights, average or
+    optimizer.
+
+    Args:
+        denoiser: Trained in place, on the device its parameters are on.
+        batches: Gives the batch of step 0, 1, ...
+        objective: Loss per sample.
+        options: Optimizer and precision. `seed` and `batch_size` are the batches' affair.
+        limits: When to stop: at the first that is reached.
+        state: Where to go on; default `start(denoiser, options)`.
+        clock: Seconds, monotonic. Time the caller spends between steps counts.
+
+    Yields:
+        The same state each time.
+
+    Raises:
+        DemistError: Ten updates in a row had to be skipped.
+    """
+    state = start(denoiser, options) if state is None else state
+    parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
+    low = uses_bf16(denoiser, batches, objective, options)
+    begun, in_a_row = clock() - state.seconds, 0
+    denoiser.train()
+    state.progress = progress(state, limits)
+    while state.progress < 1:
+        batch = batches(state.step)
+        loss = _backward(denoiser, batch, objective, low)
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        state.loss, state.grad_norm = torch.stack([loss, norm.to(loss)]).tolist()
+        state.lr = learning_rate(state.step, state.progress, options)
+        if math.isfinite(state.loss) and math.isfinite(state.grad_norm):
+            if 0 < options.clip < state.grad_norm:
+                torch._foreach_mul_(gradients, options.clip / state.grad_norm)
+            for group in state.optimizer.param_groups:
+                group["lr"] = state.lr
+            state.optimizer.step()
+            state.ema.update(state.step + 1 - state.skipped)
+            in_a_row = 0
+        else:
+            state.skipped, in_a_row = state.skipped + 1, in_a_row + 1
+        state.optimizer.zero_grad(set_to_none=True)
+        state.step += 1
+        state.images += len(batch.x0)
+        state.seconds = clock() - begun
+        state.progress = progress(state, limits)
+        yield state
+        if in_a_row == MAX_SKIPPED:
+            raise DemistError(
+                f"the loss or its gradient was not finite in steps {state.step - MAX_SKIPPED} to "
+                f"{state.step - 1}, so training stopped with the weights from before; try a lower "
+                f"--lr, --precision fp32, or look for broken values in the data"
+            )
+
+
+def learning_rate(step: int, progress: float, options: OptimizationConfig) -> float:
+    """Linear warm-up over steps, times a decay over the progress from 0 to 1.
+
+    The decay is 1 - p (linear), (1 + cos(pi p)) / 2 (cosine) or 1 (constant).
+    """
+    p = min(max(progress, 0.0), 1.0)
+    decay = {"linear": 1 - p, "cosine": (1 + math.cos(math.pi * p)) / 2, "constant": 1.0}
+    warm = min(1.0, (step + 1) / options.warmup) if options.warmup else 1.0
+    return options.lr * warm * decay[options.decay]
+
+
+def progress(state: TrainState, limits: LimitsConfig) -> float:
+    """Fraction done of the limit that is nearest; 1 or more is the end."""
+    budget = limits.budget
+    if limits.steps is None and limits.images is None and budget is None:
+        budget = DEFAULT_BUDGET
+    return max(
+        state.step / limits.steps if limits.steps else 0.0,
+        state.images / limits.images if limits.images else 0.0,
+        state.seconds / parse_duration(budget) if budget else 0.0,
+    )
+
+
+def uses_bf16(
+    denoiser: Denoiser,
+    batches: Callable[[int], Batch],
+    objective: Objective,
+    options: OptimizationConfig,
+) -> bool:
+    """Whether to compute in bf16: as the options say or, for `auto`, if a step is faster so."""
+    if options.precision != "auto":
+        return options.precision == "bf16"
+    batch = batches(0)
+    seconds = {}
+    for low in (False, True, False, True):  # the first pass of each warms up
+        before = time.perf_counter()
+        _backward(denoiser, batch, objective, low).item()
+        seconds[low] = time.perf_counter() - before
+        denoiser.zero_grad(set_to_none=True)
+    return seconds[True] < 0.9 * seconds[False]
+
+
+def _backward(denoiser: Denoiser, batch: Batch, objective: Objective, low: bool) -> Tensor:
+    torch.manual_seed(batch.seed)
+    with torch.autocast(batch.x0.device.type, torch.bfloat16, enabled=low):
+        loss = objective(denoiser, batch).mean()
+    loss.backward()
+    return loss.detach()
+
+
+def scalars(state: TrainState) -> Mapping[str, Any]:
+    """What is logged of a step."""
+    keys = ("step", "loss", "grad_norm", "lr", "images", "seconds", "skipped")
+    return {key: getattr(state, key) for key in keys}
