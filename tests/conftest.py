@@ -6,7 +6,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from jaxtyping import install_import_hook
 
-install_import_hook("demist", "beartype.beartype")
+install_import_hook("demist", "typecheck.checked")
 
 import pytest
 import torch

@@ -6,7 +6,7 @@ A denoiser is anything with a `schedule` that maps `(x_t, t, **cond)` to a `Pred
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ Clock = Callable[[Tensor, Schedule], Tensor]
 """What the network is told of the time: a function of `(t, schedule)`, of `t`'s shape."""
 
 
+@runtime_checkable
 class Model(Protocol):
     """The interface of every denoiser."""
 

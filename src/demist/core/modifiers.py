@@ -35,7 +35,8 @@ class Shifted(Schedule):
         if alpha != 0:
             raise ValueError(
                 f"Shifted needs a schedule that ends in pure noise, but alpha(1) is "
-                f"{float(alpha):.3g} here; wrap it in ZeroTerminal first, or change the schedule's own parameters"
+                f"{float(alpha):.3g} here; wrap it in ZeroTerminal first, or change its own "
+                f"parameters"
             )
 
     def __call__(self, t: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 from demist.samplers.ddim import DDIM, ancestral_variances
 from demist.samplers.dpmpp_2m import DPMpp2M
-from demist.samplers.grid import angular, karras, leading, log_snr, trailing, uniform
+from demist.samplers.grid import angular, karras, leading, log_snr, smooth, trailing, uniform
 from demist.samplers.heun import Heun
 from demist.samplers.loop import State, renoise, sample, trajectory
 from demist.samplers.named import GRIDS, make_grid, make_solver, solver_names
@@ -24,6 +24,7 @@ __all__ = [
     "make_solver",
     "renoise",
     "sample",
+    "smooth",
     "solver_names",
     "trailing",
     "trajectory",

@@ -18,17 +18,24 @@ def uniform(n: int, start: float = 1.0) -> Tensor:
     return torch.linspace(start, 0, _count(n) + 1, dtype=torch.float64)
 
 
-def angular(n: int, schedule: Schedule, start: float = 1.0, data_std: float = 1.0) -> Tensor:
-    """Evenly spaced in the angle atan2(sigma, alpha data_std), from `schedule` at `start` to clean.
+def angular(n: int, schedule: Schedule, start: float = 1.0) -> Tensor:
+    """Evenly spaced in the angle atan2(sigma, alpha), from `schedule` at `start` to clean data.
 
-    The noise levels are the same for every schedule that begins in pure noise, and solvers keep
-    their order from pure noise to clean data, since everything is smooth in the angle.
+    The noise levels are the same for every schedule that begins in pure noise. Solvers that
+    interpolate in the state's own coordinates keep their order from pure noise to clean data.
     """
-    alpha, sigma = schedule(torch.tensor(start, dtype=torch.float64))
-    top = torch.atan2(sigma, alpha * data_std)
-    angle = top * torch.linspace(1, 0, _count(n) + 1, dtype=torch.float64)
-    grid = schedule.time_at_angle(torch.atan2(angle.sin() * data_std, angle.cos()))
-    return _between(grid, start)
+    return _at_angles(torch.linspace(1, 0, _count(n) + 1, dtype=torch.float64), schedule, start)
+
+
+def smooth(n: int, schedule: Schedule, start: float = 1.0) -> Tensor:
+    """Like `angular`, with steps that shrink quadratically towards both ends.
+
+    angle = top sin^2(pi u / 2). Multistep solvers that extrapolate in the log-SNR, which is
+    infinite at both ends, keep their order on it from pure noise to clean data; where steps do not
+    shrink they gain a factor log(n) in the error.
+    """
+    u = torch.linspace(1, 0, _count(n) + 1, dtype=torch.float64)
+    return _at_angles(torch.sin(math.pi / 2 * u) ** 2, schedule, start)
 
 
 def log_snr(
@@ -54,8 +61,9 @@ def karras(
     References:
         Karras et al. 2022, arXiv:2206.00364, eq. 5.
     """
-    u = torch.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), _count(n))
-    return _ended(schedule.time_at(-2 * u.double().pow(rho).log()), start)
+    ends = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
+    u = torch.linspace(*ends, _count(n), dtype=torch.float64)
+    return _ended(schedule.time_at(-2 * u.pow(rho).log()), start)
 
 
 def trailing(n: int, steps: int = 1000) -> Tensor:
@@ -83,13 +91,20 @@ def _discrete(index: Tensor, steps: int) -> Tensor:
     return torch.cat([(index + 1) / steps, torch.zeros(1, dtype=torch.float64)])
 
 
+def _at_angles(fraction: Tensor, schedule: Schedule, start: float) -> Tensor:
+    """Times at the given fractions (1 to 0) of the schedule's angle at `start`."""
+    top = schedule.angle(torch.tensor(start, dtype=torch.float64))
+    return _between(schedule.time_at_angle(top * fraction), start)
+
+
 def _ended(times: Tensor, start: float) -> Tensor:
     return _between(torch.cat([times, times.new_zeros(1)]), start)
 
 
 def _between(grid: Tensor, start: float) -> Tensor:
-    """Scale-free guard: the first time is `start` where the levels reach beyond it, the last 0."""
-    grid = grid.clamp(max=start)
+    """Levels out of reach become `start`, the last time is exactly 0, and no time repeats."""
+    reach = grid >= start * (1 - 1e-12)
+    grid = torch.where(reach, start, grid)
     grid[-1] = 0.0
     keep = torch.ones_like(grid, dtype=torch.bool)
     keep[1:] = grid.diff() < 0

@@ -23,6 +23,7 @@ from demist.samplers.solver import Solver
 
 GRIDS: dict[str, Callable[[int, Schedule], Tensor]] = {
     "angular": grid.angular,
+    "smooth": grid.smooth,
     "uniform": lambda n, schedule: grid.uniform(n),
     "karras": grid.karras,
     "log-snr": grid.log_snr,

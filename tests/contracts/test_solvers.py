@@ -1,0 +1,284 @@
+"""What every solver must survive. Solvers are found, not listed: a new one is tested by existing."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from demist.core import VP, Cosine, Denoiser, Gaussian, Linear, Seeded, V
+from demist.core.exact import Exact, Mixture
+from demist.samplers import (
+    Heun,
+    angular,
+    make_solver,
+    sample,
+    smooth,
+    solver_names,
+    trajectory,
+    uniform,
+)
+from truth import (
+    MIXTURE,
+    NORMAL,
+    SCHEDULES,
+    T,
+    end_to_end_error,
+    f64,
+    interior,
+    noise_and_data,
+    observed_order,
+    push,
+    rms,
+)
+
+VARIANTS = [*solver_names(), "ddim:eta=0.5", "ddim:eta=1"]
+ALL = {spec: make_solver(spec) for spec in VARIANTS}
+DETERMINISTIC = {k: s for k, s in ALL.items() if not s.stochastic}
+STOCHASTIC = {k: s for k, s in ALL.items() if s.stochastic}
+
+every_solver = pytest.mark.parametrize("solver", ALL.values(), ids=ALL)
+every_deterministic = pytest.mark.parametrize("solver", DETERMINISTIC.values(), ids=DETERMINISTIC)
+every_stochastic = pytest.mark.parametrize("solver", STOCHASTIC.values(), ids=STOCHASTIC)
+
+ORDER_SCHEDULES = ["linear", "vp", "cosine", "table-zero-snr", "sigmoid", "ve"]
+
+
+@pytest.fixture(scope="module")
+def mixture_ends():
+    """Where the flow carries the start noise on the mixture: a fine Heun solution per schedule."""
+    ends = {}
+    for name in ORDER_SCHEDULES:
+        schedule = SCHEDULES[name]
+        x = noise_and_data(MIXTURE, schedule)
+        coarse, fine = (
+            sample(Exact(MIXTURE, schedule), x, smooth(n, schedule), Heun()) for n in (1500, 3000)
+        )
+        ends[name] = fine + (fine - coarse) / 3  # Richardson: the error of order 2 is removed
+    return ends
+
+
+@every_deterministic
+@pytest.mark.parametrize("name", ORDER_SCHEDULES)
+def test_order_from_pure_noise_to_clean_data_gaussian(solver, name):
+    schedule = SCHEDULES[name]
+    ends = schedule(T(1.0)), schedule(T(0.0))
+    reference = NORMAL.flow(noise_and_data(NORMAL, schedule), *ends)
+    error = end_to_end_error(NORMAL, schedule, solver, reference)
+    assert observed_order(error, 192) == pytest.approx(solver.order, abs=0.2)
+
+
+@every_deterministic
+@pytest.mark.parametrize("name", ORDER_SCHEDULES)
+def test_order_from_pure_noise_to_clean_data_mixture(solver, name, mixture_ends):
+    error = end_to_end_error(MIXTURE, SCHEDULES[name], solver, mixture_ends[name])
+    assert observed_order(error, 192) == pytest.approx(solver.order, abs=0.2)
+
+
+@every_deterministic
+@pytest.mark.parametrize("name", ["linear", "vp", "cosine", "ve", "sigmoid"])
+def test_order_inside(solver, name):
+    """Between two noisy times, against the closed-form flow of a Gaussian."""
+    schedule = SCHEDULES[name]
+    x = torch.randn(32, 2, dtype=f64)
+
+    def error(n):
+        grid = interior(schedule, n)
+        start, end = schedule(grid[0]), schedule(grid[-1])
+        return rms(sample(Exact(NORMAL, schedule), x, grid, solver) - NORMAL.flow(x, start, end))
+
+    assert observed_order(error) == pytest.approx(solver.order, abs=0.2)
+
+
+@every_stochastic
+@pytest.mark.parametrize("name", ["linear", "vp", "cosine", "ve"])
+@pytest.mark.parametrize("travel", [False, True], ids=["down", "time-travel"])
+def test_weak_order(solver, name, travel):
+    """Mean and variance, exactly, by unit impulses: no Monte Carlo."""
+    schedule, mean, variance = SCHEDULES[name], 0.7, 0.3
+    model = Exact(Mixture(T([1.0]), T([[mean]]), variance), schedule)
+
+    def error(n):
+        grid = interior(schedule, n, low=-5, high=6)
+        if travel:  # up again from the middle, as in RePaint
+            grid = torch.cat([grid[: n // 2 + 1], grid[n // 3 : n // 2 + 1], grid[n // 3 :]])
+        (a, s), (a_end, s_end) = schedule(grid[0]), schedule(grid[-1])
+        m, v = push(model, grid, solver, a * mean, a**2 * variance + s**2)
+        return abs(float(m - a_end * mean)) + abs(float(v - a_end**2 * variance - s_end**2))
+
+    assert error(48) < 0.1
+    assert observed_order(error, 48) == pytest.approx(solver.order, abs=0.3)
+
+
+@every_stochastic
+def test_moments_from_pure_noise_to_clean_data(solver):
+    model = Exact(Mixture(T([1.0]), T([[0.7]]), 0.3), Linear())
+    mean, variance = push(model, smooth(200, Linear()), solver, T(0.0), T(1.0))
+    assert float(mean) == pytest.approx(0.7, abs=0.01)
+    assert float(variance) == pytest.approx(0.3, abs=0.02)
+
+
+@every_solver
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 50])
+def test_finite_for_any_number_of_steps(solver, name, n):
+    """From alpha = 0 to sigma = 0 exactly, in float32."""
+    schedule = SCHEDULES[name]
+    x = noise_and_data(MIXTURE, schedule, 4).float()
+    for grid in (uniform(n), angular(n, schedule), smooth(n, schedule)):
+        y = sample(Exact(MIXTURE32, schedule), x, grid, solver, Seeded(range(4)))
+        assert torch.isfinite(y).all()
+        assert y.dtype == torch.float32
+
+
+MIXTURE32 = Mixture(MIXTURE.weights.float(), MIXTURE.means.float(), 0.15)
+
+
+@every_solver
+def test_one_step_from_pure_noise_gives_the_mean(solver):
+    x = torch.randn(4, 2, dtype=f64)
+    mean = (MIXTURE.weights[:, None] * MIXTURE.means).sum(0).expand(4, 2)
+    torch.testing.assert_close(sample(Exact(MIXTURE, Linear()), x, uniform(1), solver), mean)
+
+
+@every_solver
+@pytest.mark.parametrize("name", ["linear", "vp", "cosine"])
+def test_exact_when_the_data_is_one_point(solver, name):
+    """A constant x0 prediction: every method must land on it, from any time, in any steps."""
+    schedule, point = SCHEDULES[name], T([[0.5, -2.0]])
+    model = Exact(Mixture(T([1.0]), point, 0.0), schedule)
+    y = sample(model, torch.randn(8, 2, dtype=f64), uniform(7), solver)
+    torch.testing.assert_close(y, point.expand(8, 2))
+
+
+@every_solver
+def test_samples_follow_the_mixture(solver):
+    x = noise_and_data(MIXTURE, Linear(), 20_000)
+    grid, noise = smooth(200, Linear()), Gaussian(torch.Generator().manual_seed(2))
+    y = sample(Exact(MIXTURE, Linear()), x, grid, solver, noise)
+    want = MIXTURE.sample(200_000, torch.Generator().manual_seed(5))
+    torch.testing.assert_close(y.mean(0), want.mean(0), rtol=0, atol=0.03)
+    torch.testing.assert_close(y.T.cov(), want.T.cov(), rtol=0, atol=0.04)
+
+
+@every_solver
+def test_independent_of_the_batch(solver):
+    model, grid = Exact(MIXTURE, Linear()), smooth(12, Linear())
+    x = torch.randn(5, 2, dtype=f64)
+    whole = sample(model, x, grid, solver, Seeded(range(5)))
+    for i in range(5):
+        alone = sample(model, x[i : i + 1], grid, solver, Seeded([i]))
+        torch.testing.assert_close(whole[i : i + 1], alone, rtol=1e-12, atol=1e-12)
+
+
+@every_solver
+def test_deterministic_resumable_and_branching(solver):
+    model, grid, x = Exact(MIXTURE, Cosine()), smooth(9, Cosine()), torch.randn(3, 2, dtype=f64)
+    noise = Seeded([1, 2, 3])
+    states = list(trajectory(model, x, grid, solver, noise))
+    again = sample(model, x, grid, solver, Seeded([1, 2, 3]))
+    assert torch.equal(states[-1].x, again)
+    for state in states[:-1]:  # stop anywhere, go on from the value alone
+        rest = list(
+            trajectory(model, state.x, grid, solver, noise, index=state.index, memory=state.memory)
+        )
+        assert torch.equal(rest[-1].x, again)
+        assert [s.index for s in rest] == list(range(state.index + 1, len(grid)))
+    middle = states[4]
+    branch = list(
+        trajectory(
+            model, middle.x, grid, solver, Seeded([7, 8, 9]),
+            index=middle.index, memory=middle.memory,
+        )
+    )  # fmt: skip
+    assert torch.equal(branch[-1].x, again) != solver.stochastic
+
+
+@every_solver
+def test_counts_its_evaluations(solver):
+    calls = 0
+
+    class Counting:
+        schedule = Linear()
+
+        def __call__(self, x, t, **cond):
+            nonlocal calls
+            calls += 1
+            return Exact(MIXTURE, self.schedule)(x, t)
+
+    for n in (1, 2, 3, 10):
+        calls = 0
+        sample(Counting(), torch.randn(2, 2, dtype=f64), uniform(n), solver)
+        assert calls == solver.evaluations(n)
+
+
+class Parts(dict):
+    """A state made of several tensors, such as audio and video."""
+
+    def _each(self, other, f):
+        return Parts(
+            {k: f(v, other[k] if isinstance(other, Parts) else other) for k, v in self.items()}
+        )
+
+    def __add__(self, other):
+        return self._each(other, lambda a, b: a + b)
+
+    def __sub__(self, other):
+        return self._each(other, lambda a, b: a - b)
+
+    def __mul__(self, other):
+        return self._each(other, lambda a, b: a * b)
+
+    __rmul__ = __mul__
+
+
+class Echo(Gaussian):
+    """Noise that is a linear function of the state, for parts and wholes alike."""
+
+    def __call__(self, like):
+        return 0.1 * like
+
+
+@every_solver
+def test_only_vector_space_operations(solver):
+    class One(nn.Module):
+        def forward(self, x, t):
+            return torch.tanh(x)
+
+    class Two(nn.Module):
+        def forward(self, x, t):
+            return Parts({k: torch.tanh(v) for k, v in x.items()})
+
+    a, b = torch.randn(2, 3, dtype=f64), torch.randn(2, 5, dtype=f64)
+    grid = torch.cat([uniform(6), uniform(12)[6:] + 0.05])[:-1]  # also up once
+    one = sample(Denoiser(One(), VP(), V()), torch.cat([a, b], 1), grid, solver, Echo())
+    two = sample(Denoiser(Two(), VP(), V()), Parts(a=a, b=b), grid, solver, Echo())
+    torch.testing.assert_close(one, torch.cat([two["a"], two["b"]], 1))
+
+
+@every_solver
+def test_never_asks_outside_its_interval(solver):
+    """No model call above t or below s, and none at clean data."""
+    asked = []
+
+    class Spy:
+        schedule = Linear()
+
+        def __call__(self, x, t, **cond):
+            asked.append(float(t))
+            return Exact(MIXTURE, self.schedule)(x, t)
+
+    grid = uniform(6)
+    asked_before = 0
+    for state in trajectory(Spy(), torch.randn(2, 2, dtype=f64), grid, solver):
+        new = asked[asked_before:]
+        asked_before = len(asked)
+        t, s = float(grid[state.index - 1]), float(grid[state.index])
+        assert all(s <= time <= t and time > 0 for time in new)
+
+
+@every_solver
+def test_says_what_it_is(solver):
+    assert solver.order >= 1
+    assert "References:" in type(solver).__doc__
+    assert math.isfinite(solver.evaluations(10))

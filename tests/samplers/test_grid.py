@@ -1,0 +1,69 @@
+import pytest
+import torch
+
+from demist.core import VE, Linear, Table
+from demist.errors import UsageError
+from demist.samplers import GRIDS, karras, leading, log_snr, make_grid, smooth, trailing, uniform
+from truth import SCHEDULES, T, f64
+
+
+@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+@pytest.mark.parametrize("n", [1, 2, 3, 20, 1000])
+def test_every_grid_decreases_to_zero(name, schedule, n):
+    grid = make_grid(name, n, schedule)
+    assert grid.dtype == f64
+    assert (grid.diff() < 0).all()
+    assert grid[-1] == 0
+    assert 2 <= len(grid) <= n + 1
+    assert grid[0] <= 1
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+@pytest.mark.parametrize("name", ["uniform", "angular", "smooth", "trailing"])
+def test_these_begin_at_pure_noise(name, schedule):
+    assert make_grid(name, 7, schedule)[0] == 1
+    assert len(make_grid(name, 7, schedule)) == 8
+
+
+def test_karras_levels():
+    n, rho = 18, 7
+    grid = karras(n, VE())
+    u = torch.arange(n, dtype=f64) / (n - 1)  # Karras et al. 2022, eq. 5
+    want = (80 ** (1 / rho) + u * (0.002 ** (1 / rho) - 80 ** (1 / rho))) ** rho
+    torch.testing.assert_close(80 * grid[:-1], want, rtol=1e-11, atol=0)
+
+
+def test_log_snr_is_even():
+    levels = Linear().log_snr(log_snr(9, Linear(), -4, 4)[:-1])
+    torch.testing.assert_close(levels, torch.linspace(-4, 4, 9, dtype=f64))
+
+
+def test_smooth_shrinks_quadratically_at_both_ends():
+    angle = Linear().angle(smooth(200, Linear())).flip(0)
+    assert float(angle[2] / angle[1]) == pytest.approx(4, rel=1e-3)
+    assert float((angle[-1] - angle[-3]) / (angle[-1] - angle[-2])) == pytest.approx(4, rel=1e-3)
+
+
+def test_discrete_grids_visit_whole_steps():
+    # Lin et al. 2023, table 2 (there 1-based): trailing 10 of 1000; leading as in DDIM's code.
+    assert (trailing(10) * 1000).tolist() == list(range(1000, -1, -100))
+    assert (leading(10) * 1000 - 1).round().tolist() == [*range(900, -1, -100), -1]
+    assert torch.allclose(trailing(3), T([1.0, 0.667, 0.333, 0.0]))
+    table = Table(torch.linspace(0.9, 0.1, 10, dtype=f64))
+    bar = table(trailing(10, 10))[0][:-1] ** 2
+    torch.testing.assert_close(bar.flip(0), table.alpha_bar)
+
+
+def test_image_to_image_starts_below_one():
+    assert uniform(4, start=0.6).tolist() == pytest.approx([0.6, 0.45, 0.3, 0.15, 0])
+    assert smooth(4, Linear(), start=0.6)[0] == 0.6
+
+
+def test_clear_errors():
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        uniform(0)
+    with pytest.raises(ValueError, match="at most the model's 10 steps, got 11"):
+        trailing(11, 10)
+    with pytest.raises(UsageError, match="no grid called 'karas'. Did you mean 'karras'"):
+        make_grid("karas", 5, Linear())
