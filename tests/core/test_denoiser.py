@@ -152,7 +152,7 @@ def test_what_the_network_is_told(t):
         Denoiser(Spy(), Linear(), V(), clock=clock)(x, t)
         assert told["clock"].shape == (4,)
         assert told["clock"].tolist() == pytest.approx([want] * 4, rel=1e-6)
-    assert LogSNRClock(20.0)(T([0.0, 1.0]), Linear()).tolist() == [-5, 5]
+    assert LogSNRClock(20.0)(T([0.0, 1.0]), *Linear()(T([0.0, 1.0]))).tolist() == [-5, 5]
 
 
 def test_half_precision_network_full_precision_state():

@@ -65,5 +65,5 @@ def test_clear_errors():
         uniform(0)
     with pytest.raises(ValueError, match="at most the model's 10 steps, got 11"):
         trailing(11, 10)
-    with pytest.raises(UsageError, match="no grid called 'karas'. Did you mean 'karras'"):
+    with pytest.raises(UsageError, match=r"no grid called 'karas'\. Did you mean 'karras'"):
         make_grid("karas", 5, Linear())

@@ -111,7 +111,7 @@ def test_heun_is_edm_algorithm_2():
             return (x0 - skip * x * (sigma**2 + 0.25).sqrt()) / out
 
     model = Denoiser(
-        Net(), schedule, Karras(0.5), input_std=0.5, clock=lambda t, _: t.expand(len(START))
+        Net(), schedule, Karras(0.5), input_std=0.5, clock=lambda t, *_: t.expand(len(START))
     )
     u = torch.arange(n, dtype=f64) / (n - 1)
     sigmas = (80 ** (1 / 7) + u * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7

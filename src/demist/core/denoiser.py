@@ -16,8 +16,8 @@ from demist.core.prediction import Prediction
 from demist.core.schedule import Schedule
 from demist.core.shapes import Vector, left
 
-Clock = Callable[[Tensor, Schedule], Tensor]
-"""What the network is told of the time: a function of `(t, schedule)`, of `t`'s shape."""
+Clock = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""What the network is told of the time: a function of `(t, alpha, sigma)`, of `t`'s shape."""
 
 
 @runtime_checkable
@@ -32,7 +32,7 @@ class Model(Protocol):
         """Predict both ends of the line through `x` at time `t`."""
 
 
-def time_clock(t: Tensor, schedule: Schedule) -> Tensor:
+def time_clock(t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
     """The time itself, in [0, 1]."""
     return t
 
@@ -47,8 +47,8 @@ class LogSNRClock:
 
     limit: float = 20.0
 
-    def __call__(self, t: Tensor, schedule: Schedule) -> Tensor:
-        return schedule.log_snr(t).clamp(-self.limit, self.limit) / -4
+    def __call__(self, t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        return ((sigma / alpha).log() / 2).clamp(-self.limit / 4, self.limit / 4)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class IndexClock:
 
     steps: int = 1000
 
-    def __call__(self, t: Tensor, schedule: Schedule) -> Tensor:
+    def __call__(self, t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
         return t * self.steps - 1
 
 
@@ -110,7 +110,7 @@ class Denoiser(nn.Module):
             ValueError: If `t` does not match `x`, or the parameterization is singular there.
         """
         alpha, sigma = self.schedule(t)
-        clock = self.clock(t, self.schedule)
+        clock = self.clock(t, alpha, sigma)
         a, s = left(alpha, x), left(sigma, x)
         seen = x if self.input_std is None else x * ((a * self.input_std) ** 2 + s**2).rsqrt()
         if clock.ndim == 0 and isinstance(x, Tensor):

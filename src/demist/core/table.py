@@ -66,9 +66,7 @@ class Table(Schedule):
 
     def _interval(self, t: Tensor) -> tuple[Tensor, Tensor]:
         u = t * self.steps
-        # A knot must map to itself: (i + 1) / T * T may fall a rounding below i + 1.
-        u = torch.where((u - u.round()).abs() < 1e-9, u.round(), u)
-        i = u.floor().long().clamp(0, self.steps - 1)
+        i = u.long().clamp(0, self.steps - 1)
         return i, u - i
 
     def _at(self, i: Tensor, t: Tensor) -> Tensor:

@@ -1,0 +1,212 @@
+"""Break the code on purpose, one formula at a time, and see that the tests notice.
+
+    python scripts/mutants.py [NAME ...]
+
+Works on a copy of `src` and `tests`; prints one line per mutant and exits 1 if any survives.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# name: (file below src/demist, text, replacement, tests to run)
+MUTANTS = {
+    "ddim-swaps-t-and-s": (
+        "samplers/ddim.py",
+        "ancestral_variances((p.alpha, p.sigma), (alpha, sigma))",
+        "ancestral_variances((alpha, sigma), (p.alpha, p.sigma))",
+        "tests/samplers",
+    ),
+    "heun-without-the-half": (
+        "samplers/heun.py",
+        "(alpha - p.alpha) / 2, (sigma - p.sigma) / 2",
+        "(alpha - p.alpha), (sigma - p.sigma)",
+        "tests/contracts",
+    ),
+    "variance-bounds-exchanged": (
+        "samplers/ddim.py",
+        "return forward * (g_s / g_t) ** 2, forward",
+        "return forward, forward * (g_s / g_t) ** 2",
+        "tests/samplers",
+    ),
+    "learned-variance-linear-not-log": (
+        "samplers/ddim.py",
+        "torch.exp(0.5 * (small.log() + p.spread * (large.log() - small.log())))",
+        "(small + p.spread * (large - small)).sqrt()",
+        "tests/samplers",
+    ),
+    "table-off-by-one": (
+        "core/denoiser.py",
+        "return t * self.steps - 1",
+        "return t * self.steps",
+        "tests/samplers",
+    ),
+    "table-knots-shifted": (
+        "core/table.py",
+        "self._knots = torch.atan2((1 - bar).sqrt(), bar.sqrt())",
+        "self._knots = torch.atan2((1 - bar).sqrt(), bar.sqrt()).roll(-1)",
+        "tests/core",
+    ),
+    "cfg-counts-from-zero": (
+        "guidance/combine.py",
+        "without.lerp(with_, self.scale)",
+        "without.lerp(with_, 1 + self.scale)",
+        "tests/guidance",
+    ),
+    "cfg-exchanges-its-ends": (
+        "guidance/combine.py",
+        "without.lerp(with_, self.scale)",
+        "with_.lerp(without, self.scale)",
+        "tests/guidance",
+    ),
+    "broadcast-from-the-right": (
+        "core/shapes.py",
+        "c.reshape(c.shape + (1,) * (x.ndim - c.ndim)).to(x)",
+        "c.to(x)",
+        "tests/core",
+    ),
+    "2m-ratio-inverted": (
+        "samplers/dpmpp_2m.py",
+        "h / (2 * (now - last))",
+        "(now - last) / (2 * h)",
+        "tests/samplers",
+    ),
+    "2m-without-the-half": (
+        "samplers/dpmpp_2m.py",
+        "h / (2 * (now - last))",
+        "h / (now - last)",
+        "tests/contracts",
+    ),
+    "2m-with-full-log-snr-at-s": (
+        "samplers/dpmpp_2m.py",
+        "h = (alpha / sigma).log() - now",
+        "h = 2 * (alpha / sigma).log() - now",
+        "tests/contracts",
+    ),
+    "vp-sigma-rate-doubled": (
+        "core/schedule.py",
+        "return -half_beta * alpha, half_beta * alpha**2 / sigma",
+        "return -half_beta * alpha, 2 * half_beta * alpha**2 / sigma",
+        "tests/core",
+    ),
+    "score-sign": (
+        "core/prediction.py",
+        "return (-1 / self.sigma) * self.eps",
+        "return (1 / self.sigma) * self.eps",
+        "tests/core",
+    ),
+    "with-x0-forgets-eps": (
+        "core/prediction.py",
+        "eps=self.eps + (self.alpha / self.sigma) * (self.x0 - x0))",
+        "eps=self.eps)",
+        "tests/core",
+    ),
+    "v-sign": (
+        "core/parameterization.py",
+        "return -sigma, alpha",
+        "return sigma, alpha",
+        "tests/core",
+    ),
+    "karras-without-sigma-data": (
+        "core/parameterization.py",
+        "return sigma / (self.sigma_data * total), -alpha * self.sigma_data / total",
+        "return sigma / total, -alpha / total",
+        "tests/core",
+    ),
+    "renoise-with-full-variance": (
+        "samplers/loop.py",
+        "(g_s**2 - (kept * g_t) ** 2).clamp(min=0).sqrt()",
+        "g_s",
+        "tests/samplers",
+    ),
+    "noise-depends-on-the-batch": (
+        "core/noise.py",
+        'f"{seed}/{self.step}/{self._draws}"',
+        'f"{seed}/{self.step}/{self._draws}/{len(like)}"',
+        "tests/core",
+    ),
+    "noise-repeats-every-step": (
+        "core/noise.py",
+        "return Seeded(self.seeds, index + 1)",
+        "return Seeded(self.seeds)",
+        "tests/core",
+    ),
+    "min-snr-on-the-eps-error": (
+        "objectives/weights.py",
+        "log_snr.exp().clamp(max=gamma)",
+        "(gamma / log_snr.exp()).clamp(max=1)",
+        "tests/objectives",
+    ),
+    "edm-weight-without-data-term": (
+        "objectives/weights.py",
+        "log_snr.exp() + 1 / sigma_data**2",
+        "log_snr.exp()",
+        "tests/objectives",
+    ),
+    "loss-scale-forgotten-on-the-eps-side": (
+        "objectives/denoising.py",
+        "torch.where(clean, (-log_snr).exp(), 1.0)",
+        "1.0",
+        "tests/objectives",
+    ),
+    "posterior-forgets-the-signal-scale": (
+        "core/exact.py",
+        "self.means + a * self.variances / total * from_mean",
+        "self.means + self.variances / total * from_mean",
+        "tests/core",
+    ),
+    "zero-terminal-keeps-a-little-signal": (
+        "core/modifiers.py",
+        "torch.where(end, 0.0, 1 - lost)",
+        "torch.where(end, 1e-4, 1 - lost)",
+        "tests/core",
+    ),
+}
+
+
+def killed(name: str) -> bool:
+    """Whether a test fails once the mutation is made."""
+    return fails(*MUTANTS[name], name)
+
+
+def fails(file: str, text: str, replacement: str, tests: str, name: str) -> bool:
+    """Whether `tests` fail on a copy in which `text` is replaced."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
+        for part in ("src", "tests"):
+            shutil.copytree(ROOT / part, copy / part)
+        shutil.copy(ROOT / "pyproject.toml", copy)
+        path = copy / "src" / "demist" / file
+        source = path.read_text()
+        if source.count(text) != 1:
+            raise SystemExit(f"{name}: the text to replace occurs {source.count(text)} times")
+        path.write_text(source.replace(text, replacement))
+        command = [sys.executable, "-m", "pytest", "-xq", "-p", "no:cacheprovider", tests]
+        environment = {**os.environ, "PYTHONPATH": str(copy / "src")}
+        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
+        if done.returncode not in (0, 1):
+            raise SystemExit(f"{name}: the tests did not run:\n{done.stdout[-2000:]}")
+        return done.returncode == 1
+
+
+def main(names: list[str]) -> int:
+    """Try each mutant and print what happened."""
+    for tests in sorted({MUTANTS[name][3] for name in names or MUTANTS}):
+        if fails("__init__.py", "demist: ", "demist: ", tests, "unchanged"):
+            raise SystemExit(f"{tests} fails without any mutation: mend that first")
+    survivors = 0
+    for name in names or MUTANTS:
+        dead = killed(name)
+        survivors += not dead
+        print(f"{'killed  ' if dead else 'SURVIVED'}  {name}", flush=True)
+    print(f"{survivors} of {len(names or MUTANTS)} survived")
+    return int(survivors > 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
