@@ -15,14 +15,8 @@ CASES = {
     "classes": {"channels": [32, 32, 64], "num_classes": 10, "attention": [1, 2], "blocks": 2},
     "scale_shift": {"channels": [16, 32], "scale_shift": True, "attention": [0], "norm_groups": 8},
     "colour": {"channels": [32, 48], "in_channels": 3, "out_channels": 6, "attention": [1]},
-        "channels": [32, 48],
-        "in_channels": 3,
-        "out_channels": 6,
-        "head_dim": 16,
-        "attention": [1],
-    },
     "no mid attention": {"channels": [32], "in_channels": 3, "blocks": 3, "mid_attention": False},
-    "narrowing": {"channels": [64, 32, 16], "blocks": 1, "attention": [0, 2]},
+    "narrowing": {"channels": [64, 32, 16], "attention": [0, 2]},
 }
 
 
