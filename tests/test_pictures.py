@@ -202,7 +202,7 @@ def test_points_that_are_not_finite():
     points = np.array([[0, 0], [np.nan, 1]], np.float32)
     red = np.array(pictures.scatter(points))[:40].astype(int)
     assert ((red[..., 0] - red[..., 1]) > 80).any()
-    with pytest.raises(UsageError, match="None of the 1 points"):
+    with pytest.raises(UsageError, match="none of the 1 points"):
         pictures.scatter(points[1:])
     with pytest.raises(UsageError, match="3 coordinates"):
         pictures.scatter(np.zeros((4, 3), np.float32))

@@ -1,6 +1,5 @@
 """Curves over the course of a training run. Needs the `plot` extra (matplotlib)."""
 
-import json
 import os
 from pathlib import Path
 
@@ -8,7 +7,8 @@ import numpy as np
 from jaxtyping import Float
 
 from demist.errors import DataError, MissingError
-from demist.pictures.output import _write
+from demist.pictures.output import write
+from demist.runs import read_metrics
 
 
 def loss_curve(metrics: str | os.PathLike[str], out: str | os.PathLike[str]) -> None:
@@ -17,22 +17,22 @@ def loss_curve(metrics: str | os.PathLike[str], out: str | os.PathLike[str]) -> 
     Args:
         metrics: JSON lines with `step` and `loss`; lines without them, and a last line cut off
             by a crash, are passed over.
-        out: where to write; the ending chooses .png, .svg or .pdf.
+        out: Where to write; the ending chooses .png, .svg or .pdf.
 
     Raises:
-        MissingError: matplotlib is not installed, or there is no such file.
-        DataError: fewer than two finite losses.
+        MissingError: Matplotlib is not installed, or there is no such file.
+        DataError: Fewer than two finite losses.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingError(
-            "Curves need matplotlib, which is not installed: pip install 'demist[plot]'."
+            "curves need matplotlib, which is not installed: pip install 'demist[plot]'"
         ) from error
     steps, losses = _losses(Path(metrics))
     if len(steps) < 2:
-        raise DataError(f"{metrics} holds {len(steps)} losses; a curve needs at least two.")
+        raise DataError(f"{metrics} holds {len(steps)} losses; a curve needs at least two")
 
     figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
@@ -44,7 +44,7 @@ def loss_curve(metrics: str | os.PathLike[str], out: str | os.PathLike[str]) -> 
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     ending = Path(out).suffix.lstrip(".") or "png"
-    _write(out, lambda file: figure.savefig(file, format=ending))
+    write(out, lambda file: figure.savefig(file, format=ending))
 
 
 def smooth(values: Float[np.ndarray, " n"], share: float = 0.05) -> Float[np.ndarray, " n"]:
@@ -58,13 +58,8 @@ def smooth(values: Float[np.ndarray, " n"], share: float = 0.05) -> Float[np.nda
 
 def _losses(path: Path) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     if not path.is_file():
-        raise MissingError(f"There is no {path}; a run writes it while it trains.")
-    pairs = []
-    for line in path.read_text().splitlines():
-        try:
-            row = json.loads(line)
-            pairs.append((float(row["step"]), float(row["loss"])))
-        except (ValueError, KeyError, TypeError):
-            continue
-    array = np.array([pair for pair in pairs if np.isfinite(pair).all()]).reshape(-1, 2)
-    return array[:, 0], array[:, 1]
+        raise MissingError(f"there is no {path}; a run writes it while it trains")
+    rows = [row for row in read_metrics(path) if row.get("loss") is not None and "step" in row]
+    losses = np.array([row["loss"] for row in rows], float)
+    steps = np.array([row["step"] for row in rows], float)
+    return steps[np.isfinite(losses)], losses[np.isfinite(losses)]

@@ -27,23 +27,23 @@ def image_grid(
     """Lay images out in rows, left to right, top to bottom.
 
     Args:
-        images: grey (C = 1), RGB (C = 3) or RGBA (C = 4, shown on white).
-        labels: one per image, written with `str`.
-        columns: images per row; by default about a square.
-        scale: whole-number enlargement without smoothing; by default small images grow to about
+        images: Grey (C = 1), RGB (C = 3) or RGBA (C = 4, shown on white).
+        labels: One per image, written with `str`.
+        columns: Images per row; by default about a square.
+        scale: Whole-number enlargement without smoothing; by default small images grow to about
             64 pixels.
 
     Raises:
-        UsageError: no images, a number of channels that is no picture, or labels that do not
+        UsageError: No images, a number of channels that is no picture, or labels that do not
             match the images one to one.
     """
     n, channels, height, width = images.shape
     if n == 0:
-        raise UsageError("A grid needs at least one image; none was given.")
+        raise UsageError("a grid needs at least one image; none was given")
     if channels not in (1, 3, 4):
-        raise UsageError(f"Images have {channels} channels; a picture has 1, 3 or 4.")
+        raise UsageError(f"images have {channels} channels; a picture has 1, 3 or 4")
     if labels is not None and len(labels) != n:
-        raise UsageError(f"{len(labels)} labels for {n} images; give one for each.")
+        raise UsageError(f"{len(labels)} labels for {n} images; give one for each")
     columns = min(n, columns or math.ceil(math.sqrt(n)))
     rows = math.ceil(n / columns)
     scale = scale or max(1, round(64 / max(height, width)))

@@ -2,9 +2,9 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from PIL import Image, PngImagePlugin
 
@@ -20,26 +20,26 @@ def save_png(
     """Write a PNG, atomically; `metadata` goes as JSON into its text chunk named "demist".
 
     Raises:
-        CannotCreateError: the folder does not exist or cannot be written.
+        CannotCreateError: The folder does not exist or cannot be written.
     """
     info = PngImagePlugin.PngInfo()
     if metadata is not None:
         info.add_text(KEY, json.dumps(metadata))
-    _write(path, lambda file: image.save(file, "PNG", optimize=True, pnginfo=info))
+    write(path, lambda file: image.save(file, "PNG", optimize=True, pnginfo=info))
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The facts that `save_png` put into a picture.
 
     Raises:
-        DataError: not a PNG, or one without such facts.
+        DataError: Not a PNG, or one without such facts.
     """
     try:
         with Image.open(path) as image:
             return json.loads(image.info[KEY])
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"{path} is not a picture made by demist: it has no text named {KEY!r}."
+            f"{path} is not a picture made by demist: it has no text named {KEY!r}"
         ) from error
 
 
@@ -52,34 +52,39 @@ def animation(
     """Write frames as an endless film; the ending of `path` chooses .gif or .webp.
 
     Args:
-        frames: pictures of one size.
-        path: where to write.
-        fps: frames per second.
-        hold: seconds the last frame stays.
+        frames: Pictures of one size.
+        path: Where to write.
+        fps: Frames per second.
+        hold: Seconds the last frame stays.
 
     Raises:
-        UsageError: no frames, or another ending.
-        CannotCreateError: the folder does not exist or cannot be written.
+        UsageError: No frames, or another ending.
+        CannotCreateError: The folder does not exist or cannot be written.
     """
     formats = {".gif": "GIF", ".webp": "WEBP"}
     ending = Path(path).suffix.lower()
     if ending not in formats:
-        raise UsageError(f"A film cannot be written as {str(path)!r}; end it in .gif or .webp.")
+        raise UsageError(f"a film cannot be written as {str(path)!r}; end it in .gif or .webp")
     if not frames:
-        raise UsageError("A film needs at least one frame; none was given.")
+        raise UsageError("a film needs at least one frame; none was given")
     durations = [round(1000 / fps)] * (len(frames) - 1) + [round(1000 * hold)]
     first, *rest = frames
     options = {"save_all": True, "append_images": rest, "duration": durations, "loop": 0}
-    _write(path, lambda file: first.save(file, formats[ending], **options))
+    write(path, lambda file: first.save(file, formats[ending], **options))
 
 
-def _write(path: str | os.PathLike[str], save) -> None:
+def write(path: str | os.PathLike[str], save: Callable[[BinaryIO], object]) -> None:
+    """Let `save` fill a file, atomically.
+
+    Raises:
+        CannotCreateError: The folder does not exist or cannot be written.
+    """
     path = Path(path)
     try:
         with atomic(path) as temporary, open(temporary, "wb") as file:
             save(file)
     except (FileNotFoundError, NotADirectoryError, PermissionError, IsADirectoryError) as error:
         raise CannotCreateError(
-            f"Cannot write {path}: {error.strerror}; name a file in a folder that exists and is "
-            "yours to write."
+            f"cannot write {path}: {error.strerror}; name a file in a folder that exists and is "
+            "yours to write"
         ) from error

@@ -28,22 +28,22 @@ def scatter(
     """Draw points: (N, 2) as dots in the plane, (N, 1) as a histogram.
 
     Args:
-        points: coordinates; rows with NaN or infinity are left out and counted in the corner.
-        path: where to write a PNG too.
-        limit: the plane shown is [-limit, limit] squared; by default it holds all points. A
+        points: Coordinates; rows with NaN or infinity are left out and counted in the corner.
+        path: Where to write a PNG too.
+        limit: The plane shown is [-limit, limit] squared; by default it holds all points. A
             histogram shows its data's own range.
-        size: side of the picture in pixels.
+        size: Side of the picture in pixels.
 
     Raises:
-        UsageError: neither one nor two columns, or no finite point.
+        UsageError: Neither one nor two columns, or no finite point.
     """
     if points.shape[1] not in (1, 2):
         raise UsageError(
-            f"Points have {points.shape[1]} coordinates; only 1 or 2 can be drawn on paper."
+            f"points have {points.shape[1]} coordinates; only 1 or 2 can be drawn on paper"
         )
     finite = points[np.isfinite(points).all(axis=1)]
     if len(finite) == 0:
-        raise UsageError(f"None of the {len(points)} points is finite; there is nothing to draw.")
+        raise UsageError(f"none of the {len(points)} points is finite; there is nothing to draw")
     if points.shape[1] == 2:
         image = _dots(finite, limit or _round_up(float(np.abs(finite).max())), size)
     else:

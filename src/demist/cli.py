@@ -1,0 +1,84 @@
+"""The command line: finds the sub-command, runs it, turns errors into sentences and exit codes.
+
+Each sub-command is a module of `demist.commands` with an `Options` dataclass, which its flags are
+made from, and a `main(args)`. Nothing here imports torch, so that help is instant.
+
+Exit codes: 0 done or cleanly stopped, 64 usage, 65 bad data or checkpoint, 66 input missing, 69
+lock held, 70 internal, 73 cannot create, 74 I/O or disk full, 75 try again, 77 refused for safety,
+130 interrupted.
+"""
+
+import difflib
+import errno
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from demist import __version__
+from demist.errors import DemistError, StorageError, UsageError
+
+COMMANDS = ("demo", "train", "sample", "evaluate", "classifier", "ls", "config", "doctor")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `demist` with `argv` (default: the process's own) and return its exit code."""
+    try:
+        run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except SystemExit as stop:
+        # tyro has explained itself; it ends with 0 after help and 2 after a usage error.
+        return UsageError.exit_code if stop.code == 2 else int(stop.code or 0)
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough. Python would flush once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("demist: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        return explain(error)
+    return 0
+
+
+def run(argv: list[str]) -> None:
+    """Print help or the version, or hand over to the sub-command."""
+    name, *args = argv or ["--help"]
+    if name in ("-h", "--help", "help"):
+        print(help_text())
+    elif name in ("-V", "--version"):
+        print(f"demist {__version__}")
+    elif name in COMMANDS:
+        importlib.import_module(f"demist.commands.{name}").main(args)
+    else:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COMMANDS)}"
+        raise UsageError(f"there is no command {name!r}; {hint}")
+
+
+def help_text() -> str:
+    """What `demist --help` prints."""
+    lines = ["usage: demist COMMAND [OPTIONS]", "", "Train and sample diffusion models.", ""]
+    for name in COMMANDS:
+        options = importlib.import_module(f"demist.commands.{name}").Options
+        lines.append(f"  {name:<12}{options.__doc__.splitlines()[0]}")
+    lines += ["", "`demist COMMAND --help` explains one; `demist --version` tells the version."]
+    return "\n".join(lines)
+
+
+def explain(error: Exception) -> int:
+    """Print one sentence about `error` and return its exit code; DEMIST_TRACEBACK=1 shows all."""
+    if os.environ.get("DEMIST_TRACEBACK"):
+        import traceback
+
+        traceback.print_exception(error)
+    if isinstance(error, DemistError):
+        message, code = str(error), error.exit_code
+    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        message, code = f"cannot write: {error}", StorageError.exit_code
+    else:
+        kind = type(error).__name__
+        message = f"internal error, {kind}: {error}; DEMIST_TRACEBACK=1 shows where it happened"
+        code = DemistError.exit_code
+    print(f"demist: {message}", file=sys.stderr)
+    return code

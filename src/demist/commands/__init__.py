@@ -1,0 +1,1 @@
+"""The sub-commands, one module each; a module imports torch only when its command runs."""

@@ -1,0 +1,70 @@
+"""`demist ls`: the runs there are."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from tyro.conf import Positional, arg
+
+from demist.errors import DemistError, MissingError
+from demist.runs import Run, all_runs, read_metrics
+
+
+@dataclass(frozen=True)
+class Options:
+    """List the runs: number, name, status, step, loss, age, path."""
+
+    runs: Annotated[Positional[Path], arg(metavar="FOLDER")] = Path("runs")
+    """Folder in which run folders are."""
+
+
+HEAD = ("run", "name", "status", "step", "loss", "age", "path")
+
+
+def main(args: list[str]) -> None:
+    """Print a table, oldest run first."""
+    options = tyro.cli(Options, prog="demist ls", args=args)
+    if not options.runs.is_dir():
+        raise MissingError(f"there is no folder {options.runs}; `demist train` makes runs/")
+    rows = [describe(run) for run in all_runs(options.runs)]
+    if not rows:
+        print(f"No runs in {options.runs} yet; `demist train` makes one.")
+        return
+    widths = [max(map(len, column)) for column in zip(HEAD, *rows, strict=True)]
+    for row in (HEAD, *rows):
+        cells = [
+            cell.rjust(width) if name in ("run", "step", "loss", "age") else cell.ljust(width)
+            for name, cell, width in zip(HEAD, row, widths, strict=True)
+        ]
+        print("  ".join(cells).rstrip())
+
+
+def describe(run: Run) -> tuple[str, ...]:
+    """One row of the table; what cannot be read is shown as a dash."""
+    try:
+        status = run.status()
+    except DemistError:
+        status = {}
+    losses = [row["loss"] for row in read_metrics(run.metrics) if row.get("loss") is not None]
+    return (
+        str(run.number),
+        run.path.name.partition("-")[2],
+        str(status.get("state", "-")),
+        str(status.get("step", "-")),
+        f"{sum(losses[-10:]) / len(losses[-10:]):.4g}" if losses else "-",
+        age(status.get("updated")),
+        str(run.path),
+    )
+
+
+def age(stamp: str | None, now: datetime | None = None) -> str:
+    """`3h` for an ISO time three hours ago: the largest unit that fits, rounded down."""
+    if stamp is None:
+        return "-"
+    seconds = ((now or datetime.now(UTC)) - datetime.fromisoformat(stamp)).total_seconds()
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= length:
+            return f"{int(seconds // length)}{unit}"
+    return f"{max(0, int(seconds))}s"

@@ -1,0 +1,113 @@
+"""`demist train`: options from defaults, a recipe, a file and flags, later ones winning."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from demist import recipes, runs
+from demist.config import TrainConfig, load_toml, update
+from demist.errors import UsageError
+
+if TYPE_CHECKING:
+    from demist.training.plan import Plan
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train a model on a folder of images, or on the digits that come with the package.
+
+    Options come from the defaults, a recipe, a file and flags, later ones winning.
+    """
+
+    where: Annotated[Positional[str | None], arg(metavar="[PATH]")] = None
+    """Folder, file or archive of data, or an embedded set; the same as --path."""
+    recipe: Annotated[str | None, arg(metavar="NAME")] = None
+    """Start from: digits, demo, cifar10, images64, moons, spiral, 25-gaussians, eight."""
+    config: Annotated[Path | None, arg(metavar="FILE.toml")] = None
+    """Read options from a file as `demist config` prints it; it need not name all."""
+    resume: Annotated[str | None, arg(metavar="[RUN]")] = None
+    """Go on with a run (number, name or path; without one, the latest), with its own options."""
+    dry_run: bool = False
+    """Load the data, take three steps, print the plan, and write nothing."""
+    settings: Annotated[TrainConfig, arg(name="")] = TrainConfig()
+
+
+def main(args: list[str]) -> None:
+    """Train, resume or plan."""
+    options = parse(args)
+    config = options.settings
+    if options.dry_run:
+        from demist.training.plan import plan
+
+        print(table(plan(config)))
+        return
+
+    from demist.training.run import train
+
+    run = runs.find(options.resume, config.output.runs) if options.resume else None
+    run = train(config, run, resume=run is not None, command=["demist", "train", *args])
+    if run.status()["state"] == "done":
+        spec = run.path if config.output.runs != "runs" else run.number
+        print(f"{run.path} is done. Next:  demist sample {spec}   demist evaluate {spec}")
+
+
+def parse(args: list[str]) -> Options:
+    """The options, with everything that stands behind the flags resolved into `settings`.
+
+    Raises:
+        UsageError: Sources that exclude each other, or a value that makes no sense.
+        MissingError: There is no such run or file.
+    """
+    args = with_value(args)
+    first = read(args, Options())
+    base = sources(first)
+    options = read(args, replace(Options(), settings=base))
+    if options.where is None:
+        return options
+    if options.settings.data.path not in (base.data.path, options.where):
+        raise UsageError(
+            f"the data is given twice, {options.where!r} and --path "
+            f"{options.settings.data.path!r}; leave one out"
+        )
+    return replace(options, settings=update(options.settings, {"path": options.where}))
+
+
+def read(args: list[str], default: Options) -> Options:
+    """One pass over the flags."""
+    return tyro.cli(
+        Options, prog="demist train", args=args, default=default, config=(OmitArgPrefixes,)
+    )
+
+
+def sources(options: Options) -> TrainConfig:
+    """The configuration below the flags: of the run, or of defaults, recipe and file."""
+    if options.resume is not None:
+        if options.recipe or options.config:
+            raise UsageError(
+                "a resumed run keeps its own options: leave out --recipe and --config; flags may "
+                "change its limits, output and device"
+            )
+        run = runs.find(options.resume, options.settings.output.runs)
+        return update(run.config(), {"runs": str(run.path.parent)})
+    config = recipes.find(options.recipe).config() if options.recipe else TrainConfig()
+    return load_toml(options.config, config) if options.config else config
+
+
+def with_value(args: list[str]) -> list[str]:
+    """`--resume` without a run means the latest."""
+    out = []
+    for arg_, after in zip(args, [*args[1:], "-"], strict=True):
+        out.append(arg_)
+        if arg_ == "--resume" and after.startswith("-"):
+            out.append("latest")
+    return out
+
+
+def table(plan: "Plan") -> str:
+    """The plan in two columns."""
+    rows = plan.rows()
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)

@@ -1,0 +1,52 @@
+"""Image runs, from minutes on a processor to hours on an accelerator."""
+
+from demist.config import (
+    DataConfig,
+    LimitsConfig,
+    NetworkConfig,
+    OptimizationConfig,
+    OutputConfig,
+    TrainConfig,
+)
+from demist.recipes.recipe import recipe
+
+
+@recipe("digits")
+def digits() -> TrainConfig:
+    """Handwritten digits by class, on the data that comes with the package."""
+    return TrainConfig()
+
+
+@recipe("demo")
+def demo() -> TrainConfig:
+    """The same, in three minutes on two processor cores."""
+    return TrainConfig(
+        limits=LimitsConfig(budget="3m"),
+        output=OutputConfig(name="demo"),
+    )
+
+
+@recipe("cifar10")
+def cifar10() -> TrainConfig:
+    """Colour pictures of 32 by 32 pixels by class; give the data: `demist train PATH`."""
+    return TrainConfig(
+        data=DataConfig(size=32, channels=3, flip=True),
+        network=NetworkConfig(channels_per_level=(128, 256, 256), blocks_per_level=2, dropout=0.1),
+        optimization=OptimizationConfig(lr=4e-4, warmup=1000, ema=0.9995),
+        limits=LimitsConfig(steps=200_000),
+        output=OutputConfig(save_every="10m", sample_every="10m"),
+    )
+
+
+@recipe("images64")
+def images64() -> TrainConfig:
+    """Colour pictures of 64 by 64 pixels; give the data: `demist train PATH`."""
+    return TrainConfig(
+        data=DataConfig(size=64, channels=3, flip=True),
+        network=NetworkConfig(
+            channels_per_level=(128, 256, 384), blocks_per_level=2, patch=2, dropout=0.1
+        ),
+        optimization=OptimizationConfig(lr=3e-4, warmup=1000, ema=0.9995),
+        limits=LimitsConfig(steps=200_000),
+        output=OutputConfig(save_every="10m", sample_every="10m", sample_count=25),
+    )

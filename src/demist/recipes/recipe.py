@@ -1,0 +1,60 @@
+"""What a recipe is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from demist.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """The number a recipe should give.
+
+    Attributes:
+        metric: What is measured.
+        low: Smallest acceptable value.
+        high: Largest acceptable value.
+        measured: What it gave when it was last measured.
+        how: The command that measures it.
+        minutes: Wall-clock time of the training then.
+        machine: Where that was.
+    """
+
+    metric: str
+    low: float
+    high: float
+    measured: float | None = None
+    how: str = ""
+    minutes: float | None = None
+    machine: str = ""
+
+    def met(self, value: float) -> bool:
+        """Whether `value` is acceptable."""
+        return self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A named training run.
+
+    Attributes:
+        name: For `demist train --recipe NAME`.
+        config: Returns the options of the run.
+        expect: What it should give; None while nobody has measured it.
+    """
+
+    name: str
+    config: Callable[[], TrainConfig]
+    expect: Expectation | None = None
+
+    @property
+    def summary(self) -> str:
+        """The first line of the function's docstring."""
+        return (self.config.__doc__ or "").strip().splitlines()[0]
+
+
+def recipe(
+    name: str, expect: Expectation | None = None
+) -> Callable[[Callable[[], TrainConfig]], Recipe]:
+    """Turn a function that returns options into a `Recipe`."""
+    return lambda config: Recipe(name, config, expect)

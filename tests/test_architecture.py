@@ -1,0 +1,217 @@
+"""The house rules that a machine can check: who imports whom, and what nobody does."""
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "demist"
+FILES = sorted(SOURCE.rglob("*.py"))
+TREES = {path: ast.parse(path.read_text()) for path in FILES}
+
+LEAVES = {"errors", "files"}
+"""Small utilities that any room may use."""
+
+MAY_IMPORT = {
+    "errors": set(),
+    "files": set(),
+    "config": set(),
+    "core": set(),
+    "samplers": {"core"},
+    "guidance": {"core"},
+    "objectives": {"core", "samplers"},
+    "likelihood": {"core", "samplers"},
+    "networks": set(),
+    "codecs": set(),
+    "conditions": set(),
+    "data": set(),
+    "evaluation": set(),
+    "runs": {"config"},
+    "pictures": {"runs"},
+    "pipeline": {"core", "samplers", "guidance", "codecs", "conditions", "components", "config"},
+    "components": {"core", "samplers", "objectives", "networks", "codecs", "conditions", "config"},
+    "training": {
+        "core", "samplers", "objectives", "networks", "codecs", "conditions", "data",
+        "config", "runs", "pictures", "pipeline", "components",
+    },
+}  # fmt: skip
+"""Room -> rooms it may know, besides itself and the leaves. Rooms not named may know anything."""
+
+ONLY_TORCH = {"core", "samplers", "guidance", "objectives", "networks", "codecs", "conditions"}
+MATHEMATICS = {"torch", "numpy", "jaxtyping", "typing_extensions"}
+
+BANNED_MODULES = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml"}
+BANNED_CALLS = {
+    "eval", "exec", "compile", "__import__", "torch.load", "torch.save", "torch.hub.load",
+    "os.system", "os.popen", "yaml.load", "np.save_pickle",
+}  # fmt: skip
+BANNED_KEYWORDS = {"shell", "allow_pickle", "trust_remote_code"}
+
+
+def room(path):
+    """`core` for src/demist/core/noise.py, `runs` for src/demist/runs.py."""
+    return path.relative_to(SOURCE).with_suffix("").parts[0]
+
+
+def imports(path, tree):
+    """(line, absolute module name) of every import, at any depth in the file."""
+    package = ("demist", *path.relative_to(SOURCE).parts[:-1])
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) + 1 - node.level] if node.level else ()
+            name = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield node.lineno, f"{name}.{alias.name}" if name == "demist" else name
+
+
+def wrong_imports(path, tree):
+    here = room(path)
+    if here not in MAY_IMPORT:
+        return []
+    allowed = MAY_IMPORT[here] | LEAVES | {here}
+    return [
+        f"{path.relative_to(SOURCE)}:{line} imports {name}"
+        for line, name in imports(path, tree)
+        if name.startswith("demist.")
+        and (there := name.split(".")[1]) not in allowed
+        and not there.startswith("__")
+    ]
+
+
+def foreign_imports(path, tree):
+    if room(path) not in ONLY_TORCH:
+        return []
+    known = MATHEMATICS | {"demist"} | sys.stdlib_module_names
+    return [
+        f"{path.relative_to(SOURCE)}:{line} imports {name}"
+        for line, name in imports(path, tree)
+        if name.split(".")[0] not in known
+    ]
+
+
+def dangers(path, tree):
+    where = path.relative_to(SOURCE) if path.is_relative_to(SOURCE) else path
+    found = [
+        f"{where}:{line} imports {name}"
+        for line, name in imports(path, tree)
+        if name.split(".")[0] in BANNED_MODULES
+    ]
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func)
+        if name in BANNED_CALLS:
+            found.append(f"{where}:{node.lineno} calls {name}")
+        if name.endswith("import_module") and not of_this_package(node.args[0]):
+            found.append(f"{where}:{node.lineno} imports a module that others name")
+        found += [
+            f"{where}:{node.lineno} passes {keyword.arg}"
+            for keyword in node.keywords
+            if keyword.arg in BANNED_KEYWORDS and ast.unparse(keyword.value) != "False"
+        ]
+    return found
+
+
+def of_this_package(argument):
+    """Whether a module name is written out at least up to `demist.`."""
+    first = argument.values[0] if isinstance(argument, ast.JoinedStr) else argument
+    return isinstance(first, ast.Constant) and str(first.value).startswith("demist.")
+
+
+@pytest.mark.parametrize("check", [wrong_imports, foreign_imports, dangers])
+def test_the_tree_is_clean(check):
+    assert len(FILES) > 20
+    assert [problem for path, tree in TREES.items() for problem in check(path, tree)] == []
+
+
+@pytest.mark.parametrize(
+    ("check", "place", "code"),
+    [
+        (wrong_imports, "core/x.py", "from demist.samplers import DDIM"),
+        (wrong_imports, "core/x.py", "from ..samplers.ddim import DDIM"),
+        (wrong_imports, "core/x.py", "import demist.training.fit"),
+        (wrong_imports, "samplers/x.py", "def f():\n    from demist.guidance import CFG"),
+        (wrong_imports, "networks/x.py", "from demist.core import left"),
+        (wrong_imports, "objectives/deep/x.py", "from ...training import fit"),
+        (wrong_imports, "data/x.py", "from demist import config"),
+        (foreign_imports, "core/x.py", "import scipy.linalg"),
+        (foreign_imports, "networks/x.py", "from PIL import Image"),
+        (dangers, "data/x.py", "import pickle"),
+        (dangers, "data/x.py", "from yaml import load"),
+        (dangers, "data/x.py", "torch.load(path, weights_only=True)"),
+        (dangers, "data/x.py", "np.load(path, allow_pickle=True)"),
+        (dangers, "data/x.py", "np.load(path, allow_pickle=flag)"),
+        (dangers, "cli.py", "subprocess.run(text, shell=True)"),
+        (dangers, "cli.py", "eval('1')"),
+        (dangers, "cli.py", "importlib.import_module(name)"),
+        (dangers, "cli.py", "importlib.import_module(f'{name}.x')"),
+    ],
+)
+def test_the_checks_see(check, place, code):
+    assert len(check(SOURCE / place, ast.parse(code))) == 1
+
+
+@pytest.mark.parametrize(
+    ("check", "place", "code"),
+    [
+        (wrong_imports, "samplers/x.py", "from demist.core import left\nfrom . import ddim"),
+        (wrong_imports, "commands/x.py", "from demist.training import fit"),
+        (wrong_imports, "data/x.py", "from demist import __version__, errors"),
+        (foreign_imports, "core/x.py", "import math, torch\nfrom jaxtyping import Float"),
+        (dangers, "data/x.py", "np.load(path, allow_pickle=False)\nmodel.eval()"),
+        (dangers, "cli.py", "importlib.import_module(f'demist.commands.{name}')"),
+    ],
+)
+def test_the_checks_let_pass(check, place, code):
+    assert check(SOURCE / place, ast.parse(code)) == []
+
+
+def test_tests_and_examples_hold_no_danger_either():
+    root = SOURCE.parents[1]
+    files = [*(root / "examples").rglob("*.py"), *(root / "benchmarks").rglob("*.py")]
+    assert [problem for f in files for problem in dangers(f, ast.parse(f.read_text()))] == []
+
+
+def modules_after(code):
+    """Names of all modules loaded by `code` in a fresh interpreter."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_costs_nothing():
+    loaded = modules_after("import demist")
+    assert not loaded & {"torch", "numpy", "PIL", "pydantic", "tyro", "matplotlib"}
+
+
+def test_importing_everything_costs_no_more_than_torch():
+    """No heavy or optional package is loaded before it is needed."""
+    names = [
+        ".".join(("demist", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(
+            ".__init__"
+        )
+        for path in FILES
+        if path.name != "__main__.py"
+    ]
+    loaded = modules_after("\n".join(f"import {name}" for name in names))
+    assert not loaded & {"matplotlib", "scipy", "sklearn", "pandas", "transformers", "tensorboard"}
+
+
+def test_help_is_quick_and_free_of_torch():
+    code = "from demist.cli import main; main(['--help'])"
+    assert not modules_after(code) & {"torch", "numpy", "PIL"}
+    seconds = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "demist", "--help"], capture_output=True, check=True)
+        seconds.append(time.perf_counter() - begun)
+    assert min(seconds) < 0.3
