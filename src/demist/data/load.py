@@ -1,0 +1,218 @@
+"""From what the user typed to a data set: built-in names, folders, archives and files."""
+
+import difflib
+import os
+import tarfile
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+from tqdm import tqdm
+
+from demist.data import toy
+from demist.data.arrays import read_npy, read_npz
+from demist.data.cifar import find_cifar, read_cifar
+from demist.data.dataset import Dataset, choose
+from demist.data.decode import Rules, extensions, fit
+from demist.data.folder import Folder
+from demist.data.idx import find_idx, is_idx, read_idx
+from demist.data.layout import canonical_split, require_split
+from demist.data.memory import check_memory
+from demist.data.pictures import read_pictures
+from demist.data.tar import Tar
+from demist.data.tree import Tree
+from demist.errors import (
+    DataError,
+    DemistError,
+    MissingError,
+    RefusedError,
+    StorageError,
+    UsageError,
+)
+
+NAMES = ("digits", *toy.NAMES)
+_DIGITS = Path(__file__).parent / "digits"
+_DIGITS_SOURCE = "MNIST (LeCun, Cortes, Burges), a class-balanced part; CC BY-SA 3.0"
+_TOY_COUNT = 20_000
+_KINDS = (
+    "a folder of pictures, a tar archive of pictures, IDX files (MNIST), "
+    "CIFAR batches, .npz or .npy"
+)
+
+
+def load(
+    path: str,
+    *,
+    size: int | None = None,
+    channels: int | None = None,
+    background: str = "white",
+    split: str = "train",
+    limit: int | None = None,
+    max_bad: float = 0.01,
+    seed: int = 0,
+) -> Dataset:
+    """Load a built-in data set or the user's own.
+
+    Args:
+        path: One of `NAMES`; or a folder or tar archive of pictures (see `layout`), IDX files or
+            CIFAR batches; an IDX file; a `.npz` or `.npy` file (see `arrays`). A name wins over a
+            folder called the same: write "./digits" for that.
+        size: Crop pictures to a centred square and resize it; None keeps the size they share.
+        channels: 1 (grey) or 3 (RGB); None keeps what they share.
+        background: What shows through transparent pixels: a colour name or "#rrggbb".
+        split: "train", "valid" or "test". Data without splits is all "train".
+        limit: Use at most so many samples, as evenly over the classes as can be.
+        max_bad: Largest fraction of pictures that may be unreadable. They are left out and listed
+            in `Dataset.bad`.
+        seed: Seed of the choice for `limit`, and of the points of the toy sets.
+
+    Raises:
+        UsageError: An argument makes no sense.
+        MissingError: Nothing is there.
+        DataError: The data is damaged, not of a known kind, or does not fit together.
+        RefusedError: A file is a pickle with more than plain data.
+        StorageError: A file or folder cannot be read.
+    """
+    rules = Rules(size, channels, background)
+    split = canonical_split(split)
+    if limit is not None and limit < 2:
+        raise UsageError(f"--limit {limit}: a data set needs at least 2 samples")
+    if not 0 <= max_bad <= 1:
+        raise UsageError(f"--max-bad {max_bad}: a fraction lies between 0 and 1")
+    if seed < 0:
+        raise UsageError(f"--seed {seed}: seeds are 0 or larger")
+    if path in toy.NAMES:
+        data = toy.draw(path, limit or _TOY_COUNT, split, seed)
+    elif path == "digits":
+        data = _read(_DIGITS, split, rules, limit=limit, max_bad=max_bad, seed=seed)
+        data = replace(data, name=path, source=_DIGITS_SOURCE)
+    else:
+        where = _existing(path)
+        data = _read(where, split, rules, limit=limit, max_bad=max_bad, seed=seed)
+        data = replace(data, name=_short_name(where), source=path)
+    if limit is not None and limit < len(data):
+        data = data.subset(choose(len(data), data.labels, limit, seed))
+    if len(data) < 2:
+        raise DataError(f"{path}: {len(data)} usable sample(s); a data set needs at least 2")
+    return data if data.x.ndim == 4 and _fits(data.x, rules) else _refit(data, rules)
+
+
+def digits(split: str = "train") -> Dataset:
+    """The embedded digits of MNIST: 10,000 to train on, 2,000 to test, 28 x 28 grey, labelled."""
+    return load("digits", split=split)
+
+
+def _read(
+    path: Path, split: str, rules: Rules, *, limit: int | None, max_bad: float, seed: int
+) -> Dataset:
+    """Find out what is at `path`, and read it. Arrays are not yet limited or resized."""
+    if path.is_dir():
+        tree: Tree = Folder.scan(path)
+    else:
+        head = _head(path)
+        if head.startswith(b"\x93NUMPY"):
+            require_split(split, ["train"], str(path))
+            return read_npy(path, limit, seed)
+        if head.startswith(b"PK") and path.suffix == ".npz":
+            return read_npz(path, split)
+        if is_idx(head):
+            return _read_idx_file(path, split)
+        if not _is_tar(path):
+            raise _unknown(path, head)
+        tree = Tar.scan(path)
+    if images := find_idx(tree):
+        require_split(split, images, str(path))
+        return read_idx(tree, images[split])
+    if cifar := find_cifar(tree):
+        kind, batches = cifar
+        require_split(split, batches, str(path))
+        return read_cifar(tree, kind, batches[split])
+    return read_pictures(tree, split, rules, limit=limit, max_bad=max_bad, seed=seed)
+
+
+def _head(path: Path) -> bytes:
+    if not path.is_file():
+        raise DataError(f"{path} is neither a file nor a folder")
+    try:
+        with path.open("rb") as file:
+            return file.read(256)
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _read_idx_file(path: Path, split: str) -> Dataset:
+    """The file that was named is the split "train"; other splits are looked for beside it."""
+    folder = Folder.scan(path.parent, deep=False)
+    images = {**find_idx(folder), "train": path.name} if split != "train" else {split: path.name}
+    require_split(split, images, str(path))
+    return read_idx(folder, images[split])
+
+
+def _is_tar(path: Path) -> bool:
+    """By its name, so that a damaged archive is reported as such; else by its content."""
+    if {".tar", ".tgz", ".txz", ".tbz2"} & set(path.suffixes):
+        return True
+    try:
+        return tarfile.is_tarfile(path)
+    except (OSError, EOFError):
+        return False
+
+
+def _unknown(path: Path, head: bytes) -> DemistError:
+    if not head:
+        return DataError(f"{path} is empty")
+    if head.startswith(b"PK"):
+        return DataError(f"{path} is a zip archive: unpack it and pass the folder")
+    if head[:1] == b"\x80" and head[1:2] <= b"\x05":
+        return RefusedError(
+            f"{path} is a pickle, which could run code when loaded: pass the folder if it is a "
+            "CIFAR batch, or save the arrays as .npz"
+        )
+    if path.suffix.lower() in extensions():
+        return DataError(f"{path} is a single picture: pass the folder that holds all of them")
+    return DataError(f"{path} is of no kind that is read here, which are: {_KINDS}")
+
+
+def _existing(text: str) -> Path:
+    path = Path(text).expanduser()
+    if text and os.path.exists(path):
+        return path
+    beside: list[str] = []
+    with suppress(OSError, ValueError):
+        beside = os.listdir(path.parent)
+    near = difflib.get_close_matches(text, NAMES, 2)
+    near += [str(path.parent / n) for n in difflib.get_close_matches(path.name, beside, 2)]
+    hint = f"did you mean {' or '.join(near)}?" if near else f"built in are {', '.join(NAMES)}"
+    raise MissingError(f"there is no data at {text!r}: {hint}")
+
+
+def _short_name(path: Path) -> str:
+    """The last part of the path, of a file without its extensions."""
+    name = path.resolve().name
+    return name if path.is_dir() else name.split(".")[0] or name
+
+
+def _fits(x: np.ndarray, rules: Rules) -> bool:
+    right_size = rules.size is None or x.shape[2:] == (rules.size, rules.size)
+    return right_size and rules.channels in (None, x.shape[1])
+
+
+def _refit(data: Dataset, rules: Rules) -> Dataset:
+    """Bring pictures that came as arrays to the size and channels asked for."""
+    if data.x.ndim == 2:
+        if rules.size is not None or rules.channels is not None:
+            raise UsageError(f"{data.name} holds points: --size and --channels are for pictures")
+        return data
+    first = fit(_image(data.x[0]), rules)
+    check_memory((len(data), *first.shape), data.name)
+    x = np.empty((len(data), *first.shape), np.uint8)
+    for index, picture in enumerate(tqdm(data.x, "resizing", delay=1, leave=False, disable=None)):
+        x[index] = fit(_image(picture), rules)
+    return replace(data, x=x)
+
+
+def _image(picture: UInt8[np.ndarray, "c h w"]) -> Image.Image:
+    return Image.fromarray(picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0))

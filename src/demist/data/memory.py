@@ -1,0 +1,28 @@
+"""Data sets live in memory: refuse, before anything large is allocated, what would not fit."""
+
+import math
+import os
+from collections.abc import Sequence
+
+from demist.errors import DataError
+
+SHARE = 0.6  # of the machine's memory; the rest is for the model, the system and other people
+
+
+def memory_limit() -> int:
+    """Bytes a data set may take: 60 % of the machine's memory (8 GB where that is unknown)."""
+    try:
+        return int(SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):
+        return 8 * 10**9
+
+
+def check_memory(shape: Sequence[int], name: str, itemsize: int = 1) -> None:
+    """Raise DataError if an array of `shape` with `itemsize` bytes per value would not fit."""
+    needed, limit = math.prod(shape) * itemsize, memory_limit()
+    if needed > limit:
+        raise DataError(
+            f"{name} would take {needed / 1e9:.1f} GB in memory as "
+            f"{' x '.join(map(str, shape))}, more than the {limit / 1e9:.1f} GB allowed here "
+            "(60 % of the machine): pass a smaller --size, or --limit to use fewer samples"
+        )

@@ -1,0 +1,66 @@
+"""Files by relative name, whether they lie in a folder or in an archive."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from demist.errors import DataError, StorageError
+
+MAX_FILE = 2**30  # bytes; no picture or batch is larger, a decompression bomb is
+
+
+class Tree(Protocol):
+    """A folder or an archive.
+
+    Attributes:
+        path: Where it is.
+        names: Relative names of its regular files with "/" between the parts, sorted, hidden
+            files left out.
+    """
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+    def stream(self, names: Sequence[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:
+        """Yield each of `names`, in the order that is quickest to read, with its reader.
+
+        The readers may be called later and from other threads.
+        """
+        ...
+
+
+def read(tree: Tree, name: str) -> bytes:
+    """The content of one file; see `read_all`."""
+    return read_all(tree, [name])[name]
+
+
+def read_all(tree: Tree, names: Sequence[str]) -> dict[str, bytes]:
+    """The contents of some files, by name.
+
+    Raises:
+        DataError: A file is too large.
+        StorageError: A file cannot be read.
+    """
+    contents = {}
+    for name, reader in tree.stream(names):
+        try:
+            contents[name] = reader()
+        except OSError as error:
+            raise StorageError(f"cannot read {name} in {tree.path}: {error.strerror}") from None
+        except ValueError as error:
+            raise DataError(f"{name} in {tree.path}: {error}") from None
+    return contents
+
+
+def is_hidden(name: str) -> bool:
+    """Dot files, and the resource forks that macOS adds to archives."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+
+
+def check_size(size: int) -> None:
+    """Raise ValueError if a file is too large to be read."""
+    if size > MAX_FILE:
+        raise ValueError(f"{size / 1e9:.1f} GB is over the limit of {MAX_FILE / 1e9:.1f} GB a file")
