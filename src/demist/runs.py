@@ -8,7 +8,7 @@ runs/0007-digits/
   samples/step-000500.png     the same noise every time
   checkpoints/step-00000500/  see `demist.training.checkpoint`
   bad_files.jsonl    unreadable inputs, if any           lock          held by the one writer
-  model/             the finished model, for `Pipeline.load`
+  model.json         the model but for its weights     model/    the finished model
   summary.json, summary.md
 ```
 
@@ -59,6 +59,11 @@ class Run:
     def metrics(self) -> Path:
         """File of metrics, one JSON object per line."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def description(self) -> Path:
+        """File that describes the model but for its weights."""
+        return self.path / "model.json"
 
     @property
     def model(self) -> Path:

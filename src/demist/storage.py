@@ -42,15 +42,26 @@ def atomic_folder(target: str | os.PathLike[str], *, replace: bool = False) -> I
             sync(path)
         temporary.chmod(0o755)
         if target.exists():
-            old = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=target.parent))
-            os.rename(target, old / target.name)
-            os.rename(temporary, target)
-            shutil.rmtree(old, ignore_errors=True)
+            _swap(temporary, target)
         else:
             os.rename(temporary, target)
         sync(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _swap(new: Path, target: Path) -> None:
+    old = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=target.parent))
+    try:
+        os.rename(target, old)  # over an empty folder
+        os.rename(new, target)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.rmdir(old)  # if the first rename failed it is empty still
+        if old.exists():
+            os.rename(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def sweep(folder: str | os.PathLike[str]) -> None:

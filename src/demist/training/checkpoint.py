@@ -56,7 +56,7 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Path:
     Raises:
         StorageError: It could not be written; those already there are untouched.
     """
-    target = folder / f"step-{checkpoint.step:08d}"
+    target = folder / folder_name(checkpoint.step)
     try:
         if target.exists() and _is_good(target):
             return target
@@ -68,7 +68,7 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Path:
     except OSError as error:
         raise StorageError(_explain(error, folder, checkpoint)) from None
     for step in steps(folder)[: -max(keep, 2)]:
-        shutil.rmtree(folder / f"step-{step:08d}", ignore_errors=True)
+        shutil.rmtree(folder / folder_name(step), ignore_errors=True)
     return target
 
 
@@ -100,7 +100,7 @@ def load_newest(folder: Path, warn: Callable[[str], None], *, repair: bool) -> C
     """
     found = steps(folder)
     for step in reversed(found):
-        path = folder / f"step-{step:08d}"
+        path = folder / folder_name(step)
         try:
             return load(path)
         except DataError as error:
@@ -143,6 +143,11 @@ def verify(path: Path) -> None:
             raise DataError(
                 f"checkpoint {path}: {name} is damaged (expected {files[name]}, {found=})"
             )
+
+
+def folder_name(step: int) -> str:
+    """Name of the checkpoint taken after `step` steps."""
+    return f"step-{step:08d}"
 
 
 def steps(folder: Path) -> list[int]:

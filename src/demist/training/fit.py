@@ -164,7 +164,7 @@ def fit(
     """
     state = start(denoiser, options) if state is None else state
     parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
-    low = uses_bf16(denoiser, batches, objective, options)
+    low = resolve_precision(options.precision, denoiser.net) == "bf16"
     begun, in_a_row = clock() - state.seconds, 0
     denoiser.train()
     state.progress = progress(state, limits)
@@ -222,23 +222,19 @@ def progress(state: TrainState, limits: LimitsConfig) -> float:
     )
 
 
-def uses_bf16(
-    denoiser: Denoiser,
-    batches: Callable[[int], Batch],
-    objective: Objective,
-    options: OptimizationConfig,
-) -> bool:
-    """Whether to compute in bf16: as the options say or, for `auto`, if a step is faster so."""
-    if options.precision != "auto":
-        return options.precision == "bf16"
-    batch = batches(0)
-    seconds = {}
-    for low in (False, True, False, True):  # the first pass of each warms up
-        before = time.perf_counter()
-        _backward(denoiser, batch, objective, low).item()
-        seconds[low] = time.perf_counter() - before
-        denoiser.zero_grad(set_to_none=True)
-    return seconds[True] < 0.9 * seconds[False]
+def resolve_precision(precision: str, net: nn.Module) -> str:
+    """`auto` becomes bf16 for convolutional networks where the processor multiplies in it.
+
+    A rule and not a measurement: the same command gives the same weights on a busy machine.
+    """
+    if precision != "auto":
+        return precision
+    if not any(isinstance(module, nn.Conv2d) for module in net.modules()):
+        return "fp32"
+    if next(net.parameters()).is_cuda:
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return "bf16" if any(getattr(torch.cpu, check, bool)() for check in checks) else "fp32"
 
 
 def _backward(denoiser: Denoiser, batch: Batch, objective: Objective, low: bool) -> Tensor:

@@ -1,0 +1,306 @@
+"""The border between people and models: `Pipeline.sample` turns a wish into pictures.
+
+Picture i of a seed is a function of (seed, i) and its conditions. It depends neither on how many
+others are made nor on the batch it is made in: its noise has its own stream, and the network always
+runs on whole buckets of `BUCKET` samples, padded if need be, for which CPU kernels give every
+sample the same bits whatever the number of buckets. (On other devices the pictures agree to
+rounding.)
+"""
+
+import hashlib
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from demist import saved
+from demist.codecs import Pixels, Standardize
+from demist.conditions import Conditioner
+from demist.core import Denoiser, Model, Seeded
+from demist.errors import MissingError, UsageError
+from demist.guidance import CFG
+from demist.runs import Run, find, read_json
+from demist.samplers import Solver, make_grid, make_solver, trajectory
+from demist.storage import atomic_folder
+
+BUCKET = 8
+"""The network runs on multiples of this many samples."""
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """How to sample where the caller does not say.
+
+    Attributes:
+        steps: Steps from noise to data.
+        solver: As in `demist.samplers.make_solver`.
+        grid: As in `demist.samplers.make_grid`.
+        guidance: Scale; 1 is none.
+        batch_size: Samples at once.
+    """
+
+    steps: int = 20
+    solver: str = "dpmpp-2m"
+    grid: str = "angular"
+    guidance: float = 1.0
+    batch_size: int = 64
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One moment of a batch being denoised, for films.
+
+    Attributes:
+        step: Steps done, 0 for pure noise.
+        t: Time, from 1 (noise) to 0 (data).
+        x: The noisy state, decoded as if it were data.
+    """
+
+    step: int
+    t: float
+    x: np.ndarray
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A model with all it takes to sample from it.
+
+    Attributes:
+        denoiser: The network, read through its schedule and parameterization.
+        codec: Range of the data.
+        conditioner: What the model can be told.
+        shape: Of one sample, `(C, H, W)` or `(D,)`.
+        defaults: How to sample.
+        facts: Where the model comes from (data, steps, ...), as JSON values.
+    """
+
+    denoiser: Denoiser
+    codec: Pixels | Standardize
+    conditioner: Conditioner
+    shape: tuple[int, ...]
+    defaults: Defaults = Defaults()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def sample(
+        self,
+        n: int = 16,
+        *,
+        steps: int | None = None,
+        solver: str | None = None,
+        grid: str | Tensor | None = None,
+        guidance: float | None = None,
+        seed: int = 0,
+        batch_size: int | None = None,
+        progress: bool = False,
+        **cond: Any,
+    ) -> np.ndarray:
+        """Make `n` samples.
+
+        Args:
+            n: How many.
+            steps: Steps from noise to data.
+            solver: Name and options, such as `"ddim:eta=1"`.
+            grid: Name, or the times themselves, decreasing from at most 1 to 0.
+            guidance: Classifier-free guidance scale; 1 is none. Without conditions it does nothing.
+            seed: Sample i depends on (seed, i) only.
+            batch_size: How many at once (rounded up to whole buckets); changes only speed and
+                memory.
+            progress: Show a bar.
+            cond: Conditions by name, one value for all or one per sample: `label="7"`,
+                `label=[0, 1, 2]`; None for nothing said.
+
+        Returns:
+            Images as bytes `(n, C, H, W)`, or points as float32 `(n, D)`.
+
+        Raises:
+            UsageError: An argument makes no sense for this model.
+        """
+        from tqdm import tqdm
+
+        task = self._task(n, steps, solver, grid, guidance, seed, cond)
+        size = _whole(batch_size or self.defaults.batch_size)
+        chunks = [range(begin, min(begin + size, n)) for begin in range(0, n, size)]
+        total = len(chunks) * task.steps
+        done = []
+        with tqdm(total=total, unit="step", disable=not progress, leave=False) as bar:
+            for chunk in chunks:
+                last = torch.empty(0)
+                for last in self._denoise(task, chunk):  # noqa: B007
+                    bar.update()
+                done.append(last)
+        return self._decode(torch.cat(done))
+
+    def trajectory(
+        self,
+        n: int = 16,
+        *,
+        steps: int | None = None,
+        solver: str | None = None,
+        grid: str | Tensor | None = None,
+        guidance: float | None = None,
+        seed: int = 0,
+        **cond: Any,
+    ) -> Iterator[Frame]:
+        """The states through which `sample` goes, from pure noise to data, as one batch."""
+        task = self._task(n, steps, solver, grid, guidance, seed, cond)
+        x, _ = self._noise(task, range(n))
+        yield Frame(0, float(task.grid[0]), self._decode(x[:n]))
+        for i, x in enumerate(self._denoise(task, range(n)), 1):
+            yield Frame(i, float(task.grid[i]), self._decode(x))
+
+    def to(self, device: str | torch.device) -> "Pipeline":
+        """This pipeline, its network moved to `device`."""
+        self.denoiser.to(device)
+        return self
+
+    def save(self, folder: str | os.PathLike[str], *, replace: bool = False) -> Path:
+        """Write the pipeline to a new folder (see `demist.saved`), all of it or nothing.
+
+        Raises:
+            CannotCreateError: The folder exists and `replace` is false.
+        """
+        with atomic_folder(folder, replace=replace) as temporary:
+            saved.write(self, temporary)
+        return Path(folder)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> "Pipeline":
+        """Read a saved pipeline, to the CPU.
+
+        Raises:
+            MissingError: There is none in `folder`.
+            DataError: It is damaged, or of another format.
+        """
+        return cls._assemble(saved.read(Path(folder)))
+
+    @classmethod
+    def from_run(cls, run: Run | str | os.PathLike[str], step: int | None = None) -> "Pipeline":
+        """A run's model with averaged weights, of its newest good checkpoint or of step `step`.
+
+        Args:
+            run: A run, its folder, its number, or `"latest"`.
+            step: Which checkpoint.
+
+        Raises:
+            MissingError: There is no such run or checkpoint.
+            DataError: No checkpoint is good.
+        """
+        from demist.training import checkpoint
+
+        run = run if isinstance(run, Run) else find(run)
+        if step is None:
+            found = checkpoint.load_newest(run.checkpoints, warnings.warn, repair=False)
+        else:
+            found = checkpoint.load(run.checkpoints / checkpoint.folder_name(step))
+        if found is None:
+            raise MissingError(
+                f"{run.path} has no checkpoint; one is written every minute and at the end"
+            )
+        arguments = saved.pieces(read_json(run.description), found.parts["ema"], str(run.path))
+        arguments["facts"] = {**arguments["facts"], "step": found.step}
+        return cls._assemble(arguments)
+
+    @classmethod
+    def _assemble(cls, arguments: dict[str, Any]) -> "Pipeline":
+        return cls(**{**arguments, "defaults": Defaults(**arguments["defaults"])})
+
+    def _task(
+        self,
+        n: int,
+        steps: int | None,
+        solver: str | None,
+        grid: str | Tensor | None,
+        guidance: float | None,
+        seed: int,
+        cond: Mapping[str, Any],
+    ) -> "_Task":
+        if n < 1:
+            raise UsageError(f"cannot make {n} samples; ask for at least 1")
+        schedule, default = self.denoiser.schedule, self.defaults
+        if grid is None or isinstance(grid, str):
+            grid = make_grid(grid or default.grid, steps or default.steps, schedule)
+        encoded = self.conditioner.encode(n, cond)
+        scale = default.guidance if guidance is None else guidance
+        said = any(value is not None for value in cond.values())
+        model: Model = self.denoiser
+        if said and scale != 1:
+            model = CFG(model, scale, self.conditioner.null)
+        return _Task(
+            model,
+            _solvable(grid, self.denoiser),
+            make_solver(solver or default.solver),
+            encoded,
+            seed,
+        )
+
+    def _noise(self, task: "_Task", indices: range) -> tuple[Tensor, Seeded]:
+        """The start for the samples `indices`, padded to whole buckets, and its streams."""
+        seeds = [sample_seed(task.seed, indices.start + i) for i in range(_whole(len(indices)))]
+        device = next(self.denoiser.parameters()).device
+        noise = Seeded(seeds)
+        start = noise(torch.empty(len(seeds), *self.shape, device=device))
+        return start * self.denoiser.schedule(task.grid[0])[1], noise
+
+    @torch.inference_mode()
+    def _denoise(self, task: "_Task", indices: range) -> Iterator[Tensor]:
+        """The states of the samples `indices` after each step."""
+        x, noise = self._noise(task, indices)
+        rows = torch.arange(len(x)).clamp(max=len(indices) - 1) + indices.start
+        cond: dict[str, Any] = {name: value[rows].to(x.device) for name, value in task.cond.items()}
+        training = self.denoiser.training
+        self.denoiser.eval()
+        try:
+            for state in trajectory(task.model, x, task.grid, task.solver, noise, **cond):
+                yield state.x[: len(indices)]
+        finally:
+            self.denoiser.train(training)
+
+    def _decode(self, x: Tensor) -> np.ndarray:
+        return self.codec.decode(x.float()).cpu().numpy()
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What to sample, with all choices made."""
+
+    model: Model
+    grid: Tensor
+    solver: Solver
+    cond: Mapping[str, Tensor]
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        return len(self.grid) - 1
+
+
+def sample_seed(seed: int, index: int) -> int:
+    """The seed of sample `index`: hashed, so that neighbours share nothing."""
+    digest = hashlib.blake2b(f"{seed}/sample/{index}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+def _solvable(grid: Tensor, denoiser: Denoiser) -> Tensor:
+    """`grid`, started a little later if the parameterization cannot be solved in pure noise.
+
+    At alpha = 0 the noise says nothing of the data, so a network that predicts it leaves x0 open.
+    """
+    t = grid[0]
+    alpha, sigma = denoiser.schedule(t)
+    a, b = denoiser.parameterization.row(alpha, sigma, lambda: denoiser.schedule.rates(t))
+    if alpha * b - sigma * a != 0:
+        return grid
+    grid = grid.clone()
+    grid[0] = t - min(1e-3, float(t - grid[1]) / 2)
+    return grid
+
+
+def _whole(n: int) -> int:
+    """`n` rounded up to whole buckets."""
+    return -(-n // BUCKET) * BUCKET

@@ -1,0 +1,184 @@
+"""Models <-> JSON and safetensors: data in both directions, never code.
+
+An object is written as its class and its fields, `{"kind": "VP", "beta_min": 0.1, ...}`, and read
+back through the closed tables below: a file names a row of a table, never a module.
+
+A saved model is a folder in the layout of diffusers:
+
+```
+model_index.json                         codec, conditions, shape, defaults, facts
+unet/config.json                         the network's arguments (mlp/ for an MLP)
+unet/diffusion_pytorch_model.safetensors
+scheduler/scheduler_config.json          schedule, parameterization, clock
+```
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from demist import __version__, codecs, conditions, core, networks
+from demist.errors import DataError, UsageError
+from demist.files import write_json
+from demist.runs import read_json
+from demist.storage import read_tensors, require_same, write_tensors
+
+FORMAT = 1
+INDEX, SCHEDULER = "model_index.json", "scheduler/scheduler_config.json"
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+NETWORKS: dict[str, Any] = {"unet": networks.UNet, "mlp": networks.MLP}
+"""Folder of a network in a saved model -> its class."""
+
+KINDS: dict[str, Any] = {
+    cls.__name__: cls
+    for cls in (
+        *(core.Linear, core.VP, core.VE, core.Cosine, core.Sigmoid, core.Shifted),
+        *(core.ZeroTerminal, core.Table),
+        *(core.X0, core.Eps, core.V, core.Velocity, core.Score, core.Karras),
+        *(core.time_clock, core.LogSNRClock, core.IndexClock),
+        *(codecs.Pixels, codecs.Standardize, conditions.Label),
+    )
+}
+
+
+def to_json(value: Any) -> Any:
+    """JSON for an object of a kind in the table, or for a plain value.
+
+    Raises:
+        TypeError: The object's kind is not in the table.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [to_json(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: to_json(item) for key, item in value.items()}
+    if isinstance(value, torch.Tensor):
+        return value.tolist()
+    kind = getattr(value, "__name__", type(value).__name__)
+    if kind not in KINDS:
+        raise TypeError(f"a {kind} cannot be saved; kinds that can: {', '.join(KINDS)}")
+    if value is KINDS[kind]:  # a function, such as a clock
+        return {"kind": kind}
+    if kind == "Table":
+        return {"kind": kind, "alpha_bar": value.alpha_bar.tolist()}
+    fields = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return {"kind": kind} | fields
+
+
+def from_json(value: Any, where: str) -> Any:
+    """The object written by `to_json`.
+
+    Raises:
+        DataError: The kind is unknown (perhaps of a newer version) or its fields make no sense.
+    """
+    if isinstance(value, list):
+        return tuple(from_json(item, where) for item in value)
+    if not isinstance(value, dict):
+        return value
+    fields = {key: from_json(item, where) for key, item in value.items()}
+    if "kind" not in fields:
+        return fields
+    kind = fields.pop("kind")
+    if kind not in KINDS:
+        raise DataError(
+            f"{where}: unknown kind {kind!r}; known: {', '.join(KINDS)}. Update demist?"
+        )
+    make = KINDS[kind]
+    try:
+        if kind == "Table":
+            return make(torch.tensor(fields["alpha_bar"], dtype=torch.float64))
+        return make(**fields) if isinstance(make, type) else make
+    except (TypeError, ValueError, KeyError) as error:
+        raise DataError(f"{where}: {kind} cannot be made from {fields}: {error}") from None
+
+
+def describe(pipeline: Any) -> dict[str, Any]:
+    """All of a pipeline but its weights: name of a JSON file -> content."""
+    denoiser = pipeline.denoiser
+    kind = type(denoiser.net)
+    place = next((place for place, known in NETWORKS.items() if kind is known), None)
+    if place is None:
+        known = ", ".join(cls.__name__ for cls in NETWORKS.values())
+        raise TypeError(f"a {kind.__name__} cannot be saved; networks that can: {known}")
+    keys = ("schedule", "parameterization", "clock", "input_std", "learn_variance")
+    return {
+        INDEX: {
+            "_class_name": "DemistPipeline",
+            "_demist_version": __version__,
+            "format": FORMAT,
+            place: ["demist", kind.__name__],
+            "shape": list(pipeline.shape),
+            "codec": to_json(pipeline.codec),
+            "conditions": to_json(pipeline.conditioner.conditions),
+            "defaults": dataclasses.asdict(pipeline.defaults),
+            "facts": dict(pipeline.facts),
+        },
+        f"{place}/config.json": {"_class_name": kind.__name__, **denoiser.net.config},
+        SCHEDULER: {key: to_json(getattr(denoiser, key)) for key in keys},
+    }
+
+
+def pieces(description: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str) -> dict:
+    """The arguments of `Pipeline` from a description and the weights.
+
+    Raises:
+        DataError: The description is not of this format, or the weights do not fit it.
+    """
+    index = description[INDEX]
+    if index.get("_class_name") != "DemistPipeline" or index.get("format") != FORMAT:
+        raise DataError(
+            f"{where} holds a {index.get('_class_name')} of format {index.get('format')} "
+            f"(demist {index.get('_demist_version')}); this version reads DemistPipeline {FORMAT}"
+        )
+    try:
+        place = place_of(index)
+        config = {k: v for k, v in description[f"{place}/config.json"].items() if k[0] != "_"}
+        with torch.device("meta"):
+            net = NETWORKS[place](**config)
+        require_same(net.state_dict(), tensors, where)
+        net.load_state_dict(dict(tensors), assign=True)
+        scheduler = from_json(description[SCHEDULER], where)
+        return {
+            "denoiser": core.Denoiser(net, **scheduler).eval(),
+            "codec": from_json(index["codec"], where),
+            "conditioner": conditions.Conditioner(from_json(index["conditions"], where)),
+            "shape": tuple(index["shape"]),
+            "defaults": index["defaults"],
+            "facts": index["facts"],
+        }
+    except (TypeError, KeyError, ValueError, UsageError) as error:
+        raise DataError(f"{where} does not describe a model: {error}") from None
+
+
+def place_of(index: Mapping[str, Any]) -> str:
+    """Folder of the network in a saved model; KeyError if it is of no known kind."""
+    return next(iter([place for place in NETWORKS if place in index]), "no network")
+
+
+def write(pipeline: Any, folder: Path) -> None:
+    """Write a model into an existing, empty folder."""
+    description = describe(pipeline)
+    for name, content in description.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        write_json(folder / name, content)
+    weights = folder / place_of(description[INDEX]) / WEIGHTS
+    write_tensors(weights, pipeline.denoiser.net.state_dict())
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The arguments of `Pipeline` from a folder written by `write`.
+
+    Raises:
+        MissingError: A file is not there.
+        DataError: The content is damaged or of another format.
+    """
+    index = read_json(folder / INDEX)
+    place = place_of(index)
+    names = (f"{place}/config.json", SCHEDULER)
+    description = {INDEX: index, **{name: read_json(folder / name) for name in names}}
+    return pieces(description, read_tensors(folder / place / WEIGHTS), str(folder))

@@ -1,0 +1,246 @@
+"""From options to objects: the tables in which names of components are looked up."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from demist import core, networks, objectives
+from demist.codecs import Pixels, Standardize
+from demist.conditions import Conditioner, Label
+from demist.config import TrainConfig, parse_component, update
+from demist.core import Denoiser, Schedule, Table
+from demist.data import Dataset, load
+from demist.errors import DataError, UsageError
+from demist.objectives import weights
+from demist.pipeline import Defaults, Pipeline
+from demist.training.batches import Batches
+from demist.training.fit import Denoising, resolve_precision
+from demist.training.streams import Streams, permutation
+
+Maker = Callable[..., Any]
+
+SCHEDULES: dict[str, Maker] = {
+    "linear": core.Linear,
+    "vp": core.VP,
+    "ve": core.VE,
+    "cosine": core.Cosine,
+    "sigmoid": core.Sigmoid,
+    "ddpm-linear": core.linear_betas,
+    "ddpm-scaled-linear": core.scaled_linear_betas,
+    "ddpm-cosine": core.cosine_betas,
+    "ddpm-sigmoid": core.sigmoid_betas,
+}
+PARAMETERIZATIONS: dict[str, Maker] = {
+    "x0": core.X0,
+    "eps": core.Eps,
+    "v": core.V,
+    "velocity": core.Velocity,
+    "score": core.Score,
+    "karras": core.Karras,
+}
+TIMES: dict[str, Maker] = {
+    "uniform": objectives.Uniform,
+    "lognormal": objectives.LogNormal,
+    "logit-normal": objectives.LogitNormal,
+}
+WEIGHTS: dict[str, Maker] = {
+    "simple": lambda: weights.simple,
+    "v": lambda: weights.v,
+    "x0": lambda: weights.x0,
+    "velocity": lambda: weights.velocity,
+    "edm": weights.edm,
+    "min-snr": weights.min_snr,
+    "sigmoid": weights.sigmoid,
+}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """All objects of a training run; in `config` the precision is decided."""
+
+    config: TrainConfig
+    data: Dataset
+    pipeline: Pipeline
+    batches: Batches
+    objective: Denoising
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained numbers."""
+        return sum(p.numel() for p in self.pipeline.denoiser.parameters() if p.requires_grad)
+
+
+def build(config: TrainConfig, data: Dataset | None = None) -> Experiment:
+    """Load the data (unless given) and make everything that `config` names.
+
+    Raises:
+        DemistError: The data or an option makes no sense; see `demist.errors`.
+    """
+    if data is None:
+        d = config.data
+        data = load(
+            d.path,
+            size=d.size,
+            channels=d.channels,
+            background=d.background,
+            limit=d.limit,
+            max_bad=d.max_bad,
+        )
+    if not len(data):
+        raise DataError(f"{data.name or config.data.path} holds no data; training needs at least 1")
+    device = pick_device(config.optimization.device)
+    codec = Pixels() if data.x.ndim == 4 else Standardize.of(data.x)
+    conditioner, values = conditions(config, data)
+    options = config.optimization
+    streams = Streams(options.seed, len(data), options.batch_size)
+    batches = Batches(
+        data.x, streams, codec, conditioner, values, flip=config.data.flip, device=device
+    )
+    spread = data_std(batches)
+    schedule = make_schedule(config.diffusion.schedule)
+    # A network's first weights come from torch's generator; leave the caller's as it was.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(streams.torch_seed(-1))
+        net = make_network(config, data.x.shape[1:], conditioner).to(device)
+    config = update(config, {"precision": resolve_precision(options.precision, net)})
+    denoiser = Denoiser(
+        net,
+        schedule,
+        make(
+            "parameterization",
+            PARAMETERIZATIONS,
+            config.diffusion.parameterization,
+            sigma_data=spread,
+        ),
+        input_std=spread,
+    )
+    times = make("times", TIMES, config.diffusion.times)
+    weight = make("weight", WEIGHTS, config.diffusion.weight, sigma_data=spread)
+    guidance = config.output.sample_guidance if values and config.data.label_drop else 1.0
+    defaults = Defaults(config.output.sample_steps, config.output.sample_solver, guidance=guidance)
+    facts = {"data": data.name, "items": len(data), "fingerprint": data.fingerprint}
+    pipeline = Pipeline(denoiser, codec, conditioner, data.x.shape[1:], defaults, facts)
+    return Experiment(config, data, pipeline, batches, Denoising(times, weight))
+
+
+def conditions(config: TrainConfig, data: Dataset) -> tuple[Conditioner, dict[str, Any]]:
+    """What the model will be told, and its values in the data."""
+    if not config.data.labels or data.labels is None or len(data.classes) < 2:
+        return Conditioner(), {}
+    label = Label(data.classes, config.data.label_drop)
+    return Conditioner({"label": label}), {"label": data.labels}
+
+
+def make_network(
+    config: TrainConfig, shape: tuple[int, ...], conditioner: Conditioner
+) -> nn.Module:
+    """The network for samples of `shape`, `(C, H, W)` or `(D,)`."""
+    n, kind = config.network, config.network.network
+    if kind == "auto":
+        kind = "unet" if len(shape) == 3 else "mlp"
+    if (kind == "unet") != (len(shape) == 3):
+        fit, what = ("unet", "images") if len(shape) == 3 else ("mlp", "points")
+        raise UsageError(f"network = {kind!r} does not fit {what}; use {fit} or auto")
+    label = conditioner.conditions.get("label")
+    num_classes = len(label.classes) if isinstance(label, Label) else 0
+    if kind == "mlp":
+        return networks.MLP(
+            features=shape[0],
+            width=n.width,
+            depth=n.depth,
+            dropout=n.dropout,
+            num_classes=num_classes,
+        )
+    multiple = n.patch * 2 ** (len(n.channels_per_level) - 1)
+    if shape[1] % multiple or shape[2] % multiple:
+        near = max(multiple, round(shape[1] / multiple) * multiple)
+        raise UsageError(
+            f"images of {shape[1]}x{shape[2]} cannot be halved {len(n.channels_per_level) - 1} "
+            f"times after patches of {n.patch}; use --size {near}, or fewer --channels-per-level"
+        )
+    return networks.UNet(
+        in_channels=shape[0],
+        channels=n.channels_per_level,
+        blocks=n.blocks_per_level,
+        attention=n.attention_levels,
+        mid_attention=n.mid_attention,
+        num_classes=num_classes,
+        patch=n.patch,
+        head_dim=n.head_dim,
+        norm_groups=n.norm_groups,
+        dropout=n.dropout,
+        scale_shift=n.scale_shift,
+        qk_norm=n.qk_norm,
+    )
+
+
+def make_schedule(spec: str) -> Schedule:
+    """A schedule from `name:parameter=value,...`.
+
+    Every schedule also takes `zero_terminal=1` and `shift=2`, applied in this order.
+    """
+    name, given = parse_component(spec)
+    zero, shift = given.pop("zero_terminal", 0.0), given.pop("shift", 1.0)
+    plain = name + ":" + ",".join(f"{key}={value!r}" for key, value in given.items())
+    made = make("schedule", SCHEDULES, plain)
+    try:
+        if isinstance(made, torch.Tensor):
+            bar = Table.from_betas(made).alpha_bar
+            made = Table(core.rescale_to_zero_terminal(bar) if zero else bar)
+        elif zero:
+            made = core.ZeroTerminal(made)
+        return core.Shifted(made, shift) if shift != 1 else made
+    except ValueError as error:
+        raise UsageError(f"schedule = {spec!r}: {error}") from None
+
+
+def make(what: str, table: Mapping[str, Maker], spec: str, **measured: float) -> Any:
+    """The component of `table` that `spec` names.
+
+    Args:
+        what: Name of the option, for messages.
+        table: Name -> class or function.
+        spec: `name:parameter=value,...`.
+        measured: Values for parameters that the spec leaves open, if the component has them.
+
+    Raises:
+        UsageError: An unknown parameter, or a value that makes no sense.
+    """
+    name, given = parse_component(spec)
+    known = inspect.signature(table[name]).parameters
+    for key in given:
+        if key not in known:
+            has = ", ".join(known) or "none"
+            raise UsageError(f"{what} = {spec!r}: {name} has no parameter {key!r}; it has: {has}")
+    values = {key: value for key, value in measured.items() if key in known} | given
+    try:
+        # Numbers arrive as floats; a count is one whose default is an int.
+        counts = {key: int(v) for key, v in values.items() if isinstance(known[key].default, int)}
+        return table[name](**values | counts)
+    except ValueError as error:
+        raise UsageError(f"{what} = {spec!r}: {error}") from None
+
+
+def data_std(batches: Batches) -> float:
+    """Root mean square of the encoded data, from at most 2048 items: the network's input scale."""
+    index = permutation(0, 0, len(batches.x))[:2048]
+    encoded = batches.codec.encode(torch.from_numpy(batches.x[index])).double()
+    scale = round(float(encoded.square().mean().sqrt()), 4)
+    return scale if scale > 1e-3 else 1.0
+
+
+def pick_device(name: str) -> torch.device:
+    """The device called `name`; `auto` is the first CUDA device, else the CPU."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"device = {name!r} cannot be used: {reason}; try auto or cpu") from None
+    return device

@@ -1,0 +1,76 @@
+"""What a person sees of a training run: a bar on a terminal, a line now and then elsewhere."""
+
+import sys
+import time
+from typing import Any, TextIO
+
+from demist.training.fit import TrainState
+
+
+class Progress:
+    """Shows loss, speed and the time left.
+
+    Args:
+        quiet: Show nothing at all.
+        stream: Where to; default standard error.
+        every: Seconds between lines where there is no terminal.
+    """
+
+    def __init__(self, quiet: bool = False, stream: TextIO | None = None, every: float = 10.0):
+        self._stream = sys.stderr if stream is None else stream
+        self._bar: Any = None
+        self._every = 0.2 if self._stream.isatty() else every
+        self._quiet, self._last, self._loss = quiet, time.monotonic(), float("nan")
+        self._mark: tuple[float, int] | None = None
+
+    def show(self, state: TrainState) -> None:
+        """Take in a step, and show it if it is time."""
+        if state.loss == state.loss:
+            old = self._loss if self._loss == self._loss else state.loss
+            self._loss = old + 0.02 * (state.loss - old)
+        self._mark = self._mark or (state.seconds, state.images)
+        if self._quiet or time.monotonic() - self._last < self._every:
+            return
+        self._last = time.monotonic()
+        text = f"loss {self._loss:.4f}  {self.speed(state):,.0f}/s"
+        if not self._stream.isatty():
+            done, left = f"{min(state.progress, 1):4.0%}", clock_face(remaining(state))
+            print(f"step {state.step}  {done}  {text}  {left} left", file=self._stream, flush=True)
+            return
+        if self._bar is None:
+            from tqdm import tqdm
+
+            layout = "{percentage:3.0f}% {bar:30} {postfix}"
+            self._bar = tqdm(total=1.0, bar_format=layout, file=self._stream)
+        self._bar.n = min(state.progress, 1.0)
+        self._bar.set_postfix_str(f"step {state.step}  {text}  {clock_face(remaining(state))} left")
+
+    def say(self, message: str) -> None:
+        """Print a line without disturbing the bar."""
+        if self._quiet:
+            return
+        if self._bar is not None:
+            self._bar.clear()
+        print(message, file=self._stream, flush=True)
+
+    def speed(self, state: TrainState) -> float:
+        """Items per second since this process started training."""
+        seconds, images = self._mark or (0.0, 0)
+        return (state.images - images) / max(state.seconds - seconds, 1e-9)
+
+    def close(self) -> None:
+        """Leave the bar as it is and go to a new line."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def remaining(state: TrainState) -> float:
+    """Seconds left at the pace so far."""
+    return state.seconds * (1 - state.progress) / max(state.progress, 1e-9)
+
+
+def clock_face(seconds: float) -> str:
+    """`1:05`, or `2:03:04`."""
+    whole = max(0, round(min(seconds, 1e9)))
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"

@@ -1,0 +1,100 @@
+import os
+
+import pytest
+import torch
+
+from demist import storage
+from demist.errors import CannotCreateError, DataError, MissingError
+from demist.storage import atomic_folder, copy_into, read_tensors, write_tensors
+
+
+def fail(*_):
+    raise OSError(28, "No space left on device")
+
+
+def test_folder_appears_whole(tmp_path):
+    target = tmp_path / "a"
+    with atomic_folder(target) as temporary:
+        (temporary / "sub").mkdir()
+        (temporary / "sub" / "x").write_text("1")
+        assert not target.exists()
+    assert (target / "sub" / "x").read_text() == "1"
+    assert os.listdir(tmp_path) == ["a"]
+    with pytest.raises(CannotCreateError, match="exists already"), atomic_folder(target):
+        pass
+    with atomic_folder(target, replace=True) as temporary:
+        (temporary / "y").write_text("2")
+    assert os.listdir(target) == ["y"]
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("call", ["os.rename", "demist.storage.sync"])
+@pytest.mark.parametrize("there", [False, True])
+def test_failure_leaves_things_as_they_were(tmp_path, monkeypatch, call, there):
+    target = tmp_path / "a"
+    if there:
+        target.mkdir()
+        (target / "old").write_text("old")
+    monkeypatch.setattr(call, fail)
+    with pytest.raises(OSError), atomic_folder(target, replace=True) as temporary:
+        (temporary / "x").write_text("1")
+    monkeypatch.undo()
+    assert os.listdir(tmp_path) == (["a"] if there else [])
+    assert not there or (target / "old").read_text() == "old"
+
+
+def test_everything_is_flushed_before_the_rename(tmp_path, monkeypatch):
+    events = []
+    sync, rename = storage.sync, os.rename
+    monkeypatch.setattr(storage, "sync", lambda p: (events.append(("sync", p)), sync(p)))
+    monkeypatch.setattr(os, "rename", lambda a, b: (events.append(("rename", b)), rename(a, b)))
+    with atomic_folder(tmp_path / "a") as temporary:
+        (temporary / "x").write_text("1")
+    assert events == [
+        ("sync", temporary / "x"),
+        ("sync", temporary),
+        ("rename", tmp_path / "a"),
+        ("sync", tmp_path),
+    ]
+
+
+def test_sweep(tmp_path):
+    (tmp_path / ".writing-abc").mkdir()
+    (tmp_path / "keep").mkdir()
+    storage.sweep(tmp_path)
+    assert os.listdir(tmp_path) == ["keep"]
+
+
+def test_tensors(tmp_path):
+    tensors = {
+        "a": torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last),
+        "b": torch.arange(6).reshape(2, 3).T,
+        "c": torch.tensor(3.0, dtype=torch.bfloat16),
+    }
+    write_tensors(tmp_path / "t", tensors)
+    back = read_tensors(tmp_path / "t")
+    assert back.keys() == tensors.keys()
+    for name, value in tensors.items():
+        assert back[name].dtype == value.dtype
+        assert torch.equal(back[name], value)
+    with pytest.raises(MissingError):
+        read_tensors(tmp_path / "absent")
+    (tmp_path / "bad").write_bytes(b"\x80\x04K\x01.")
+    with pytest.raises(DataError, match="not a whole safetensors file"):
+        read_tensors(tmp_path / "bad")
+
+
+def test_nothing_is_copied_unless_all_fits():
+    here = {"a": torch.zeros(2), "b": torch.zeros(3)}
+    with pytest.raises(DataError) as caught:
+        copy_into(here, {"a": torch.ones(2), "b": torch.ones(4), "c": torch.ones(1)}, "file f")
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "the tensors in file f do not fit this network:"
+    assert [line.split() for line in lines[1:]] == [
+        ["name", "expected", "found"],
+        ["b", "(3,)", "(4,)"],
+        ["c", "nothing", "(1,)"],
+    ]
+    assert here["a"].tolist() == [0, 0]
+    copy_into(here, {"a": torch.ones(2), "b": torch.ones(3)}, "file f")
+    assert here["b"].tolist() == [1, 1, 1]
