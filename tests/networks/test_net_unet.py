@@ -47,6 +47,29 @@ def test_shapes_and_zero_at_the_start(options, channels, size):
     assert make(**options, in_channels=channels)(x, t, torch.tensor([0, 3])).std() > 1e-3
 
 
+def test_the_path_through_the_network():
+    """Two levels, one block each, spelt out block by block."""
+    net = make()
+    x, t = inputs()
+    label = torch.tensor([0, 1, 2, 3])
+    silu = torch.nn.functional.silu
+    emb = silu(net.time_embedding(t) + net.class_embedding.weight[label])
+    (fine, coarse), (up_coarse, up_fine), mid = net.down_blocks, net.up_blocks, net.mid_block
+    cat = lambda a, b: torch.cat([a, b], dim=1)  # noqa: E731
+
+    a = net.conv_in(x)
+    b = fine.resnets[0](a, emb)
+    c = fine.downsamplers[0](b)
+    d = coarse.attentions[0](coarse.resnets[0](c, emb))
+    h = mid.resnets[1](mid.attentions[0](mid.resnets[0](d, emb)), emb)
+    h = up_coarse.attentions[0](up_coarse.resnets[0](cat(h, d), emb))
+    h = up_coarse.attentions[1](up_coarse.resnets[1](cat(h, c), emb))
+    h = up_fine.resnets[0](cat(up_coarse.upsamplers[0](h), b), emb)
+    h = up_fine.resnets[1](cat(h, a), emb)
+    want = net.conv_out(silu(net.conv_norm_out(h)))
+    torch.testing.assert_close(net(x, t, label), want, rtol=1e-5, atol=1e-5)
+
+
 def test_sides_may_differ_and_output_channels_too():
     net = make(out_channels=2)
     out = net(torch.randn(2, 1, 8, 12), torch.zeros(2))
