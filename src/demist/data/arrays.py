@@ -53,7 +53,7 @@ def read_npz(path: Path, split: str) -> Dataset:
         DataError: It is damaged, has no such split, or holds neither pictures nor points.
         RefusedError: It holds Python objects, that is, a pickle.
     """
-    with _readable(path), np.load(path, allow_pickle=False) as archive:
+    with _readable(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         sizes = {info.filename: info.file_size for info in archive.zip.infolist()}
         arrays = {name for name in archive.files if f"{name}.npy" in sizes}
         samples, labels = _names_of(split, arrays, str(path))
@@ -162,7 +162,7 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        if "allow_pickle" in str(error):
+        if "object" in str(error).lower():
             raise RefusedError(
                 f"{path} holds Python objects, which could run code when loaded: "
                 "save numbers only, all pictures having one shape"

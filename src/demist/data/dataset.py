@@ -34,7 +34,7 @@ class Dataset:
     """
 
     x: UInt8[np.ndarray, "n c h w"] | Float32[np.ndarray, "n d"]
-    labels: Int64[np.ndarray, "n"] | None = None
+    labels: Int64[np.ndarray, "_"] | None = None
     classes: tuple[str, ...] = ()
     texts: tuple[str, ...] | None = None
     name: str = ""

@@ -117,7 +117,7 @@ def _refusal(name: str, what: str) -> str:
     )
 
 
-def _dtype(code: str, *_: object) -> np.dtype:
+def _dtype(code: object, *_: object) -> np.dtype:
     if code not in ("u1", "i4", "i8"):
         raise ValueError(f"arrays of {code!r} are not read")
     return np.dtype(code)
@@ -131,11 +131,13 @@ def _reconstruct(*_: object) -> object:
     return _UNBUILT
 
 
-def _from_buffer(data: bytes, dtype: np.dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
+def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
+    if not isinstance(dtype, np.dtype):
+        raise ValueError("an array without a type")
     return np.frombuffer(data, dtype).reshape(shape, order="F" if order == "F" else "C")
 
 
-def _encode(text: str, codec: str) -> bytes:
+def _encode(text: Any, codec: object) -> bytes:
     if codec != "latin1":
         raise ValueError(f"bytes encoded as {codec!r} are not read")
     return text.encode("latin-1")

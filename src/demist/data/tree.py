@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from demist.errors import DataError, StorageError
 
 MAX_FILE = 2**30  # bytes; no picture or batch is larger, a decompression bomb is
 
 
+@runtime_checkable
 class Tree(Protocol):
     """A folder or an archive.
 

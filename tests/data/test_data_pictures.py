@@ -1,0 +1,121 @@
+import os
+
+import numpy as np
+import pytest
+from data_samples import encoded, png, write
+from PIL import Image
+
+from demist.data import BadFile, load, memory
+from demist.errors import DataError
+
+
+def folder(tmp_path, good: int, bad: dict[str, bytes]) -> str:
+    files = {f"{i:04}.png": png((i % 256, 0, 0)) for i in range(good)}
+    return str(write(tmp_path / "set", files | bad))
+
+
+def test_bad_files_are_named_skipped_and_recorded(tmp_path):
+    whole = encoded(Image.fromarray(np.arange(3072, dtype=np.uint8).reshape(32, 32, 3)))
+    bad = {"0007a.png": b"not a picture", "0150b.jpg": b"", "zz.png": whole[: len(whole) // 2]}
+    data = load(folder(tmp_path, 300, bad))
+    assert data.x[:, 0, 0, 0].tolist() == [i % 256 for i in range(300)]
+    assert [file.path for file in data.bad] == list(bad)
+    assert "cannot identify" in data.bad[0].reason
+    assert "truncated" in data.bad[2].reason.lower() or "broken" in data.bad[2].reason.lower()
+
+
+def test_labels_and_texts_stay_with_their_pictures_when_some_are_skipped(tmp_path):
+    files = {f"{i}.png": png(i, mode="L") for i in range(6)} | {"1.png": b"x", "4.png": b"x"}
+    rows = "".join(f"{i}.png,class {i % 2},text {i}\n" for i in range(6))
+    root = write(tmp_path / "set", files | {"metadata.csv": "file_name,label,text\n" + rows})
+    data = load(str(root), max_bad=0.5)
+    assert data.x[:, 0, 0, 0].tolist() == [0, 2, 3, 5]
+    assert data.labels.tolist() == [0, 0, 1, 1]
+    assert data.texts == ("text 0", "text 2", "text 3", "text 5")
+    assert [file.path for file in data.bad] == ["1.png", "4.png"]
+
+
+def test_too_many_bad_files_stop_and_are_named(tmp_path):
+    path = folder(tmp_path, 97, {"a.png": b"", "b.png": b"", "c.png": b""})
+    assert len(load(path, max_bad=0.03)) == 97
+    with pytest.raises(DataError, match=r"more than 2 % of the 100 .*'a\.png': .*'c\.png'"):
+        load(path, max_bad=0.02)
+    with pytest.raises(DataError, match="more than 1 %"):
+        load(path)
+
+
+def test_all_bad(tmp_path):
+    with pytest.raises(DataError, match="0 usable"):
+        load(folder(tmp_path, 0, {"a.png": b"", "b.png": b""}), max_bad=1.0)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root reads everything")
+def test_a_file_that_may_not_be_read_is_a_bad_file(tmp_path):
+    path = folder(tmp_path, 300, {})
+    os.chmod(f"{path}/0000.png", 0)
+    assert [file.path for file in load(path).bad] == ["0000.png"]
+
+
+def test_a_decompression_bomb_is_a_bad_file(tmp_path):
+    bombs = {f"{n}.png": encoded(Image.new("1", (n, 10_000))) for n in (9_000, 20_000)}
+    data = load(folder(tmp_path, 3, bombs), max_bad=0.5)
+    assert [file.path for file in data.bad] == ["20000.png", "9000.png"]
+    assert all("pixels" in file.reason for file in data.bad)
+
+
+def test_sizes_that_differ(tmp_path):
+    path = folder(tmp_path, 3, {"b.png": png("red", (6, 5))})
+    with pytest.raises(
+        DataError, match=r"'0000\.png' is 4 x 4 pixels and 'b\.png' is 6 x 5: .*--size"
+    ):
+        load(path)
+    assert load(path, size=4).x.shape == (4, 3, 4, 4)
+
+
+def test_a_common_size_need_not_be_square(tmp_path):
+    files = {"a.png": png("red", (6, 5)), "b.png": png("red", (6, 5))}
+    assert load(folder(tmp_path, 0, files)).x.shape == (2, 3, 5, 6)
+
+
+def test_grey_beside_colour(tmp_path):
+    path = folder(tmp_path, 3, {"b.png": png(9, mode="L")})
+    with pytest.raises(
+        DataError, match=r"'b\.png' is grey and '0000\.png' is in colour: pass --ch"
+    ):
+        load(path)
+    assert load(path, channels=1).x.shape == (4, 1, 4, 4)
+    assert load(path, channels=3).x.shape == (4, 3, 4, 4)
+
+
+def test_memory_is_checked_before_it_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "memory_limit", lambda: 4799)
+    path = folder(tmp_path, 100, {})  # 100 x 3 x 4 x 4 = 4800 bytes
+    with pytest.raises(DataError, match=r"100 x 3 x 4 x 4.*--size, or --limit"):
+        load(path)
+    assert len(load(path, limit=99)) == 99
+    assert load(path, size=3).x.nbytes == 2700
+
+
+def test_memory_limit_is_a_share_of_the_machine():
+    assert 10**8 < memory.memory_limit() < 10**15
+
+
+def test_limit_is_balanced_seeded_and_nested(tmp_path):
+    files = {f"{kind}/{i:02}.png": png(i, mode="L") for kind, n in (("a", 20), ("b", 5), ("c", 20))
+             for i in range(n)}  # fmt: skip
+    path = str(write(tmp_path / "set", files))
+    few, more = load(path, limit=9), load(path, limit=25)
+    assert np.bincount(few.labels).tolist() == [3, 3, 3]
+    assert np.bincount(more.labels).tolist() == [10, 5, 10]
+    assert (np.diff(few.labels) >= 0).all()
+
+    def kept(data):
+        return set(zip(data.labels.tolist(), data.x[:, 0, 0, 0].tolist(), strict=True))
+
+    assert kept(few) < kept(more)
+    assert kept(few) == kept(load(path, limit=9)) != kept(load(path, limit=9, seed=1))
+    assert len(load(path, limit=1000)) == 45
+
+
+def test_bad_file_is_a_value():
+    assert BadFile("a", "b") == BadFile("a", "b")
