@@ -102,9 +102,9 @@ def push(model, grid, solver, mean, variance):
     return x[0] + gain * mean, gain**2 * variance + impulses.square().sum()
 
 
-def interior(schedule, n, low=-4.0, high=4.0):
-    """Even steps in log-SNR between two noisy ends: no end effects."""
-    return schedule.time_at(torch.linspace(low, high, n + 1, dtype=f64))
+def interior(schedule, n, low=-4.0, high=4.0, power=1):
+    """Between two noisy ends, in log-SNR: no end effects. A power of 2 begins with short steps."""
+    return schedule.time_at(low + (high - low) * torch.linspace(0, 1, n + 1, dtype=f64) ** power)
 
 
 def observed_order(error, n=96):

@@ -1,5 +1,6 @@
 """From noise to data: grids of times, solvers, and the loop that applies one along the other."""
 
+from demist.samplers.adams import Adams
 from demist.samplers.ddim import DDIM, ancestral_variances
 from demist.samplers.dpmpp_2m import DPMpp2M
 from demist.samplers.grid import angular, karras, leading, log_snr, smooth, trailing, uniform
@@ -11,6 +12,7 @@ from demist.samplers.solver import Solver
 __all__ = [
     "DDIM",
     "GRIDS",
+    "Adams",
     "DPMpp2M",
     "Heun",
     "Solver",

@@ -18,17 +18,22 @@ def uniform(n: int, start: float = 1.0) -> Tensor:
     return torch.linspace(start, 0, _count(n) + 1, dtype=torch.float64)
 
 
-def angular(n: int, schedule: Schedule, start: float = 1.0) -> Tensor:
-    """Evenly spaced in the angle atan2(sigma, alpha), from `schedule` at `start` to clean data.
+def angular(
+    n: int, schedule: Schedule, start: float = 1.0, clean: float = 1.75, noisy: float = 1.35
+) -> Tensor:
+    """Steps in the angle atan2(sigma, alpha), from `schedule` at `start` down to clean data.
 
-    The noise levels are the same for every schedule that begins in pure noise. Solvers that
-    interpolate in the state's own coordinates keep their order from pure noise to clean data.
+    angle = top (1 - (1 - u)^noisy)^clean with u evenly spaced from 1 to 0. The noise levels are
+    the same for every schedule that begins in pure noise. `clean = noisy = 1` gives even steps;
+    larger powers shorten the steps towards clean data and towards pure noise. The defaults gave
+    the smallest errors at 10 to 40 steps over five mixtures of 2 to 64 dimensions.
     """
-    return _at_angles(torch.linspace(1, 0, _count(n) + 1, dtype=torch.float64), schedule, start)
+    u = torch.linspace(1, 0, _count(n) + 1, dtype=torch.float64)
+    return _at_angles((1 - (1 - u) ** noisy) ** clean, schedule, start)
 
 
 def smooth(n: int, schedule: Schedule, start: float = 1.0) -> Tensor:
-    """Like `angular`, with steps that shrink quadratically towards both ends.
+    """Like `angular`, with steps that shrink quadratically towards both ends alike.
 
     angle = top sin^2(pi u / 2). Multistep solvers that extrapolate in the log-SNR, which is
     infinite at both ends, keep their order on it from pure noise to clean data; where steps do not

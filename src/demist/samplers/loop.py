@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from demist.core import Gaussian, Given, Model, Noise, Vector
-from demist.samplers.dpmpp_2m import DPMpp2M
+from demist.samplers.adams import Adams
 from demist.samplers.solver import Solver
 
 
@@ -53,7 +53,7 @@ def trajectory(
         x: State at `grid[index]`. To start from pure noise at t = 1: `sigma(1)` times a draw.
         grid: Times in [0, 1], shape `(n + 1,)`. Where it increases, the state is re-noised with the
             exact forward transition and the solver's memory is dropped.
-        solver: Default `DPMpp2M()`.
+        solver: Default `Adams()`.
         noise: Default `Gaussian()`; use `Seeded` for pictures that do not depend on the batch.
         constrain: Projection `(x, s) -> x` applied after each step.
         index: Number of steps already done, to resume from a `State`.
@@ -67,7 +67,7 @@ def trajectory(
     Raises:
         ValueError: If `grid` is not such a sequence.
     """
-    solver = DPMpp2M() if solver is None else solver
+    solver = Adams() if solver is None else solver
     noise = Gaussian() if noise is None else noise
     times = _checked(grid).unbind()
     if cond:

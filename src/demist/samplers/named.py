@@ -82,7 +82,7 @@ def make_solver(spec: str) -> Solver:
 
 
 def make_grid(name: str, n: int, schedule: Schedule) -> Tensor:
-    """The grid called `name` with `n` steps.
+    """The grid called `name` with `n` steps; each solver names the one it is best on.
 
     Raises:
         UsageError: For an unknown name or a number of steps out of range.

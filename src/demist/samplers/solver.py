@@ -26,6 +26,9 @@ class Solver(abc.ABC):
     order: ClassVar[int]
     """Convergence order: of the state where deterministic, of its distribution where not."""
 
+    grid: ClassVar[str] = "smooth"
+    """The grid, by name, on which it is at its best from pure noise to clean data."""
+
     stochastic: bool = False
     """Whether steps draw noise."""
 
