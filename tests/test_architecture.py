@@ -1,9 +1,9 @@
 """The house rules that a machine can check: who imports whom, and what nobody does."""
 
 import ast
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -12,12 +12,13 @@ SOURCE = Path(__file__).parents[1] / "src" / "demist"
 FILES = sorted(SOURCE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text()) for path in FILES}
 
-LEAVES = {"errors", "files"}
+LEAVES = {"errors", "files", "storage"}
 """Small utilities that any room may use."""
 
 MAY_IMPORT = {
     "errors": set(),
     "files": set(),
+    "storage": set(),
     "config": set(),
     "core": set(),
     "samplers": {"core"},
@@ -30,12 +31,15 @@ MAY_IMPORT = {
     "data": set(),
     "evaluation": set(),
     "runs": {"config"},
+    "checkpoint": set(),
     "pictures": {"runs"},
-    "pipeline": {"core", "samplers", "guidance", "codecs", "conditions", "components", "config"},
-    "components": {"core", "samplers", "objectives", "networks", "codecs", "conditions", "config"},
+    "saved": {"core", "networks", "codecs", "conditions", "runs"},
+    "pipeline": {
+        "core", "samplers", "guidance", "codecs", "conditions", "saved", "runs", "checkpoint",
+    },
     "training": {
-        "core", "samplers", "objectives", "networks", "codecs", "conditions", "data",
-        "config", "runs", "pictures", "pipeline", "components",
+        "core", "samplers", "objectives", "networks", "codecs", "conditions", "data", "config",
+        "pipeline", "saved", "runs", "checkpoint", "pictures",
     },
 }  # fmt: skip
 """Room -> rooms it may know, besides itself and the leaves. Rooms not named may know anything."""
@@ -58,7 +62,8 @@ def room(path):
 
 def imports(path, tree):
     """(line, absolute module name) of every import, at any depth in the file."""
-    package = ("demist", *path.relative_to(SOURCE).parts[:-1])
+    inside = path.relative_to(SOURCE).parts[:-1] if path.is_relative_to(SOURCE) else ()
+    package = ("demist", *inside)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
@@ -95,7 +100,7 @@ def foreign_imports(path, tree):
 
 
 def dangers(path, tree):
-    where = path.relative_to(SOURCE) if path.is_relative_to(SOURCE) else path
+    where = path.relative_to(SOURCE) if path.is_relative_to(SOURCE) else path.name
     found = [
         f"{where}:{line} imports {name}"
         for line, name in imports(path, tree)
@@ -211,7 +216,8 @@ def test_help_is_quick_and_free_of_torch():
     assert not modules_after(code) & {"torch", "numpy", "PIL"}
     seconds = []
     for _ in range(5):
-        begun = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, "-m", "demist", "--help"], capture_output=True, check=True)
-        seconds.append(time.perf_counter() - begun)
-    assert min(seconds) < 0.3
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(seconds) < 0.3  # of processor time, since other work may keep the clock running

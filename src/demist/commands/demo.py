@@ -1,8 +1,81 @@
-"""x"""
+"""`demist demo`: from nothing to pictures in under five minutes."""
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from demist import recipes
+from demist.commands.evaluate import measure, sentence
+from demist.commands.sampling import SamplingOptions, classes_of, draw, film, spread
+from demist.commands.shared import provenance
+from demist.config import update
 
 
 @dataclass(frozen=True)
 class Options:
-    """x."""
+    """Train a small model on handwritten digits, draw samples, and say how good they are."""
+
+    budget: str = "3m"
+    """Wall-clock time of the training."""
+    guidance: float = 2.0
+    """How strongly the class is followed in the pictures and the measurement."""
+    n: int = 1000
+    """Samples for the measurement."""
+    seed: int = 0
+    """Fixes weights, data order and samples."""
+    runs: Path = Path("runs")
+    """Folder in which the new run folder is made."""
+
+
+def main(args: list[str]) -> None:
+    """Train, draw, film, measure; everything goes into a new run folder."""
+    options = tyro.cli(Options, prog="demist demo", args=args)
+    config = update(
+        recipes.find("demo").config(),
+        {"budget": options.budget, "seed": options.seed, "runs": str(options.runs)},
+    )
+    say(f"Training on 10,000 handwritten digits for {options.budget}. Ctrl-C ends it early.")
+
+    from demist.pictures import animation, save_png
+    from demist.pipeline import Pipeline
+    from demist.training.run import train
+
+    run = train(config, command=["demist", "demo", *args])
+    pipeline = Pipeline.from_run(run)
+
+    say("Drawing samples.")
+    classes, each = classes_of(pipeline), 8
+    labels = spread(classes, each * len(classes))
+    settings = SamplingOptions(guidance=options.guidance, seed=options.seed).over(pipeline)
+    samples, moving = run.path / "samples.png", run.path / "denoising.gif"
+    frames = [frame.x for frame in pipeline.trajectory(len(labels), **settings, label=labels)]
+    facts = provenance("demo", args, pipeline)
+    facts["sampling"] = {"n": len(labels), **settings, "label": labels}
+    save_png(draw(frames[-1], labels, each), samples, facts)
+    animation(film(frames, labels, each), moving, fps=8)
+
+    say(f"Measuring: {options.n} samples, judged by a classifier that never saw the model.")
+    accuracy, classifier = measure(pipeline, config.data, options.n, settings)
+
+    spec = run.path if options.runs != Path("runs") else run.number
+    curve = run.path / "loss.png"
+    print(f"""
+{sentence(accuracy, classifier, options.n)}
+(guidance {options.guidance:g}, {settings["steps"]} steps of {settings["solver"]})
+
+  samples    {samples}
+  denoising  {moving}
+  loss       {curve if curve.exists() else "not drawn: pip install 'demist[plot]'"}
+
+Next:
+  demist sample {spec} --class 3,7 --n 64 --seed 1     more pictures
+  demist train --resume {spec} --budget 10m            go on training
+  demist train path/to/your/images --size 32     your own data
+  demist ls                                      all runs""")
+
+
+def say(text: str) -> None:
+    """A line on standard error, where progress is shown."""
+    print(text, file=sys.stderr, flush=True)

@@ -22,7 +22,7 @@ EXTRAS = {"plot": ("matplotlib",), "eval": ("scipy",), "dev": ("pytest", "ruff",
 
 @dataclass(frozen=True)
 class Options:
-    """Check this machine: versions, processor, memory, disk, speed, and a sampling self-test."""
+    """Check this machine: versions, processor, memory, disk, speed, a sampling self-test."""
 
     runs: Path = Path("runs")
     """Folder whose disk and write access are checked."""

@@ -1,43 +1,27 @@
-"""What several commands need: opening a model, and never overwriting a file unasked."""
+"""What several commands need: where a file comes from, and never overwriting one unasked."""
 
 import hashlib
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from demist import __version__
 from demist.errors import CannotCreateError
 
 if TYPE_CHECKING:
-    from demist.pipeline import Pipeline
+    import demist.pipeline
 
 
-def command_line(name: str, args: list[str]) -> str:
-    """What was typed, ready to be typed again."""
-    return shlex.join(["demist", name, *args])
+def provenance(name: str, args: list[str], pipeline: "demist.pipeline.Pipeline") -> dict[str, Any]:
+    """What was typed, with which version, and which model: for files made from it."""
+    return {
+        "command": shlex.join(["demist", name, *args]),
+        "demist": __version__,
+        "model": {"sha256": weights_hash(pipeline), **pipeline.facts},
+    }
 
 
-def open_model(spec: str, runs: Path, step: int | None = None, device: str = "auto") -> "Pipeline":
-    """The model of a run (path, number, name or `latest`) or in a saved model's folder.
-
-    Raises:
-        MissingError: There is no such run, or it has no checkpoint yet.
-        DataError: The model is damaged.
-    """
-    import torch
-
-    from demist.pipeline import Pipeline
-    from demist.runs import find
-
-    if (Path(spec) / "model_index.json").is_file():
-        pipeline = Pipeline.load(spec)
-    else:
-        pipeline = Pipeline.from_run(find(spec, runs), step)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return pipeline.to(device)
-
-
-def weights_hash(pipeline: "Pipeline") -> str:
+def weights_hash(pipeline: "demist.pipeline.Pipeline") -> str:
     """SHA-256 of the names and values of the network's tensors, in hexadecimal."""
     digest = hashlib.sha256()
     for name, tensor in sorted(pipeline.denoiser.net.state_dict().items()):

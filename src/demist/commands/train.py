@@ -1,6 +1,7 @@
 """`demist train`: options from defaults, a recipe, a file and flags, later ones winning."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ from demist.config import TrainConfig, load_toml, update
 from demist.errors import UsageError
 
 if TYPE_CHECKING:
-    from demist.training.plan import Plan
+    import demist.training.plan
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Options:
     """Go on with a run (number, name or path; without one, the latest), with its own options."""
     dry_run: bool = False
     """Load the data, take three steps, print the plan, and write nothing."""
-    settings: Annotated[TrainConfig, arg(name="")] = TrainConfig()
+    settings: Annotated[TrainConfig, arg(name="")] = field(default_factory=TrainConfig)
 
 
 def main(args: list[str]) -> None:
@@ -99,14 +100,14 @@ def sources(options: Options) -> TrainConfig:
 def with_value(args: list[str]) -> list[str]:
     """`--resume` without a run means the latest."""
     out = []
-    for arg_, after in zip(args, [*args[1:], "-"], strict=True):
+    for arg_, after in pairwise([*args, "-"]):
         out.append(arg_)
         if arg_ == "--resume" and after.startswith("-"):
             out.append("latest")
     return out
 
 
-def table(plan: "Plan") -> str:
+def table(plan: "demist.training.plan.Plan") -> str:
     """The plan in two columns."""
     rows = plan.rows()
     width = max(len(name) for name, _ in rows)

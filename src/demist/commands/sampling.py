@@ -1,0 +1,135 @@
+"""How to sample: the options that several commands share, and what is done with them."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from demist.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy
+    import PIL.Image
+
+    import demist.pipeline
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How to sample. What is not said is the model's own default."""
+
+    steps: int | None = None
+    """Steps from noise to data, usually 20."""
+    solver: str | None = None
+    """ddim, ddim:eta=1 (DDPM), heun, dpmpp-2m, ..."""
+    grid: str | None = None
+    """Where the steps are: angular, smooth, uniform, karras, log-snr, trailing, leading."""
+    guidance: float | None = None
+    """How strongly the class is followed; 1 is as learned, 1.5 to 3 is clearer and less varied."""
+    seed: int = 0
+    """Sample i depends on the seed and i alone."""
+    batch_size: int | None = None
+    """Samples at once: changes speed and memory, never the samples."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size"):
+            require_positive(name, getattr(self, name))
+
+    def over(self, pipeline: "demist.pipeline.Pipeline") -> dict[str, Any]:
+        """Arguments for `Pipeline.sample`, defaults of the model filled in, without batch size."""
+        own = asdict(pipeline.defaults) | {"seed": self.seed}
+        said = {key: value for key, value in asdict(self).items() if value is not None}
+        return {key: value for key, value in (own | said).items() if key != "batch_size"}
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which model, and where it runs."""
+
+    at_step: int | None = None
+    """Checkpoint of the run to use. Default: the newest."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
+    runs: Path = Path("runs")
+    """Folder in which run folders are."""
+
+    def open(self, spec: str) -> "demist.pipeline.Pipeline":
+        """The model of a run (path, number, name or `latest`) or in a saved model's folder.
+
+        Raises:
+            MissingError: There is no such run, or it has no checkpoint yet.
+            DataError: The model is damaged.
+            UsageError: The device cannot be used.
+        """
+        from demist.pipeline import Pipeline
+        from demist.runs import find
+        from demist.training.build import pick_device
+
+        if (Path(spec) / "model_index.json").is_file():
+            pipeline = Pipeline.load(spec)
+        else:
+            pipeline = Pipeline.from_run(find(spec, self.runs), self.at_step)
+        return pipeline.to(pick_device(self.device))
+
+
+def require_positive(name: str, value: int | None) -> None:
+    """Raise UsageError if a count is given and below 1."""
+    if value is not None and value < 1:
+        raise UsageError(f"--{name.replace('_', '-')} {value}: give 1 or more")
+
+
+def classes_of(pipeline: "demist.pipeline.Pipeline") -> tuple[str, ...]:
+    """Names of the classes the model can be asked for."""
+    condition = pipeline.conditioner.conditions.get("label")
+    return condition.classes if condition else ()  # type: ignore[attr-defined]
+
+
+def choose_labels(text: str | None, classes: Sequence[str]) -> list[str]:
+    """The classes meant by `--class`; empty for none.
+
+    Raises:
+        UsageError: The model has no classes.
+    """
+    if text is None:
+        return list(classes)
+    if text == "none" and "none" not in classes:
+        return []
+    if not classes:
+        raise UsageError(f"--class {text}: this model was trained without classes; leave it out")
+    if text in classes:
+        return [text]
+    return [class_name(word.strip(), classes) for word in text.split(",")]
+
+
+def class_name(word: str, classes: Sequence[str]) -> str:
+    """The name of the class meant by a name or a number; an unknown word is left as it is."""
+    number = word not in classes and word.isdecimal() and int(word) < len(classes)
+    return classes[int(word)] if number else word
+
+
+def spread(labels: Sequence[str], n: int) -> list[str]:
+    """`n` labels in equal runs: a, a, b, b."""
+    return [labels[i * len(labels) // n] for i in range(n)] if labels else []
+
+
+def draw(x: "numpy.ndarray", labels: Sequence[str], columns: int | None) -> "PIL.Image.Image":
+    """Images as a labelled grid, points as a scatter or histogram."""
+    from demist.pictures import image_grid, scatter
+
+    if x.ndim == 2:
+        return scatter(x)
+    return image_grid(x, labels=labels or None, columns=columns)
+
+
+def film(
+    states: Sequence["numpy.ndarray"], labels: Sequence[str], columns: int | None
+) -> list["PIL.Image.Image"]:
+    """One picture per state; points share one scale, the last state's."""
+    import numpy as np
+
+    from demist.pictures import image_grid, scatter
+
+    if states[0].ndim == 2:
+        limit = 1.5 * float(np.abs(states[-1]).max())
+        return [scatter(x, limit=limit) for x in states]
+    return [image_grid(x, labels=labels or None, columns=columns) for x in states]

@@ -1,0 +1,404 @@
+"""The command line. `python tests/test_cli.py` records the public flags after a wanted change."""
+
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from demist import cli, recipes, runs
+from demist.cli import COMMANDS, main
+from demist.commands import ls, sampling, train
+from demist.commands.shared import free_name
+from demist.config import TrainConfig, flat
+from demist.errors import CannotCreateError, DataError, UsageError
+from demist.pictures import read_metadata
+
+FLAGS = Path(__file__).parent / "golden" / "flags.txt"
+TINY = [
+    *("--channels-per-level", "8", "8", "--norm-groups", "2", "--head-dim", "4"),
+    *("--attention-levels", "1", "--batch-size", "8", "--warmup", "0"),
+    *("--sample-count", "4", "--sample-steps", "2", "--precision", "fp32"),
+]
+    "--channels-per-level",
+    "8",
+    "8",
+    "--norm-groups",
+    "2",
+    "--head-dim",
+    "4",
+    "--attention-levels",
+    "1",
+    "--batch-size",
+    "8",
+    "--warmup",
+    "0",
+    "--sample-count",
+    "4",
+    "--sample-steps",
+    "2",
+    "--precision",
+    "fp32",
+]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DEMIST_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("DEMIST_TRACEBACK", raising=False)
+
+
+@pytest.fixture
+def squares(tmp_path):
+    """Forty pictures of 8 by 8: dark ones and light ones."""
+    rng = np.random.default_rng(0)
+    y = np.arange(40) % 2
+    x = (rng.integers(0, 60, (40, 1, 8, 8)) + 190 * y[:, None, None, None]).astype(np.uint8)
+    np.savez(tmp_path / "squares.npz", x=x, y=y)
+    return str(tmp_path / "squares.npz")
+
+
+@pytest.fixture
+def trained(squares):
+    assert main(["train", squares, "--steps", "3", *TINY]) == 0
+    return runs.find("1")
+
+
+def public_flags():
+    """Every flag and positional of every command, as help shows them."""
+    lines = []
+    for name in COMMANDS:
+        with mock.patch.dict(os.environ, COLUMNS="100"), redirect_stdout(StringIO()) as out:
+            assert main([name, "--help"]) == 0
+        usage = re.search(rf"usage: demist {name}.*", out.getvalue())[0].split(" [OPTIONS]")
+        lines.append(f"demist {name}{''.join(usage[1:])}")
+        boxed = (line.strip("│ ") for line in out.getvalue().splitlines() if line.startswith("│ --"))
+        lines += sorted(f"  {re.split('  +', text)[0]}" for text in boxed)
+    return "\n".join(lines) + "\n"
+
+
+def test_public_flags_change_only_on_purpose():
+    assert public_flags() == FLAGS.read_text()
+
+
+def test_help_names_every_command_with_its_own_first_line(capsys):
+    assert main([]) == main(["--help"]) == 0
+    text = capsys.readouterr().out
+    modules = {p.stem for p in Path(cli.__file__).with_name("commands").glob("*.py")}
+    for name, summary in COMMANDS.items():
+        module = importlib.import_module(f"demist.commands.{name}")
+        assert module.Options.__doc__.splitlines()[0] == summary
+        assert f"  {name:<12}{summary}\n" in text
+    assert modules - set(COMMANDS) == {"__init__", "judging", "sampling", "shared"}
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert re.fullmatch(r"demist \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "words"),
+    [
+        ("trian", 64, "there is no command 'trian'; did you mean 'train'?"),
+        ("xyzzy", 64, "there is no command 'xyzzy'; there are demo, train"),
+        ("train --batchsize 3", 64, "--batch-size"),
+        ("train --lr fast", 64, "--lr"),
+        ("train --lr -1", 64, "lr = -1.0: must be at least 0"),
+        ("train --schedule cosin", 64, "did you mean 'cosine'"),
+        ("train --recipe digts", 64, "there is no recipe 'digts'; did you mean 'digits'?"),
+        ("train --config no.toml", 66, "there is no configuration file 'no.toml'"),
+        ("train --resume 7", 66, "there is no run '7'"),
+        ("train --resume 7 --recipe eight", 64, "leave out --recipe"),
+        ("train moons --path spiral", 64, "the data is given twice"),
+        ("train no/such/folder", 66, "no/such/folder"),
+        ("sample 3", 66, "there is no run '3'"),
+        ("sample --n 0", 64, "--n 0: give 1 or more"),
+        ("sample --batch-size 0", 64, "--batch-size 0: give 1 or more"),
+        ("sample --out no/a.png", 73, "there is no folder no"),
+        ("evaluate", 66, "there is no run 'latest'"),
+        ("classifier moons", 64, "not images in classes"),
+        ("ls", 66, "there is no folder runs"),
+        ("config eihgt", 66, "did you mean 'eight'?"),
+    ],
+)
+def test_wrong_input_is_one_sentence_and_an_exit_code(line, code, words, capsys):
+    assert main(line.split()) == code
+    text = capsys.readouterr().err
+    assert words in " ".join(re.sub("[│╭╮╰╯─]", " ", text).split())
+    assert "Traceback" not in text
+
+
+def test_unforeseen_errors(monkeypatch, capsys):
+    monkeypatch.setattr(ls, "main", lambda args: 1 / 0)
+    assert main(["ls"]) == 70
+    text = capsys.readouterr().err
+    assert text.startswith("demist: internal error, ZeroDivisionError: division by zero; DEMIST_TR")
+    assert text.count("\n") == 1
+    monkeypatch.setenv("DEMIST_TRACEBACK", "1")
+    assert main(["ls"]) == 70
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (DataError("x"), 65),
+        (KeyboardInterrupt(), 130),
+        (OSError(28, "No space left on device"), 74),
+        (OSError(30, "Read-only file system"), 74),
+        (PermissionError(13, "Permission denied", "a"), 70),
+    ],
+)
+def test_exit_codes(error, code, monkeypatch, capsys):
+    def fail(args):
+        raise error
+
+    monkeypatch.setattr(ls, "main", fail)
+    assert main(["ls"]) == code
+    assert capsys.readouterr().err.startswith("demist: ")
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    command = f"{sys.executable} -c 'import demist.cli, sys\n"
+    command += "def many(args):\n  for i in range(10**5): print(i)\n"
+    command += "import demist.commands.ls as ls; ls.main = many\n"
+    command += 'sys.exit(demist.cli.main(["ls"]))\' | head -1; echo ${PIPESTATUS[0]}'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.stdout == "0\n0\n"
+    assert done.stderr == ""
+
+
+def test_options_come_from_defaults_recipe_file_and_flags(tmp_path):
+    file = tmp_path / "o.toml"
+    file.write_text("[optimization]\nlr = 0.005\nbatch_size = 7\n")
+    line = ["--recipe", "moons", "--config", str(file), "--lr", "0.25"]
+    found, recipe = flat(train.parse(line).settings), flat(recipes.find("moons").config())
+    assert recipe["lr"] not in (0.005, 0.25)
+    assert recipe["batch_size"] != 7
+    assert found == recipe | {"lr": 0.25, "batch_size": 7}
+    assert flat(train.parse([]).settings) == flat(TrainConfig())
+    assert train.parse(["spiral"]).settings.data.path == "spiral"
+    assert train.parse(["spiral", "--recipe", "moons"]).settings.data.path == "spiral"
+
+
+def test_a_flag_can_restore_a_default(tmp_path):
+    """The last source wins even where it says what the first one said."""
+    file = tmp_path / "o.toml"
+    file.write_text("[limits]\nsteps = 5\n[data]\nflip = true\n")
+    found = train.parse(["--config", str(file), "--steps", "None", "--no-flip"]).settings
+    assert found.limits.steps is None
+    assert found.data.flip is False
+
+
+def test_resume_without_a_run_means_the_latest():
+    assert train.with_value(["--resume"]) == ["--resume", "latest"]
+    assert train.with_value(["--resume", "--lr", "1"]) == ["--resume", "latest", "--lr", "1"]
+    assert train.with_value(["--resume", "7"]) == ["--resume", "7"]
+
+
+def test_help_lists_all_recipes():
+    text = Path(train.__file__).read_text()
+    assert f"Start from: {', '.join(recipes.names())}." in text
+
+
+def test_dry_run_prints_a_plan_and_writes_nothing(squares, tmp_path, capsys):
+    assert main(["train", squares, "--steps", "100", "--dry-run", *TINY]) == 0
+    plan = dict(re.split(r"  +", line, maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert plan["items"] == "40"
+    assert plan["shape"] == "1 x 8 x 8"
+    assert plan["classes"].startswith("2: 0, 1")
+    assert plan["steps"] == "100"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_train_records_what_was_typed_and_resumes(squares, capsys):
+    line = ["train", squares, "--steps", "2", "--name", "my squares", *TINY]
+    assert main(line) == 0
+    run = runs.find("latest")
+    assert run.path.name == "0001-my-squares"
+    typed = (run.path / "command.txt").read_text().splitlines()
+    assert typed[0].startswith(f"demist train {squares} --steps 2 --name 'my squares'")
+    assert "demist sample 1" in capsys.readouterr().out
+
+    assert main(["train", "--resume", "--steps", "5"]) == 0
+    assert run.status()["step"] == 5
+    assert len(runs.all_runs("runs")) == 1
+    assert main(["train", "--resume", "1", "--steps", "6", "--lr", "0.5"]) == 64
+    assert "cannot change" in capsys.readouterr().err
+
+
+def test_config_prints_what_train_reads(trained, capsys, tmp_path):
+    assert main(["config", "1"]) == 0
+    text = capsys.readouterr().out
+    assert text == (trained.path / "config.toml").read_text()
+    (tmp_path / "same.toml").write_text(text)
+    assert train.parse(["--config", "same.toml"]).settings == trained.config()
+    assert main(["config", "same.toml"]) == 0
+    assert capsys.readouterr().out == text
+    assert main(["config", "eight"]) == 0
+    assert 'path = "eight"' in capsys.readouterr().out
+
+
+def test_ls(trained, capsys):
+    (Path("runs") / "0002-broken").mkdir()
+    capsys.readouterr()
+    assert main(["ls"]) == 0
+    head, first, second = capsys.readouterr().out.splitlines()
+    assert head.split() == list(ls.HEAD)
+    assert first.split()[:4] == ["1", "squares", "done", "3"]
+    assert first.split()[-1] == "runs/0001-squares"
+    assert second.split() == ["2", "broken", "-", "-", "-", "-", "runs/0002-broken"]
+    Path("empty").mkdir()
+    assert main(["ls", "empty"]) == 0
+    assert capsys.readouterr().out.startswith("No runs in empty yet")
+
+
+def test_age():
+    from datetime import UTC, datetime, timedelta
+
+    now = datetime(2026, 1, 31, tzinfo=UTC)
+    ages = [(5, "5s"), (65, "1m"), (3 * 3600 + 1, "3h"), (49 * 3600, "2d"), (-9, "0s")]
+    for seconds, text in ages:
+        assert ls.age((now - timedelta(seconds=seconds)).isoformat(), now) == text
+    assert ls.age(None) == "-"
+
+
+def test_sample_writes_what_reproduces_it(trained, capsys):
+    line = "sample 1 --class 1,0 --n 6 --steps 3 --solver ddim:eta=1 --guidance 2 --seed 5"
+    assert main([*line.split(), "--out", "a.png", "--arrays", "a.npy"]) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == ["a.png", "a.npy"]
+    facts = read_metadata("a.png")
+    assert facts["command"] == f"demist {line} --out a.png --arrays a.npy"
+    assert re.fullmatch("[0-9a-f]{64}", facts["model"]["sha256"])
+    assert facts["model"]["step"] == 3
+    assert facts["sampling"] == {
+        "n": 6, "steps": 3, "solver": "ddim:eta=1", "grid": facts["sampling"]["grid"],
+        "guidance": 2.0, "seed": 5, "label": ["1", "1", "1", "0", "0", "0"],
+    }  # fmt: skip
+    x = np.load("a.npy", allow_pickle=False)
+    assert x.shape == (6, 1, 8, 8)
+    assert x.dtype == np.uint8
+
+    again = facts["command"].replace("a.png", "b.png").replace("a.npy", "b.npy").split()[1:]
+    assert main([*again, "--batch-size", "1"]) == 0
+    assert Path("a.npy").read_bytes() == Path("b.npy").read_bytes()
+    with Image.open("a.png") as a, Image.open("b.png") as b:
+        np.testing.assert_array_equal(np.array(a), np.array(b))
+
+
+def test_sample_never_overwrites_unasked(trained, capsys):
+    Path("a.png").write_text("mine")
+    for flag in ("--out", "--arrays"):
+        assert main(["sample", "--steps", "1", flag, "a.png"]) == 73
+        assert "a.png exists already" in capsys.readouterr().err
+    assert Path("a.png").read_text() == "mine"
+    assert main(["sample", "--steps", "1", "--n", "2", "--out", "a.png", "--force"]) == 0
+    assert read_metadata("a.png")["sampling"]["n"] == 2
+    for name in ("samples.png", "samples-2.png"):
+        assert main(["sample", "--steps", "1", "--n", "2"]) == 0
+        assert capsys.readouterr().out.splitlines()[-1] == name
+
+
+def test_sample_from_a_model_folder_and_with_a_film(trained, capsys):
+    line = ["sample", str(trained.model), "--n", "4", "--steps", "3", "--animate", "a.gif"]
+    assert main(line) == 0
+    with Image.open("a.gif") as film:
+        assert film.n_frames == 4
+    assert main(["sample", "1", "--n", "4", "--steps", "3", "--out", "same.png"]) == 0
+    sums = [read_metadata(name)["model"]["sha256"] for name in ("samples.png", "same.png")]
+    assert sums[0] == sums[1]
+    assert main(["sample", "1", "--class", "0,cat"]) == 64
+    assert "cat" in capsys.readouterr().err
+
+
+def test_labels():
+    names = ("cat", "dog", "3")
+    assert sampling.choose_labels(None, names) == ["cat", "dog", "3"]
+    assert sampling.choose_labels("dog, 0", names) == ["dog", "cat"]
+    assert sampling.choose_labels("3", names) == ["3"]
+    assert sampling.choose_labels("none", names) == []
+    assert sampling.choose_labels("red, green", ("red, green",)) == ["red, green"]
+    assert sampling.choose_labels(None, ()) == []
+    with pytest.raises(UsageError, match="trained without classes"):
+        sampling.choose_labels("3", ())
+    assert sampling.spread(["a", "b"], 5) == ["a", "a", "a", "b", "b"]
+    assert sampling.spread(["a", "b", "c"], 2) == ["a", "b"]
+    assert sampling.spread([], 3) == []
+
+
+def test_points_are_drawn_as_points(capsys):
+    line = "train eight --steps 2 --width 8 --depth 1 --batch-size 8 --sample-count 0 --warmup 0"
+    assert main(line.split()) == 0
+    assert main(["sample", "--n", "20", "--steps", "2", "--animate", "a.webp"]) == 0
+    with Image.open("samples.png") as image:
+        assert image.size == (480, 480)
+    assert main(["evaluate"]) == 64
+    assert "without classes" in capsys.readouterr().err
+
+
+def test_evaluate_and_its_judge(trained, squares, capsys):
+    assert main(["evaluate", "--n", "8", "--steps", "2"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"label accuracy [\d.]+ % ± [\d.]+ on 8 samples", out)
+    facts = json.loads((trained.path / "evaluation.json").read_text())
+    assert facts["sampling"]["n"] == 8
+    assert set(facts["classes"]) == {"0", "1"}
+    assert facts["label_accuracy"] == pytest.approx(np.mean(list(facts["classes"].values())))
+    kept = list(Path("cache").glob("classifier-*.safetensors"))
+    assert len(kept) == 1
+    assert main(["evaluate", "1", "--n", "8", "--steps", "2"]) == 0
+    assert (trained.path / "evaluation-2.json").exists()
+
+    assert main(["classifier", squares, "--out", "judge.safetensors"]) == 0
+    assert list(Path("cache").glob("classifier-*.safetensors")) == kept
+    assert Path("judge.safetensors").read_bytes() == kept[0].read_bytes()
+    assert "held-out" in capsys.readouterr().out
+    assert main(["classifier", squares, "--out", "judge.safetensors"]) == 73
+
+
+def test_doctor(capsys):
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^torch +2\.", out, flags=re.MULTILINE)
+    assert re.search(r"GFLOP/s", out)
+    assert "within 0.00" in out
+    assert "All is well" in out
+
+
+def test_doctor_names_what_fails(capsys, monkeypatch):
+    from demist.commands import doctor
+
+    def fail(runs):
+        raise CannotCreateError("cannot write in x")
+
+    monkeypatch.setattr(doctor, "disk", fail)
+    monkeypatch.setattr(doctor, "speed", lambda: "fast")
+    assert main(["doctor"]) == 73
+    captured = capsys.readouterr()
+    assert re.search(r"^disk +FAILED: cannot write in x", captured.out, flags=re.MULTILINE)
+    assert "self-test" in captured.out
+    assert captured.err == "demist: cannot write in x\n"
+
+
+def test_free_name(tmp_path):
+    path = tmp_path / "a.png"
+    assert free_name(path) == path
+    path.touch()
+    (tmp_path / "a-2.png").touch()
+    assert free_name(path) == tmp_path / "a-3.png"
+
+
+if __name__ == "__main__":
+    FLAGS.parent.mkdir(exist_ok=True)
+    FLAGS.write_text(public_flags())
