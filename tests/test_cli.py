@@ -62,9 +62,10 @@ def public_flags():
             assert main([name, "--help"]) == 0
         usage = re.search(rf"usage: demist {name}.*", out.getvalue())[0].split(" [OPTIONS]")
         lines.append(f"demist {name}{''.join(usage[1:])}")
-        shown = out.getvalue().splitlines()
-        boxed = (line.strip("│ ") for line in shown if line.startswith("│ --"))
-        lines += sorted(f"  {re.split('  +', text)[0]}" for text in boxed)
+        boxed = (line.strip("│ ") for line in out.getvalue().splitlines())
+        lines += sorted(
+            f"  {re.split('  +', text)[0]}" for text in boxed if re.match("--[a-z]", text)
+        )
     return "\n".join(lines) + "\n"
 
 
