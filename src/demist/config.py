@@ -5,7 +5,7 @@ defaults below, a recipe, a TOML file (`load_toml`) and flags. Names are unique 
 a flag needs no prefix (`--size 32 --lr 3e-4`) and `update(config, {"size": 32})` needs no path.
 
 A component is named with its parameters after a colon: `"vp:beta_max=12"`,
-`"lognormal:mean=-1,std=1.4"`. The names are resolved by `demist.components`, never imported.
+`"lognormal:mean=-1,std=1.4"`. `demist.training.build` looks the names up in tables.
 """
 
 import difflib
@@ -260,8 +260,8 @@ class OutputConfig(Section):
     """Samples in such a picture. None: 40 images or 1000 points; 0: no pictures."""
     sample_steps: int = option(20, 1, 10000)
     """Sampling steps for such a picture."""
-    sample_solver: str = "dpmpp-2m"
-    """Solver for such a picture; parameters as in ddim:eta=1."""
+    sample_solver: str = "adams"
+    """Solver for such a picture: adams, ddim, heun, dpmpp-2m, ...; parameters as in ddim:eta=1."""
     sample_guidance: float = option(1.5, 0, 100)
     """Guidance scale for such a picture, if the model is conditional; 1 is none."""
 

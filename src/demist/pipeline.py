@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demist import saved
-from demist.codecs import Pixels, Standardize
+from demist import checkpoint, saved
+from demist.codecs import Codec
 from demist.conditions import Conditioner
 from demist.core import Denoiser, Model, Seeded
-from demist.errors import MissingError, UsageError
+from demist.errors import DataError, MissingError, UsageError
 from demist.guidance import CFG
 from demist.runs import Run, find, read_json
 from demist.samplers import Solver, make_grid, make_solver, trajectory
@@ -40,14 +40,14 @@ class Defaults:
     Attributes:
         steps: Steps from noise to data.
         solver: As in `demist.samplers.make_solver`.
-        grid: As in `demist.samplers.make_grid`.
+        grid: As in `demist.samplers.make_grid`; None: the one that suits the solver.
         guidance: Scale; 1 is none.
         batch_size: Samples at once.
     """
 
     steps: int = 20
-    solver: str = "dpmpp-2m"
-    grid: str = "angular"
+    solver: str = "adams"
+    grid: str | None = None
     guidance: float = 1.0
     batch_size: int = 64
 
@@ -81,7 +81,7 @@ class Pipeline:
     """
 
     denoiser: Denoiser
-    codec: Pixels | Standardize
+    codec: Codec
     conditioner: Conditioner
     shape: tuple[int, ...]
     defaults: Defaults = Defaults()
@@ -191,12 +191,14 @@ class Pipeline:
             MissingError: There is no such run or checkpoint.
             DataError: No checkpoint is good.
         """
-        from demist.training import checkpoint
-
-        run = run if isinstance(run, Run) else find(run)
+        run = find(run) if isinstance(run, str | os.PathLike) else run
         if step is None:
             found = checkpoint.load_newest(run.checkpoints, warnings.warn, repair=False)
         else:
+            known = checkpoint.steps(run.checkpoints)
+            if step not in known:
+                there = ", ".join(map(str, known)) or "none"
+                raise MissingError(f"{run.path} has no checkpoint {step}; there are: {there}")
             found = checkpoint.load(run.checkpoints / checkpoint.folder_name(step))
         if found is None:
             raise MissingError(
@@ -208,7 +210,10 @@ class Pipeline:
 
     @classmethod
     def _assemble(cls, arguments: dict[str, Any]) -> "Pipeline":
-        return cls(**{**arguments, "defaults": Defaults(**arguments["defaults"])})
+        try:
+            return cls(**{**arguments, "defaults": Defaults(**arguments["defaults"])})
+        except TypeError as error:
+            raise DataError(f"the saved defaults make no sense: {error}") from None
 
     def _task(
         self,
@@ -223,8 +228,10 @@ class Pipeline:
         if n < 1:
             raise UsageError(f"cannot make {n} samples; ask for at least 1")
         schedule, default = self.denoiser.schedule, self.defaults
+        method = make_solver(solver or default.solver)
         if grid is None or isinstance(grid, str):
-            grid = make_grid(grid or default.grid, steps or default.steps, schedule)
+            count = default.steps if steps is None else steps
+            grid = make_grid(grid or default.grid or method.grid, count, schedule)
         encoded = self.conditioner.encode(n, cond)
         scale = default.guidance if guidance is None else guidance
         said = any(value is not None for value in cond.values())

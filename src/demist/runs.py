@@ -6,7 +6,7 @@ runs/0007-digits/
   environment.json   versions, processor, threads        status.json   state, pid, step, times
   metrics.jsonl      one line per logged step            loss.png      the same, drawn
   samples/step-000500.png     the same noise every time
-  checkpoints/step-00000500/  see `demist.training.checkpoint`
+  checkpoints/step-00000500/  see `demist.checkpoint`
   bad_files.jsonl    unreadable inputs, if any           lock          held by the one writer
   model.json         the model but for its weights     model/    the finished model
   summary.json, summary.md

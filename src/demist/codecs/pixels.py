@@ -6,9 +6,11 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from demist.codecs.codec import Codec
+
 
 @dataclass(frozen=True)
-class Pixels:
+class Pixels(Codec):
     """Bytes 0..255 spread evenly over [-1, 1]; decoding clamps and rounds to the nearest byte.
 
     `decode(encode(x)) == x` for every byte, and a model error below 1/255 changes nothing.

@@ -8,9 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from demist.codecs.codec import Codec
+
 
 @dataclass(frozen=True)
-class Standardize:
+class Standardize(Codec):
     """Subtract the mean of every coordinate and divide all by one number, which keeps angles.
 
     Attributes:

@@ -2,22 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from demist.codecs import Codec
 from demist.conditions import Conditioner
 from demist.core import Noise
 from demist.training.streams import Streams
-
-
-class Codec(Protocol):
-    """What turns stored data into what the model sees."""
-
-    def encode(self, x: Any) -> Tensor:
-        """Data as stored to numbers of order one."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from demist import core, networks, objectives
-from demist.codecs import Pixels, Standardize
+from demist.codecs import Codec, Pixels, Standardize
 from demist.conditions import Conditioner, Label
 from demist.config import TrainConfig, parse_component, update
 from demist.core import Denoiser, Schedule, Table
@@ -17,8 +17,8 @@ from demist.data import Dataset, load
 from demist.errors import DataError, UsageError
 from demist.objectives import weights
 from demist.pipeline import Defaults, Pipeline
-from demist.training.batches import Batches
-from demist.training.fit import Denoising, resolve_precision
+from demist.training.batches import Batch, Batches
+from demist.training.fit import Denoising, Objective, resolve_precision
 from demist.training.streams import Streams, permutation
 
 Maker = Callable[..., Any]
@@ -65,8 +65,13 @@ class Experiment:
     config: TrainConfig
     data: Dataset
     pipeline: Pipeline
-    batches: Batches
-    objective: Denoising
+    batches: Callable[[int], Batch]
+    objective: Objective
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.pipeline.denoiser.parameters()).device
 
     @property
     def parameters(self) -> int:
@@ -93,7 +98,7 @@ def build(config: TrainConfig, data: Dataset | None = None) -> Experiment:
     if not len(data):
         raise DataError(f"{data.name or config.data.path} holds no data; training needs at least 1")
     device = pick_device(config.optimization.device)
-    codec = Pixels() if data.x.ndim == 4 else Standardize.of(data.x)
+    codec: Codec = Pixels() if data.x.ndim == 4 else Standardize.of(data.x)
     conditioner, values = conditions(config, data)
     options = config.optimization
     streams = Streams(options.seed, len(data), options.batch_size)
@@ -105,7 +110,8 @@ def build(config: TrainConfig, data: Dataset | None = None) -> Experiment:
     # A network's first weights come from torch's generator; leave the caller's as it was.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(streams.torch_seed(-1))
-        net = make_network(config, data.x.shape[1:], conditioner).to(device)
+        num_classes = len(data.classes) if values else 0
+        net = make_network(config, data.x.shape[1:], num_classes).to(device)
     config = update(config, {"precision": resolve_precision(options.precision, net)})
     denoiser = Denoiser(
         net,
@@ -135,9 +141,7 @@ def conditions(config: TrainConfig, data: Dataset) -> tuple[Conditioner, dict[st
     return Conditioner({"label": label}), {"label": data.labels}
 
 
-def make_network(
-    config: TrainConfig, shape: tuple[int, ...], conditioner: Conditioner
-) -> nn.Module:
+def make_network(config: TrainConfig, shape: tuple[int, ...], num_classes: int) -> nn.Module:
     """The network for samples of `shape`, `(C, H, W)` or `(D,)`."""
     n, kind = config.network, config.network.network
     if kind == "auto":
@@ -145,8 +149,6 @@ def make_network(
     if (kind == "unet") != (len(shape) == 3):
         fit, what = ("unet", "images") if len(shape) == 3 else ("mlp", "points")
         raise UsageError(f"network = {kind!r} does not fit {what}; use {fit} or auto")
-    label = conditioner.conditions.get("label")
-    num_classes = len(label.classes) if isinstance(label, Label) else 0
     if kind == "mlp":
         return networks.MLP(
             features=shape[0],

@@ -18,13 +18,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from demist.checkpoint import Checkpoint
 from demist.config import DEFAULT_BUDGET, LimitsConfig, OptimizationConfig, parse_duration
 from demist.core import Denoiser
 from demist.errors import DemistError
 from demist.objectives import Times, Uniform, Weight, denoising_loss, weights
 from demist.storage import copy_into
 from demist.training.batches import Batch
-from demist.training.checkpoint import Checkpoint
 from demist.training.ema import Ema, warmed_up
 
 MAX_SKIPPED = 10

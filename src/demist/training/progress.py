@@ -2,7 +2,8 @@
 
 import sys
 import time
-from typing import Any, TextIO
+from io import TextIOBase
+from typing import Any
 
 from demist.training.fit import TrainState
 
@@ -16,7 +17,7 @@ class Progress:
         every: Seconds between lines where there is no terminal.
     """
 
-    def __init__(self, quiet: bool = False, stream: TextIO | None = None, every: float = 10.0):
+    def __init__(self, quiet: bool = False, stream: TextIOBase | None = None, every: float = 10.0):
         self._stream = sys.stderr if stream is None else stream
         self._bar: Any = None
         self._every = 0.2 if self._stream.isatty() else every

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from demist import runs, saved
+from demist import checkpoint, runs, saved
 from demist.config import TrainConfig, flat, parse_cadence, update
 from demist.data import Dataset
 from demist.errors import CannotCreateError, DataError, MissingError, UsageError
@@ -18,7 +18,6 @@ from demist.files import write_json
 from demist.pipeline import Pipeline
 from demist.runs import Run
 from demist.storage import sweep
-from demist.training import checkpoint
 from demist.training.build import Experiment, build
 from demist.training.fit import TrainState, fit, scalars, start
 from demist.training.interrupt import Interrupt, interruptible
@@ -61,9 +60,7 @@ def train(
             config = update(config, {"precision": old.optimization.precision})
         require_resumable(old, config)
     elif run is not None and (run.path / "config.toml").exists():
-        raise CannotCreateError(
-            f"{run.path} holds a run already; resume it, or name another folder"
-        )
+        raise CannotCreateError(f"{run.path} holds a run already; resume it instead")
     experiment = build(config, data)
     if not resume:
         name = config.output.name or experiment.data.name

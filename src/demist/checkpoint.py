@@ -138,10 +138,10 @@ def verify(path: Path) -> None:
     for name in (*(f"{part}.safetensors" for part in PARTS), "state.json"):
         if name not in files:
             raise DataError(f"checkpoint {path} lacks {name}")
-        found = _facts(path / name)
-        if found != files[name]:
+        found, expected = _facts(path / name), files[name]
+        if found != expected:
             raise DataError(
-                f"checkpoint {path}: {name} is damaged (expected {files[name]}, {found=})"
+                f"checkpoint {path}: {name} is damaged ({_difference(expected, found)})"
             )
 
 
@@ -169,6 +169,15 @@ def _facts(path: Path) -> dict[str, Any]:
             return {"bytes": file.tell(), "sha256": digest}
     except OSError as error:
         return {"error": error.strerror}
+
+
+def _difference(expected: Any, found: Mapping[str, Any]) -> str:
+    if "error" in found:
+        return str(found["error"])
+    size = expected.get("bytes") if isinstance(expected, dict) else None
+    if size != found["bytes"]:
+        return f"{found['bytes']} bytes, should be {size}"
+    return "its SHA-256 is not the one recorded"
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

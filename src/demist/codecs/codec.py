@@ -1,0 +1,17 @@
+"""What a codec is."""
+
+import abc
+
+from torch import Tensor
+
+
+class Codec(abc.ABC):
+    """Two directions between data as stored and what the model sees: numbers of order one."""
+
+    @abc.abstractmethod
+    def encode(self, x: Tensor) -> Tensor:
+        """Data as stored, `(B, ...)`, to float32."""
+
+    @abc.abstractmethod
+    def decode(self, x: Tensor) -> Tensor:
+        """Back to data as stored."""
