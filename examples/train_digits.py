@@ -1,0 +1,28 @@
+"""Train on the digits that come with the package, then ask for sevens.
+
+A few minutes on two processor cores; `main(steps=...)` sets how long.
+"""
+
+from pathlib import Path
+
+from demist import recipes
+from demist.config import update
+from demist.pictures import image_grid, save_png
+from demist.pipeline import Pipeline
+from demist.training.run import train
+
+
+def main(steps: int = 1500, runs: str = "runs", **options) -> Path:
+    config = update(recipes.find("demo").config(), {"steps": steps, "runs": runs} | options)
+    run = train(config)
+
+    pipeline = Pipeline.from_run(run)
+    images = pipeline.sample(16, label="7", guidance=2.0, steps=20, seed=0)
+    picture = run.path / "sevens.png"
+    save_png(image_grid(images), picture)
+    print(picture)
+    return picture
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""The Python in the README runs as printed, but for the size of the training."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+TINY = """"steps": 2, "limit": 100, "batch_size": 8, "precision": "fp32", "sample_count": 0,
+    "channels_per_level": (8, 8), "attention_levels": (1,), "norm_groups": 2, "head_dim": 4"""
+
+
+def run(code):
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    return names
+
+
+def test_train_and_sample(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert '"budget": "3m"' in BLOCKS[0]
+    assert len(BLOCKS[0].strip().splitlines()) <= 14
+    names = run(BLOCKS[0].replace('"budget": "3m"', TINY).replace("sample(64,", "sample(4,"))
+    assert (tmp_path / "runs" / "0001-digits").is_dir()
+    assert names["images"].shape == (4, 1, 28, 28)
+    assert names["images"].dtype == np.uint8
+    with Image.open("sevens.png") as picture:
+        assert picture.size == (118, 118)
+    assert capsys.readouterr().out.splitlines()[0] == "t = 1.00"
+
+
+def test_the_ideas_underneath(capsys):
+    x = run(BLOCKS[1])["state"].x
+    assert len(capsys.readouterr().out.splitlines()) == 20
+    assert x.std().item() == np.float64(x.std()).item()
+    assert abs(x.std().item() - 4.1**0.5) < 0.05  # of the mixture: 2^2 + 0.1
+    assert abs((x > 0).float().mean().item() - 0.5) < 0.05
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_commands_exist():
+    from demist.cli import COMMANDS
+
+    typed = re.findall(r"^demist (\w+)", README, flags=re.MULTILINE)
+    assert len(typed) > 5
+    assert set(typed) <= set(COMMANDS)
