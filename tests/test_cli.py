@@ -110,7 +110,7 @@ def test_version(capsys):
         ("sample --out no/a.png", 73, "there is no folder no"),
         ("evaluate", 66, "there is no run 'latest'"),
         ("classifier moons", 64, "not images in classes"),
-        ("ls", 66, "there is no folder runs"),
+        ("ls elsewhere", 66, "there is no folder elsewhere"),
         ("config eihgt", 66, "did you mean 'eight'?"),
     ],
 )
@@ -241,9 +241,11 @@ def test_ls(trained, capsys):
     assert first.split()[:4] == ["1", "squares", "done", "3"]
     assert first.split()[-1] == "runs/0001-squares"
     assert second.split() == ["2", "broken", "-", "-", "-", "-", "runs/0002-broken"]
-    Path("empty").mkdir()
-    assert main(["ls", "empty"]) == 0
-    assert capsys.readouterr().out.startswith("No runs in empty yet")
+
+
+def test_ls_before_the_first_run(capsys):
+    assert main(["ls"]) == 0
+    assert capsys.readouterr().out.startswith("No runs in runs yet")
 
 
 def test_age():
@@ -325,6 +327,16 @@ def test_points_are_drawn_as_points(capsys):
     assert main(["sample", "--n", "20", "--steps", "2", "--animate", "a.webp"]) == 0
     with Image.open("samples.png") as image:
         assert image.size == (480, 480)
+    assert main(["evaluate", "--n", "20", "--steps", "2"]) == 0
+    assert re.search(
+        r"of 20 samples to fresh data [\d.]+; of 20 real points 0\.0000", capsys.readouterr().out
+    )
+    facts = json.loads(Path("runs/0001-eight/evaluation.json").read_text())
+    assert facts["floor"] == 0
+
+
+def test_evaluate_images_without_classes(squares, capsys):
+    assert main(["train", squares, "--steps", "1", "--no-labels", *TINY]) == 0
     assert main(["evaluate"]) == 64
     assert "without classes" in capsys.readouterr().err
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import tyro
 
 from demist import recipes
-from demist.commands.evaluate import measure, sentence
+from demist.commands.evaluate import measure
 from demist.commands.sampling import SamplingOptions, classes_of, draw, film, spread
 from demist.commands.shared import provenance
 from demist.config import update
@@ -17,11 +17,11 @@ from demist.config import update
 class Options:
     """Train a small model on handwritten digits, draw samples, and say how good they are."""
 
-    budget: str = "3m"
+    budget: str = "150s"
     """Wall-clock time of the training."""
     guidance: float = 2.0
     """How strongly the class is followed in the pictures and the measurement."""
-    n: int = 1000
+    n: int = 500
     """Samples for the measurement."""
     seed: int = 0
     """Fixes weights, data order and samples."""
@@ -57,12 +57,12 @@ def main(args: list[str]) -> None:
     animation(film(frames, labels, each), moving, fps=8)
 
     say(f"Measuring: {options.n} samples, judged by a classifier that never saw the model.")
-    accuracy, classifier = measure(pipeline, config.data, options.n, settings)
+    found = measure(pipeline, config.data, options.n, settings)
 
     spec = run.path if options.runs != Path("runs") else run.number
     curve = run.path / "loss.png"
     print(f"""
-{sentence(accuracy, classifier, options.n)}
+{found.sentence}
 (guidance {options.guidance:g}, {settings["steps"]} steps of {settings["solver"]})
 
   samples    {samples}

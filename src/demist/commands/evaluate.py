@@ -1,4 +1,4 @@
-"""`demist evaluate`: how good is a run? Do its samples show the class that was asked for?"""
+"""`demist evaluate`: how good is a run?"""
 
 import sys
 from dataclasses import dataclass, field
@@ -21,14 +21,16 @@ from demist.config import DataConfig
 from demist.errors import UsageError
 
 if TYPE_CHECKING:
-    import demist.evaluation.accuracy
+    import numpy
+
+    import demist.data
     import demist.evaluation.classifier
     import demist.pipeline
 
 
 @dataclass(frozen=True)
 class Options:
-    """Measure a run: the share of its samples that show the class asked for."""
+    """Measure a run: label accuracy of images, distance of points to fresh data."""
 
     run: Annotated[Positional[str], arg(metavar="[RUN]")] = "latest"
     """Run: number, name, path or `latest`."""
@@ -42,25 +44,32 @@ class Options:
 
 
 def main(args: list[str]) -> None:
-    """Print the table and keep it in the run's folder."""
+    """Print the numbers and keep them in the run's folder."""
     options = tyro.cli(Options, prog="demist evaluate", args=args, config=(OmitArgPrefixes,))
     run = runs.find(options.run, options.source.runs)
     pipeline = options.source.open(str(run.path))
     settings = options.sampling.over(pipeline)
-    accuracy, classifier = measure(
-        pipeline, run.config().data, options.n, settings, options.sampling.batch_size
-    )
-    facts = provenance("evaluate", args, pipeline) | {
-        "sampling": {"n": options.n, **settings},
-        "judge": str(classifier.card),
-        "label_accuracy": accuracy.overall,
-        "ceiling": classifier.card.accuracy,
-        "classes": {row.name: row.accuracy for row in accuracy.classes},
-    }
+    found = measure(pipeline, run.config().data, options.n, settings, options.sampling.batch_size)
+    facts = provenance("evaluate", args, pipeline) | {"sampling": {"n": options.n, **settings}}
     out = free_name(run.path / "evaluation.json")
-    files.write_json(out, facts)
-    print(accuracy.markdown())
-    print(f"\n{sentence(accuracy, classifier, options.n)}\n{out}")
+    files.write_json(out, facts | found.facts)
+    print(found.table + found.sentence)
+    print(out)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was found.
+
+    Attributes:
+        sentence: The result with its uncertainty and what to compare it with.
+        facts: The same for machines.
+        table: Details, or nothing.
+    """
+
+    sentence: str
+    facts: dict[str, Any]
+    table: str = ""
 
 
 def measure(
@@ -69,41 +78,64 @@ def measure(
     n: int,
     settings: dict[str, Any],
     batch_size: int | None = None,
-) -> tuple["demist.evaluation.accuracy.Accuracy", "demist.evaluation.classifier.Classifier"]:
-    """Label accuracy of `n` samples, by the judge of the run's own data.
+) -> Measurement:
+    """Judge `n` samples: images by their labels, points by their distance to fresh data.
 
     Raises:
-        UsageError: The model has no classes.
+        UsageError: The model makes images but has no classes.
     """
+    classes = classes_of(pipeline)
+    images = len(pipeline.shape) == 3
+    if images and not classes:
+        raise UsageError(
+            "this model was trained without classes; of images, label accuracy is all that is "
+            "measured so far"
+        )
+    labels = spread(classes, n)
+    cond: dict[str, Any] = {"label": labels} if labels else {}
+    bar = sys.stderr.isatty()
+    x = pipeline.sample(n, **settings, batch_size=batch_size, progress=bar, **cond)
+    train, test = splits(data)
+    return of_images(x, labels, judge(train, test)) if images else of_points(x, train, test)
+
+
+def of_images(
+    x: "numpy.ndarray", labels: list[str], classifier: "demist.evaluation.classifier.Classifier"
+) -> Measurement:
+    """Label accuracy."""
     import numpy as np
 
     from demist.evaluation.accuracy import label_accuracy
 
-    classes = classes_of(pipeline)
-    if not classes:
-        raise UsageError(
-            "this model was trained without classes; label accuracy is all that is measured so far"
-        )
-    classifier = judge(*splits(data))
-    labels = spread(classes, n)
-    x = pipeline.sample(
-        n, **settings, batch_size=batch_size, progress=sys.stderr.isatty(), label=labels
-    )
-    asked = np.array([classifier.card.classes.index(name) for name in labels], np.int64)
-    return label_accuracy(classifier, x, asked), classifier
-
-
-def sentence(
-    accuracy: "demist.evaluation.accuracy.Accuracy",
-    classifier: "demist.evaluation.classifier.Classifier",
-    n: int,
-) -> str:
-    """The result with its error and its ceiling."""
-    p = accuracy.overall
+    card = classifier.card
+    asked = np.array([card.classes.index(name) for name in labels], np.int64)
+    accuracy = label_accuracy(classifier, x, asked)
+    p, n = accuracy.overall, len(labels)
     error = 100 * (p * (1 - p) / n) ** 0.5
-    real = classifier.card.accuracy
-    ceiling = "" if real is None else f"; on real images it agrees with {100 * real:.1f} %"
-    return (
+    ceiling = f"; of real images it recognises {100 * (card.accuracy or 0):.1f} %"
+    return Measurement(
         f"label accuracy {100 * p:.1f} % ± {error:.1f} on {n} samples, by an independent "
-        f"classifier{ceiling}"
+        f"classifier{ceiling if card.accuracy else ''}",
+        {
+            "label_accuracy": p,
+            "classes": {row.name: row.accuracy for row in accuracy.classes},
+            "ceiling": card.accuracy,
+            "judge": str(card),
+        },
+        accuracy.markdown() + "\n\n",
+    )
+
+
+def of_points(
+    x: "numpy.ndarray", train: "demist.data.Dataset", test: "demist.data.Dataset"
+) -> Measurement:
+    """Sliced Wasserstein distance to fresh data, and that of as many real points."""
+    from demist.evaluation.sliced_wasserstein import sliced_wasserstein
+
+    n = min(len(x), len(train))
+    found, floor = (sliced_wasserstein(some, test.x) for some in (x, train.x[:n]))
+    return Measurement(
+        f"sliced Wasserstein distance of {len(x)} samples to fresh data {found:.4f}; of {n} real "
+        f"points {floor:.4f}",
+        {"sliced_wasserstein": found, "floor": floor},
     )

@@ -26,8 +26,8 @@ HEAD = ("run", "name", "status", "step", "loss", "age", "path")
 def main(args: list[str]) -> None:
     """Print a table, oldest run first."""
     options = tyro.cli(Options, prog="demist ls", args=args)
-    if not options.runs.is_dir():
-        raise MissingError(f"there is no folder {options.runs}; `demist train` makes runs/")
+    if not options.runs.is_dir() and options.runs != Options.runs:
+        raise MissingError(f"there is no folder {options.runs}; `demist train` makes runs")
     rows = [describe(run) for run in all_runs(options.runs)]
     if not rows:
         print(f"No runs in {options.runs} yet; `demist train` makes one.")
