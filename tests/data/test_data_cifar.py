@@ -196,6 +196,16 @@ def test_cutting_a_batch_anywhere_is_an_error():
             read_plain_pickle(whole[:end], "x")
 
 
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_arrays_by_columns_and_of_other_integers(protocol):
+    columns = np.asfortranarray(np.arange(12, dtype=np.uint8).reshape(3, 4))
+    value = {"a": columns, "b": np.array([-1, 2**40]), "c": [columns, (), None, True, -3]}
+    read = read_plain_pickle(pickle.dumps(value, protocol), "x")
+    np.testing.assert_array_equal(read["a"], columns)
+    np.testing.assert_array_equal(read["b"], [-1, 2**40])
+    assert read["c"][1:] == [(), None, True, -3]
+
+
 @pytest.mark.parametrize(
     ("batch", "words"),
     [

@@ -152,6 +152,15 @@ def test_large_jpeg_is_decoded_small_with_the_same_look():
     assert abs(small[0] - exact).max() < 4
 
 
+def test_a_jpeg_decoded_small_keeps_the_detail_that_the_size_can_show():
+    x, y = np.meshgrid(np.arange(320), np.arange(320))
+    waves = (127 + 60 * np.sin(x / 3) + 60 * np.cos(y / 4)).astype(np.uint8)
+    data = encoded(Image.fromarray(waves), "jpeg", quality=95)
+    whole = encoded(Image.fromarray(decode(data, Rules())[0]))
+    difference = decode(data, Rules(size=80)).astype(int) - decode(whole, Rules(size=80))
+    assert abs(difference).mean() < 2
+
+
 @pytest.mark.filterwarnings("ignore:Image size")
 def test_too_many_pixels_are_refused():
     with pytest.raises(ValueError, match="pixels"):

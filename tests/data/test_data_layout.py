@@ -72,6 +72,11 @@ def test_shared_folders_are_passed_over_and_one_class_is_none(made):
     assert data.labels is None
 
 
+def test_one_class_below_the_splits_is_none(made):
+    files = {f"{s}/images/{n}.png": grey(n) for s, n in [("train", 1), ("train", 2), ("test", 3)]}
+    assert load(made(files)).labels is None
+
+
 SPLITS = {
     "set/train/cat/a.png": grey(1),
     "set/train/dog/b.png": grey(2),
@@ -171,6 +176,21 @@ def test_labels_that_never_repeat_beside_texts_are_titles(made):
     data = load(made(PICTURES | {"metadata.jsonl": jsonl(*rows)}))
     assert data.texts == ("a", "b", "c")
     assert data.labels is None
+
+
+def test_labels_that_repeat_in_another_split_are_classes(made):
+    files = {f"{s}/{n}.png": grey(1) for s in ("train", "test") for n in "ab"}
+    tables = {
+        f"{s}/metadata.csv": "file_name,text,label\na.png,A,x\nb.png,B,y\n"
+        for s in ("train", "test")
+    }
+    assert load(made(files | tables)).classes == ("x", "y")
+
+
+def test_only_line_feeds_end_a_line_of_jsonl(made):
+    row = '{"file_name": "images/%s.png", "text": "one\u2028two"}\r\n'
+    data = load(made(PICTURES | {"metadata.jsonl": "".join(row % n for n in "abc")}))
+    assert data.texts == ("one\u2028two",) * 3
 
 
 def test_metadata_in_split_folders_and_no_labels_from_folders(made):

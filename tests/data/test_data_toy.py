@@ -7,11 +7,11 @@ from demist.data.toy import TOYS
 
 @pytest.mark.parametrize("name", TOYS)
 def test_moments_seeds_and_splits(name):
-    data = load(name, limit=200_000)
-    assert data.x.shape == (200_000, 2)
+    data = load(name, limit=400_000)
+    assert data.x.shape == (400_000, 2)
     assert data.x.dtype == np.float32
     assert abs(data.x.mean(axis=0)).max() < 0.01
-    assert abs(data.x.var(axis=0).mean() - 1) < 0.01
+    assert abs(data.x.var(axis=0).mean() - 1) < 0.004  # the noise of the moons adds 0.0064
     np.testing.assert_array_equal(load(name, limit=50).x, load(name, limit=50).x)
     first = [
         load(name, limit=50, seed=s, split=p).x[0, 0] for s in (0, 1) for p in ("train", "test")

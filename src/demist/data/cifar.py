@@ -61,10 +61,12 @@ def read_cifar(tree: Tree, kind: Kind, files: list[str]) -> Dataset:
         RefusedError: A python batch holds more than plain data.
     """
     contents = read_all(tree, files)
-    if kind.label_bytes:
-        batches = [_binary(contents[name], name, kind.label_bytes) for name in files]
-    else:
-        batches = [_python(contents[name], name) for name in files]
+    batches = [
+        _binary(contents[name], name, kind.label_bytes)
+        if kind.label_bytes
+        else _python(contents[name], name)
+        for name in files
+    ]
     labels = np.concatenate([labels for _, labels in batches])
     x = np.concatenate([pixels for pixels, _ in batches]).reshape(-1, 3, 32, 32)
     return Dataset(x, labels, _classes(tree, kind, files[0]) or numbered(labels))

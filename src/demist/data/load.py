@@ -116,7 +116,7 @@ def _read(
         if head.startswith(b"\x93NUMPY"):
             require_split(split, ["train"], str(path))
             return read_npy(path, limit, seed)
-        if head.startswith(b"PK") and path.suffix == ".npz":
+        if head.startswith(b"PK\x03\x04") and path.suffix == ".npz":
             return read_npz(path, split)
         if is_idx(head):
             return _read_idx_file(path, split)
