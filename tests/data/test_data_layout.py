@@ -66,6 +66,11 @@ def test_natural_order():
     assert sorted(names, key=natural) == ["007", "9", "10", "9" * 5000, "a", "a9", "a10", "b"]
 
 
+def test_other_files_may_have_the_names_of_batches(made):
+    files = {"a.png": grey(1), "b.png": grey(2), "test": "x", "train.bin": "y"}
+    assert values(load(made(files))) == [1, 2]
+
+
 def test_shared_folders_are_passed_over_and_one_class_is_none(made):
     data = load(made({"top/inner/a.png": grey(1), "top/inner/b.png": grey(2)}))
     assert values(data) == [1, 2]
@@ -185,6 +190,11 @@ def test_labels_that_repeat_in_another_split_are_classes(made):
         for s in ("train", "test")
     }
     assert load(made(files | tables)).classes == ("x", "y")
+
+
+def test_one_label_for_all_is_no_class(made):
+    table = "file_name,label\n" + "".join(f"images/{n}.png,x\n" for n in "abc")
+    assert load(made(PICTURES | {"metadata.csv": table})).labels is None
 
 
 def test_only_line_feeds_end_a_line_of_jsonl(made):

@@ -21,19 +21,23 @@ _PIXELS = 3 * 32 * 32  # a row: 32 x 32 red values, then green, then blue
 
 @dataclass(frozen=True)
 class Kind:
-    """File names of one distribution, and the bytes of labels before each binary picture."""
+    """File names of one distribution, and the bytes of labels before each binary picture.
+
+    Where batches have names that other files may have too, the file of class names must be there.
+    """
 
     train: str
     test: str
     names: str
     label_bytes: int = 0
+    needs_names: bool = False
 
 
 KINDS = (
     Kind(r"data_batch_\d+", "test_batch", "batches.meta"),
-    Kind(r"data_batch_\d+\.bin", r"test_batch\.bin", "batches.meta.txt", label_bytes=1),
-    Kind("train", "test", "meta"),
-    Kind(r"train\.bin", r"test\.bin", "fine_label_names.txt", label_bytes=2),
+    Kind(r"data_batch_\d+\.bin", r"test_batch\.bin", "batches.meta.txt", 1),
+    Kind("train", "test", "meta", needs_names=True),
+    Kind(r"train\.bin", r"test\.bin", "fine_label_names.txt", 2, needs_names=True),
 )
 
 
@@ -44,7 +48,7 @@ def find_cifar(tree: Tree) -> tuple[Kind, dict[str, list[str]]] | None:
         DataError: There are several data sets.
     """
     for kind in KINDS:
-        found = {split: _matching(tree, getattr(kind, split)) for split in ("train", "test")}
+        found = {split: _matching(tree, kind, split) for split in ("train", "test")}
         folders = {name.rpartition("/")[0] for names in found.values() for name in names}
         if len(folders) > 1:
             raise DataError(f"{tree.path} holds several CIFAR sets: pass the folder of one")
@@ -72,8 +76,17 @@ def read_cifar(tree: Tree, kind: Kind, files: list[str]) -> Dataset:
     return Dataset(x, labels, _classes(tree, kind, files[0]) or numbered(labels))
 
 
-def _matching(tree: Tree, pattern: str) -> list[str]:
-    return [name for name in tree.names if re.fullmatch(pattern, name.rpartition("/")[2])]
+def _matching(tree: Tree, kind: Kind, split: str) -> list[str]:
+    pattern = re.compile(getattr(kind, split))
+    names = [name for name in tree.names if pattern.fullmatch(name.rpartition("/")[2])]
+    if kind.needs_names:
+        names = [name for name in names if _names_beside(name, kind) in tree.names]
+    return names
+
+
+def _names_beside(batch: str, kind: Kind) -> str:
+    folder, slash, _ = batch.rpartition("/")
+    return folder + slash + kind.names
 
 
 def _binary(data: bytes, name: str, label_bytes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -108,8 +121,7 @@ def _table(data: bytes, name: str) -> dict[str, Any]:
 
 def _classes(tree: Tree, kind: Kind, batch: str) -> tuple[str, ...]:
     """Class names from the file beside `batch`; empty if it is not there."""
-    folder, slash, _ = batch.rpartition("/")
-    name = folder + slash + kind.names
+    name = _names_beside(batch, kind)
     if name not in tree.names:
         return ()
     data = read(tree, name)

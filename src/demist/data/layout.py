@@ -5,8 +5,9 @@
 2. If everything then lies in folders called train, test, valid or a synonym, these are the splits;
    otherwise all of it is the split "train".
 3. With a metadata file, labels and texts come from there only.
-4. Otherwise the next folder is the class, however deep the picture lies below it. One class is no
-   class. Classes are those of all splits, in natural order: "2" before "10".
+   Labels that never repeat, beside texts, are titles and not classes.
+4. Otherwise the next folder is the class, however deep the picture lies below it.
+5. Classes are those of all splits, in natural order: "2" before "10". One class is no class.
 """
 
 import posixpath
@@ -118,12 +119,11 @@ def _from_metadata(chosen: list[str], rows: dict[str, Row]) -> Listing:
         )
     labels = _column("label", {name: rows[name].label for name in chosen})
     texts = _column("text", {name: rows[name].text for name in chosen})
-    if labels is None:
-        return Listing(tuple(chosen), texts=texts)
     everywhere = [row.label for row in rows.values() if row.label is not None]
-    if texts is not None and len(set(everywhere)) == len(everywhere):
-        return Listing(tuple(chosen), texts=texts)  # beside captions: titles, not classes
     classes = sorted(set(everywhere), key=natural)
+    titles = texts is not None and len(classes) == len(everywhere)
+    if labels is None or len(classes) == 1 or titles:
+        return Listing(tuple(chosen), texts=texts)
     return Listing(tuple(chosen), label_indices(labels, classes), tuple(classes), texts)
 
 
