@@ -147,14 +147,14 @@ def test_update():
     config = update(DEFAULT, {"size": 32, "lr": 3e-4})
     assert (config.data.size, config.optimization.lr) == (32, 3e-4)
     assert config.network == DEFAULT.network
-    with pytest.raises(UsageError, match="no option 'batchsize'.*did you mean 'batch_size'"):
+    with pytest.raises(UsageError, match=r"no option 'batchsize'.*did you mean 'batch_size'"):
         update(DEFAULT, {"batchsize": 3})
     with pytest.raises(UsageError, match="option size = 1: must be at least 4"):
         update(DEFAULT, {"size": 1})
 
 
 def test_sections_check_themselves():
-    with pytest.raises(UsageError, match="beta2 = 1.0: must be at most"):
+    with pytest.raises(UsageError, match=r"beta2 = 1\.0: must be at most"):
         OptimizationConfig(beta2=1.0)
 
 

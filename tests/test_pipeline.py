@@ -167,6 +167,14 @@ def test_seeds_are_hashed():
     assert all(0 <= s < 2**64 for s in seeds)
 
 
+def test_guidance_needs_an_unconditional_model(pictures):
+    label = Label(("cat", "dog", "7"), drop=0.0)
+    never = replace(pictures, conditioner=Conditioner({"label": label}))
+    with pytest.raises(UsageError, match="label_drop = 0"):
+        never.sample(2, label="cat", guidance=3.0)
+    assert never.sample(2, label="cat", guidance=1.0).shape == (2, 1, 8, 8)
+
+
 # ------------------------------------------------------------------ saving
 
 

@@ -66,7 +66,8 @@ def test_begin_records_options_command_and_environment(tmp_path):
     lines = (run.path / "command.txt").read_text().splitlines()
     assert lines == ["demist train 'my photos'", "demist train --resume"]
     environment = json.loads((run.path / "environment.json").read_text())
-    assert environment["packages"]["torch"] and environment["python"] and environment["cores"] > 0
+    assert environment["packages"]["torch"]
+    assert environment["cores"] > 0
 
 
 def test_lock_names_its_holder_and_ends_with_it(tmp_path):

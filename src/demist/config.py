@@ -153,11 +153,11 @@ class NetworkConfig(Section):
 
     network: Literal["auto", "unet", "mlp"] = "auto"
     """Kind of network. auto: unet for images, mlp for points."""
-    channels_per_level: tuple[int, ...] = option((64, 128, 128), 4, 4096)
+    channels_per_level: tuple[int, ...] = option((64, 128), 4, 4096)
     """U-Net: channels at each resolution, finest first."""
     blocks_per_level: int = option(1, 1, 16)
     """U-Net: residual blocks at each resolution."""
-    attention_levels: tuple[int, ...] = option((2,), 0, 16)
+    attention_levels: tuple[int, ...] = option((), 0, 16)
     """U-Net: levels with self-attention; 0 is the finest."""
     mid_attention: bool = True
     """U-Net: self-attention at the coarsest resolution, between the two halves."""
@@ -169,9 +169,9 @@ class NetworkConfig(Section):
     """U-Net: time and class scale and shift the features instead of being added."""
     qk_norm: bool = False
     """U-Net: normalise queries and keys of attention."""
-    patch: int = option(1, 1, 4)
-    """U-Net: side of the pixel patch folded into channels by the stem; 2 is about 4 times as
-    fast."""
+    patch: int = option(2, 1, 4)
+    """U-Net: side of the patches in which pixels enter: 1, 2 or 4. 1 sees finer, 2 is about 4
+    times as fast."""
     dropout: float = option(0.0, 0, 0.95)
     """Dropout probability in residual blocks."""
     width: int = option(128, 1, 65536)
@@ -262,8 +262,9 @@ class OutputConfig(Section):
     """Sampling steps for such a picture."""
     sample_solver: str = "adams"
     """Solver for such a picture: adams, ddim, heun, dpmpp-2m, ...; parameters as in ddim:eta=1."""
-    sample_guidance: float = option(1.5, 0, 100)
-    """Guidance scale for such a picture, if the model is conditional; 1 is none."""
+    sample_guidance: float | None = option(None, 0, 100)
+    """Guidance scale for such a picture, if the model is conditional; 1 is none. None: 1.5 for
+    images, 1 for points."""
 
 
 @dataclass(frozen=True)

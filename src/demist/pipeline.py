@@ -124,7 +124,7 @@ class Pipeline:
         from tqdm import tqdm
 
         task = self._task(n, steps, solver, grid, guidance, seed, cond)
-        size = _whole(batch_size or self.defaults.batch_size)
+        size = _whole(max(1, self.defaults.batch_size if batch_size is None else batch_size))
         chunks = [range(begin, min(begin + size, n)) for begin in range(0, n, size)]
         total = len(chunks) * task.steps
         done = []
@@ -237,6 +237,11 @@ class Pipeline:
         said = any(value is not None for value in cond.values())
         model: Model = self.denoiser
         if said and scale != 1:
+            if not any(c.drop for c in self.conditioner.conditions.values()):
+                raise UsageError(
+                    f"guidance {scale:g} starts from the unconditional model, which this one never "
+                    f"learned (it was trained with label_drop = 0); use 1"
+                )
             model = CFG(model, scale, self.conditioner.null)
         return _Task(
             model,

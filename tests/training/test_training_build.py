@@ -111,8 +111,13 @@ def test_batches():
     "changes, data, words",
     [
         ({"network": "mlp"}, pictures(), "network = 'mlp' does not fit images; use unet"),
-        ({"network": "unet"}, points(), "network = 'unet' does not fit points; use mlp"),
+        (
+            {"network": "unet", "flip": False},
+            points(),
+            "network = 'unet' does not fit points; use mlp",
+        ),
         ({"channels_per_level": [8, 8, 8]}, pictures(size=12), "12x12 .* use --size 16|--size 8"),
+        ({"flip": True}, points(), "mirrors images"),
         ({"device": "cuda:77"}, pictures(), "cuda:77"),
         ({"device": "nonsense"}, pictures(), "'nonsense'.*try auto or cpu"),
     ],

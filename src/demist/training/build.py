@@ -97,8 +97,11 @@ def build(config: TrainConfig, data: Dataset | None = None) -> Experiment:
         )
     if not len(data):
         raise DataError(f"{data.name or config.data.path} holds no data; training needs at least 1")
+    images = data.x.ndim == 4
+    if config.data.flip and not images:
+        raise UsageError("flip = True mirrors images, and this data is points; leave it out")
     device = pick_device(config.optimization.device)
-    codec: Codec = Pixels() if data.x.ndim == 4 else Standardize.of(data.x)
+    codec: Codec = Pixels() if images else Standardize.of(data.x)
     conditioner, values = conditions(config, data)
     options = config.optimization
     streams = Streams(options.seed, len(data), options.batch_size)
@@ -126,8 +129,9 @@ def build(config: TrainConfig, data: Dataset | None = None) -> Experiment:
     )
     times = make("times", TIMES, config.diffusion.times)
     weight = make("weight", WEIGHTS, config.diffusion.weight, sigma_data=spread)
-    guidance = config.output.sample_guidance if values and config.data.label_drop else 1.0
-    defaults = Defaults(config.output.sample_steps, config.output.sample_solver, guidance=guidance)
+    out, guidable = config.output, bool(values) and config.data.label_drop > 0
+    guidance = (1.5 if images else 1.0) if out.sample_guidance is None else out.sample_guidance
+    defaults = Defaults(out.sample_steps, out.sample_solver, guidance=guidance if guidable else 1.0)
     facts = {"data": data.name, "items": len(data), "fingerprint": data.fingerprint}
     pipeline = Pipeline(denoiser, codec, conditioner, data.x.shape[1:], defaults, facts)
     return Experiment(config, data, pipeline, batches, Denoising(times, weight))

@@ -112,7 +112,7 @@ class TrainState:
                 continue
             state = self.optimizer.state[p]
             if not state:
-                state["step"] = torch.zeros((), dtype=torch.float32)
+                state["step"] = torch.zeros((), dtype=torch.float32, device=p.device)
                 state["exp_avg"] = torch.zeros_like(p)
                 state["exp_avg_sq"] = torch.zeros_like(p)
             out |= {f"{name}/{key}": value for key, value in state.items()}

@@ -71,9 +71,10 @@ def train(
         try:
             trainer.train(resume, command or sys.argv)
         except (Exception, KeyboardInterrupt) as error:
-            state = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+            at_once = isinstance(error, KeyboardInterrupt)
             with contextlib.suppress(OSError):  # the first error is the one to report
-                trainer.status(state, message=str(error) or type(error).__name__)
+                message = "stopped at once, without saving" if at_once else str(error)
+                trainer.status("stopped" if at_once else "failed", message=message)
             raise
     return run
 
@@ -93,7 +94,7 @@ class _Trainer:
         run, state, out = self.run, self.state, self.config.output
         self._begin(resume, command)
         log, save = Cadence(out.log_every), Cadence(out.save_every)
-        draw = Cadence(out.sample_every)
+        draw, tell = Cadence(out.sample_every), Cadence("5s")
         metrics = runs.MetricsLog(run.metrics)
         begun = state.step
         losses: list[float] = []
@@ -108,6 +109,8 @@ class _Trainer:
                     losses.clear()
                 if save.due(state.step):
                     self._save()
+                if tell.due(state.step):
+                    self.status("running")
                 if draw.due(state.step):
                     self._draw()
                 if self.interrupt:
@@ -173,8 +176,6 @@ class _Trainer:
 
     def _save(self) -> None:
         checkpoint.save(self.run.checkpoints, self.state.checkpoint(), self.config.output.keep)
-        if not self.interrupt:
-            self.status("running")
 
     def _draw(self) -> None:
         count = self.config.output.sample_count
