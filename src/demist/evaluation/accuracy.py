@@ -39,7 +39,7 @@ class Accuracy:
 def label_accuracy(
     classifier: Classifier,
     images: UInt8[np.ndarray, "n c h w"],
-    labels: Int64[np.ndarray, " n"],
+    labels: Int64[np.ndarray, "_"],
 ) -> Accuracy:
     """Compare the classifier's labels with the labels the images were made for.
 
@@ -50,7 +50,7 @@ def label_accuracy(
 
 
 def accuracy_of(
-    found: Int64[np.ndarray, " n"], labels: Int64[np.ndarray, " m"], classes: tuple[str, ...]
+    found: Int64[np.ndarray, " n"], labels: Int64[np.ndarray, "_"], classes: tuple[str, ...]
 ) -> Accuracy:
     """Accuracy of labels found already; raises as `label_accuracy`."""
     check_labels(len(found), labels, classes)

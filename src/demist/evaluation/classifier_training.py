@@ -53,13 +53,13 @@ class LabelledImages(Protocol):
 
 def train_classifier(
     images: UInt8[np.ndarray, "n c h w"],
-    labels: Int64[np.ndarray, " n"],
+    labels: Int64[np.ndarray, "_"],
     classes: tuple[str, ...],
     *,
     seed: int = 0,
     epochs: int | None = None,
     width: int = 16,
-    test: tuple[UInt8[np.ndarray, "m c h w"], Int64[np.ndarray, " m"]] | None = None,
+    test: tuple[UInt8[np.ndarray, "m c h w"], Int64[np.ndarray, "_"]] | None = None,
     fingerprint: str | None = None,
     progress: Progress | None = None,
 ) -> Classifier:

@@ -1,0 +1,160 @@
+"""The whole table: what each fault does to it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from demist.errors import DataError
+from demist.evaluation.classifier_training import train_classifier
+from demist.evaluation.report import ROWS, evaluate, markdown, over_seeds
+
+CLASSES = ("flat", "rows", "columns")
+
+
+def draw(n, seed, classes=3):
+    """Noisy stripes of random phase and height, in equally many of each class."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % classes
+    wave = np.cos(np.arange(12) * 0.8 + rng.uniform(0, 6.28, (n, 1))) * rng.uniform(40, 80, (n, 1))
+    stripes = np.where(
+        (labels == 1)[:, None, None],
+        wave[:, :, None],
+        wave[:, None, :] * (labels == 2)[:, None, None],
+    )
+    noise = rng.normal(128, 12, (n, 12, 12))
+    return np.rint(noise + stripes).clip(0, 255).astype(np.uint8)[:, None], labels.astype(np.int64)
+
+
+@pytest.fixture(scope="module")
+def setting():
+    (train, train_labels), (test, test_labels) = draw(700, 0), draw(400, 1)
+    judge = train_classifier(
+        train, train_labels, CLASSES, epochs=6, width=4, test=(test, test_labels)
+    )
+    return judge, train, test, train_labels, test_labels
+
+
+def measure(setting, images, labels=None, **options):
+    judge, train, test, train_labels, test_labels = setting
+    return evaluate(
+        judge, images, train, test, labels=labels, train_labels=train_labels,
+        test_labels=test_labels, **options,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def perfect(setting):
+    return measure(setting, *draw(400, 2))
+
+
+def values(report):
+    return {name: entry["value"] for name, entry in report["metrics"].items()}
+
+
+def floors(report):
+    return {name: entry["floor"] for name, entry in report["metrics"].items()}
+
+
+def test_perfect_samples_score_as_the_floor(perfect):
+    v, f = values(perfect), floors(perfect)
+    assert 0.4 < v["fdr"] < 1.8
+    assert f["fdr"] == 1
+    assert abs(v["kid"]) < 5 * abs(f["fd"]) * 1000
+    for name in ("precision", "recall", "coverage", "density", "label_accuracy", "authenticity"):
+        assert v[name] == pytest.approx(f[name], abs=0.12), name
+    assert v["vendi"] == pytest.approx(f["vendi"], rel=0.1)
+    assert v["sharpness"] == pytest.approx(f["sharpness"], rel=0.1)
+    assert v["closer"] == pytest.approx(0.5, abs=0.06)
+    assert v["copies"] < 0.02
+    assert perfect["protocol"]["compared"] == 400
+    assert not any("Memorisation" in w for w in perfect["warnings"])
+
+
+def test_the_test_set_scores_exactly_the_floor(setting):
+    _, _, test, _, test_labels = setting
+    report = measure(setting, test, test_labels)
+    for name, entry in report["metrics"].items():
+        assert entry["value"] == pytest.approx(entry["floor"], rel=1e-9, abs=1e-9), name
+
+
+def test_noise_is_seen(setting, perfect):
+    x, labels = draw(400, 2)
+    noisy = x + np.random.default_rng(0).normal(0, 25, x.shape)
+    v = values(measure(setting, np.rint(noisy).clip(0, 255).astype(np.uint8), labels))
+    assert v["fdr"] > 5
+    assert v["precision"] < values(perfect)["precision"] - 0.2
+    assert v["sharpness"] > 1.3 * values(perfect)["sharpness"]
+
+
+def test_a_missing_class_is_seen(setting, perfect):
+    v, before = values(measure(setting, *draw(400, 2, classes=2))), values(perfect)
+    assert v["fdr"] > 5
+    assert v["recall"] < before["recall"] - 0.15
+    assert v["precision"] > before["precision"] - 0.1
+    assert v["class_kl"] == pytest.approx(np.log(1.5), abs=0.05)
+    assert before["class_kl"] < 0.02
+    assert v["inception_score"] < before["inception_score"]
+
+
+def test_a_memoriser_wins_the_distance_and_is_caught(setting, perfect):
+    _, train, *_ = setting
+    report = measure(setting, train[:400])
+    v = values(report)
+    assert v["fdr"] < values(perfect)["fdr"]
+    assert (v["nearest_ratio"], v["closer"], v["copies"], v["authenticity"]) == (0, 1, 1, 0)
+    assert any(w.startswith("Memorisation: 100.0 %") for w in report["warnings"])
+    assert any(w.startswith("FDr is well below 1") for w in report["warnings"])
+
+
+def test_wrong_labels_are_seen(setting):
+    x, labels = draw(400, 2)
+    report = measure(setting, x, (labels + 1) % 3)
+    assert values(report)["label_accuracy"] < 0.1
+    assert report["classes"][0]["mistaken_for"] == "columns"
+    assert values(measure(setting, x))["label_accuracy"] is None
+
+
+def test_it_is_plain_json_and_repeats_itself(setting, perfect):
+    text = json.dumps(perfect, allow_nan=False)
+    assert json.loads(text) == perfect
+    assert measure(setting, *draw(400, 2)) == perfect
+
+
+def test_unequal_counts_are_compared_at_the_smallest(setting):
+    report = measure(setting, draw(600, 2)[0])
+    assert report["protocol"]["compared"] == 400
+    few = measure(setting, draw(30, 2)[0])
+    assert few["protocol"]["compared"] == 30
+    assert values(few)["fd_limit"] is None
+    assert any("Few samples" in w for w in few["warnings"])
+
+
+def test_the_markdown_table(setting, perfect):
+    text = markdown(perfect)
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(table) == 2 + len(ROWS)
+    assert len({line.count("|") for line in table}) == 1
+    judge = setting[0]
+    assert str(judge.card) in text
+    assert f"| FDr | {perfect['metrics']['fdr']['value']:.2f} | 1.00 | 1 |" in text
+    assert "Bias: at N = 400" in text
+    assert "| label accuracy | – |" in markdown(measure(setting, draw(30, 2)[0]))
+
+
+def test_seeds_have_a_mean_and_a_spread(setting, perfect):
+    reports = [perfect, measure(setting, *draw(400, 3)), measure(setting, *draw(400, 4))]
+    both = over_seeds(reports)
+    fdr = [values(r)["fdr"] for r in reports]
+    assert values(both)["fdr"] == pytest.approx(np.mean(fdr))
+    assert both["metrics"]["fdr"]["spread"] == pytest.approx(np.std(fdr, ddof=1))
+    assert f"{np.mean(fdr):.2f} ± {np.std(fdr, ddof=1):.2f}" in markdown(both)
+    with pytest.raises(DataError, match="at least 2"):
+        over_seeds(reports[:1])
+    with pytest.raises(DataError, match="different ways"):
+        over_seeds([perfect, measure(setting, *draw(300, 3))])
+
+
+def test_too_few_images(setting):
+    with pytest.raises(DataError, match="5 generated, 700 training and 400 test"):
+        measure(setting, draw(5, 2)[0])
