@@ -7,7 +7,7 @@ from PIL import Image
 from demist import pictures
 from demist.errors import CannotCreateError, DataError, MissingError, UsageError
 from demist.pictures.curves import smooth
-from demist.pictures.points import _round_up
+from demist.pictures.points import round_up
 
 
 def plain(values, side=28, channels=1):
@@ -208,5 +208,5 @@ def test_points_that_are_not_finite():
         pictures.scatter(np.zeros((4, 3), np.float32))
 
 
-def test_round_up():
-    assert [_round_up(v) for v in (0.9, 1.0, 1.01, 3.2, 7.0, 9.0)] == [1, 1, 1.5, 4, 8, 10]
+def testround_up():
+    assert [round_up(v) for v in (0.9, 1.0, 1.01, 3.2, 7.0, 9.0)] == [1, 1, 1.5, 4, 8, 10]

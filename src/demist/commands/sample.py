@@ -24,8 +24,8 @@ from demist.commands.shared import free_name, provenance, require_free
 if TYPE_CHECKING:
     import numpy
 
-FILMED = 64
-"""At most so many samples are shown in a film."""
+FILMED = {4: 100, 2: 2000}
+"""At most so many samples are shown in a film: images (four axes) and points (two)."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Options:
     out: Path | None = None
     """PNG to write. Default: samples.png, samples-2.png, ..."""
     animate: Path | None = None
-    """Film (.gif or .webp) of the first 64 samples being denoised."""
+    """Film (.gif or .webp) of the first samples, at most 100 images, being denoised."""
     arrays: Path | None = None
     """The samples as numbers (.npy)."""
     columns: int | None = None
@@ -82,7 +82,7 @@ def main(args: list[str]) -> None:
         write_array(x, options.arrays)
         print(options.arrays)
     if options.animate:
-        m = min(n, FILMED)
+        m = min(n, FILMED[x.ndim])
         some: dict[str, Any] = {"label": each[:m]} if each else {}
         states = [frame.x for frame in pipeline.trajectory(m, **settings, **some)]
         animation(film(states, each[:m], columns), options.animate)

@@ -128,8 +128,9 @@ def film(
     import numpy as np
 
     from demist.pictures import image_grid, scatter
+    from demist.pictures.points import round_up
 
     if states[0].ndim == 2:
-        limit = 1.5 * float(np.abs(states[-1]).max())
+        limit = round_up(1.5 * float(np.abs(states[-1]).max()))
         return [scatter(x, limit=limit) for x in states]
     return [image_grid(x, labels=labels or None, columns=columns) for x in states]

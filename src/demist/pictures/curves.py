@@ -26,6 +26,7 @@ def loss_curve(metrics: str | os.PathLike[str], out: str | os.PathLike[str]) -> 
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from matplotlib.ticker import FuncFormatter, LogFormatter
     except ImportError as error:
         raise MissingError(
             "curves need matplotlib, which is not installed: pip install 'demist[plot]'"
@@ -40,6 +41,8 @@ def loss_curve(metrics: str | os.PathLike[str], out: str | os.PathLike[str]) -> 
     axes.plot(steps, losses, color="#9db4c8", linewidth=0.8, label="loss")
     axes.plot(steps, smooth(losses), color="#1f4e79", linewidth=2, label="smoothed")
     axes.set(xlabel="step", ylabel="loss", yscale="log", xlim=(steps[0], steps[-1]))
+    axes.yaxis.set_major_formatter(FuncFormatter("{:g}".format))
+    axes.yaxis.set_minor_formatter(LogFormatter())
     axes.grid(alpha=0.25, which="both", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)

@@ -45,7 +45,7 @@ def scatter(
     if len(finite) == 0:
         raise UsageError(f"none of the {len(points)} points is finite; there is nothing to draw")
     if points.shape[1] == 2:
-        image = _dots(finite, limit or _round_up(float(np.abs(finite).max())), size)
+        image = _dots(finite, limit or round_up(float(np.abs(finite).max())), size)
     else:
         image = _bars(finite[:, 0], size)
     if len(finite) < len(points):
@@ -78,8 +78,8 @@ def _dots(points: Float[np.ndarray, "n 2"], limit: float, size: int) -> Image.Im
     page = page.resize((size, size), Image.Resampling.BOX)
     draw, edge = ImageDraw.Draw(page), margin // _FINE
     for value, place in ((-limit, edge), (0.0, size // 2), (limit, size - edge)):
-        draw.text((place, size - edge + 6), f"{value:g}", INK, _font(), anchor="ma")
-        draw.text((edge - 6, size - place), f"{value:g}", INK, _font(), anchor="rm")
+        draw.text((place, size - edge + 6), f"{value:.3g}", INK, _font(), anchor="ma")
+        draw.text((edge - 6, size - place), f"{value:.3g}", INK, _font(), anchor="rm")
     return page
 
 
@@ -107,7 +107,7 @@ def _bars(values: Float[np.ndarray, " n"], size: int) -> Image.Image:
     return page
 
 
-def _round_up(value: float) -> float:
+def round_up(value: float) -> float:
     """The next 1, 1.5, 2, 3, 4, 5 or 8 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(max(value, 1e-12)))
     return next(m * power for m in (1, 1.5, 2, 3, 4, 5, 8, 10) if m * power >= value * (1 - 1e-9))

@@ -15,9 +15,9 @@ def _toy(name: str, steps: int = 4000) -> TrainConfig:
     return TrainConfig(
         data=DataConfig(path=name),
         network=NetworkConfig(network="mlp", width=128, depth=4),
-        optimization=OptimizationConfig(lr=2e-3, batch_size=512, ema=0.995),
+        optimization=OptimizationConfig(lr=2e-3, batch_size=512, ema=0.995, precision="fp32"),
         limits=LimitsConfig(steps=steps),
-        output=OutputConfig(sample_count=2000, sample_every="20s", save_every="20s"),
+        output=OutputConfig(sample_count=2000, sample_every="1000", sample_guidance=1.0),
     )
 
 
