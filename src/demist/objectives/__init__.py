@@ -3,6 +3,7 @@
 from demist.objectives import weights
 from demist.objectives.denoising import denoising_loss
 from demist.objectives.times import LogitNormal, LogNormal, Times, Uniform, stratified
+from demist.objectives.vlb import hybrid_loss, step_bound
 from demist.objectives.weights import Weight
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "Uniform",
     "Weight",
     "denoising_loss",
+    "hybrid_loss",
+    "step_bound",
     "stratified",
     "weights",
 ]
