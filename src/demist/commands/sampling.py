@@ -21,7 +21,7 @@ class SamplingOptions:
     steps: int | None = None
     """Steps from noise to data, usually 20."""
     solver: str | None = None
-    """ddim, ddim:eta=1 (DDPM), heun, dpmpp-2m, ..."""
+    """adams, heun, dpmpp-2m, ddim, ddim:eta=1 (DDPM), ...; an unknown name lists them all."""
     grid: str | None = None
     """Where the steps are: angular, smooth, uniform, karras, log-snr, trailing, leading."""
     guidance: float | None = None
