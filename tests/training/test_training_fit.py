@@ -90,6 +90,16 @@ def test_the_seed_decides_everything():
     assert other != losses
 
 
+def test_dropout_is_on_whatever_mode_the_network_came_in():
+    config = update(CONFIG, {"dropout": 0.5})
+    e = build(config, pictures())
+    e.pipeline.denoiser.eval()
+    _, losses = run(e, 3)
+    other = build(config, pictures())
+    assert run(other, 3)[1] == losses
+    assert run(build(update(config, {"dropout": 0.0}), pictures()), 3)[1] != losses
+
+
 def test_building_leaves_torchs_generator_alone():
     torch.manual_seed(5)
     build(CONFIG, pictures())
@@ -149,7 +159,9 @@ def test_a_broken_update_touches_nothing():
     e = build(CONFIG, pictures())
     e = replace(e, batches=Broken(e.batches, {2, 3}))
     state = start(e.pipeline.denoiser, e.config.optimization)
-    seen = []
+    update_average = state.ema.update
+    state.ema.update = lambda n: (updates.append(n), update_average(n))
+    seen, updates = [], []
     for state in fit(
         e.pipeline.denoiser,
         e.batches,
@@ -163,6 +175,7 @@ def test_a_broken_update_touches_nothing():
     assert_same(seen[1], seen[3])
     assert not torch.equal(seen[3]["ema conv_in.weight"], seen[4]["ema conv_in.weight"])
     assert (state.step, state.skipped) == (6, 2)
+    assert updates == [1, 2, 3, 4]
     assert all(bool(v.isfinite().all()) for v in seen[-1].values())
 
 
@@ -214,6 +227,16 @@ def test_budget_decays_to_zero_by_the_clock():
     lr = e.config.optimization.lr
     assert rates == pytest.approx([lr, 0.8 * lr, 0.6 * lr, 0.4 * lr, 0.2 * lr])
     assert (state.seconds, state.progress) == (10.0, 1.0)
+    # Resumed, the clock goes on from there: three more ticks of two seconds.
+    more = fit(
+        e.pipeline.denoiser,
+        e.batches,
+        options=e.config.optimization,
+        limits=LimitsConfig(budget="16s"),
+        state=state,
+        clock=lambda: float(next(ticks)),
+    )
+    assert [state.seconds for state in more] == [12.0, 14.0, 16.0]
 
 
 def test_limits_by_images():
