@@ -38,6 +38,16 @@ def standard_normal_log_prob(z: Tensor) -> Tensor:
     return -0.5 * (z**2 + math.log(2 * math.pi)).flatten(1).sum(1)
 
 
+def keyed_normal(key: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Standard normal numbers, float64, that are a pure function of `key`.
+
+    By the counter-based generator Philox, whose key is a 128-bit hash: the same everywhere.
+    """
+    digest = hashlib.blake2b(key.encode(), digest_size=16).digest()
+    philox = np.random.Philox(key=np.frombuffer(digest, dtype="<u8"))
+    return np.random.Generator(philox).standard_normal(shape)
+
+
 class Gaussian(Noise):
     """Independent standard normal numbers from one torch generator (default: the global one)."""
 
@@ -80,9 +90,7 @@ class Seeded(Noise):
         shape = tuple(like.shape[1:])
         out = np.empty(tuple(like.shape))
         for i, seed in enumerate(self.seeds):
-            digest = hashlib.blake2b(f"{seed}/{self.step}/{self._draws}".encode(), digest_size=16)
-            key = np.frombuffer(digest.digest(), dtype="<u8")
-            out[i] = np.random.Generator(np.random.Philox(key=key)).standard_normal(shape)
+            out[i] = keyed_normal(f"{seed}/{self.step}/{self._draws}", shape)
         self._draws += 1
         return torch.from_numpy(out).to(like)
 

@@ -63,7 +63,10 @@ def make_solver(spec: str) -> Solver:
     cls = solver_classes().get(name)
     if cls is None:
         raise UsageError(_unknown("solver", name, solver_names()))
-    kinds: dict[str, Any] = {f.name: type(f.default) for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    kinds: dict[str, Any] = {
+        f.name: f.metadata.get("parse", type(f.default))
+        for f in dataclasses.fields(cls)  # type: ignore[arg-type]
+    }
     options = {}
     for item in filter(None, rest.split(",")):
         key, _, value = item.partition("=")

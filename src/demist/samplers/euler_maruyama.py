@@ -1,0 +1,50 @@
+"""Euler-Maruyama on the reverse SDE in time: the baseline."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from demist.core import Model, Noise, Vector
+from demist.core.sde import reverse_drift, squared_diffusion
+from demist.samplers.solver import Solver
+
+
+@dataclass(frozen=True)
+class EulerMaruyama(Solver):
+    """Hold the coefficients of the reverse SDE fixed over a step in t.
+
+        x_s = x - (t - s) [f x - g^2 score] + g sqrt(t - s) z
+
+    Unlike DDPM's ancestral step, which is exact where x0 is constant, it knows nothing of the
+    linear part, and both ends are singular in t. At pure noise (alpha = 0) f and g are infinite:
+    there the step is replaced by a draw of q(x_s | x0), exact since the state says nothing of x0.
+    At clean data the score is stiff: the last step is the predicted x0. Near the ends a step of
+    given length in t is long, so errors there are of order one; the SDE forgets them as it goes
+    on, and first order survives in distribution, with a large constant.
+
+    One evaluation per step. For comparison only: use `ddpm`, or `sde-dpmpp-2m`, which is of second
+    order at the same cost.
+
+    References:
+        Song et al. 2021, "Score-Based Generative Modeling through SDEs", arXiv:2011.13456, eq. 6
+        and section 4.1; Kloeden & Platen 1992, "Numerical Solution of Stochastic Differential
+        Equations", section 14.1 (weak order 1).
+    """
+
+    name = "euler-maruyama"
+    order = 1
+    stochastic = True
+
+    def step(
+        self, model: Model, x: Vector, t: Tensor, s: Tensor, memory: Any, noise: Noise
+    ) -> tuple[Vector, None]:
+        """See `Solver.step`."""
+        alpha, sigma = model.schedule(s)
+        if s == 0:
+            return alpha * model(x, t).x0, None
+        if model.schedule(t)[0] == 0:
+            return alpha * model(x, t).x0 + sigma * noise(x), None
+        h = t - s
+        std = (h * squared_diffusion(model.schedule, t)).sqrt()
+        return x - h * reverse_drift(model, x, t) + std * noise(x), None
