@@ -111,6 +111,15 @@ def test_a_file_the_manifest_leaves_out(tmp_path):
         checkpoint.load(path)
 
 
+def test_the_manifest_covers_itself(tmp_path):
+    path = checkpoint.save(tmp_path, make(1))
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["files"]["extra"] = {"bytes": 0, "sha256": ""}
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match="does not match its own hash"):
+        checkpoint.load(path)
+
+
 def test_a_newer_format_asks_for_an_update(tmp_path):
     path = checkpoint.save(tmp_path, make(1))
     manifest = json.loads((path / "manifest.json").read_text())

@@ -86,7 +86,7 @@ def test_file_overlays_the_base(tmp_path):
     assert isinstance(config.optimization.lr, float)
     assert config.limits == LimitsConfig(steps=7)
     assert differences(base, config) == {
-        "lr": (1e-3, 1.0),
+        "lr": (2e-3, 1.0),
         "budget": ("5m", None),
         "steps": (None, 7),
     }

@@ -45,7 +45,13 @@ def randomized(net):
 @pytest.fixture
 def pictures():
     net = UNet(
-        channels=(16, 32), norm_groups=2, head_dim=16, attention=(1,), num_classes=3, patch=2
+        channels=(16, 32),
+        norm_groups=2,
+        head_dim=16,
+        attention=(1,),
+        num_classes=3,
+        patch=2,
+        dropout=0.3,
     )
     return Pipeline(
         Denoiser(randomized(net), Linear(), Velocity(), input_std=0.7),

@@ -153,7 +153,7 @@ class NetworkConfig(Section):
 
     network: Literal["auto", "unet", "mlp"] = "auto"
     """Kind of network. auto: unet for images, mlp for points."""
-    channels_per_level: tuple[int, ...] = option((64, 128), 4, 4096)
+    channels_per_level: tuple[int, ...] = option((32, 64), 4, 4096)
     """U-Net: channels at each resolution, finest first."""
     blocks_per_level: int = option(1, 1, 16)
     """U-Net: residual blocks at each resolution."""
@@ -202,7 +202,7 @@ class DiffusionConfig(Section):
 class OptimizationConfig(Section):
     """How the weights are found."""
 
-    lr: float = option(1e-3, 0, 10)
+    lr: float = option(2e-3, 0, 10)
     """Peak learning rate of AdamW."""
     batch_size: int = option(128, 1)
     """Items per step, over all processes together."""

@@ -18,6 +18,7 @@ CONFIG = update(
         "dropout": 0.1,
         "flip": True,
         "batch_size": 8,
+        "lr": 1e-3,
         "warmup": 5,
         "precision": "fp32",
         "steps": 6,
