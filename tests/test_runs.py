@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -27,8 +28,17 @@ def test_numbers_follow_each_other_whatever_the_name(tmp_path):
     assert [r.number for r in runs.all_runs(root)] == [1, 2, 41, 42]
 
 
-def test_numbers_are_unique_among_concurrent_callers(tmp_path):
+def test_numbers_are_unique_among_concurrent_callers(tmp_path, monkeypatch):
     barrier = threading.Barrier(8)
+    listed = runs.all_runs
+
+    def slowly(root):
+        """Leave the others time between the count and the making of the folder."""
+        found = listed(root)
+        time.sleep(0.02)
+        return found
+
+    monkeypatch.setattr(runs, "all_runs", slowly)
 
     def make(i):
         barrier.wait()
