@@ -204,6 +204,7 @@ def test_nothing_is_left_of_a_run_that_cannot_start(config):
 def test_points(config):
     config = update(config, {"flip": False, "width": 16, "depth": 1, "sample_every": "3"})
     run = train(config, data=points(), quiet=True)
+    assert [row["step"] for row in runs.read_metrics(run.metrics)] == [6]  # the last, always
     assert run.path.name == "0001-dots"
     assert run.picture(3).exists()
     assert run.picture(6).exists()

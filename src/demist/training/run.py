@@ -102,7 +102,7 @@ class _Trainer:
             for _ in self._steps():
                 losses.append(state.loss)
                 self.progress.show(state)
-                if log.due(state.step):
+                if log.due(state.step) or state.progress >= 1:
                     speed = self.progress.speed(state)
                     mean = {"loss": float(np.mean(losses)), "images_per_second": speed}
                     metrics.append(**{**scalars(state), **mean})
