@@ -1,3 +1,38 @@
-"""demist: train, sample, steer and understand diffusion models."""
+"""demist: train, sample, steer and understand diffusion models.
+
+The names below are loaded when first used, so that importing the package costs nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "Dataset": "data",
+    "Pipeline": "pipeline",
+    "TrainConfig": "config",
+    "load": "data",
+    "plan": "training.plan",
+    "train": "training.run",
+    "update": "config",
+}
+
+if TYPE_CHECKING:
+    from demist.config import TrainConfig as TrainConfig
+    from demist.config import update as update
+    from demist.data import Dataset as Dataset
+    from demist.data import load as load
+    from demist.pipeline import Pipeline as Pipeline
+    from demist.training.plan import plan as plan
+    from demist.training.run import train as train
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"demist has no {name!r}; it has {', '.join(_HOME)}")
+    return getattr(importlib.import_module(f"demist.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOME]

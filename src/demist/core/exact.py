@@ -59,7 +59,7 @@ class Mixture(Distribution):
             raise ValueError("a mixture needs positive weights and variances of at least 0")
         self.weights = weights / weights.sum()
         self.means = means
-        self.variances = torch.as_tensor(variances).to(means).expand_as(means)
+        self.variances = torch.as_tensor(variances, dtype=means.dtype).to(means).expand_as(means)
 
     def posterior(
         self, x: Float[Tensor, "*B D"], alpha: Tensor, sigma: Tensor

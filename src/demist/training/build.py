@@ -16,9 +16,10 @@ from demist.core import Denoiser, Schedule, Table
 from demist.data import Dataset, load
 from demist.errors import DataError, UsageError
 from demist.objectives import weights
+from demist.objectives.vlb import discretised_decoder, gaussian_decoder
 from demist.pipeline import Defaults, Pipeline
 from demist.training.batches import Batch, Batches
-from demist.training.fit import Denoising, Objective, resolve_precision
+from demist.training.fit import Denoising, Hybrid, Objective, resolve_precision
 from demist.training.streams import Streams, permutation
 
 Maker = Callable[..., Any]
@@ -126,6 +127,7 @@ def build(config: TrainConfig, data: Dataset | None = None) -> Experiment:
             sigma_data=spread,
         ),
         input_std=spread,
+        learn_variance=config.diffusion.variance_steps is not None,
     )
     times = make("times", TIMES, config.diffusion.times)
     weight = make("weight", WEIGHTS, config.diffusion.weight, sigma_data=spread)
@@ -134,7 +136,11 @@ def build(config: TrainConfig, data: Dataset | None = None) -> Experiment:
     defaults = Defaults(out.sample_steps, out.sample_solver, guidance=guidance if guidable else 1.0)
     facts = {"data": data.name, "items": len(data), "fingerprint": data.fingerprint}
     pipeline = Pipeline(denoiser, codec, conditioner, data.x.shape[1:], defaults, facts)
-    return Experiment(config, data, pipeline, batches, Denoising(times, weight))
+    objective: Objective = Denoising(times, weight)
+    if config.diffusion.variance_steps is not None:
+        decoder = discretised_decoder if images else gaussian_decoder
+        objective = Hybrid(times, weight, config.diffusion.variance_steps, decoder)
+    return Experiment(config, data, pipeline, batches, objective)
 
 
 def conditions(config: TrainConfig, data: Dataset) -> tuple[Conditioner, dict[str, Any]]:
@@ -153,9 +159,11 @@ def make_network(config: TrainConfig, shape: tuple[int, ...], num_classes: int) 
     if (kind == "unet") != (len(shape) == 3):
         fit, what = ("unet", "images") if len(shape) == 3 else ("mlp", "points")
         raise UsageError(f"network = {kind!r} does not fit {what}; use {fit} or auto")
+    outputs = 1 if config.diffusion.variance_steps is None else 2
     if kind == "mlp":
         return networks.MLP(
             features=shape[0],
+            out_features=outputs * shape[0],
             width=n.width,
             depth=n.depth,
             dropout=n.dropout,
@@ -170,6 +178,7 @@ def make_network(config: TrainConfig, shape: tuple[int, ...], num_classes: int) 
         )
     return networks.UNet(
         in_channels=shape[0],
+        out_channels=outputs * shape[0],
         channels=n.channels_per_level,
         blocks=n.blocks_per_level,
         attention=n.attention_levels,

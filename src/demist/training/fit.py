@@ -22,7 +22,8 @@ from demist.checkpoint import Checkpoint
 from demist.config import DEFAULT_BUDGET, LimitsConfig, OptimizationConfig, parse_duration
 from demist.core import Denoiser
 from demist.errors import DemistError
-from demist.objectives import Times, Uniform, Weight, denoising_loss, weights
+from demist.objectives import Times, Uniform, Weight, denoising_loss, hybrid_loss, weights
+from demist.objectives.vlb import Decoder
 from demist.storage import copy_into
 from demist.training.batches import Batch
 from demist.training.ema import Ema, warmed_up
@@ -44,6 +45,26 @@ class Denoising:
     def __call__(self, denoiser: Denoiser, batch: Batch) -> Tensor:
         t = self.times(batch.u, denoiser.schedule)
         return denoising_loss(denoiser, batch.x0, t, self.weight, batch.noise, **batch.cond)
+
+
+@dataclass(frozen=True)
+class Hybrid:
+    """The denoising objective and, for a learned variance, the variational bound.
+
+    See `demist.objectives.hybrid_loss`.
+    """
+
+    times: Times
+    weight: Weight
+    steps: int
+    decoder: Decoder
+
+    def __call__(self, denoiser: Denoiser, batch: Batch) -> Tensor:
+        t, cond = self.times(batch.u, denoiser.schedule), dict[str, Any](batch.cond)
+        return hybrid_loss(
+            denoiser, batch.x0, t, self.steps, self.weight, batch.noise,
+            decoder=self.decoder, **cond,
+        )  # fmt: skip
 
 
 @dataclass
