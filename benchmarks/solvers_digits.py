@@ -1,0 +1,121 @@
+"""Samplers on a trained digits model: distance to the 1000-step result and FD at equal evaluations.
+
+    python benchmarks/solvers_digits.py RUN_OR_MODEL [-n 256] [--budgets 5 10 20 40] [--only ...]
+
+The start noise, the labels and the network are the same for every sampler; peers see the network
+through their own interfaces, as in `solvers.py`. The distance is the root mean square over pixels,
+in units of the data range [-1, 1]; FD is the Frechet distance of the judge's features to the
+training images (evaluation/), which at few samples is biased for all alike: compare with the last
+line. Each library runs its default and the settings named in `CHOSEN`.
+"""
+
+import argparse
+import warnings
+from pathlib import Path
+
+import torch
+from field.problem import Sampler, guess
+from field.report import machine
+from field.trained import Trained
+from solvers import MODULES, samplers, version
+
+from demist.commands.judging import judge
+from demist.data import load
+from demist.evaluation.frechet import Moments, frechet_distance
+from demist.pipeline import Pipeline
+
+CHOSEN = {
+    "demist": [
+        ("adams", "angular"),
+        ("dpmpp-2m", "smooth"),
+        ("heun", "smooth"),
+        ("ddim", "smooth"),
+    ],
+    "diffusers": [
+        ("DPMSolverMultistepScheduler", ""),
+        ("DPMSolverMultistepScheduler", "solver_order=3, use_lu_lambdas=True"),
+        ("UniPCMultistepScheduler", ""),
+        ("DDIMScheduler", ""),
+        ("FlowMatchEulerDiscreteScheduler", ""),
+    ],
+    "k-diffusion": [
+        ("sample_dpmpp_2m", "karras(rho=7, sigma_min=0.01)"),
+        ("sample_dpmpp_3m_sde", "eta=0, exponential, sigma_min=0.03"),
+        ("sample_heun", "karras(rho=7, sigma_min=0.01)"),
+    ],
+    "azula": [
+        ("DDIMSampler", "VP(sigma_min=0.001)"),
+        ("vABSampler", "order=3, Rectified(sigma_min=0.01)"),
+        ("REABSampler", "Rectified(sigma_min=0.001)"),
+    ],
+}
+
+
+def within(sampler: Sampler, problem: Trained, budget: int) -> int:
+    """The most steps that make at most `budget` evaluations, tried on one sample."""
+    for steps in range(guess(sampler, problem, budget), 1, -1):
+        one = problem.one()
+        sampler.run(one, steps)
+        if one.calls <= budget:
+            return steps
+    return 1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", help="a run folder, or a saved model's folder")
+    parser.add_argument("-n", type=int, default=256)
+    parser.add_argument("--budgets", nargs="+", type=int, default=[5, 10, 20, 40])
+    parser.add_argument("--only", nargs="+", default=list(MODULES), choices=list(MODULES))
+    parser.add_argument("--reference-steps", type=int, default=1000)
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")
+    saved = (Path(args.model) / "model_index.json").is_file()
+    pipeline = Pipeline.load(args.model) if saved else Pipeline.from_run(args.model)
+    problem = Trained(pipeline, args.n, steps=args.reference_steps)
+    train, test = load(args.data), load(args.data, split="test")
+    classifier = judge(train, test)
+    real = Moments.of(classifier.features(train.x))
+
+    def fd(images) -> float:
+        return frechet_distance(Moments.of(classifier.features(images)), real)
+
+    facts = ", ".join(f"{key} {value}" for key, value in pipeline.facts.items())
+    goal = f"{args.reference_steps}-step result"
+    lines = [
+        f"# Samplers on a trained model ({facts})",
+        "",
+        f"`python benchmarks/solvers_digits.py` with {args.n} samples; "
+        f"{machine({name: version(name) for name in args.only})}. Judge: {classifier.card}.",
+        "",
+        f"Each cell: distance to the {goal} / FD to the training images.",
+        "",
+        "| sampler | " + " | ".join(f"{b} evaluations" for b in args.budgets) + " |",
+        "| --- " * (len(args.budgets) + 1) + "|",
+    ]
+    for library in args.only:
+        known = {(s.method, s.settings): s for s in samplers(library)}
+        for sampler in (known[key] for key in CHOSEN[library]):
+            start = float("inf") if library == "demist" else sampler.noisier
+            cells = []
+            for budget in args.budgets:
+                steps = within(sampler, problem, budget)
+                x = sampler.run(problem, steps)
+                cells.append(f"{problem.errors(x, start)[0]:.4f} / {fd(problem.images(x)):.2f}")
+            mark = " (default)" if sampler.default == "library" else ""
+            lines.append(f"| {library}: {sampler.label}{mark} | " + " | ".join(cells) + " |")
+            print(lines[-1], flush=True)
+    many = fd(problem.images(problem.reference(float("inf"))))
+    held_out = fd(test.x[torch.randperm(len(test))[: args.n].numpy()])
+    lines += [
+        "",
+        f"FD of the {goal}: {many:.2f}; of {args.n} held-out images: {held_out:.2f}.",
+    ]
+    (args.out / "solvers_digits.md").write_text("\n".join(lines) + "\n")
+    print(lines[-1])
+
+
+if __name__ == "__main__":
+    main()
