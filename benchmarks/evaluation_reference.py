@@ -2,8 +2,9 @@
 
     python benchmarks/evaluation_reference.py
 
-1. Precision, recall, density and coverage of N(0, I_1000), 10,000 against 10,000, k = 5; published
-   for perfect samples: 0.477, 0.471, 1.056, 0.974.
+1. Precision, recall, density and coverage of N(0, I_1000), 10,000 against 10,000, k = 5, over eight
+   draws. The authors' example prints 0.477, 0.471, 1.056, 0.974 for one draw without a seed; the
+   exact means of the last two are 1 and 0.969, and single draws spread far more than 0.01.
 2. KL of perfect samples of 1000 equal modes, 25,600 of them: about (K - 1) / 2n = 0.0195.
 3. The judge of the embedded digits over three seeds, and all metrics of a report.
 """
@@ -21,10 +22,14 @@ from demist.evaluation.report import evaluate
 
 def main() -> None:
     rng = np.random.default_rng(0)
-    start = time.perf_counter()
-    x, y = rng.standard_normal((2, 10_000, 1000))
-    found = {name: round(value, 3) for name, value in vars(precision_recall(x, y, k=5)).items()}
-    print(f"N(0, I_1000), 10,000 against 10,000: {found}, {time.perf_counter() - start:.0f} s")
+    found = []
+    for seed in range(8):
+        start = time.perf_counter()
+        x, y = np.random.default_rng(seed).standard_normal((2, 10_000, 1000))
+        found.append(list(vars(precision_recall(x, y, k=5)).values()))
+        print(f"draw {seed}: {np.round(found[-1], 3)}, {time.perf_counter() - start:.0f} s")
+    mean, spread = np.mean(found, 0).round(3), np.std(found, 0, ddof=1).round(3)
+    print(f"N(0, I_1000), 10,000 against 10,000: mean {mean}, spread {spread}")
 
     kl = kl_to(count_modes(rng.integers(0, 1000, 25_600), 1000))
     print(

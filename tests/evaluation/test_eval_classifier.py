@@ -98,7 +98,7 @@ def test_a_seed_fixes_the_weights_and_nothing_else():
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 64, 64), (3, 8, 8), (4, 33, 20), (1, 2, 2)])
 def test_any_size_and_channels(shape):
     network = Network(shape, 5, width=4).eval()
-    x = torch.zeros(2, *shape)
+    x = torch.randn(2, *shape)
     assert network(x).shape == (2, 5)
     fine, coarse = [], []
     network.down[-1].register_forward_hook(lambda m, i, out: fine.append(out))

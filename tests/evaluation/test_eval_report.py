@@ -8,6 +8,7 @@ import pytest
 from demist.errors import DataError
 from demist.evaluation.classifier_training import train_classifier
 from demist.evaluation.report import ROWS, evaluate, markdown, over_seeds
+from demist.evaluation.vendi import vendi_score
 
 CLASSES = ("flat", "rows", "columns")
 
@@ -76,6 +77,12 @@ def test_the_test_set_scores_exactly_the_floor(setting):
     report = measure(setting, test, test_labels)
     for name, entry in report["metrics"].items():
         assert entry["value"] == pytest.approx(entry["floor"], rel=1e-9, abs=1e-9), name
+
+
+def test_diversity_is_around_the_mean_of_the_training_images(setting, perfect):
+    judge, train, *_ = setting
+    centred = judge.features(draw(400, 2)[0]) - judge.features(train).mean(0)
+    assert values(perfect)["vendi"] == pytest.approx(vendi_score(centred), rel=1e-5)
 
 
 def test_noise_is_seen(setting, perfect):
