@@ -5,15 +5,14 @@ A few minutes on two processor cores; `main(steps=...)` sets how long.
 
 from pathlib import Path
 
-from demist import recipes
-from demist.config import update
+from demist import Pipeline, recipes, train, update
 from demist.pictures import image_grid, save_png
-from demist.pipeline import Pipeline
-from demist.training.run import train
 
 
-def main(steps: int = 1500, runs: str = "runs", **options) -> Path:
-    config = update(recipes.find("demo").config(), {"steps": steps, "runs": runs} | options)
+def main(steps: int = 1000, runs: str = "runs", **options) -> Path:
+    config = update(
+        recipes.find("demo").config(), {"steps": steps, "budget": None, "runs": runs} | options
+    )
     run = train(config)
 
     pipeline = Pipeline.from_run(run)

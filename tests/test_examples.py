@@ -21,7 +21,7 @@ def test_every_example_is_tested():
 def test_train_digits(tmp_path):
     tiny = {"channels_per_level": (8, 8), "attention_levels": (1,), "limit": 100}
     tiny |= {"norm_groups": 2, "head_dim": 4, "batch_size": 8, "sample_count": 0}
-    tiny |= {"precision": "fp32", "budget": None}
+    tiny |= {"precision": "fp32"}
     picture = load("train_digits").main(steps=3, runs=str(tmp_path / "runs"), **tiny)
     assert picture == tmp_path / "runs" / "0001-demo" / "sevens.png"
     assert picture.exists()

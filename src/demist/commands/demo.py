@@ -67,13 +67,13 @@ def main(args: list[str]) -> None:
 
   samples    {samples}
   denoising  {moving}
-  loss       {curve if curve.exists() else "not drawn: pip install 'demist[plot]'"}
+  loss       {curve if curve.exists() else "needs matplotlib: pip install 'demist[plot]'"}
 
 Next:
   demist sample {spec} --class 3,7 --n 64 --seed 1     more pictures
   demist train --resume {spec} --budget 10m            go on training
-  demist train path/to/your/images --size 32     your own data
-  demist ls                                      all runs""")
+  demist train path/to/your/images --size 32           your own data
+  demist ls                                            all runs""")
 
 
 def say(text: str) -> None:
