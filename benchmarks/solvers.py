@@ -1,12 +1,14 @@
 """Error against network evaluations: demist and its peers on the same exact denoiser.
 
     python benchmarks/solvers.py [--only LIBRARY ...] [--jobs N] [--out FOLDER]
+    python benchmarks/solvers.py --overhead [--out FOLDER]
 
 Every sampler of every library, at every setting listed in `benchmarks/field/`, runs at up to 40
 evaluations; at 80 and 160 the defaults run, and the settings that led their library at 20 or 40.
 With `--only`, the recorded rows of the other libraries are kept: errors do not depend on the run.
-Writes `solvers.csv.gz` (every row), `solvers.md` and `solvers.png`. The peers are no dependency of
-demist: `pip install -r benchmarks/peers.txt`, best in an environment of its own.
+Writes `solvers.csv.gz` (every row), `solvers.md` and `solvers.png`. With `--overhead`, measures the
+time each library adds per step instead, and writes `solvers_overhead.md`: leave the machine alone
+meanwhile. The peers are no dependency of demist; `benchmarks/peers.txt` says how to install them.
 """
 
 import argparse
@@ -21,7 +23,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from field import report
+from field import overhead, report
 from field.problem import BUDGETS, Problem, Sampler, guess, problems
 
 MODULES = {
@@ -113,8 +115,13 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=list(MODULES), choices=list(MODULES))
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--overhead", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
+    versions = {name: version(name) for name in MODULES}
+    if args.overhead:
+        report.write_overhead(overhead.measure(), args.out, versions)
+        return
     names = [p.name for p in problems()]
     small = [b for b in BUDGETS if b <= EVERYONE_UP_TO]
     large = [b for b in BUDGETS if b > EVERYONE_UP_TO]
@@ -138,7 +145,7 @@ def main() -> None:
                 rows += done.result()
                 print(f"{time.perf_counter() - start:6.0f} s  {futures[done]}", flush=True)
             report.save(rows, recorded)
-    report.write(rows, args.out, {name: version(name) for name in MODULES})
+    report.write(rows, args.out, versions)
 
 
 if __name__ == "__main__":

@@ -121,16 +121,3 @@ def measure(turns: int = 15) -> dict[tuple[str, str], float]:
                 if turn:  # the first turn warms up
                     times[key].append(1e3 * (time.perf_counter() - start) / STEPS)
     return {key: statistics.median(values) for key, values in times.items()}
-
-
-def markdown(medians: dict[tuple[str, str], float]) -> str:
-    """A table of the medians."""
-    libraries = list(dict.fromkeys(library for _, library in medians))
-    lines = [
-        "| ms per step | " + " | ".join(libraries) + " |",
-        "| --- " * (len(libraries) + 1) + "|",
-    ]
-    for method in METHODS:
-        cells = (f"{medians[method, library]:.3f}" for library in libraries)
-        lines.append(f"| {method} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"

@@ -284,6 +284,29 @@ def write(rows: list[Row], folder: Path, versions: dict[str, str]) -> None:
     plot(rows, folder / "solvers.png")
 
 
+def write_overhead(
+    medians: dict[tuple[str, str], float], folder: Path, versions: dict[str, str]
+) -> None:
+    """The table of `overhead.measure`."""
+    libraries = list(dict.fromkeys(library for _, library in medians))
+    methods = dict.fromkeys(method for method, _ in medians)
+    lines = [(m, [f"{medians[m, n]:.3f}" for n in libraries]) for m in methods]
+    text = [
+        "# What sampling adds to the network's own time",
+        "",
+        f"`python benchmarks/solvers.py --overhead`; {machine(versions)}.",
+        "",
+        "Milliseconds per step, state of 16x3x32x32 in float32, one thread, a network that returns "
+        "a constant; medians over turns that the libraries take one after the other. Each library "
+        "reads the network through its own wrapper (scaling, time, parameterization); k-diffusion "
+        "also without one, as a function that is already in its coordinates. A step of Heun's "
+        "method has two evaluations.",
+        "",
+        *_grid(["ms per step", *libraries], lines),
+    ]
+    (folder / "solvers_overhead.md").write_text("\n".join(text))
+
+
 if __name__ == "__main__":  # python -m field.report FOLDER: tables again from recorded rows
     where = Path(sys.argv[1])
     recorded = load(where / "solvers.csv.gz")
