@@ -59,9 +59,9 @@ def mixture_ends():
     return ends
 
 
-def measured_order(solver, error):
-    """At a number of steps where the error is neither coarse nor rounding."""
-    return observed_order(error, {3: 96}.get(solver.order, 192))
+def measured_order(error):
+    """Where the error is neither coarse nor rounding."""
+    return observed_order(error, 192)
 
 
 @every_deterministic
@@ -71,7 +71,7 @@ def test_order_from_pure_noise_to_clean_data_gaussian(solver, name):
     ends = schedule(T(1.0)), schedule(T(0.0))
     reference = NORMAL.flow(noise_and_data(NORMAL, schedule), *ends)
     error = end_to_end_error(NORMAL, schedule, solver, reference, GRIDS[solver.grid])
-    assert measured_order(solver, error) == pytest.approx(solver.order, abs=0.2)
+    assert measured_order(error) == pytest.approx(solver.order, abs=0.2)
 
 
 @every_deterministic
@@ -79,7 +79,7 @@ def test_order_from_pure_noise_to_clean_data_gaussian(solver, name):
 def test_order_from_pure_noise_to_clean_data_mixture(solver, name, mixture_ends):
     reference, grid = mixture_ends[name], GRIDS[solver.grid]
     error = end_to_end_error(MIXTURE, SCHEDULES[name], solver, reference, grid)
-    assert measured_order(solver, error) == pytest.approx(solver.order, abs=0.2)
+    assert measured_order(error) == pytest.approx(solver.order, abs=0.2)
 
 
 @every_deterministic
@@ -94,7 +94,7 @@ def test_order_inside(solver, name):
         start, end = schedule(grid[0]), schedule(grid[-1])
         return rms(sample(Exact(NORMAL, schedule), x, grid, solver) - NORMAL.flow(x, start, end))
 
-    assert measured_order(solver, error) == pytest.approx(solver.order, abs=0.2)
+    assert measured_order(error) == pytest.approx(solver.order, abs=0.2)
 
 
 @every_stochastic
@@ -281,7 +281,8 @@ def test_never_asks_outside_its_interval(solver):
         new = asked[asked_before:]
         asked_before = len(asked)
         t, s = float(grid[state.index - 1]), float(grid[state.index])
-        assert all(s <= time <= t and time > 0 for time in new)
+        ceiling = 1.0 if solver.stochastic else t  # churn raises the noise first
+        assert all(s <= time <= ceiling and time > 0 for time in new)
 
 
 @every_solver

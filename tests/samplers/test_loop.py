@@ -89,7 +89,7 @@ def test_solvers_by_name():
     assert make_solver("dpmpp-2m") == DPMpp2M()
     assert make_solver("ddim:eta=0.5") == DDIM(0.5)
     for spec, message in {
-        "ddmi": "Did you mean 'ddim'",
+        "ddimm": "Did you mean 'ddim'",
         "ddim:etta=1": "no option of solver ddim called 'etta'. Did you mean 'eta'",
         "ddim:eta=x": "eta='x' is not a valid float",
         "ddim:eta=2": "between 0 .* got 2",

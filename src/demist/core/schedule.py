@@ -165,6 +165,11 @@ class Sigmoid(Schedule):
         noise, total = self._fallen(t), self._fallen(torch.ones_like(t))
         return torch.sqrt((total - noise) / total), torch.sqrt(noise / total)
 
+    def time_at_angle(self, angle: Tensor) -> Tensor:
+        total = self._fallen(torch.ones_like(angle))
+        level = 1 / (1 + math.exp(-self.start / self.tau)) + angle.sin() ** 2 * total
+        return ((self.tau * torch.logit(level) - self.start) / (self.end - self.start)).clamp(0, 1)
+
     def _fallen(self, t: Tensor) -> Tensor:
         """How far the sigmoid has moved since t = 0, without cancellation near t = 0."""
         a = self.start / (2 * self.tau)

@@ -91,6 +91,12 @@ def leading(n: int, steps: int = 1000, offset: int = 0) -> Tensor:
     return _discrete(index.clamp(max=steps - 1), steps)
 
 
+def linspace(n: int, steps: int = 1000) -> Tensor:
+    """The times of a discrete model, evenly from the last step to the first (Nichol & Dhariwal)."""
+    index = torch.linspace(steps - 1, 0, _count(n, steps), dtype=torch.float64).round()
+    return _discrete(index, steps)
+
+
 def _discrete(index: Tensor, steps: int) -> Tensor:
     """0-based steps to times, ended by clean data."""
     return torch.cat([(index + 1) / steps, torch.zeros(1, dtype=torch.float64)])

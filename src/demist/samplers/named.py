@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
+import torch
 from torch import Tensor
 
 import demist.samplers
@@ -29,6 +30,7 @@ GRIDS: dict[str, Callable[[int, Schedule], Tensor]] = {
     "log-snr": grid.log_snr,
     "trailing": lambda n, schedule: grid.trailing(n),
     "leading": lambda n, schedule: grid.leading(n),
+    "linspace": lambda n, schedule: grid.linspace(n),
 }
 """Grids by name, each a function of the number of steps and the schedule."""
 
@@ -87,15 +89,30 @@ def make_solver(spec: str) -> Solver:
 def make_grid(name: str, n: int, schedule: Schedule) -> Tensor:
     """The grid called `name` with `n` steps; each solver names the one it is best on.
 
+    `name` may also be the times themselves, such as `1,0.6,0.2,0`; they bring their own number of
+    steps.
+
     Raises:
-        UsageError: For an unknown name or a number of steps out of range.
+        UsageError: For an unknown name, times out of order or a number of steps out of range.
     """
+    if "," in name:
+        return _typed(name)
     if name not in GRIDS:
         raise UsageError(_unknown("grid", name, GRIDS))
     try:
         return GRIDS[name](n, schedule)
     except ValueError as error:
         raise UsageError(f"grid {name!r}: {error}") from None
+
+
+def _typed(times: str) -> Tensor:
+    try:
+        typed = torch.tensor([float(word) for word in times.split(",")], dtype=torch.float64)
+    except ValueError:
+        raise UsageError(f"grid {times!r} is not a list of numbers such as 1,0.6,0.2,0") from None
+    if typed[0] > 1 or typed[-1] != 0 or not (typed.diff() < 0).all():
+        raise UsageError(f"grid {times!r} must fall from at most 1 to exactly 0")
+    return typed
 
 
 def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
