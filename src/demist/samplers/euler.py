@@ -1,0 +1,46 @@
+"""Euler's method in the schedule's own time: the plain baseline."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from demist.core import Model, Noise, Vector
+from demist.samplers.solver import Solver
+
+
+@dataclass(frozen=True)
+class Euler(Solver):
+    """Follow the probability-flow velocity at `t` for the whole step.
+
+        x_s = x + (s - t) (alpha' x0 + sigma' eps)
+
+    Where alpha and sigma are straight in t (rectified flow, EDM) this is DDIM. Elsewhere it is
+    worse than DDIM, for it takes a chord of a curved path for granted even when the prediction is
+    perfect: on one data point DDIM is exact and this is not. That is what it is here to show.
+
+    First step: DDIM's where a rate is infinite (`Sigmoid` at t = 1). Last step: DDIM's, as for all
+    solvers that cannot look at clean data; where sigma' is infinite there (`VP` at t = 0) a step by
+    the rates would miss the data by as much as sigma.
+
+    One evaluation per step.
+
+    References:
+        Song et al. 2021, arXiv:2011.13456, eq. 13 (the ODE); Lipman et al. 2022,
+        arXiv:2210.02747, section 3.
+    """
+
+    name = "euler"
+    order = 1
+
+    def step(
+        self, model: Model, x: Vector, t: Tensor, s: Tensor, memory: Any, noise: Noise
+    ) -> tuple[Vector, None]:
+        """See `Solver.step`."""
+        p = model(x, t)
+        rates = model.schedule.rates(t)
+        if s == 0 or not torch.stack(rates).isfinite().all():
+            alpha, sigma = model.schedule(s)
+            return alpha * p.x0 + sigma * p.eps, None
+        return x + (s - t) * p.velocity(rates), None
