@@ -9,6 +9,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from demist import files, runs
 from demist.commands.judging import judge, splits
+from demist.commands.likelihood import measure_likelihood, sentence
 from demist.commands.sampling import (
     ModelOptions,
     SamplingOptions,
@@ -36,11 +37,15 @@ class Options:
     """Run: number, name, path or `latest`."""
     n: int = 1000
     """How many samples, the classes in equal parts."""
+    likelihood: int = 0
+    """Bits per dimension of so many test images too; 0: none. Slow: minutes for 64 digits."""
     sampling: Annotated[SamplingOptions, arg(name="")] = field(default_factory=SamplingOptions)
     source: Annotated[ModelOptions, arg(name="")] = field(default_factory=ModelOptions)
 
     def __post_init__(self) -> None:
         require_positive("n", self.n)
+        if self.likelihood < 0:
+            raise UsageError(f"likelihood = {self.likelihood}: must be at least 0")
 
 
 def main(args: list[str]) -> None:
@@ -51,9 +56,15 @@ def main(args: list[str]) -> None:
     settings = options.sampling.over(pipeline)
     found = measure(pipeline, run.config().data, options.n, settings, options.sampling.batch_size)
     facts = provenance("evaluate", args, pipeline) | {"sampling": {"n": options.n, **settings}}
-    out = free_name(run.path / "evaluation.json")
-    files.write_json(out, facts | found.facts)
+    facts |= found.facts
     print(found.table + found.sentence)
+    if options.likelihood:
+        _, test = splits(run.config().data)
+        bits = measure_likelihood(pipeline, test, options.likelihood, options.sampling.seed)
+        facts |= bits
+        print(sentence(bits))
+    out = free_name(run.path / "evaluation.json")
+    files.write_json(out, facts)
     print(out)
 
 

@@ -1,0 +1,42 @@
+"""Bits per dimension of a tiny, untrained model through the command's function."""
+
+import numpy as np
+import pytest
+
+from demist.commands.likelihood import measure_likelihood, sentence
+from demist.config import TrainConfig, update
+from demist.data import Dataset
+from demist.errors import UsageError
+from demist.training.build import build
+
+TINY = {"channels_per_level": (8,), "attention_levels": (), "mid_attention": False, "patch": 2,
+        "head_dim": 8, "precision": "fp32"}  # fmt: skip
+
+
+def images(n=6):
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (n, 1, 8, 8), dtype=np.uint8)
+    return Dataset(x, np.arange(n) % 2, ("a", "b"))
+
+
+def test_bits_per_dimension_of_a_model_that_predicts_nothing():
+    """At first the network outputs 0, so both numbers follow from the formula of the loss."""
+    data = images()
+    pipeline = build(update(TrainConfig(), TINY), data).pipeline
+    facts = measure_likelihood(pipeline, data, 4, seed=0)
+    again = measure_likelihood(pipeline, data, 4, seed=0)
+    assert facts == again
+    found = facts["likelihood"]
+    assert found["images"] == 4
+    # Velocity 0 means x_t does not move: the density is that of the prior, N(0, 1) on [-1, 1].
+    bits = (0.5 * np.log(2 * np.pi) + 0.5 / 3 - np.log(2 / 255)) / np.log(2)
+    assert found["bits_per_dim_ode"] == pytest.approx(bits, abs=0.1)
+    assert found["bits_per_dim_bound"] > 8
+    assert "4 test images" in sentence(facts)
+
+
+def test_points_have_no_bits_per_dimension():
+    data = Dataset(np.zeros((8, 2), dtype=np.float32) + np.arange(8, dtype=np.float32)[:, None])
+    pipeline = build(update(TrainConfig(), {"width": 8, "depth": 1}), data).pipeline
+    with pytest.raises(UsageError, match="this model makes points"):
+        measure_likelihood(pipeline, data, 4, seed=0)
