@@ -61,9 +61,9 @@ class Churn(Solver):
         """See `Solver.step`."""
         at_t, (alpha_s, sigma_s) = model.schedule(t), model.schedule(s)
         r, r_s = float(at_t[1] / at_t[0]), float(sigma_s / alpha_s)
-        if self.s_min <= r <= self.s_max and r < math.inf:
-            longer = self.churn * (r / r_s - 1) if r_s > 0 else math.inf
-            gamma = min(longer, self.gamma)
+        if self.s_min <= r <= self.s_max and r < math.inf and self.churn > 0:
+            step = r / r_s - 1 if r_s > 0 else math.inf
+            gamma = min(self.churn * step, self.gamma)
             up = model.schedule.time_at(-2 * (t.new_tensor(r) * (1 + gamma)).log())
             if up > t:
                 at_up = model.schedule(up)
