@@ -51,6 +51,7 @@ def test_same_weights_same_function(options):
         "norm_groups": 4,
         "time_scale": 1.0,
         "max_period": 10000.0,
+        "scale_shift": False,
         **options,
     }
     net = UNet(**options).eval()

@@ -125,8 +125,9 @@ class UNet(nn.Module):
         norm_groups: groups of every normalisation; by default groups of 16 channels, which a CPU
             computes fastest.
         dropout: probability of dropping a feature inside a residual block, in [0, 1).
-        scale_shift: time and class scale and shift the normalised features, instead of being added
-            (`resnet_time_scale_shift="scale_shift"` in diffusers).
+        scale_shift: time and class scale and shift the normalised features; else they are added
+            before the normalisation (`resnet_time_scale_shift` in diffusers: "scale_shift",
+            "default").
         qk_norm: normalise attention's queries and keys.
         time_scale: highest frequency of the time features, in radians per unit of t. The default
             suits a clock of order one, within [-10, 10]; a discrete clock 0..999 wants
@@ -151,7 +152,7 @@ class UNet(nn.Module):
         head_dim: int | None = None,
         norm_groups: int | None = None,
         dropout: float = 0.0,
-        scale_shift: bool = False,
+        scale_shift: bool = True,
         qk_norm: bool = False,
         time_scale: float = 30.0,
         max_period: float = 1000.0,
