@@ -1,9 +1,10 @@
 """The vocabulary of diffusion: schedule, denoiser, prediction, noise, and the ground truth.
 
 Read in this order: shapes, schedule, table, modifiers, parameterization, prediction, denoiser,
-noise, exact.
+noise, exact; brownian and sde when wanted.
 """
 
+from demist.core.brownian import Brownian
 from demist.core.denoiser import (
     Clock,
     Denoiser,
@@ -41,6 +42,7 @@ __all__ = [
     "VE",
     "VP",
     "X0",
+    "Brownian",
     "Clock",
     "Cosine",
     "Denoiser",

@@ -1,8 +1,13 @@
 """From noise to data: grids of times, solvers, and the loop that applies one along the other."""
 
 from demist.samplers.adams import Adams
+from demist.samplers.adaptive import Solution, integrate
+from demist.samplers.churn import Churn
+from demist.samplers.corrector import Corrected
 from demist.samplers.ddim import DDIM, ancestral_variances
+from demist.samplers.ddpm import DDPM
 from demist.samplers.dpmpp_2m import DPMpp2M
+from demist.samplers.euler_maruyama import EulerMaruyama
 from demist.samplers.grid import (
     angular,
     karras,
@@ -14,22 +19,38 @@ from demist.samplers.grid import (
     uniform,
 )
 from demist.samplers.heun import Heun
+from demist.samplers.langevin import annealed_langevin, langevin
 from demist.samplers.loop import State, renoise, sample, trajectory
 from demist.samplers.named import GRIDS, make_grid, make_solver, solver_names
 from demist.samplers.optimise import optimised
+from demist.samplers.restart import restart
+from demist.samplers.sde_adams import SDEAdams
+from demist.samplers.sde_dpmpp_2m import SDEDPMpp2M
+from demist.samplers.sde_dpmpp_3m import SDEDPMpp3M
 from demist.samplers.solver import Solver
 
 __all__ = [
     "DDIM",
+    "DDPM",
     "GRIDS",
     "Adams",
+    "Churn",
+    "Corrected",
     "DPMpp2M",
+    "EulerMaruyama",
     "Heun",
+    "SDEAdams",
+    "SDEDPMpp2M",
+    "SDEDPMpp3M",
+    "Solution",
     "Solver",
     "State",
     "ancestral_variances",
     "angular",
+    "annealed_langevin",
+    "integrate",
     "karras",
+    "langevin",
     "leading",
     "linspace",
     "log_snr",
@@ -37,6 +58,7 @@ __all__ = [
     "make_solver",
     "optimised",
     "renoise",
+    "restart",
     "sample",
     "smooth",
     "solver_names",
