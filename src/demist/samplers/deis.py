@@ -51,6 +51,7 @@ class DEIS(Solver):
     """
 
     name = "deis"
+    grid = "angular"
     p: int = 3
     start: str = "corrected"
 

@@ -33,6 +33,7 @@ class DPMSolver2(Solver):
     """
 
     name = "dpm-solver-2"
+    grid = "angular"
     order = 2
 
     def step(
@@ -80,6 +81,7 @@ class DPMSolver3(Solver):
     """
 
     name = "dpm-solver-3"
+    grid = "angular"
     order = 3
 
     def step(

@@ -36,6 +36,7 @@ class DPMpp2S(Solver):
     """
 
     name = "dpmpp-2s"
+    grid = "angular"
     order = 2
 
     def step(
@@ -82,6 +83,7 @@ class DPMpp3S(Solver):
     """
 
     name = "dpmpp-3s"
+    grid = "angular"
     order = 3
 
     def step(

@@ -16,13 +16,15 @@ class Euler(Solver):
 
         x_s = x + (s - t) (alpha' x0 + sigma' eps)
 
-    Where alpha and sigma are straight in t (rectified flow, EDM) this is DDIM. Elsewhere it is
-    worse than DDIM, for it takes a chord of a curved path for granted even when the prediction is
-    perfect: on one data point DDIM is exact and this is not. That is what it is here to show.
+    Where alpha and sigma are straight in t (rectified flow, EDM) this is DDIM, which is Euler's
+    method in the path's own coordinates: dx = x0 dalpha + eps dsigma. Elsewhere the two differ.
+    DDIM is exact wherever the prediction is constant, above all on one data point; this one misses
+    it by the bend of the path. On data of unit variance a variance-preserving path hardly moves at
+    all, and this one gains what it loses there. Both are of first order.
 
-    First step: DDIM's where a rate is infinite (`Sigmoid` at t = 1). Last step: DDIM's, as for all
-    solvers that cannot look at clean data; where sigma' is infinite there (`VP` at t = 0) a step by
-    the rates would miss the data by as much as sigma.
+    First step: DDIM's where a rate is infinite (`Sigmoid` at t = 1). Last step: DDIM's, which is
+    the expected data; where sigma' is infinite (`VP` at t = 0) the chord misses it by as much as
+    sigma.
 
     One evaluation per step.
 

@@ -42,6 +42,7 @@ class IPNDM(Solver):
     """
 
     name = "ipndm"
+    grid = "angular"
     p: int = 4
 
     def __post_init__(self) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from demist.core import Model, Noise, Prediction, Vector
-from demist.samplers.exponential import combine, lagrange
+from demist.samplers.exponential import combine
 from demist.samplers.flow import runge_kutta
+from demist.samplers.lagrange import integral_weights
 from demist.samplers.multistep import (
     STARTS,
     Levels,
@@ -77,10 +78,8 @@ class LMS(Solver):
         euler = p if corrected else None
         if not known:
             return alpha * p.x0 + sigma * p.eps, (levels, euler)
-        step = float(sigma / alpha) - now
-        nodes = [(rho - now) / step for rho, _ in known]
-        weights = lagrange(nodes, [1 / (k + 1) for k in range(len(nodes))])
-        drift = (alpha * step) * combine(weights, [eps for _, eps in known])
+        weights = integral_weights([rho for rho, _ in known], now, float(sigma / alpha))
+        drift = alpha * combine(weights, [eps for _, eps in known])
         return (alpha / p.alpha) * x + drift, (levels, euler)
 
     def evaluations(self, steps: int) -> int:

@@ -11,7 +11,7 @@ from demist.samplers.exponential import combine
 from demist.samplers.ipndm import ADAMS_BASHFORTH
 from demist.samplers.solver import Solver
 
-STARTS = {"runge-kutta": 3, "heun": 1}
+STARTS = {"heun": 1, "runge-kutta": 3}
 """How many steps are starting steps."""
 
 
@@ -22,29 +22,32 @@ class PNDM(Solver):
         phi(x, e, t, s) = (alpha_s / alpha_t) x + (sigma_s - sigma_t alpha_s / alpha_t) e
         x_s = phi(x, e', t, s),    e' = (55 e_t - 59 e_1 + 37 e_2 - 9 e_3) / 24
 
-    The first three steps have no such past. With `start="runge-kutta"` (PNDM) each is the classical
+    The first three steps have no such past. With `start="heun"` (PLMS, as Stable Diffusion's code
+    has it) the first averages eps at both ends, at two evaluations, and the next two use
+    Adams-Bashforth of lower order. With `start="runge-kutta"` (as published) each is the classical
     Runge-Kutta method with phi for its lines and the midpoint (t + s) / 2, at four evaluations.
-    With `start="heun"` (PLMS, as Stable Diffusion's code has it) the first averages eps at both
-    ends, at two evaluations, and the next two use Adams-Bashforth of lower order.
 
     Second order, as the authors prove: eps' is an even average, while the ODE weighs eps by
     d(sigma / alpha). Where a start would lead out of pure noise phi is singular, and its dual, the
-    same with x0 for eps and alpha for sigma, takes the step. Last step: Adams-Bashforth's, with
-    the past there is.
+    same with x0 for eps and alpha for sigma, takes the step. Where it leads out of *nearly* pure
+    noise phi magnifies the differences in eps by sigma / alpha: with fewer than some 20 evaluations
+    on `VP`, use `IPNDM`, which has no such start. Last step: Adams-Bashforth's, with the past there
+    is.
 
-    One evaluation per step, and nine (`runge-kutta`) or one (`heun`) more in all.
+    One evaluation per step, and one (`heun`) or nine (`runge-kutta`) more in all.
 
     References:
         Liu et al. 2022, "Pseudo Numerical Methods for Diffusion Models on Manifolds",
         arXiv:2202.09778, eqs. 11 to 13, algorithm 2; section 3.3 (order 2).
 
     Attributes:
-        start: `"runge-kutta"` or `"heun"`.
+        start: `"heun"` or `"runge-kutta"`.
     """
 
     name = "pndm"
+    grid = "angular"
     order = 2
-    start: str = "runge-kutta"
+    start: str = "heun"
 
     def __post_init__(self) -> None:
         if self.start not in STARTS:
@@ -67,7 +70,7 @@ class PNDM(Solver):
         return ratio * x + (sigma - p.sigma * ratio) * eps, known
 
     def evaluations(self, steps: int) -> int:
-        """One per step, and three (`runge-kutta`) or one (`heun`) more in a starting step."""
+        """One per step, and one (`heun`) or three (`runge-kutta`) more in a starting step."""
         extra = 3 if self.start == "runge-kutta" else 1
         return steps + extra * min(STARTS[self.start], steps - 1)
 

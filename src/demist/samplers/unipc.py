@@ -33,7 +33,7 @@ class UniPC(Solver):
     instead, at two more evaluations, which keeps order 4 for `p = 3`. Last step: DDIM's, because
     lambda is infinite in clean data; nothing is left to correct there.
 
-    One evaluation per step. For 5 to 20 steps with guidance.
+    One evaluation per step. For 5 to 20 steps; `p = 3` only for 40 and more.
 
     References:
         Zhao et al. 2023, "UniPC", arXiv:2302.04867, eqs. 3, 8 and 9, algorithms 1 and 2; section
@@ -46,6 +46,7 @@ class UniPC(Solver):
     """
 
     name = "unipc"
+    grid = "angular"
     p: int = 2
     variant: str = "bh2"
     start: str = "lower"
