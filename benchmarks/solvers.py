@@ -5,7 +5,8 @@
 
 Every sampler of every library, at every setting listed in `benchmarks/field/`, runs at up to 40
 evaluations; at 80 and 160 the defaults run, and the settings that led their library at 20 or 40.
-With `--only`, the recorded rows of the other libraries are kept: errors do not depend on the run.
+With `--only`, the recorded rows of the other libraries are kept, and with `--missing` all are and
+only what is not there is measured: errors do not depend on the run.
 Writes `solvers.csv.gz` (every row), `solvers.md` and `solvers.png`. With `--overhead`, measures the
 time each library adds per step instead, and writes `solvers_overhead.md`: leave the machine alone
 meanwhile. The peers are no dependency of demist; `benchmarks/peers.txt` says how to install them.
@@ -115,6 +116,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=list(MODULES), choices=list(MODULES))
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--missing", action="store_true", help="go on with what is recorded")
     parser.add_argument("--overhead", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -127,24 +129,32 @@ def main() -> None:
     large = [b for b in BUDGETS if b > EVERYONE_UP_TO]
     recorded = args.out / "solvers.csv.gz"
     kept = report.load(recorded) if recorded.exists() else []
-    rows = [row for row in kept if row.library not in args.only]
+    rows = [row for row in kept if args.missing or row.library not in args.only]
+    done = {(r.library, r.problem, r.method, r.settings, r.budget) for r in rows}
     start = time.perf_counter()
     with ProcessPoolExecutor(args.jobs) as pool:
         for budgets in (small, large):
             futures = {}
             for library in args.only:
                 for name in names:
-                    chosen = list(range(len(samplers(library))))
-                    if budgets is large:
-                        chosen = leaders(rows, library, name)
+                    every = samplers(library)
+                    chosen = leaders(rows, library, name) if budgets is large else range(len(every))
+                    chosen = [
+                        i
+                        for i in chosen
+                        if not any(
+                            (library, name, every[i].method, every[i].settings, b) in done
+                            for b in budgets
+                        )
+                    ]
                     for k in range(SLICES):
                         if chosen[k::SLICES]:
                             task = pool.submit(work, library, name, chosen[k::SLICES], budgets)
                             futures[task] = f"{library} {name} {budgets} {k + 1}/{SLICES}"
-            for done in as_completed(futures):
-                rows += done.result()
-                print(f"{time.perf_counter() - start:6.0f} s  {futures[done]}", flush=True)
-            report.save(rows, recorded)
+            for task in as_completed(futures):
+                rows += task.result()
+                report.save(rows, recorded)
+                print(f"{time.perf_counter() - start:6.0f} s  {futures[task]}", flush=True)
     report.write(rows, args.out, versions)
 
 

@@ -49,12 +49,14 @@ def save(rows: Iterable[Row], path: Path) -> None:
     """All rows as compressed CSV."""
     names = [f.name for f in dataclasses.fields(Row)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with gzip.open(path, "wt", newline="") as file:
+    temporary = path.with_suffix(".part")
+    with gzip.open(temporary, "wt", newline="") as file:
         table = csv.writer(file)
         table.writerow(names)
         for row in rows:
             values = dataclasses.astuple(row)
             table.writerow(f"{v:.5g}" if isinstance(v, float) else v for v in values)
+    temporary.replace(path)
 
 
 def load(path: Path) -> list[Row]:
