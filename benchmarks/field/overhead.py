@@ -19,7 +19,7 @@ from field.problem import TABLE
 
 SHAPE = (16, 3, 32, 32)
 STEPS = 50
-METHODS = ("Euler / DDIM", "Heun", "DPM-Solver++(2M)", "Adams, order 3")
+METHODS = ("Euler / DDIM", "Heun", "DPM-Solver++(2M)", "linear multistep, order 3")
 Run = Callable[[], Tensor]
 
 
@@ -42,14 +42,23 @@ def runs() -> dict[tuple[str, str], Run]:
 
 def _demist() -> dict[tuple[str, str], Run]:
     from demist.core import Denoiser, Eps, IndexClock
+    from demist.core.prediction import Prediction
     from demist.samplers import make_grid, make_solver, sample
 
-    model = Denoiser(Constant(), TABLE, Eps(), clock=IndexClock(1000))
+    wrapped = Denoiser(Constant(), TABLE, Eps(), clock=IndexClock(1000))
     x, grid = torch.randn(SHAPE), make_grid("angular", STEPS, TABLE)
-    names = ("ddim", "heun", "dpmpp-2m", "adams")
+
+    class Bare:
+        schedule = TABLE
+
+        def __call__(self, x: Tensor, t: Tensor) -> Prediction:
+            return Prediction(x, x, *TABLE(t))
+
+    names = dict(zip(METHODS, ("ddim", "heun", "dpmpp-2m", "lms:p=3"), strict=True))
     return {
-        (method, "demist"): lambda name=name: sample(model, x, grid, make_solver(name))
-        for method, name in zip(METHODS, names, strict=True)
+        (method, label): lambda name=name, model=model: sample(model, x, grid, make_solver(name))
+        for method, name in {**names, "Adams (demist's default)": "adams"}.items()
+        for label, model in (("demist", wrapped), ("demist, no wrapper", Bare()))
     }
 
 
@@ -98,10 +107,10 @@ def _azula() -> dict[tuple[str, str], Run]:
     from azula import denoise, noise, sample
 
     model, x = denoise.KarrasDenoiser(Constant(), noise.VPSchedule()), torch.randn(SHAPE)
-    makers = (sample.DDIMSampler, sample.HeunSampler, sample.xEABSampler, sample.vABSampler)
+    makers = (sample.DDIMSampler, sample.HeunSampler, sample.xEABSampler, sample.zABSampler)
     found = {}
     for method, maker in zip(METHODS, makers, strict=True):
-        extra = {"order": 3} if maker is sample.vABSampler else {}
+        extra = {"order": 3} if maker is sample.zABSampler else {}
         sampler = maker(model, steps=STEPS, silent=True, **extra)
         found[method, "azula"] = lambda sampler=sampler: sampler(x)
     return found

@@ -114,7 +114,7 @@ def samplers() -> list[Sampler]:
                     break
                 best, calls = x, problem.calls
             if best is None:
-                raise ValueError("no tolerance is loose enough")
+                raise ValueError("needs more evaluations even at our loosest tolerance")
             problem.calls = calls
             return best
 

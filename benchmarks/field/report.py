@@ -222,7 +222,8 @@ def markdown(rows: list[Row], versions: dict[str, str]) -> str:
         "Every library gets the same exact denoiser through its own interface (the problems are "
         "written down in `benchmarks/field/problem.py`). Settings tried: "
         + ", ".join(f"{name} {count}" for name, count in tried.items())
-        + ". At 80 and 160, of the peers only the defaults and the leaders at 20 and 40 ran. The "
+        + ". At 80 and 160, of the peers only the defaults and the leaders at 20 and 40 ran. Errors do "
+        "not depend on the run: rows of several (`--only`, `--missing`) stand side by side. The "
         "root mean square is ruled by the few samples that end in another component of the "
         "mixture than the true solution does; the median is not.",
         "",
@@ -292,7 +293,10 @@ def write_overhead(
     """The table of `overhead.measure`."""
     libraries = list(dict.fromkeys(library for _, library in medians))
     methods = dict.fromkeys(method for method, _ in medians)
-    lines = [(m, [f"{medians[m, n]:.3f}" for n in libraries]) for m in methods]
+    lines = [
+        (m, [f"{medians[m, n]:.3f}" if (m, n) in medians else "-" for n in libraries])
+        for m in methods
+    ]
     text = [
         "# What sampling adds to the network's own time",
         "",
@@ -300,9 +304,9 @@ def write_overhead(
         "",
         "Milliseconds per step, state of 16x3x32x32 in float32, one thread, a network that returns "
         "a constant; medians over turns that the libraries take one after the other. Each library "
-        "reads the network through its own wrapper (scaling, time, parameterization); k-diffusion "
-        "also without one, as a function that is already in its coordinates. A step of Heun's "
-        "method has two evaluations.",
+        "reads the network through its own wrapper (scaling, time, parameterization); demist and "
+        "k-diffusion also without one, as a function that is already in their coordinates. A step "
+        "of Heun's method has two evaluations.",
         "",
         *_grid(["ms per step", *libraries], lines),
     ]
