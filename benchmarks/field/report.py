@@ -222,8 +222,8 @@ def markdown(rows: list[Row], versions: dict[str, str]) -> str:
         "Every library gets the same exact denoiser through its own interface (the problems are "
         "written down in `benchmarks/field/problem.py`). Settings tried: "
         + ", ".join(f"{name} {count}" for name, count in tried.items())
-        + ". At 80 and 160, of the peers only the defaults and the leaders at 20 and 40 ran. Errors "
-        "do not depend on the run: rows of several (`--only`, `--missing`) stand side by side. The "
+        + ". At 80 and 160, of the peers only the defaults and the leaders at 20 and 40 ran. "
+        "Errors do not depend on the run: rows of several (`--only`, `--missing`) are merged. The "
         "root mean square is ruled by the few samples that end in another component of the "
         "mixture than the true solution does; the median is not.",
         "",
