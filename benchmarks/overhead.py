@@ -2,8 +2,8 @@
 
     python benchmarks/overhead.py [--solver NAME ...]
 
-The network's output is constant, so all time is the solver's, the schedule's and the loop's. Interleaved
-over solvers, medians of several runs.
+The network's output is constant, so all time is the solver's, the schedule's and the loop's.
+Interleaved over solvers, medians of several runs.
 """
 
 import argparse

@@ -76,7 +76,7 @@ def test_lagrange_integrates_what_it_interpolates(nodes):
 
 
 def test_lagrange_gives_adams_and_bashforth():
-    """Hairer, Norsett & Wanner 1993, eq. III.1.5'."""
+    """Hairer, Norsett & Wanner 1993, section III.1."""
     weights = lagrange((0.0, -1.0, -2.0, -3.0), [1 / (k + 1) for k in range(4)])
     assert weights == pytest.approx([55 / 24, -59 / 24, 37 / 24, -9 / 24], rel=1e-12)
 
@@ -101,7 +101,7 @@ def test_runge_kutta_has_its_order_from_pure_noise(schedule, order):
     model, start = Exact(NORMAL, schedule), torch.randn(16, 2, dtype=f64) * schedule(T(1.0))[1]
 
     def error(n):
-        grid = angular(n, schedule)[: n // 2 + 1]
+        grid = angular(n, schedule)[: 3 * n // 4 + 1]
         x = start
         for t, s in pairwise(grid):
             x = runge_kutta(model, x, model(x, t), s, order)

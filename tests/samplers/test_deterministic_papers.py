@@ -33,7 +33,7 @@ def on_the_table(spec):
 
 
 class PaperVP:
-    """The continuous VP schedule in the letters of DPM-Solver, appendix D.4."""
+    """The continuous VP schedule in the letters of DPM-Solver (appendix D)."""
 
     low, high = 0.1, 20.0
     model = Exact(MIXTURE, VP(0.1, 20.0))

@@ -7,6 +7,7 @@ would silently pair a time of shape `(B,)` with the *last* axis whenever that ha
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 Vector = Any
@@ -38,3 +39,10 @@ def left(c: Tensor, x: Vector) -> Tensor:
             f"{tuple(x.shape)}; give one time, or one per sample with shape ({len(x)},)"
         )
     return c.reshape(c.shape + (1,) * (x.ndim - c.ndim)).to(x)
+
+
+def plus(x: Vector, a: Tensor | float, y: Vector) -> Vector:
+    """`x + a y` for a single number `a`; on tensors in one pass, without a temporary."""
+    if isinstance(x, Tensor):
+        return torch.add(x, y, alpha=float(a))
+    return x + a * y

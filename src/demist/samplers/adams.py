@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from demist.core import Model, Noise, Vector
+from demist.core import Model, Noise, Vector, plus
 from demist.samplers.lagrange import integral_weights
 from demist.samplers.solver import Solver
 
@@ -78,5 +78,5 @@ def _advance(
     weights = integral_weights([node for node, _ in values], tau, end_tau)
     y = (end_scale / scale) * x
     for w, (_, v) in zip(weights, values, strict=True):
-        y = y + (w * end_scale) * v
+        y = plus(y, w * end_scale, v)
     return y

@@ -43,7 +43,7 @@ class DEIS(Solver):
 
     References:
         Zhang & Chen 2022, "Fast Sampling of Diffusion Models with Exponential Integrator",
-        arXiv:2204.13902, eqs. 14 and 15 (tAB-DEIS).
+        arXiv:2204.13902, section 3, polynomial extrapolation (tAB-DEIS).
 
     Attributes:
         p: Number of predictions used, 1 to 4.

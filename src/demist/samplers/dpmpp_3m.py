@@ -39,7 +39,7 @@ class DPMpp3M(Solver):
     20 steps or more; with fewer, `DPMpp2M`, `UniPC` or `DEIS`.
 
     References:
-        Lu et al. 2022, "DPM-Solver++", arXiv:2211.01095, eq. 9 with n = 3; Hochbruck & Ostermann
+        Lu et al. 2022, "DPM-Solver++", arXiv:2211.01095, section 4; Hochbruck & Ostermann
         2010, "Exponential integrators", section 2.5 (exponential Adams methods).
 
     Attributes:

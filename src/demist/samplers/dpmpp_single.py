@@ -78,8 +78,8 @@ class DPMpp3S(Solver):
     Three evaluations per step, one in the last. For accuracy at 30 evaluations and more.
 
     References:
-        Lu et al. 2022, "DPM-Solver++", arXiv:2211.01095, eq. 9 with n = 3; Hochbruck & Ostermann
-        2010, "Exponential integrators", section 2.3 (conditions for order 3).
+        Lu et al. 2022, "DPM-Solver++", arXiv:2211.01095, section 4; Hochbruck & Ostermann 2010,
+        "Exponential integrators", section 2.3 (conditions for order 3).
     """
 
     name = "dpmpp-3s"

@@ -5,10 +5,10 @@ Between two levels the probability-flow ODE has the exact solutions
     x_s = (sigma_s / sigma_t) x + sigma_s int x0 d(alpha / sigma)           (data form)
     x_s = (alpha_s / alpha_t) x + alpha_s int eps d(sigma / alpha)          (noise form)
 
-(Lu et al. 2022, "DPM-Solver", arXiv:2206.00927, eq. 3.4; "DPM-Solver++", arXiv:2211.01095, eq. 8).
-A method replaces x0 or eps by a polynomial in some variable, through the values it knows. What is
-left are the integrals of Lagrange's polynomials: numbers, kept as Python floats, which are exact in
-float64 and far cheaper than 0-dimensional tensors.
+(Lu et al. 2022, "DPM-Solver", arXiv:2206.00927, eq. 3.4; 2022, "DPM-Solver++", arXiv:2211.01095,
+proposition 4.1). A method replaces x0 or eps by a polynomial in some variable, through the values
+it knows. What is left are the integrals of Lagrange's polynomials: numbers, kept as Python floats,
+which are exact in float64 and far cheaper than 0-dimensional tensors.
 """
 
 import math

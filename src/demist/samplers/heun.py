@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from demist.core import Model, Noise, Vector
+from demist.core import Model, Noise, Vector, plus
 from demist.samplers.solver import Solver
 
 
@@ -39,7 +39,8 @@ class Heun(Solver):
             return guess, None
         q = model(guess, s)
         half_alpha, half_sigma = (alpha - p.alpha) / 2, (sigma - p.sigma) / 2
-        return guess + half_alpha * (q.x0 - p.x0) + half_sigma * (q.eps - p.eps), None
+        mended = plus(guess, half_alpha, q.x0 - p.x0)
+        return plus(mended, half_sigma, q.eps - p.eps), None
 
     def evaluations(self, steps: int) -> int:
         """Two per step, one in the last."""

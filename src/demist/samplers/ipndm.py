@@ -34,8 +34,8 @@ class IPNDM(Solver):
     One evaluation per step. Simple and robust for 10 to 50 steps on a trained network.
 
     References:
-        Zhang & Chen 2022, arXiv:2204.13902, appendix H.3; Liu et al. 2022, "Pseudo Numerical
-        Methods for Diffusion Models on Manifolds", arXiv:2202.09778, eqs. 11 and 12.
+        Zhang & Chen 2022, arXiv:2204.13902, appendix (iPNDM); Liu et al. 2022, "Pseudo Numerical
+        Methods for Diffusion Models on Manifolds", arXiv:2202.09778, eq. 9 and section 3.
 
     Attributes:
         p: Number of predictions used, 1 to 4; 1 is DDIM.

@@ -40,8 +40,8 @@ class LMS(Solver):
     time is more accurate; this one is for reproducing samples.
 
     References:
-        Karras et al. 2022, arXiv:2206.00364, eq. 1; Zhang & Chen 2022, arXiv:2204.13902, eq. 19
-        (rhoAB-DEIS); Hairer, Norsett & Wanner 1993, section III.5 (variable steps).
+        Karras et al. 2022, arXiv:2206.00364, eq. 1; Zhang & Chen 2022, arXiv:2204.13902,
+        proposition 3 (dy/drho = eps); Hairer, Norsett & Wanner 1993, section III.5 (uneven steps).
 
     Attributes:
         p: Number of predictions used, 1 to 4.

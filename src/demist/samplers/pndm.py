@@ -38,7 +38,7 @@ class PNDM(Solver):
 
     References:
         Liu et al. 2022, "Pseudo Numerical Methods for Diffusion Models on Manifolds",
-        arXiv:2202.09778, eqs. 11 to 13, algorithm 2; section 3.3 (order 2).
+        arXiv:2202.09778, eq. 9 (phi), section 3 and algorithm 2.
 
     Attributes:
         start: `"heun"` or `"runge-kutta"`.
@@ -91,7 +91,7 @@ def transfer(
 
 
 def pseudo_runge_kutta(model: Model, x: Vector, p: Prediction, t: Tensor, s: Tensor) -> Vector:
-    """Liu et al. 2022, eq. 13."""
+    """The classical Runge-Kutta method, with `transfer` for its lines."""
     m = (t + s) / 2
     stages = [p]
     for weights, time in (((1,), m), ((0, 1), m), ((0, 0, 1), s)):
@@ -100,6 +100,6 @@ def pseudo_runge_kutta(model: Model, x: Vector, p: Prediction, t: Tensor, s: Ten
 
 
 def pseudo_heun(model: Model, x: Vector, p: Prediction, t: Tensor, s: Tensor) -> Vector:
-    """Liu et al. 2022, appendix: pseudo improved Euler."""
+    """Heun's method, with `transfer` for its lines."""
     q = model(transfer(model, x, (1,), [p], s), s)
     return transfer(model, x, (1 / 2, 1 / 2), [p, q], s)

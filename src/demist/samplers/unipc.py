@@ -36,8 +36,8 @@ class UniPC(Solver):
     One evaluation per step. For 5 to 20 steps; `p = 3` only for 40 and more.
 
     References:
-        Zhao et al. 2023, "UniPC", arXiv:2302.04867, eqs. 3, 8 and 9, algorithms 1 and 2; section
-        3.1 (order p + 1) and appendix (data prediction).
+        Zhao et al. 2023, "UniPC", arXiv:2302.04867, algorithms 1 and 2; theorem 3.1 (order
+        p + 1).
 
     Attributes:
         p: Order of the predictor, 1 to 3. The order of the method is p + 1, if the start allows it.
