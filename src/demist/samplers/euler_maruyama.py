@@ -16,15 +16,15 @@ class EulerMaruyama(Solver):
 
         x_s = x - (t - s) [f x - g^2 score] + g sqrt(t - s) z
 
-    Unlike DDPM's ancestral step, which is exact where x0 is constant, it knows nothing of the
-    linear part, and both ends are singular in t. At pure noise (alpha = 0) f and g are infinite:
-    there the step is replaced by a draw of q(x_s | x0), exact since the state says nothing of x0.
-    At clean data the score is stiff: the last step is the predicted x0. Near the ends a step of
-    given length in t is long, so errors there are of order one; the SDE forgets them as it goes
-    on, and first order survives in distribution, with a large constant.
+    Both ends are singular in t. At pure noise (alpha = 0) f and g are infinite: there the step is
+    replaced by a draw of q(x_s | x0), exact since the state says nothing of x0. At clean data the
+    score is stiff: the last step is the predicted x0. Near the ends any step in t is long, and its
+    error of order one; the SDE forgets it on the way, so that the weak order from noise to data is
+    1 all the same (measured: 1.0 to 1.1 on angular and smooth grids). Path by path the order is
+    lost there, and on a grid that is even in t where sigma grows very large (VE).
 
-    One evaluation per step. For comparison only: use `ddpm`, or `sde-dpmpp-2m`, which is of second
-    order at the same cost.
+    One evaluation per step. For comparison only: `ddpm` is exact where x0 is constant, and
+    `sde-adams` of second order, at the same cost.
 
     References:
         Song et al. 2021, "Score-Based Generative Modeling through SDEs", arXiv:2011.13456, eq. 6
