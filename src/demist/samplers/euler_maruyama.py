@@ -20,8 +20,8 @@ class EulerMaruyama(Solver):
     replaced by a draw of q(x_s | x0), exact since the state says nothing of x0. At clean data the
     score is stiff: the last step is the predicted x0. Near the ends any step in t is long, and its
     error of order one; the SDE forgets it on the way, so that the weak order from noise to data is
-    1 all the same (measured: 1.0 to 1.1 on angular and smooth grids). Path by path the order is
-    lost there, and on a grid that is even in t where sigma grows very large (VE).
+    1 all the same (measured: 1.0 to 1.2 on angular and smooth grids). It is lost on a grid that is
+    even in t where sigma grows very large (VE), whose last steps hold most of the path.
 
     One evaluation per step. For comparison only: `ddpm` is exact where x0 is constant, and
     `sde-adams` of second order, at the same cost.

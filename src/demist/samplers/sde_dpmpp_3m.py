@@ -16,8 +16,8 @@ class SDEDPMpp3M(Solver):
     """Exponential integrator of the reverse SDE, with x0 a parabola through its last three values.
 
         x_s = (sigma_s / sigma_t) e^{-eta^2 h} x
-              + alpha_s int_0^h k e^{-k (h - u)} x0(lambda_t + u) du,      k = 1 + eta^2,
-              + sigma_s sqrt(1 - e^{-2 eta^2 h}) z
+              + alpha_s int_0^h k e^{-k (h - u)} x0(lambda_t + u) du
+              + sigma_s sqrt(1 - e^{-2 eta^2 h}) z,      k = 1 + eta^2
 
     The parabola in half the log-SNR is integrated exactly. (Newton's divided difference is half the
     second derivative, so that 2 phi_3 multiplies it; the widely copied code has phi_3, which costs
