@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from demist.core import Schedule, Vector
+from demist.core import Schedule, Vector, plus
 
 
 def half_log_snr(alpha: Tensor, sigma: Tensor) -> float:
@@ -73,7 +73,8 @@ def lagrange(nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
 
 def combine(weights: Iterable[float], states: Iterable[Vector]) -> Vector:
     """sum_j w_j states_j."""
-    first, *rest = (w * state for w, state in zip(weights, states, strict=True))
-    for term in rest:
-        first = first + term
-    return first
+    (first, state), *rest = zip(weights, states, strict=True)
+    total = first * state
+    for w, state in rest:
+        total = plus(total, w, state)
+    return total
