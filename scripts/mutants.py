@@ -24,8 +24,8 @@ MUTANTS = {
     ),
     "heun-without-the-half": (
         "samplers/heun.py",
-        "(alpha - p.alpha) / 2, (sigma - p.sigma) / 2",
-        "(alpha - p.alpha), (sigma - p.sigma)",
+        "alpha - p.alpha / 2, sigma - p.sigma / 2",
+        "alpha - p.alpha, sigma - p.sigma",
         "tests/contracts",
     ),
     "variance-bounds-exchanged": (

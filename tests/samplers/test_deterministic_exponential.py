@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from demist.core import VE, VP, Cosine, Linear
+from demist.core import VE, VP, Cosine, Linear, combine
 from demist.core.exact import Exact
 from demist.samplers import angular
 from demist.samplers.deis import flow_moments
 from demist.samplers.exponential import (
-    combine,
     exponential_moments,
     half_log_snr,
     lagrange,

@@ -28,7 +28,7 @@ from demist.core.parameterization import (
 )
 from demist.core.prediction import Prediction
 from demist.core.schedule import VE, VP, Cosine, Linear, Schedule, Sigmoid
-from demist.core.shapes import Vector, left, plus
+from demist.core.shapes import Vector, combine, left
 from demist.core.table import (
     Table,
     cosine_betas,
@@ -67,11 +67,11 @@ __all__ = [
     "Vector",
     "Velocity",
     "ZeroTerminal",
+    "combine",
     "cosine_betas",
     "left",
     "linear_betas",
     "many",
-    "plus",
     "rescale_to_zero_terminal",
     "scaled_linear_betas",
     "sigmoid_betas",

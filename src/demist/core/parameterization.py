@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from demist.core.shapes import Vector
+from demist.core.shapes import Vector, combine
 
 Rates = Callable[[], tuple[Tensor, Tensor]]
 """Gives `(alpha', sigma')` when asked; only one row needs them."""
@@ -49,7 +49,10 @@ class Parameterization(abc.ABC):
                 f"sigma = {float(sigma):g}; start the grid a little below t = 1 (and end it at 0), "
                 f"or let the network predict V, Velocity or Karras"
             )
-        return (b / det) * x - (sigma / det) * output, (alpha / det) * output - (a / det) * x
+        to_x0, to_eps = (b / det, -sigma / det), (-a / det, alpha / det)
+        if det.ndim == 0:
+            return combine(to_x0, (x, output)), combine(to_eps, (x, output))
+        return to_x0[0] * x + to_x0[1] * output, to_eps[0] * x + to_eps[1] * output
 
 
 @dataclass(frozen=True)

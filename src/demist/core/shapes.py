@@ -5,9 +5,9 @@ all, one per sample (training), one per frame (video). Trailing broadcasting, to
 would silently pair a time of shape `(B,)` with the *last* axis whenever that has length B.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 Vector = Any
@@ -41,8 +41,18 @@ def left(c: Tensor, x: Vector) -> Tensor:
     return c.reshape(c.shape + (1,) * (x.ndim - c.ndim)).to(x)
 
 
-def plus(x: Vector, a: Tensor | float, y: Vector) -> Vector:
-    """`x + a y` for a single number `a`; on tensors in one pass, without a temporary."""
-    if isinstance(x, Tensor):
-        return torch.add(x, y, alpha=float(a))
-    return x + a * y
+def combine(weights: Iterable[Tensor | float], states: Iterable[Vector]) -> Vector:
+    """The linear combination `sum_j w_j states_j`, for single numbers w_j.
+
+    On tensors the terms are added in place, to the new tensor that the first term makes: a step's
+    own cost is that of allocating memory, more than of the arithmetic.
+    """
+    total = None
+    for w, y in zip(map(float, weights), states, strict=True):
+        if total is None:
+            total = w * y
+        elif isinstance(total, Tensor):
+            total.add_(y, alpha=w)
+        else:
+            total = total + w * y
+    return total

@@ -32,6 +32,7 @@ class Table(Schedule):
             )
         self.alpha_bar = bar[1:]
         self._knots = torch.atan2((1 - bar).sqrt(), bar.sqrt())
+        self._spans = torch.stack([self._knots[:-1], self._knots[1:]], dim=-1)
 
     @property
     def steps(self) -> int:
@@ -45,18 +46,17 @@ class Table(Schedule):
 
     def __call__(self, t: Tensor) -> tuple[Tensor, Tensor]:
         angle = self.angle(t)
-        # cos of the float nearest to pi/2 is 6e-17: keep the end of a zero-terminal table exact.
-        return torch.where(angle < math.pi / 2, angle.cos(), 0.0).to(t), angle.sin()
+        # sin(pi/2 - angle) is cos(angle), but exactly zero at the end of a zero-terminal table.
+        return torch.sin(math.pi / 2 - angle), torch.sin(angle)
 
     def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        i, _ = self._interval(t)
-        slope = (self._at(i + 1, t) - self._at(i, t)) * self.steps
+        low, high, _ = self._between(t)
+        slope = (high - low) * self.steps
         alpha, sigma = self(t)
         return -sigma * slope, alpha * slope
 
     def angle(self, t: Tensor) -> Tensor:
-        i, fraction = self._interval(t)
-        return torch.lerp(self._at(i, t), self._at(i + 1, t), fraction)
+        return torch.lerp(*self._between(t))
 
     def time_at_angle(self, angle: Tensor) -> Tensor:
         knots = self._knots.to(angle)
@@ -64,13 +64,12 @@ class Table(Schedule):
         fraction = (angle - knots[i]) / (knots[i + 1] - knots[i])
         return ((i + fraction) / self.steps).clamp(0, 1)
 
-    def _interval(self, t: Tensor) -> tuple[Tensor, Tensor]:
+    def _between(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The angles at the knots around `t`, and how far between them `t` lies."""
         u = t * self.steps
         i = u.long().clamp(0, self.steps - 1)
-        return i, u - i
-
-    def _at(self, i: Tensor, t: Tensor) -> Tensor:
-        return self._knots.to(t)[i]
+        low, high = self._spans.to(t)[i].unbind(-1)
+        return low, high, u - i
 
 
 def linear_betas(steps: int = 1000, start: float = 1e-4, end: float = 0.02) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from demist.core import Model, Noise, Vector, plus
+from demist.core import Model, Noise, Vector, combine
 from demist.samplers.lagrange import integral_weights
 from demist.samplers.solver import Solver
 
@@ -76,7 +76,5 @@ def _advance(
 ) -> Vector:
     """`end_scale (x / scale + integral of v)`, with v interpolated through `values`."""
     weights = integral_weights([node for node, _ in values], tau, end_tau)
-    y = (end_scale / scale) * x
-    for w, (_, v) in zip(weights, values, strict=True):
-        y = plus(y, w * end_scale, v)
-    return y
+    scales = (end_scale / scale, *(w * end_scale for w in weights))
+    return combine(scales, (x, *(v for _, v in values)))

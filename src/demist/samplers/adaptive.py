@@ -22,8 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from demist.core import Model
-from demist.samplers.exponential import combine
+from demist.core import Model, combine
 from demist.samplers.flow import flow_time
 
 # Dormand & Prince 1980; Hairer, Norsett & Wanner 1993, table II.5.2: RK5(4)7M.

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from demist.core import Model, Noise, Prediction, Vector
-from demist.samplers.exponential import combine, lagrange
+from demist.core import Model, Noise, Prediction, Vector, combine
+from demist.samplers.exponential import lagrange
 from demist.samplers.flow import runge_kutta
 from demist.samplers.multistep import (
     STARTS,

@@ -5,9 +5,8 @@ from typing import Any
 
 from torch import Tensor
 
-from demist.core import Model, Noise, Vector
+from demist.core import Model, Noise, Vector, combine
 from demist.samplers.exponential import (
-    combine,
     exponential_moments,
     half_log_snr,
     lagrange,

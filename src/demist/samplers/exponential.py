@@ -12,12 +12,12 @@ which are exact in float64 and far cheaper than 0-dimensional tensors.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from demist.core import Schedule, Vector, plus
+from demist.core import Schedule
 
 
 def half_log_snr(alpha: Tensor, sigma: Tensor) -> float:
@@ -69,12 +69,3 @@ def lagrange(nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
             polynomial = [(low - other * high) / (node - other) for low, high in shifted]
         weights.append(sum(c * m for c, m in zip(polynomial, moments, strict=False)))
     return weights
-
-
-def combine(weights: Iterable[float], states: Iterable[Vector]) -> Vector:
-    """sum_j w_j states_j."""
-    (first, state), *rest = zip(weights, states, strict=True)
-    total = first * state
-    for w, state in rest:
-        total = plus(total, w, state)
-    return total

@@ -10,8 +10,7 @@ step that leaves pure noise, and for the first steps of multistep methods, which
 import torch
 from torch import Tensor
 
-from demist.core import Model, Prediction, Vector
-from demist.samplers.exponential import combine
+from demist.core import Model, Prediction, Vector, combine
 
 # Explicit methods in which each stage uses the one before only: nodes and weights.
 TABLEAUS = {

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from demist.core import Model, Noise, Vector, plus
+from demist.core import Model, Noise, Vector, combine
 from demist.samplers.solver import Solver
 
 
@@ -34,13 +34,14 @@ class Heun(Solver):
         """See `Solver.step`."""
         p = model(x, t)
         alpha, sigma = model.schedule(s)
-        guess = alpha * p.x0 + sigma * p.eps
+        guess = combine((alpha, sigma), (p.x0, p.eps))
         if s == 0:
             return guess, None
         q = model(guess, s)
-        half_alpha, half_sigma = (alpha - p.alpha) / 2, (sigma - p.sigma) / 2
-        mended = plus(guess, half_alpha, q.x0 - p.x0)
-        return plus(mended, half_sigma, q.eps - p.eps), None
+        # (x + guess + (alpha - p.alpha) q.x0 + (sigma - p.sigma) q.eps) / 2, the trapezoidal rule,
+        # where guess is also alpha q.x0 + sigma q.eps.
+        weights = (0.5, alpha - p.alpha / 2, sigma - p.sigma / 2)
+        return combine(weights, (x, q.x0, q.eps)), None
 
     def evaluations(self, steps: int) -> int:
         """Two per step, one in the last."""

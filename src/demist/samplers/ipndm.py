@@ -5,8 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from demist.core import Model, Noise, Vector
-from demist.samplers.exponential import combine
+from demist.core import Model, Noise, Vector, combine
 from demist.samplers.solver import Solver
 
 ADAMS_BASHFORTH = (

@@ -6,8 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from demist.core import Model, Noise, Prediction, Vector
-from demist.samplers.exponential import combine
+from demist.core import Model, Noise, Prediction, Vector, combine
 from demist.samplers.flow import runge_kutta
 from demist.samplers.lagrange import integral_weights
 from demist.samplers.multistep import (

@@ -6,8 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from demist.core import Model, Noise, Prediction, Vector
-from demist.samplers.exponential import combine
+from demist.core import Model, Noise, Prediction, Vector, combine
 from demist.samplers.ipndm import ADAMS_BASHFORTH
 from demist.samplers.solver import Solver
 

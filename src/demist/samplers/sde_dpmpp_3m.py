@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from demist.core import Model, Noise, Vector
-from demist.samplers.exponential import combine, exponential_moments, half_log_snr, lagrange
+from demist.core import Model, Noise, Vector, combine
+from demist.samplers.exponential import exponential_moments, half_log_snr, lagrange
 from demist.samplers.solver import Solver
 
 
