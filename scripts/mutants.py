@@ -167,19 +167,19 @@ MUTANTS = {
         "tests/core",
     ),
     "3m-phi3-for-twice-phi3": (
-        "samplers/exponential.py",
+        "samplers/polynomials.py",
         "[math.factorial(k) * phi(k + 1, z) for k",
         "[phi(k + 1, z) for k",
         "tests/samplers/test_deterministic_orders.py",
     ),
     "phi-by-its-closed-form-alone": (
-        "samplers/exponential.py",
+        "samplers/polynomials.py",
         "abs(z) < 1:",
         "abs(z) < 1e-12:",
         "tests/samplers/test_deterministic_exponential.py",
     ),
     "lagrange-nodes-mirrored": (
-        "samplers/exponential.py",
+        "samplers/polynomials.py",
         "(low - other * high) / (node - other)",
         "(low + other * high) / (node - other)",
         "tests/samplers/test_deterministic_exponential.py",

@@ -58,4 +58,5 @@ def samplers() -> list[Sampler]:
         mark = "library" if (solver, grid) == DEFAULT else "class" if home else ""
         return Sampler("demist", solver, grid, run, mark)
 
-    return [entry(solver, grid) for solver in _solvers() for grid in GRIDS]
+    grids = {*GRIDS, *(make_solver(name).grid for name in solver_names())}
+    return [entry(solver, grid) for solver in _solvers() for grid in sorted(grids)]

@@ -1,9 +1,25 @@
+import math
+
 import pytest
 import torch
 
-from demist.core import VE, Linear, Table
+from demist.core import VE, Cosine, Linear, Table
 from demist.errors import UsageError
-from demist.samplers import GRIDS, karras, leading, log_snr, make_grid, smooth, trailing, uniform
+from demist.samplers import (
+    GRIDS,
+    angular,
+    beta,
+    cosine,
+    exponential,
+    karras,
+    leading,
+    log_snr,
+    make_grid,
+    shifted,
+    smooth,
+    trailing,
+    uniform,
+)
 from truth import SCHEDULES, T, f64
 
 
@@ -67,3 +83,41 @@ def test_clear_errors():
         trailing(11, 10)
     with pytest.raises(UsageError, match=r"no grid called 'karas'\. Did you mean 'karras'"):
         make_grid("karas", 5, Linear())
+
+
+def test_beta_in_its_two_closed_forms():
+    u = torch.linspace(1, 0, 9, dtype=f64)
+    torch.testing.assert_close(beta(8, 1, 1), u)
+    torch.testing.assert_close(beta(8, 0.5, 0.5), torch.sin(math.pi / 2 * u) ** 2)  # arcsine law
+    with pytest.raises(ValueError, match="positive"):
+        beta(8, 0, 1)
+
+
+def test_shifting_multiplies_the_noise_to_signal_ratio():
+    alpha, sigma = Linear()(uniform(7)[1:-1])
+    new_alpha, new_sigma = Linear()(shifted(7, 3.0)[1:-1])
+    torch.testing.assert_close(new_sigma / new_alpha, 3 * sigma / alpha)
+    with pytest.raises(ValueError, match="shift"):
+        shifted(7, 0)
+
+
+def test_cosine_is_uniform_on_the_cosine_schedule():
+    torch.testing.assert_close(cosine(7, Cosine()), uniform(7))
+
+
+def test_exponential_is_geometric_between_its_ends():
+    alpha, sigma = VE()(exponential(6, VE(), 0.01, 80.0)[:-1])
+    ratio = (sigma / alpha).log().diff()
+    torch.testing.assert_close((sigma / alpha)[[0, -1]], torch.tensor([80.0, 0.01], dtype=f64))
+    torch.testing.assert_close(ratio, ratio.mean().expand(5))
+
+
+def test_options_follow_a_grid_name():
+    torch.testing.assert_close(make_grid("karras:rho=5", 6, VE()), karras(6, VE(), rho=5.0))
+    torch.testing.assert_close(
+        make_grid("angular:clean=2,noisy=1", 6, Linear()), angular(6, Linear(), clean=2, noisy=1)
+    )
+    with pytest.raises(UsageError, match="option of grid karras called 'ro'"):
+        make_grid("karras:ro=5", 6, VE())
+    with pytest.raises(UsageError, match="not a valid float"):
+        make_grid("karras:rho=five", 6, VE())

@@ -10,10 +10,14 @@ from demist.samplers.dpmpp_2m import DPMpp2M
 from demist.samplers.euler_maruyama import EulerMaruyama
 from demist.samplers.grid import (
     angular,
+    beta,
+    cosine,
+    exponential,
     karras,
     leading,
     linspace,
     log_snr,
+    shifted,
     smooth,
     trailing,
     uniform,
@@ -28,6 +32,7 @@ from demist.samplers.sde_adams import SDEAdams
 from demist.samplers.sde_dpmpp_2m import SDEDPMpp2M
 from demist.samplers.sde_dpmpp_3m import SDEDPMpp3M
 from demist.samplers.solver import Solver
+from demist.samplers.trig import Trig
 
 __all__ = [
     "DDIM",
@@ -45,9 +50,13 @@ __all__ = [
     "Solution",
     "Solver",
     "State",
+    "Trig",
     "ancestral_variances",
     "angular",
     "annealed_langevin",
+    "beta",
+    "cosine",
+    "exponential",
     "integrate",
     "karras",
     "langevin",
@@ -60,6 +69,7 @@ __all__ = [
     "renoise",
     "restart",
     "sample",
+    "shifted",
     "smooth",
     "solver_names",
     "trailing",

@@ -8,7 +8,6 @@ import numpy as np
 from torch import Tensor
 
 from demist.core import Model, Noise, Prediction, Vector, combine
-from demist.samplers.exponential import lagrange
 from demist.samplers.flow import runge_kutta
 from demist.samplers.multistep import (
     STARTS,
@@ -17,6 +16,7 @@ from demist.samplers.multistep import (
     heun_correction,
     starting_steps,
 )
+from demist.samplers.polynomials import lagrange
 from demist.samplers.solver import Solver
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
@@ -51,7 +51,7 @@ class DEIS(Solver):
     """
 
     name = "deis"
-    grid = "angular"
+    grid = "angular:clean=1.75,noisy=1.5"
     p: int = 3
     start: str = "corrected"
 

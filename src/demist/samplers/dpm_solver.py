@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from demist.core import Model, Noise, Vector
-from demist.samplers.exponential import half_log_snr, phi, time_at_half
 from demist.samplers.flow import runge_kutta
+from demist.samplers.polynomials import half_log_snr, phi, time_at_half
 from demist.samplers.solver import Solver
 
 

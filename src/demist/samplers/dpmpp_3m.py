@@ -7,7 +7,6 @@ from typing import Any
 from torch import Tensor
 
 from demist.core import Model, Noise, Prediction, Vector, combine
-from demist.samplers.exponential import exponential_moments, half_log_snr, lagrange
 from demist.samplers.flow import runge_kutta
 from demist.samplers.multistep import (
     STARTS,
@@ -16,6 +15,7 @@ from demist.samplers.multistep import (
     heun_correction,
     starting_steps,
 )
+from demist.samplers.polynomials import exponential_moments, half_log_snr, lagrange
 from demist.samplers.solver import Solver
 
 

@@ -6,14 +6,14 @@ from typing import Any
 from torch import Tensor
 
 from demist.core import Model, Noise, Vector, combine
-from demist.samplers.exponential import (
+from demist.samplers.flow import runge_kutta
+from demist.samplers.polynomials import (
     exponential_moments,
     half_log_snr,
     lagrange,
     phi,
     time_at_half,
 )
-from demist.samplers.flow import runge_kutta
 from demist.samplers.solver import Solver
 
 

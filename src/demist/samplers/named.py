@@ -9,7 +9,7 @@ import difflib
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -22,17 +22,24 @@ from demist.errors import UsageError
 from demist.samplers import grid
 from demist.samplers.solver import Solver
 
-GRIDS: dict[str, Callable[[int, Schedule], Tensor]] = {
-    "angular": grid.angular,
-    "smooth": grid.smooth,
-    "uniform": lambda n, schedule: grid.uniform(n),
-    "karras": grid.karras,
-    "log-snr": grid.log_snr,
-    "trailing": lambda n, schedule: grid.trailing(n),
-    "leading": lambda n, schedule: grid.leading(n),
-    "linspace": lambda n, schedule: grid.linspace(n),
+GRIDS: dict[str, Callable[..., Tensor]] = {
+    function.__name__.replace("_", "-"): function
+    for function in (
+        grid.angular,
+        grid.smooth,
+        grid.uniform,
+        grid.cosine,
+        grid.shifted,
+        grid.beta,
+        grid.log_snr,
+        grid.exponential,
+        grid.karras,
+        grid.trailing,
+        grid.leading,
+        grid.linspace,
+    )
 }
-"""Grids by name, each a function of the number of steps and the schedule."""
+"""Grids by name: functions of the number of steps, the schedule if they ask for it, and options."""
 
 
 @cache
@@ -65,21 +72,11 @@ def make_solver(spec: str) -> Solver:
     cls = solver_classes().get(name)
     if cls is None:
         raise UsageError(_unknown("solver", name, solver_names()))
-    kinds: dict[str, Any] = {
+    kinds = {
         f.name: f.metadata.get("parse", type(f.default))
         for f in dataclasses.fields(cls)  # type: ignore[arg-type]
     }
-    options = {}
-    for item in filter(None, rest.split(",")):
-        key, _, value = item.partition("=")
-        if key not in kinds:
-            raise UsageError(_unknown(f"option of solver {name}", key, kinds))
-        try:
-            options[key] = kinds[key](value)
-        except ValueError:
-            raise UsageError(
-                f"solver option {key}={value!r} is not a valid {kinds[key].__name__}"
-            ) from None
+    options = _options(f"solver {name}", rest, kinds)
     try:
         return cls(**options)
     except ValueError as error:
@@ -87,22 +84,43 @@ def make_solver(spec: str) -> Solver:
 
 
 def make_grid(name: str, n: int, schedule: Schedule) -> Tensor:
-    """The grid called `name` with `n` steps; each solver names the one it is best on.
+    """The grid `name` or `name:option=value,...`, such as `karras:rho=5`, with `n` steps.
 
     `name` may also be the times themselves, such as `1,0.6,0.2,0`; they bring their own number of
     steps.
 
     Raises:
-        UsageError: For an unknown name, times out of order or a number of steps out of range.
+        UsageError: For an unknown name or option, times out of order or numbers out of range.
     """
+    spec, (name, _, rest) = name, name.partition(":")
     if "," in name:
         return _typed(name)
     if name not in GRIDS:
         raise UsageError(_unknown("grid", name, GRIDS))
+    parameters = inspect.signature(GRIDS[name]).parameters
+    kinds = {p.name: type(p.default) for p in parameters.values() if p.default is not p.empty}
+    options: dict[str, Any] = _options(f"grid {name}", rest, kinds)
+    if "schedule" in parameters:
+        options["schedule"] = schedule
     try:
-        return GRIDS[name](n, schedule)
+        return GRIDS[name](n, **options)
     except ValueError as error:
-        raise UsageError(f"grid {name!r}: {error}") from None
+        raise UsageError(f"grid {spec!r}: {error}") from None
+
+
+def _options(owner: str, text: str, kinds: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
+    """Options from `option=value,option=value`, each read as its kind."""
+    options = {}
+    for item in filter(None, text.split(",")):
+        key, _, value = item.partition("=")
+        if key not in kinds:
+            raise UsageError(_unknown(f"option of {owner}", key, kinds))
+        try:
+            options[key] = kinds[key](value)
+        except ValueError:
+            kind = kinds[key].__name__
+            raise UsageError(f"{owner}: {key}={value!r} is not a valid {kind}") from None
+    return options
 
 
 def _typed(times: str) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from demist.core import Model, Noise, Vector
-from demist.samplers.exponential import half_log_snr
+from demist.samplers.polynomials import half_log_snr
 from demist.samplers.solver import Solver
 
 

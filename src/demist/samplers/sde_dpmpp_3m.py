@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from demist.core import Model, Noise, Vector, combine
-from demist.samplers.exponential import exponential_moments, half_log_snr, lagrange
+from demist.samplers.polynomials import exponential_moments, half_log_snr, lagrange
 from demist.samplers.solver import Solver
 
 

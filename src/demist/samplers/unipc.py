@@ -7,9 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from demist.core import Model, Noise, Vector, combine
-from demist.samplers.exponential import exponential_moments, half_log_snr, lagrange
 from demist.samplers.flow import runge_kutta
 from demist.samplers.multistep import Levels, starting_steps
+from demist.samplers.polynomials import exponential_moments, half_log_snr, lagrange
 from demist.samplers.solver import Solver
 
 STARTS = {"lower": 3, "runge-kutta": 4}
