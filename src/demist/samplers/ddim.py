@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from demist.core import Model, Noise, Vector
+from demist.core import Model, Noise, Vector, combine
 from demist.samplers.solver import Solver
 
 
@@ -54,7 +54,7 @@ class DDIM(Solver):
         p = model(x, t)
         alpha, sigma = model.schedule(s)
         if self.eta == 0 or s == 0:
-            return alpha * p.x0 + sigma * p.eps, None
+            return combine((alpha, sigma), (p.x0, p.eps)), None
         small, large = ancestral_variances((p.alpha, p.sigma), (alpha, sigma))
         kept = (sigma**2 - self.eta**2 * small).clamp(min=0).sqrt()
         if p.spread is None:

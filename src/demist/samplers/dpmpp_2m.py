@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from demist.core import Model, Noise, Vector
+from demist.core import Model, Noise, Vector, combine
 from demist.samplers.solver import Solver
 
 
@@ -35,10 +35,11 @@ class DPMpp2M(Solver):
         p = model(x, t)
         alpha, sigma = model.schedule(s)
         now = (p.alpha / p.sigma).log()
-        d = p.x0
-        if memory is not None and s > 0:
-            last_x0, last = memory
-            h = (alpha / sigma).log() - now
-            d = d + (h / (2 * (now - last))) * (d - last_x0)
         ratio = sigma / p.sigma
-        return ratio * x + (alpha - p.alpha * ratio) * d, (p.x0, now)
+        gain = alpha - p.alpha * ratio
+        if memory is None or s == 0:
+            return combine((ratio, gain), (x, p.x0)), (p.x0, now)
+        last_x0, last = memory
+        h = (alpha / sigma).log() - now
+        k = h / (2 * (now - last))
+        return combine((ratio, gain * (1 + k), -gain * k), (x, p.x0, last_x0)), (p.x0, now)
