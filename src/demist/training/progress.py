@@ -33,7 +33,8 @@ class Progress:
         if self._quiet or time.monotonic() - self._last < self._every:
             return
         self._last = time.monotonic()
-        text = f"loss {self._loss:.4f}  {self.speed(state):,.0f}/s"
+        speed = self.speed(state)
+        text = f"loss {self._loss:.4f}" + (f"  {speed:,.0f}/s" if speed else "")
         if not self._stream.isatty():
             done, left = f"{min(state.progress, 1):4.0%}", clock_face(remaining(state))
             print(f"step {state.step}  {done}  {text}  {left} left", file=self._stream, flush=True)
