@@ -28,7 +28,8 @@ from typing import Any
 from torch import Tensor
 
 from demist.errors import DataError, MissingError, StorageError
-from demist.storage import atomic_folder, read_tensors, write_tensors
+from demist.storage import atomic_folder
+from demist.tensorfile import read_tensors, write_tensors
 
 FORMAT = 1
 PARTS = ("weights", "ema", "optimizer")

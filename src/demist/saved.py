@@ -25,7 +25,8 @@ from demist import __version__, codecs, conditions, core, networks
 from demist.errors import DataError, UsageError
 from demist.files import write_json
 from demist.runs import read_json
-from demist.storage import read_tensors, require_same, write_tensors
+from demist.storage import require_same
+from demist.tensorfile import read_tensors, write_tensors
 
 FORMAT = 1
 INDEX, SCHEDULER = "model_index.json", "scheduler/scheduler_config.json"
