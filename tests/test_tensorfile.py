@@ -1,4 +1,4 @@
-"""Safetensors files: the library reads ours, we read the library's, and hostile ones are refused."""
+"""Safetensors: the library reads ours, we read the library's, and hostile files are refused."""
 
 import json
 import zipfile

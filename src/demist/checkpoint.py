@@ -215,7 +215,8 @@ def _explain(error: OSError, folder: Path, checkpoint: Checkpoint) -> str:
     need = sum(t.nbytes for part in checkpoint.parts.values() for t in part.values())
     free = shutil.disk_usage(folder).free if folder.is_dir() else 0
     reason = error.strerror or str(error)
-    hint = " Free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    hint = " Free some space" if error.errno in full else ""
     return (
         f"cannot write a checkpoint to {folder}: {reason} ({need / 1e6:.0f} MB needed, "
         f"{free / 1e6:.0f} MB free).{hint} Earlier checkpoints are untouched"

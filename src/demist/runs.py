@@ -8,6 +8,7 @@ runs/0007-digits/
   samples/step-000500.png     the same noise every time
   checkpoints/step-00000500/  see `demist.checkpoint`
   bad_files.jsonl    unreadable inputs, if any           lock          held by the one writer
+  skipped.jsonl      steps skipped for NaN or infinity, with the items they saw
   model.json         the model but for its weights     model/    the finished model
   summary.json, summary.md
 ```
@@ -285,6 +286,15 @@ def write_bad_files(run: Run, bad: Iterable[tuple[str, str]]) -> None:
     lines = [json.dumps({"path": path, "reason": reason}) for path, reason in bad]
     if lines:
         files.write_text(run.path / "bad_files.jsonl", "\n".join(lines) + "\n")
+
+
+def note_skipped(
+    run: Run, step: int, loss: float, grad_norm: float, indices: Sequence[int]
+) -> None:
+    """Add a line to skipped.jsonl: a step whose update was skipped, and the items it saw."""
+    line = {"step": step, "loss": str(loss), "grad_norm": str(grad_norm), "items": list(indices)}
+    with (run.path / "skipped.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
 
 
 def _show(value: Any) -> str:
