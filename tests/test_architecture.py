@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "demist"
 FILES = sorted(SOURCE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text()) for path in FILES}
 
-LEAVES = {"errors", "files", "storage", "tensorfile"}
+LEAVES = {"errors", "files", "storage", "tensorfile", "untrusted"}
 """Small utilities that any room may use."""
 
 MAY_IMPORT = {
@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "files": set(),
     "storage": set(),
     "tensorfile": set(),
+    "untrusted": set(),
     "config": set(),
     "core": set(),
     "samplers": {"core"},

@@ -33,7 +33,14 @@ from typing import Any
 
 from demist import __version__, files
 from demist.config import TrainConfig, load_toml, to_toml
-from demist.errors import CannotCreateError, DataError, LockedError, MissingError
+from demist.errors import (
+    CannotCreateError,
+    DataError,
+    LockedError,
+    MissingError,
+    StorageError,
+)
+from demist.untrusted import refuse_pickle
 
 STATES = ("running", "stopped", "done", "failed")
 _FOLDER = re.compile(r"(\d{4,})-(.+)")
@@ -134,13 +141,19 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         MissingError: There is no such file.
         DataError: It is not a JSON object.
+        RefusedError: It is a pickle.
+        StorageError: It cannot be read.
     """
     try:
-        value = json.loads(Path(path).read_bytes())
+        data = Path(path).read_bytes()
+        refuse_pickle(data[:256], path)
+        value = json.loads(data)
     except FileNotFoundError:
         raise MissingError(f"there is no file {os.fspath(path)}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{os.fspath(path)} is not valid JSON: {error}") from None
+    except OSError as error:
+        raise StorageError(f"cannot read {os.fspath(path)}: {error.strerror}") from None
     if not isinstance(value, dict):
         raise DataError(f"{os.fspath(path)} should hold a JSON object, not {type(value).__name__}")
     return value

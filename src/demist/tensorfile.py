@@ -14,7 +14,6 @@ that a full disk is an ordinary OSError with its number.
 import json
 import math
 import os
-import pickletools
 from collections.abc import Mapping
 from itertools import islice, pairwise
 from pathlib import Path
@@ -23,7 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from demist.errors import DataError, MissingError, RefusedError
+from demist.errors import DataError, MissingError
+from demist.untrusted import refuse_pickle
 
 MAX_HEADER = 2**24
 """Bytes; no header is longer, whatever the file says."""
@@ -60,7 +60,7 @@ def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor]) -
     with Path(path).open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for name in order:
-            file.write(_bytes_of(plain[name]))
+            file.write(bytes_of(plain[name]))
 
 
 def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
@@ -86,7 +86,7 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             tensors = {name: torch.empty(shape, dtype=t) for name, (t, shape, _) in layout.items()}
             for name, (_, _, begin) in layout.items():
                 file.seek(8 + length + begin)
-                if file.readinto(_bytes_of(tensors[name])) != tensors[name].nbytes:
+                if file.readinto(bytes_of(tensors[name])) != tensors[name].nbytes:
                     raise ValueError(f"it ends within {name!r}")
     except (ValueError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
@@ -127,30 +127,6 @@ def read_layout(header: bytes, size: int) -> Layout:
     return layout
 
 
-def refuse_pickle(head: bytes, path: str | os.PathLike[str]) -> None:
-    """Refuse a file whose first bytes are a pickle's, or an archive's as `torch.save` makes it.
-
-    Raises:
-        RefusedError: It is one.
-    """
-    binary = head[:1] == b"\x80" and head[1:2] <= b"\x05" and len(head) > 1
-    if binary or head.startswith(b"PK\x03\x04") or _is_text_pickle(head):
-        raise RefusedError(
-            f"{os.fspath(path)} is a pickle, which could run code when loaded; it is refused "
-            f"whatever its name. Use a safetensors file from a source you trust"
-        )
-
-
-def _is_text_pickle(head: bytes) -> bool:
-    """Whether the first three instructions are those of a pickle without a protocol byte."""
-    if head[:1] not in (b"c", b"(", b"]", b"}", b"l", b"d", b"i"):
-        return False
-    try:
-        return len(list(islice(pickletools.genops(head), 3))) == 3
-    except ValueError:
-        return False
-
-
 def _entry(name: str, entry: Any) -> tuple[torch.dtype, tuple[int, ...], int, int]:
     try:
         dtype, shape, (begin, end) = DTYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
@@ -173,5 +149,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _bytes_of(tensor: Tensor) -> memoryview:
+def bytes_of(tensor: Tensor) -> memoryview:
+    """The memory of a contiguous tensor on the CPU."""
     return tensor.reshape(-1).view(torch.uint8).numpy().data

@@ -17,6 +17,7 @@ from torch import Tensor
 from demist import checkpoint
 from demist.checkpoint import Checkpoint
 from demist.errors import StorageError
+from demist.tensorfile import bytes_of
 
 PAUSES = (2.0, 10.0, 30.0)
 """Seconds before each further try."""
@@ -98,8 +99,12 @@ def copy_parts(live: Parts, buffers: Parts) -> None:
     device = None
     for part, tensors in live.items():
         for name, value in tensors.items():
-            buffers[part][name].copy_(value.detach(), non_blocking=True)
-            device = value.device if value.is_cuda else device
+            if value.device.type == "cpu" and value.is_contiguous():
+                # One thread's memcpy: several threads wait for each other on a busy machine.
+                bytes_of(buffers[part][name])[:] = bytes_of(value.detach())
+            else:
+                buffers[part][name].copy_(value.detach(), non_blocking=True)
+                device = value.device if value.is_cuda else device
     if device is not None:
         torch.cuda.synchronize(device)
 
