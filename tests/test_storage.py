@@ -61,6 +61,7 @@ def test_everything_is_flushed_before_the_rename(tmp_path, monkeypatch):
 def test_sweep(tmp_path):
     (tmp_path / ".writing-abc").mkdir()
     (tmp_path / "keep").mkdir()
+    (tmp_path / ".status.json.abc.tmp").touch()
     storage.sweep(tmp_path)
     assert os.listdir(tmp_path) == ["keep"]
 

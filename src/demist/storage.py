@@ -63,9 +63,11 @@ def _swap(new: Path, target: Path) -> None:
 
 
 def sweep(folder: str | os.PathLike[str]) -> None:
-    """Remove unfinished folders left in `folder` by a process that was killed."""
+    """Remove unfinished folders and files left in `folder` by a process that was killed."""
     for path in Path(folder).glob(f"{TEMPORARY}*"):
         shutil.rmtree(path, ignore_errors=True)
+    for path in Path(folder).glob(".*.tmp"):  # see `demist.files`
+        path.unlink(missing_ok=True)
 
 
 def require_same(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], where: str) -> None:

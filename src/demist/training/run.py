@@ -205,6 +205,7 @@ class _Trainer:
     def _begin(self, resume: bool, command: Sequence[str]) -> None:
         run, data = self.run, self.experiment.data
         if resume:
+            sweep(run.path)
             sweep(run.checkpoints)
             facts = self._recorded_facts()
             if facts.get("fingerprint", data.fingerprint) != data.fingerprint:
