@@ -152,7 +152,7 @@ def test_saving_again_keeps_a_good_one_and_replaces_a_damaged_one(tmp_path):
     assert (tmp_path / "bad-step-00000001-2").is_dir()
 
 
-@pytest.mark.parametrize("call", ["os.rename", "os.fsync", "demist.storage.save_file"])
+@pytest.mark.parametrize("call", ["os.rename", "os.fsync", "demist.checkpoint.write_tensors"])
 def test_a_failed_save_leaves_the_others_untouched(tmp_path, monkeypatch, call):
     for step in (1, 2):
         checkpoint.save(tmp_path, make(step))

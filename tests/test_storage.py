@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from demist import storage
-from demist.errors import CannotCreateError, DataError, MissingError
-from demist.storage import atomic_folder, copy_into, read_tensors, write_tensors
+from demist.errors import CannotCreateError, DataError
+from demist.storage import atomic_folder, copy_into
 
 
 def fail(*_):
@@ -61,27 +61,9 @@ def test_everything_is_flushed_before_the_rename(tmp_path, monkeypatch):
 def test_sweep(tmp_path):
     (tmp_path / ".writing-abc").mkdir()
     (tmp_path / "keep").mkdir()
+    (tmp_path / ".status.json.abc.tmp").touch()
     storage.sweep(tmp_path)
     assert os.listdir(tmp_path) == ["keep"]
-
-
-def test_tensors(tmp_path):
-    tensors = {
-        "a": torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last),
-        "b": torch.arange(6).reshape(2, 3).T,
-        "c": torch.tensor(3.0, dtype=torch.bfloat16),
-    }
-    write_tensors(tmp_path / "t", tensors)
-    back = read_tensors(tmp_path / "t")
-    assert back.keys() == tensors.keys()
-    for name, value in tensors.items():
-        assert back[name].dtype == value.dtype
-        assert torch.equal(back[name], value)
-    with pytest.raises(MissingError):
-        read_tensors(tmp_path / "absent")
-    (tmp_path / "bad").write_bytes(b"\x80\x04K\x01.")
-    with pytest.raises(DataError, match="not a whole safetensors file"):
-        read_tensors(tmp_path / "bad")
 
 
 def test_nothing_is_copied_unless_all_fits():

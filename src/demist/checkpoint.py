@@ -28,7 +28,8 @@ from typing import Any
 from torch import Tensor
 
 from demist.errors import DataError, MissingError, StorageError
-from demist.storage import atomic_folder, read_tensors, write_tensors
+from demist.storage import atomic_folder
+from demist.tensorfile import read_tensors, write_tensors
 
 FORMAT = 1
 PARTS = ("weights", "ema", "optimizer")
@@ -214,7 +215,8 @@ def _explain(error: OSError, folder: Path, checkpoint: Checkpoint) -> str:
     need = sum(t.nbytes for part in checkpoint.parts.values() for t in part.values())
     free = shutil.disk_usage(folder).free if folder.is_dir() else 0
     reason = error.strerror or str(error)
-    hint = " Free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    hint = " Free some space" if error.errno in full else ""
     return (
         f"cannot write a checkpoint to {folder}: {reason} ({need / 1e6:.0f} MB needed, "
         f"{free / 1e6:.0f} MB free).{hint} Earlier checkpoints are untouched"

@@ -31,6 +31,10 @@ COMMANDS = {
 """What help lists; each is the first line of the command's own help."""
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+"""Errors of a disk that takes no more."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `demist` with `argv` (default: the process's own) and return its exit code."""
     try:
@@ -82,7 +86,7 @@ def explain(error: Exception) -> int:
         traceback.print_exception(error)
     if isinstance(error, DemistError):
         message, code = str(error), error.exit_code
-    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+    elif isinstance(error, OSError) and error.errno in FULL:
         message, code = f"cannot write: {error}", StorageError.exit_code
     else:
         kind = type(error).__name__

@@ -227,6 +227,12 @@ class OptimizationConfig(Section):
     """Arithmetic of the network. auto: bf16 where the machine computes faster in it."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:1."""
+    micro_batches: int | None = option(None, 1, 4096)
+    """Compute each batch in so many parts, over all processes together, added in a fixed order:
+    less memory, and the same weights, bit for bit, on 1, 2, 4, ... processes. A power of two. None:
+    one part per process."""
+    auto_microbatch: bool = False
+    """When memory runs out, compute each batch in twice as many parts and go on."""
     seed: int = option(0, 0, 2**63 - 1)
     """Fixes initial weights, data order, noise and dropout."""
 
@@ -241,6 +247,8 @@ class LimitsConfig(Section):
     """Items seen, repeats included."""
     budget: str | None = option(None, kind="duration")
     """Wall-clock time of training: 90s, 5m, 1h30m."""
+    patience: str = option("30m", kind="duration")
+    """Give up, with exit code 75, when a step and what is drawn after it take longer."""
 
 
 @dataclass(frozen=True)

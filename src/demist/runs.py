@@ -8,6 +8,7 @@ runs/0007-digits/
   samples/step-000500.png     the same noise every time
   checkpoints/step-00000500/  see `demist.checkpoint`
   bad_files.jsonl    unreadable inputs, if any           lock          held by the one writer
+  skipped.jsonl      steps skipped for NaN or infinity, with the items they saw
   model.json         the model but for its weights     model/    the finished model
   summary.json, summary.md
 ```
@@ -32,7 +33,14 @@ from typing import Any
 
 from demist import __version__, files
 from demist.config import TrainConfig, load_toml, to_toml
-from demist.errors import CannotCreateError, DataError, LockedError, MissingError
+from demist.errors import (
+    CannotCreateError,
+    DataError,
+    LockedError,
+    MissingError,
+    StorageError,
+)
+from demist.untrusted import refuse_pickle
 
 STATES = ("running", "stopped", "done", "failed")
 _FOLDER = re.compile(r"(\d{4,})-(.+)")
@@ -133,13 +141,19 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         MissingError: There is no such file.
         DataError: It is not a JSON object.
+        RefusedError: It is a pickle.
+        StorageError: It cannot be read.
     """
     try:
-        value = json.loads(Path(path).read_bytes())
+        data = Path(path).read_bytes()
+        refuse_pickle(data[:256], path)
+        value = json.loads(data)
     except FileNotFoundError:
         raise MissingError(f"there is no file {os.fspath(path)}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{os.fspath(path)} is not valid JSON: {error}") from None
+    except OSError as error:
+        raise StorageError(f"cannot read {os.fspath(path)}: {error.strerror}") from None
     if not isinstance(value, dict):
         raise DataError(f"{os.fspath(path)} should hold a JSON object, not {type(value).__name__}")
     return value
@@ -285,6 +299,15 @@ def write_bad_files(run: Run, bad: Iterable[tuple[str, str]]) -> None:
     lines = [json.dumps({"path": path, "reason": reason}) for path, reason in bad]
     if lines:
         files.write_text(run.path / "bad_files.jsonl", "\n".join(lines) + "\n")
+
+
+def note_skipped(
+    run: Run, step: int, loss: float, grad_norm: float, indices: Sequence[int]
+) -> None:
+    """Add a line to skipped.jsonl: a step whose update was skipped, and the items it saw."""
+    line = {"step": step, "loss": str(loss), "grad_norm": str(grad_norm), "items": list(indices)}
+    with (run.path / "skipped.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
 
 
 def _show(value: Any) -> str:

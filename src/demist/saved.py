@@ -14,6 +14,8 @@ scheduler/scheduler_config.json          schedule, parameterization, clock
 """
 
 import dataclasses
+import hashlib
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,9 @@ from demist import __version__, codecs, conditions, core, networks
 from demist.errors import DataError, UsageError
 from demist.files import write_json
 from demist.runs import read_json
-from demist.storage import read_tensors, require_same, write_tensors
+from demist.storage import require_same
+from demist.tensorfile import read_tensors, write_tensors
+from demist.untrusted import inside
 
 FORMAT = 1
 INDEX, SCHEDULER = "model_index.json", "scheduler/scheduler_config.json"
@@ -138,9 +142,11 @@ def pieces(description: Mapping[str, Any], tensors: Mapping[str, Tensor], where:
     try:
         place = place_of(index)
         config = {k: v for k, v in description[f"{place}/config.json"].items() if k[0] != "_"}
+        _require_sane(config, tensors)
         with torch.device("meta"):
             net = NETWORKS[place](**config)
         require_same(net.state_dict(), tensors, where)
+        _warn_of_broken(tensors, where)
         net.load_state_dict(dict(tensors), assign=True)
         scheduler = from_json(description[SCHEDULER], where)
         return {
@@ -166,8 +172,10 @@ def write(pipeline: Any, folder: Path) -> None:
     for name, content in description.items():
         (folder / name).parent.mkdir(exist_ok=True)
         write_json(folder / name, content)
-    weights = folder / place_of(description[INDEX]) / WEIGHTS
-    write_tensors(weights, pipeline.denoiser.net.state_dict())
+    name = f"{place_of(description[INDEX])}/{WEIGHTS}"
+    write_tensors(folder / name, pipeline.denoiser.net.state_dict())
+    sums = {name: sha256(folder / name)}
+    write_json(folder / INDEX, {**description[INDEX], "sha256": sums})
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -176,9 +184,44 @@ def read(folder: Path) -> dict[str, Any]:
     Raises:
         MissingError: A file is not there.
         DataError: The content is damaged or of another format.
+        RefusedError: A file is a pickle, or a link out of the folder.
     """
-    index = read_json(folder / INDEX)
+    index = read_json(inside(folder, INDEX))
     place = place_of(index)
     names = (f"{place}/config.json", SCHEDULER)
-    description = {INDEX: index, **{name: read_json(folder / name) for name in names}}
-    return pieces(description, read_tensors(folder / place / WEIGHTS), str(folder))
+    description = {INDEX: index, **{name: read_json(inside(folder, name)) for name in names}}
+    weights = inside(folder, f"{place}/{WEIGHTS}")
+    tensors = read_tensors(weights)
+    known = index.get("sha256", {})  # models of other makers have none
+    if isinstance(known, dict) and known.get(f"{place}/{WEIGHTS}", "") not in ("", sha256(weights)):
+        raise DataError(
+            f"{weights} is damaged: its SHA-256 is not the one in {INDEX}. Copy it anew; if it was "
+            f"changed on purpose, remove `sha256` from {INDEX}"
+        )
+    return pieces(description, tensors, str(folder))
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _require_sane(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Refuse a network that could not come from these weights before time is spent on making it."""
+    layers = {"depth", "blocks"}
+    for key, value in config.items():
+        for number in value if isinstance(value, list) else [value]:
+            most = len(tensors) if key in layers else 2**20
+            if isinstance(number, int) and number > most:
+                raise ValueError(f"{key} = {value!r} is more than {len(tensors)} tensors can hold")
+
+
+def _warn_of_broken(tensors: Mapping[str, Tensor], where: str) -> None:
+    broken = [k for k, v in tensors.items() if v.is_floating_point() and not v.isfinite().all()]
+    if broken:
+        warnings.warn(
+            f"{len(broken)} of {len(tensors)} tensors in {where} hold NaN or infinity, first "
+            f"{broken[0]!r}: what is sampled will be noise; train again with a lower --lr",
+            stacklevel=2,
+        )

@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all, and files of named tensors (safetensors, no pickle)."""
+"""Folders that appear whole or not at all, and tensors that are copied all or none."""
 
 import contextlib
 import os
@@ -8,11 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from demist.errors import CannotCreateError, DataError, MissingError
+from demist.errors import CannotCreateError, DataError
 from demist.files import sync
 
 TEMPORARY = ".writing-"
@@ -65,33 +63,11 @@ def _swap(new: Path, target: Path) -> None:
 
 
 def sweep(folder: str | os.PathLike[str]) -> None:
-    """Remove unfinished folders left in `folder` by a process that was killed."""
+    """Remove unfinished folders and files left in `folder` by a process that was killed."""
     for path in Path(folder).glob(f"{TEMPORARY}*"):
         shutil.rmtree(path, ignore_errors=True)
-
-
-def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor]) -> None:
-    """Write named tensors; OSError if that fails."""
-    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    try:
-        save_file(plain, path, metadata={"format": "pt"})
-    except SafetensorError as error:  # wraps what the system said
-        raise OSError(str(error)) from None
-
-
-def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """Read named tensors.
-
-    Raises:
-        MissingError: There is no such file.
-        DataError: It is not a whole safetensors file.
-    """
-    if not Path(path).is_file():
-        raise MissingError(f"there is no file {os.fspath(path)}")
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise DataError(f"{os.fspath(path)} is not a whole safetensors file: {error}") from None
+    for path in Path(folder).glob(".*.tmp"):  # see `demist.files`
+        path.unlink(missing_ok=True)
 
 
 def require_same(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], where: str) -> None:

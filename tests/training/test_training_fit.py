@@ -179,13 +179,33 @@ def test_a_broken_update_touches_nothing():
     assert all(bool(v.isfinite().all()) for v in seen[-1].values())
 
 
-def test_ten_broken_updates_in_a_row_stop():
+def test_ten_broken_updates_stop():
     e = build(CONFIG, pictures())
     e = replace(e, batches=Broken(e.batches, {1, *range(3, 30)}))
     state = start(e.pipeline.denoiser, e.config.optimization)
-    with pytest.raises(DemistError, match=r"steps 3 to 12, so training stopped.*--lr"):
+    with pytest.raises(DemistError, match=r"10 of the last 12 steps \(1, 3, 4.* 11\).*--lr"):
         run(e, 40, state)
-    assert (state.step, state.skipped) == (13, 11)
+    assert (state.step, state.skipped) == (12, 10)
+
+
+def test_one_per_cent_of_broken_updates_stop_and_less_do_not(monkeypatch):
+    monkeypatch.setattr("demist.training.fit.WINDOW", 30)
+    monkeypatch.setattr("demist.training.fit.MAX_SKIPPED", 3)
+    e = build(update(CONFIG, {"dropout": 0.0}), pictures())
+    rare, often = {0, 10, 30, 41, 60, 71}, {0, 20, 29}
+    state, _ = run(replace(e, batches=Broken(e.batches, rare)), 80)
+    assert (state.skipped, state.broken) == (6, (60, 71))
+    with pytest.raises(DemistError, match=r"3 of the last 30 steps \(0, 20, 29\)"):
+        run(replace(e, batches=Broken(e.batches, often)), 80)
+
+
+def test_what_was_skipped_is_remembered_by_a_checkpoint(tmp_path):
+    e = build(CONFIG, pictures())
+    e = replace(e, batches=Broken(e.batches, {1, 2}))
+    state, _ = run(e, 4)
+    again = start(e.pipeline.denoiser, e.config.optimization)
+    again.restore(checkpoint.load(checkpoint.save(tmp_path, state.checkpoint())))
+    assert (again.step, again.skipped, again.broken) == (4, 2, (1, 2))
 
 
 def test_learning_rate_schedules():

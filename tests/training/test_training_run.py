@@ -105,13 +105,15 @@ def test_kill_minus_nine_and_the_same_command_again(config, tmp_path):
     config = update(config, {"steps": 12, "save_every": "4", "log_every": "1", "sample_count": 0})
     whole = train(config, data=pictures(), quiet=True)
     code = (
-        "import os, sys; sys.path.insert(0, sys.argv[1])\n"
+        "import os, pathlib, sys, time; sys.path.insert(0, sys.argv[1])\n"
+        "saved = pathlib.Path(sys.argv[3], '0002-tiny/checkpoints/step-00000004')\n"
         "from tiny import pictures\n"
         "from demist.config import load_toml\n"
         "from demist.training import run as module\n"
         "real = module.fit\n"
         "def fit(*a, **k):\n"
         "    for state in real(*a, **k):\n"
+        "        while state.step == 7 and not saved.exists(): time.sleep(0.01)\n"
         "        if state.step == 7: os.kill(os.getpid(), 9)\n"
         "        yield state\n"
         "module.fit = fit\n"
@@ -119,7 +121,8 @@ def test_kill_minus_nine_and_the_same_command_again(config, tmp_path):
         "module.train(load_toml(sys.argv[2]), data=pictures(), quiet=True)\n"
     )
     file = whole.path / "config.toml"
-    done = subprocess.run([sys.executable, "-c", code, os.path.dirname(__file__), str(file)])
+    here, there = os.path.dirname(__file__), config.output.runs
+    done = subprocess.run([sys.executable, "-c", code, here, str(file), there])
     assert done.returncode == -9
     run = runs.find("latest", config.output.runs)
     assert run.number == 2
@@ -161,9 +164,17 @@ def test_what_may_change_on_resume(config):
         train(changed, run, resume=True, data=pictures(), quiet=True)
     lines = str(caught.value).splitlines()
     assert [line.split() for line in lines[2:]] == [
-        ["lr", "0.001", "0.5"],
-        ["batch_size", "8", "3"],
+        ["lr", "0.001", "0.5", "--override", "lr"],
+        ["batch_size", "8", "3", "--override", "batch_size"],
     ]
+    with pytest.raises(UsageError, match=r"patch +2 +1 +a new run"):
+        train(update(config, {"patch": 1}), run, resume=True, data=pictures(), quiet=True)
+    with pytest.raises(UsageError, match="--override patch: this cannot change"):
+        train(config, run, resume=True, override=["patch"], data=pictures(), quiet=True)
+    train(changed, run, resume=True, override=["lr", "batch_size"], data=pictures(), quiet=True)
+    assert (run.status()["step"], run.status()["images"]) == (9, 6 * 8 + 3 * 3)
+    assert run.config() == changed
+    config = changed
     other = replace(pictures(), x=pictures().x[::-1].copy())
     with pytest.raises(DataError, match="trained on other data"):
         train(config, run, resume=True, data=other, quiet=True)
@@ -185,6 +196,7 @@ def test_a_failure_is_recorded(config, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "save", fail)
+        patch.setattr("demist.training.saver.PAUSES", ())
         with pytest.raises(StorageError):
             train(config, data=pictures(), quiet=True)
     run = runs.find("latest", config.output.runs)

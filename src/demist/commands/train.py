@@ -1,5 +1,6 @@
 """`demist train`: options from defaults, a recipe, a file and flags, later ones winning."""
 
+import sys
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -31,6 +32,11 @@ class Options:
     """Read options from a file as `demist config` prints it; it need not name all."""
     resume: Annotated[str | None, arg(metavar="[RUN]")] = None
     """Go on with a run (number, name or path; without one, the latest), with its own options."""
+    override: tuple[str, ...] = ()
+    """Names of options that may change when a run is resumed, such as lr; limits always may."""
+    fresh: bool = False
+    """Start a new run even if one with the same options was killed, stopped or failed. Without it
+    the same command goes on with that run."""
     dry_run: bool = False
     """Load the data, take three steps, print the plan, and write nothing."""
     settings: Annotated[TrainConfig, arg(name="")] = field(default_factory=TrainConfig)
@@ -46,13 +52,35 @@ def main(args: list[str]) -> None:
         print(table(plan(config)))
         return
 
+    from demist.training.parallel import joined
     from demist.training.run import train
 
-    run = runs.find(options.resume, config.output.runs) if options.resume else None
-    run = train(config, run, resume=run is not None, command=["demist", "train", *args])
-    if run.status()["state"] == "done":
-        spec = run.path if config.output.runs != "runs" else run.number
-        print(f"{run.path} is done. Next:  demist sample {spec}   demist evaluate {spec}")
+    with joined() as world:
+        run = choose_run(options) if world.first else None
+        run = train(
+            config,
+            run,
+            resume=world.agree(run is not None),
+            override=options.override,
+            command=["demist", "train", *args],
+            world=world,
+        )
+        if world.first and run.status()["state"] == "done":
+            spec = run.path if config.output.runs != "runs" else run.number
+            print(f"{run.path} is done. Next:  demist sample {spec}   demist evaluate {spec}")
+
+
+def choose_run(options: Options) -> runs.Run | None:
+    """The run to go on with: the one named, or one that the same command left unfinished."""
+    from demist.training.resume import unfinished
+
+    if options.resume:
+        return runs.find(options.resume, options.settings.output.runs)
+    run = None if options.fresh else unfinished(options.settings)
+    if run is not None:
+        state = run.status()["state"]
+        print(f"going on with {run.path}, which was {state}; --fresh starts anew", file=sys.stderr)
+    return run
 
 
 def parse(args: list[str]) -> Options:

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import nn
 from demist import core, networks, objectives
 from demist.codecs import Codec, Pixels, Standardize
 from demist.conditions import Conditioner, Label
-from demist.config import TrainConfig, parse_component, update
+from demist.config import OptimizationConfig, TrainConfig, parse_component, update
 from demist.core import Denoiser, Schedule, Table
 from demist.data import Dataset, load
 from demist.errors import DataError, UsageError
@@ -20,6 +20,8 @@ from demist.objectives.vlb import discretised_decoder, gaussian_decoder
 from demist.pipeline import Defaults, Pipeline
 from demist.training.batches import Batch, Batches
 from demist.training.fit import Denoising, Hybrid, Objective, resolve_precision
+from demist.training.gradient import Gradient, InParts, Replicated, whole
+from demist.training.parallel import ALONE, World
 from demist.training.streams import Streams, permutation
 
 Maker = Callable[..., Any]
@@ -67,6 +69,7 @@ class Experiment:
     data: Dataset
     pipeline: Pipeline
     batches: Callable[[int], Batch]
+    streams: Streams
     objective: Objective
 
     @property
@@ -80,7 +83,7 @@ class Experiment:
         return sum(p.numel() for p in self.pipeline.denoiser.parameters() if p.requires_grad)
 
 
-def build(config: TrainConfig, data: Dataset | None = None) -> Experiment:
+def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE) -> Experiment:
     """Load the data (unless given) and make everything that `config` names.
 
     Raises:
@@ -105,7 +108,10 @@ def build(config: TrainConfig, data: Dataset | None = None) -> Experiment:
     codec: Codec = Pixels() if images else Standardize.of(data.x)
     conditioner, values = conditions(config, data)
     options = config.optimization
-    streams = Streams(options.seed, len(data), options.batch_size)
+    try:
+        streams = Streams(options.seed, len(data), options.batch_size, world.rank, world.size)
+    except ValueError as error:
+        raise UsageError(f"batch_size = {options.batch_size}: {error}") from None
     batches = Batches(
         data.x, streams, codec, conditioner, values, flip=config.data.flip, device=device
     )
@@ -113,7 +119,7 @@ def build(config: TrainConfig, data: Dataset | None = None) -> Experiment:
     schedule = make_schedule(config.diffusion.schedule)
     # A network's first weights come from torch's generator; leave the caller's as it was.
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(streams.torch_seed(-1))
+        torch.manual_seed(replace(streams, rank=0, world=1).torch_seed(-1))
         num_classes = len(data.classes) if values else 0
         net = make_network(config, data.x.shape[1:], num_classes).to(device)
     config = update(config, {"precision": resolve_precision(options.precision, net)})
@@ -140,7 +146,27 @@ def build(config: TrainConfig, data: Dataset | None = None) -> Experiment:
     if config.diffusion.variance_steps is not None:
         decoder = discretised_decoder if images else gaussian_decoder
         objective = Hybrid(times, weight, config.diffusion.variance_steps, decoder)
-    return Experiment(config, data, pipeline, batches, objective)
+    return Experiment(config, data, pipeline, batches, streams, objective)
+
+
+def choose_gradient(
+    options: OptimizationConfig, denoiser: Denoiser, world: World, say: Callable[[str], None]
+) -> Gradient:
+    """How `options` ask the gradient to be computed.
+
+    Raises:
+        UsageError: The batch cannot be divided so.
+    """
+    parts, size = options.micro_batches, world.size
+    if parts is None and not options.auto_microbatch:
+        return whole if size == 1 else Replicated.of(denoiser, world)
+    parts = parts or size
+    if parts & (parts - 1) or parts % size or options.batch_size % parts:
+        raise UsageError(
+            f"micro_batches = {parts}: with {size} processes and a batch of {options.batch_size}, "
+            f"choose a power of two that is a multiple of {size} and divides {options.batch_size}"
+        )
+    return InParts(parts, world, options.auto_microbatch, say)
 
 
 def conditions(config: TrainConfig, data: Dataset) -> tuple[Conditioner, dict[str, Any]]:

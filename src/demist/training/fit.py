@@ -27,12 +27,11 @@ from demist.objectives.vlb import Decoder
 from demist.storage import copy_into
 from demist.training.batches import Batch
 from demist.training.ema import Ema, warmed_up
+from demist.training.gradient import Gradient, Objective, is_out_of_memory, whole
+from demist.training.memory import out_of_memory
 
-MAX_SKIPPED = 10
-"""Updates in a row that may be skipped for NaN or infinity."""
-
-Objective = Callable[[Denoiser, Batch], Tensor]
-"""Loss per sample, `(B,)`."""
+MAX_SKIPPED, WINDOW = 10, 1000
+"""So many updates skipped for NaN or infinity in so many steps end the run: 10 in a row, or 1 %."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,10 @@ class Hybrid:
         )  # fmt: skip
 
 
+SCALARS = ("step", "images", "seconds", "skipped", "broken")
+"""Attributes of a state that are kept in checkpoints, beside the tensors."""
+
+
 @dataclass
 class TrainState:
     """Where training is. One object, changed in place by every step.
@@ -79,6 +82,7 @@ class TrainState:
         images: Items seen.
         seconds: Wall-clock time of training, pauses between resumed parts left out.
         skipped: Updates skipped for NaN or infinity.
+        broken: Which steps these were, as far as they lie in the last `WINDOW`.
         progress: Fraction of the nearest limit, 0 to 1.
         loss: Mean loss of the last step's batch, before its update.
         grad_norm: Norm of its gradient, before clipping.
@@ -92,6 +96,7 @@ class TrainState:
     images: int = 0
     seconds: float = 0.0
     skipped: int = 0
+    broken: tuple[int, ...] = ()
     progress: float = 0.0
     loss: float = math.nan
     grad_norm: float = math.nan
@@ -99,13 +104,13 @@ class TrainState:
 
     def checkpoint(self) -> Checkpoint:
         """All that is needed to continue; the tensors are the live ones, not copies."""
-        scalars = {key: getattr(self, key) for key in ("images", "seconds", "skipped")}
         parts = {
             "weights": self.denoiser.net.state_dict(),
             "ema": self.ema.tensors,
             "optimizer": self._moments(),
         }
-        return Checkpoint(self.step, parts, scalars)
+        scalars = self.scalars()
+        return Checkpoint(scalars.pop("step"), parts, scalars)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go to where `checkpoint` was taken.
@@ -121,9 +126,18 @@ class TrainState:
             {f"{part}: {name}": checkpoint.parts[part][name] for part, name in saved},
             f"checkpoint {checkpoint.step}",
         )
-        self.step = checkpoint.step
-        for key, value in checkpoint.state.items():
-            setattr(self, key, value)
+        self.set_scalars({**checkpoint.state, "step": checkpoint.step})
+
+    def scalars(self) -> dict[str, Any]:
+        """What must be kept beside the tensors, as JSON values."""
+        return {key: getattr(self, key) for key in SCALARS} | {"broken": list(self.broken)}
+
+    def set_scalars(self, values: Mapping[str, Any]) -> None:
+        """Take over what `scalars` gave; older checkpoints have fewer."""
+        for key in SCALARS:
+            if key in values:
+                setattr(self, key, values[key])
+        self.broken = tuple(self.broken)
 
     def _moments(self) -> dict[str, Tensor]:
         """AdamW's tensors by parameter; made now if there has been no step yet."""
@@ -158,6 +172,7 @@ def fit(
     batches: Callable[[int], Batch],
     *,
     objective: Objective = Denoising(),
+    gradient: Gradient = whole,
     options: OptimizationConfig = OptimizationConfig(),  # noqa: B008
     limits: LimitsConfig = LimitsConfig(),  # noqa: B008
     state: TrainState | None = None,
@@ -172,6 +187,7 @@ def fit(
         denoiser: Trained in place, on the device its parameters are on.
         batches: Gives the batch of step 0, 1, ...
         objective: Loss per sample.
+        gradient: How its gradient is computed: whole, in parts or by several processes.
         options: Optimizer and precision. `seed` and `batch_size` are the batches' affair.
         limits: When to stop: at the first that is reached.
         state: Where to go on; default `start(denoiser, options)`.
@@ -181,17 +197,24 @@ def fit(
         The same state each time.
 
     Raises:
-        DemistError: Ten updates in a row had to be skipped.
+        DemistError: Ten updates in a row, or 1 % of a thousand, had to be skipped; or memory ran
+            out.
     """
     state = start(denoiser, options) if state is None else state
     parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
     low = resolve_precision(options.precision, denoiser.net) == "bf16"
-    begun, in_a_row = clock() - state.seconds, 0
+    begun = clock() - state.seconds
     denoiser.train()
     state.progress = progress(state, limits)
     while state.progress < 1:
-        batch = batches(state.step)
-        loss = _backward(denoiser, batch, objective, low)
+        try:
+            loss, count = gradient(denoiser, batches, state.step, objective, low)
+        except (RuntimeError, MemoryError) as error:
+            if not (is_out_of_memory(error) and hasattr(batches, "streams")):
+                raise
+            for p in parameters:
+                p.grad = None
+            raise out_of_memory(denoiser, batches, state.step, objective, low) from None
         gradients = [p.grad for p in parameters if p.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
         state.loss, state.grad_norm = torch.stack([loss, norm.to(loss)]).tolist()
@@ -203,20 +226,23 @@ def fit(
                 group["lr"] = state.lr
             state.optimizer.step()
             state.ema.update(state.step + 1 - state.skipped)
-            in_a_row = 0
         else:
-            state.skipped, in_a_row = state.skipped + 1, in_a_row + 1
+            state.skipped += 1
+            recent = (step for step in state.broken if step > state.step - WINDOW)
+            state.broken = (*recent, state.step)
         state.optimizer.zero_grad(set_to_none=True)
         state.step += 1
-        state.images += len(batch.x0)
+        state.images += count
         state.seconds = clock() - begun
         state.progress = progress(state, limits)
         yield state
-        if in_a_row == MAX_SKIPPED:
+        if len(state.broken) >= MAX_SKIPPED and state.broken[-1] == state.step - 1:
+            steps = ", ".join(map(str, state.broken))
             raise DemistError(
-                f"the loss or its gradient was not finite in steps {state.step - MAX_SKIPPED} to "
-                f"{state.step - 1}, so training stopped with the weights from before; try a lower "
-                f"--lr, --precision fp32, or look for broken values in the data"
+                f"the loss or its gradient was not finite in {len(state.broken)} of the last "
+                f"{min(state.step, WINDOW)} steps ({steps}), so training stopped; the weights are "
+                f"those from before. Try a lower --lr, --precision fp32, or look for broken values "
+                f"in the data"
             )
 
 
@@ -256,14 +282,6 @@ def resolve_precision(precision: str, net: nn.Module) -> str:
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return "bf16" if any(getattr(torch.cpu, check, bool)() for check in checks) else "fp32"
-
-
-def _backward(denoiser: Denoiser, batch: Batch, objective: Objective, low: bool) -> Tensor:
-    torch.manual_seed(batch.seed)
-    with torch.autocast(batch.x0.device.type, torch.bfloat16, enabled=low):
-        loss = objective(denoiser, batch).mean()
-    loss.backward()
-    return loss.detach()
 
 
 def scalars(state: TrainState) -> Mapping[str, Any]:

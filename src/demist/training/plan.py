@@ -1,8 +1,6 @@
 """What a training run would do, without doing it."""
 
 import math
-import resource
-import sys
 import time
 from dataclasses import asdict, dataclass
 
@@ -12,6 +10,7 @@ from demist.config import DEFAULT_BUDGET, TrainConfig, parse_duration, update
 from demist.data import Dataset
 from demist.training.build import build
 from demist.training.fit import fit
+from demist.training.memory import peak_memory
 
 
 @dataclass(frozen=True)
@@ -107,9 +106,3 @@ def _expected_steps(config: TrainConfig, per_step: float) -> int:
     if limits.budget or not ends:
         ends.append(max(1, int(parse_duration(limits.budget or DEFAULT_BUDGET) / per_step)))
     return min(ends)
-
-
-def peak_memory() -> int:
-    """Largest resident memory of this process so far, in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,28 +1,33 @@
 """A training run in its folder: `fit`, with everything that is recorded around it."""
 
 import contextlib
-import math
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from demist import checkpoint, runs, saved
-from demist.config import TrainConfig, flat, parse_cadence, update
+from demist.config import TrainConfig, parse_duration, update
 from demist.data import Dataset
-from demist.errors import CannotCreateError, DataError, MissingError, UsageError
+from demist.errors import CannotCreateError, DataError, DemistError, MissingError
 from demist.files import write_json
-from demist.pipeline import Pipeline
 from demist.runs import Run
 from demist.storage import sweep
-from demist.training.build import Experiment, build
+from demist.training.build import Experiment, build, choose_gradient
+from demist.training.cadence import Cadence
+from demist.training.drawing import draw_samples
 from demist.training.fit import TrainState, fit, scalars, start
 from demist.training.interrupt import Interrupt, interruptible
-from demist.training.plan import peak_memory
+from demist.training.memory import peak_memory
+from demist.training.parallel import ALONE, World
 from demist.training.progress import Progress
+from demist.training.resume import require_resumable
+from demist.training.saver import Saver
+from demist.training.watchdog import Watchdog
 
 
 def train(
@@ -30,9 +35,11 @@ def train(
     run: Run | None = None,
     *,
     resume: bool = False,
+    override: Collection[str] = (),
     data: Dataset | None = None,
     command: Sequence[str] | None = None,
     quiet: bool = False,
+    world: World = ALONE,
 ) -> Run:
     """Train a model into a run folder.
 
@@ -43,9 +50,11 @@ def train(
         run: The folder; default a new one in `config.output.runs` or, with `resume`, the latest.
         resume: Go on from the run's newest good checkpoint. `config` may then differ from the run's
             in limits, output, device and path.
+        override: Names of further options that may differ from the run's.
         data: Use this data instead of loading `config.data.path`.
         command: What was typed, for the record.
         quiet: Print nothing.
+        world: The processes that train together; only the first one's `run` counts.
 
     Returns:
         The run. Its status says `done`, or `stopped` if it was interrupted.
@@ -53,71 +62,68 @@ def train(
     Raises:
         DemistError: Something is wrong with the options, the data, the folder or the numbers.
     """
-    if resume:
+    if world.first and resume:
         run = run or runs.find("latest", config.output.runs)
+    elif world.first and run is not None and (run.path / "config.toml").exists():
+        raise CannotCreateError(f"{run.path} holds a run already; resume it instead")
+    if resume:
+        run = Run(Path(world.agree(str(run.path) if run else "")))
         old = run.config()
         if config.optimization.precision == "auto":
             config = update(config, {"precision": old.optimization.precision})
-        require_resumable(old, config)
-    elif run is not None and (run.path / "config.toml").exists():
-        raise CannotCreateError(f"{run.path} holds a run already; resume it instead")
-    experiment = build(config, data)
+        require_resumable(old, config, override)
+    experiment = build(config, data, world)
     if not resume:
-        name = config.output.name or experiment.data.name
-        run = run or runs.create(config.output.runs, name)
+        if world.first and run is None:
+            name = config.output.name or experiment.data.name
+            run = runs.create(config.output.runs, name)
+        run = Run(Path(world.agree(str(run.path) if run else "")))
     assert run is not None
-    with run.lock(), interruptible() as interrupt, contextlib.closing(Progress(quiet)) as progress:
-        trainer = _Trainer(experiment, run, interrupt, progress)
+    lock = run.lock() if world.first else contextlib.nullcontext()
+    quiet = quiet or not world.first
+    with lock, interruptible() as interrupt, contextlib.closing(Progress(quiet)) as progress:
+        trainer = _Trainer(experiment, run, interrupt, progress, world)
         try:
             trainer.train(resume, command or sys.argv)
         except (Exception, KeyboardInterrupt) as error:
-            at_once = isinstance(error, KeyboardInterrupt)
-            with contextlib.suppress(OSError):  # the first error is the one to report
-                message = "stopped at once, without saving" if at_once else str(error)
-                trainer.status("stopped" if at_once else "failed", message=message)
+            trainer.fail(error)
             raise
     return run
 
 
 class _Trainer:
-    """The parts of one call of `train`."""
+    """The parts of one call of `train`. Only the first process writes."""
 
     def __init__(
-        self, experiment: Experiment, run: Run, interrupt: Interrupt, progress: Progress
+        self,
+        experiment: Experiment,
+        run: Run,
+        interrupt: Interrupt,
+        progress: Progress,
+        world: World,
     ) -> None:
         self.experiment, self.config, self.run = experiment, experiment.config, run
-        self.interrupt, self.progress = interrupt, progress
+        self.interrupt, self.progress, self.world = interrupt, progress, world
         self.state = start(experiment.pipeline.denoiser, self.config.optimization)
+        self.saver = Saver(run.checkpoints, self.config.output.keep, progress.say)
+        self.watchdog = Watchdog(parse_duration(self.config.limits.patience))
         self.started = runs.now()
 
     def train(self, resume: bool, command: Sequence[str]) -> None:
-        run, state, out = self.run, self.state, self.config.output
-        self._begin(resume, command)
-        log, save = Cadence(out.log_every), Cadence(out.save_every)
-        draw, tell = Cadence(out.sample_every), Cadence("5s")
-        metrics = runs.MetricsLog(run.metrics)
+        run, state = self.run, self.state
+        if self.world.first:
+            self._begin(resume, command)
+        self._follow()
         begun = state.step
-        losses: list[float] = []
-        with contextlib.closing(metrics):
-            for _ in self._steps():
-                losses.append(state.loss)
-                self.progress.show(state)
-                if log.due(state.step) or state.progress >= 1:
-                    speed = self.progress.speed(state)
-                    mean = {"loss": float(np.mean(losses)), "images_per_second": speed}
-                    metrics.append(**{**scalars(state), **mean})
-                    losses.clear()
-                if save.due(state.step):
-                    self._save()
-                if tell.due(state.step):
-                    self.status("running")
-                if draw.due(state.step):
-                    self._draw()
-                if self.interrupt:
-                    break
-        self._save()
+        with self.watchdog.watching():
+            self._loop()
+        if not self.world.first:
+            return
+        self.saver.save(state.checkpoint())
+        self.saver.wait()
         if state.progress < 1:
-            self.status("stopped", message=f"stopped by {self.interrupt.signal}")
+            name = self.interrupt.signal or "a signal to another process"
+            self.status("stopped", message=f"stopped by {name}")
             self.progress.say(
                 f"stopped after step {state.step}; saved. To go on: {runs.resume_command(run)}"
             )
@@ -128,23 +134,81 @@ class _Trainer:
             self.progress.say(f"{run.path} had reached its limit; raise --steps or --budget")
         self.status("done")
 
+    def fail(self, error: BaseException) -> None:
+        """Record why training ended; the first error is the one to report, so raise no other."""
+        if not self.world.first:
+            return
+        if isinstance(error, KeyboardInterrupt):
+            state, message, code = "stopped", "stopped at once, without saving", 130
+        else:
+            code = error.exit_code if isinstance(error, DemistError) else DemistError.exit_code
+            state, message = "failed", str(error)
+            with contextlib.suppress(DemistError):
+                self.saver.wait()
+        with contextlib.suppress(OSError):
+            self.status(state, message=message, exit_code=code)
+
+    def _loop(self) -> None:
+        state, out = self.state, self.config.output
+        log, save = Cadence(out.log_every), Cadence(out.save_every)
+        draw, tell = Cadence(out.sample_every), Cadence("5s")
+        losses: list[float] = []
+        skipped = state.skipped
+        with contextlib.ExitStack() as stack:
+            metrics = runs.MetricsLog(self.run.metrics) if self.world.first else None
+            if metrics:
+                stack.callback(metrics.close)
+            for _ in self._steps():
+                self.watchdog.beat()
+                losses.append(state.loss)
+                if metrics:
+                    if state.skipped > skipped:
+                        self._note_skipped()
+                    self.progress.show(state)
+                    if log.due(state.step) or state.progress >= 1:
+                        speed = self.progress.speed(state)
+                        mean = {"loss": float(np.mean(losses)), "images_per_second": speed}
+                        line = partial(metrics.append, **{**scalars(state), **mean})
+                        self._try("metrics", line)
+                        losses.clear()
+                    self.saver.check()
+                    if save.due(state.step):
+                        self.saver.save(state.checkpoint())
+                    if tell.due(state.step):
+                        self._try("the status", lambda: self.status("running"))
+                    if draw.due(state.step):
+                        self._try("a picture", self._draw)
+                skipped = state.skipped
+                if self.world.any(bool(self.interrupt)):
+                    break
+
+    def _try(self, what: str, action: Callable[[], None]) -> None:
+        """Do what training can do without; a full disk must not end it while checkpoints fit."""
+        try:
+            action()
+        except OSError as error:
+            self.progress.say(f"cannot write {what}: {error.strerror or error}; going on")
+
     def _steps(self) -> Iterator[TrainState]:
-        e = self.experiment
+        e, options = self.experiment, self.config.optimization
         return fit(
             e.pipeline.denoiser,
             e.batches,
             objective=e.objective,
-            options=self.config.optimization,
+            gradient=choose_gradient(options, e.pipeline.denoiser, self.world, self.progress.say),
+            options=options,
             limits=self.config.limits,
             state=self.state,
+            clock=self.world.clock,
         )
 
     def _begin(self, resume: bool, command: Sequence[str]) -> None:
         run, data = self.run, self.experiment.data
         if resume:
+            sweep(run.path)
             sweep(run.checkpoints)
-            facts = runs.read_json(run.description)[saved.INDEX]["facts"]
-            if facts["fingerprint"] != data.fingerprint:
+            facts = self._recorded_facts()
+            if facts.get("fingerprint", data.fingerprint) != data.fingerprint:
                 raise DataError(
                     f"{run.path} was trained on other data (fingerprint "
                     f"{facts['fingerprint'][:12]}, now {data.fingerprint[:12]}); restore it, or "
@@ -159,8 +223,40 @@ class _Trainer:
             self.progress.say(f"training in {run.path}")
         runs.begin(run, self.config, command)
         runs.write_bad_files(run, [(bad.path, bad.reason) for bad in data.bad])
+        for bad in data.bad[:10]:
+            self.progress.say(f"left out {bad.path}: {bad.reason}")
+        if len(data.bad) > 10:
+            self.progress.say(f"left out {len(data.bad)} files in all; see bad_files.jsonl")
         write_json(run.description, saved.describe(self.experiment.pipeline))
         self.status("running")
+        self.saver.prepare(self.state.checkpoint().parts)
+
+    def _recorded_facts(self) -> dict[str, Any]:
+        """What the run says of its data; nothing if it was killed before it could say anything."""
+        if not self.run.description.exists() and not checkpoint.steps(self.run.checkpoints):
+            return {}
+        return runs.read_json(self.run.description)[saved.INDEX]["facts"]
+
+    def _follow(self) -> None:
+        """Be where the first process is."""
+        if self.world.size == 1:
+            return
+        state = self.state
+        state.set_scalars(self.world.agree(state.scalars()))
+        for tensors in state.checkpoint().parts.values():
+            self.world.share(tensors.values())
+
+    def _note_skipped(self) -> None:
+        state, streams = self.state, self.experiment.streams
+        step = state.step - 1
+        indices = replace(streams, rank=0, world=1).indices(step).tolist()
+        self.progress.say(
+            f"step {step} was skipped: loss {state.loss:g}, gradient norm {state.grad_norm:g}"
+        )
+        self._try(
+            "skipped.jsonl",
+            lambda: runs.note_skipped(self.run, step, state.loss, state.grad_norm, indices),
+        )
 
     def status(self, state: str, **facts: Any) -> None:
         s = self.state
@@ -173,9 +269,6 @@ class _Trainer:
             progress=round(min(s.progress, 1.0), 6),
             **facts,
         )
-
-    def _save(self) -> None:
-        checkpoint.save(self.run.checkpoints, self.state.checkpoint(), self.config.output.keep)
 
     def _draw(self) -> None:
         count = self.config.output.sample_count
@@ -204,6 +297,7 @@ class _Trainer:
             "images_per_second": round(state.images / max(state.seconds, 1e-9), 1),
             "loss": float(np.mean(last)) if last else None,
             "skipped": state.skipped,
+            "processes": self.world.size,
             "precision": self.config.optimization.precision,
             "peak_memory_mb": round(peak_memory() / 1e6),
         }
@@ -212,60 +306,3 @@ class _Trainer:
             from demist.pictures import loss_curve
 
             loss_curve(run.metrics, run.path / "loss.png")
-
-
-class Cadence:
-    """Says when something is due: every so many steps, or every so many seconds."""
-
-    def __init__(self, text: str, clock: Any = time.monotonic):
-        self._steps, self._seconds = parse_cadence(text)
-        self._clock, self._last = clock, clock()
-
-    def due(self, step: int) -> bool:
-        """Whether it is due after step `step`."""
-        if self._steps is not None:
-            return step % self._steps == 0
-        if self._clock() - self._last < (self._seconds or math.inf):
-            return False
-        self._last = self._clock()
-        return True
-
-
-def draw_samples(pipeline: Pipeline, run: Run, step: int, count: int) -> None:
-    """Draw `count` samples into the run's folder, classes in turn, always from the same noise."""
-    from demist.pictures import image_grid, save_png, scatter
-
-    label = pipeline.conditioner.conditions.get("label")
-    classes: tuple[str, ...] = getattr(label, "classes", ())
-    names = [classes[i % len(classes)] for i in range(count)] if classes else None
-    cond: dict[str, Any] = {"label": names} if names else {}
-    samples = pipeline.sample(count, **cond)
-    facts = {"run": run.path.name, "step": step, "count": count, "seed": 0}
-    if samples.ndim == 4:
-        columns = len(classes) if 2 < len(classes) <= 20 else None
-        save_png(image_grid(samples, labels=names, columns=columns), run.picture(step), facts)
-    elif samples.shape[1] <= 2:
-        save_png(scatter(samples), run.picture(step), facts)
-
-
-FREE = ("path", "device")
-
-
-def require_resumable(old: TrainConfig, new: TrainConfig) -> None:
-    """Check that a run started with `old` may go on with `new`.
-
-    Limits, output, the device and the data's place may change; all else would make it another run.
-
-    Raises:
-        UsageError: Something else changed; the message is a table of old and new.
-    """
-    free = {*FREE, *vars(old.limits), *vars(old.output)}
-    before, after = flat(old), flat(new)
-    changed = [k for k in before if before[k] != after[k] and k not in free]
-    if changed:
-        rows = [f"  {k:20s} {before[k]!s:>24s} {after[k]!s:>24s}" for k in changed]
-        head = f"  {'option':20s} {'the run has':>24s} {'you asked for':>24s}"
-        raise UsageError(
-            "these options cannot change when a run is resumed; leave them, or start a new run:\n"
-            + "\n".join([head, *rows])
-        )

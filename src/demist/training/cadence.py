@@ -1,0 +1,29 @@
+"""When something is due: every so many steps, or every so many seconds."""
+
+import math
+import time
+from typing import Any
+
+from demist.config import parse_cadence
+
+
+class Cadence:
+    """Says when something is due.
+
+    Args:
+        text: `500` (steps) or `60s`.
+        clock: Seconds, monotonic: setting the time of day changes nothing.
+    """
+
+    def __init__(self, text: str, clock: Any = time.monotonic):
+        self._steps, self._seconds = parse_cadence(text)
+        self._clock, self._last = clock, clock()
+
+    def due(self, step: int) -> bool:
+        """Whether it is due after step `step`."""
+        if self._steps is not None:
+            return step % self._steps == 0
+        if self._clock() - self._last < (self._seconds or math.inf):
+            return False
+        self._last = self._clock()
+        return True

@@ -1,0 +1,23 @@
+"""The pictures drawn while training."""
+
+from typing import Any
+
+from demist.pipeline import Pipeline
+from demist.runs import Run
+
+
+def draw_samples(pipeline: Pipeline, run: Run, step: int, count: int) -> None:
+    """Draw `count` samples into the run's folder, classes in turn, always from the same noise."""
+    from demist.pictures import image_grid, save_png, scatter
+
+    label = pipeline.conditioner.conditions.get("label")
+    classes: tuple[str, ...] = getattr(label, "classes", ())
+    names = [classes[i % len(classes)] for i in range(count)] if classes else None
+    cond: dict[str, Any] = {"label": names} if names else {}
+    samples = pipeline.sample(count, **cond)
+    facts = {"run": run.path.name, "step": step, "count": count, "seed": 0}
+    if samples.ndim == 4:
+        columns = len(classes) if 2 < len(classes) <= 20 else None
+        save_png(image_grid(samples, labels=names, columns=columns), run.picture(step), facts)
+    elif samples.shape[1] <= 2:
+        save_png(scatter(samples), run.picture(step), facts)

@@ -1,0 +1,177 @@
+"""How the gradient of one step is computed: whole, by several processes, or in parts.
+
+Each way is a function from (denoiser, batches, step, objective, low) to the mean loss and the
+number of items; the mean gradient of the global batch is left in the parameters.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from demist.core import Denoiser
+from demist.errors import DemistError
+from demist.training.batches import Batch
+from demist.training.parallel import World
+
+Objective = Callable[[Denoiser, Batch], Tensor]
+"""Loss per sample, `(B,)`."""
+Gradient = Callable[[Denoiser, Any, int, Objective, bool], tuple[Tensor, int]]
+
+
+def whole(
+    denoiser: Denoiser, batches: Any, step: int, objective: Objective, low: bool
+) -> tuple[Tensor, int]:
+    """The whole batch at once, in this process."""
+    batch = batches(step)
+    return backward(denoiser, batch, objective, low), len(batch.x0)
+
+
+@dataclass(frozen=True)
+class Replicated:
+    """Each process computes its share; torch averages the gradients while they are computed.
+
+    Attributes:
+        world: The processes.
+        wrapped: The denoiser whose network torch watches; it shares its parameters.
+    """
+
+    world: World
+    wrapped: Denoiser
+
+    @classmethod
+    def of(cls, denoiser: Denoiser, world: World) -> "Replicated":
+        """Wrap a denoiser's network; all processes then have the first one's weights."""
+        net = DistributedDataParallel(denoiser.net, gradient_as_bucket_view=False)
+        return cls(world, rewrap(denoiser, net))
+
+    def __call__(
+        self, denoiser: Denoiser, batches: Any, step: int, objective: Objective, low: bool
+    ) -> tuple[Tensor, int]:
+        """See the module."""
+        batch = batches(step)
+        loss = backward(self.wrapped.train(denoiser.training), batch, objective, low)
+        return self.world.mean(loss), len(batch.x0) * self.world.size
+
+
+@dataclass
+class InParts:
+    """The global batch in `parts` equal parts, one after the other, added in a fixed tree.
+
+    The tree depends on the number of parts alone, so any number of processes that divides it gives
+    the same bits. Less memory is needed, too.
+
+    Attributes:
+        parts: A power of two.
+        world: The processes; their number divides `parts`.
+        auto: On running out of memory, double `parts` and go on.
+        say: Told when that happens.
+    """
+
+    parts: int
+    world: World = field(default_factory=World)
+    auto: bool = False
+    say: Callable[[str], None] = print
+
+    def __call__(
+        self, denoiser: Denoiser, batches: Any, step: int, objective: Objective, low: bool
+    ) -> tuple[Tensor, int]:
+        """See the module."""
+        while True:
+            found, problem = None, ""
+            try:
+                found = self._mine(denoiser, batches, step, objective, low)
+            except (RuntimeError, MemoryError) as error:
+                if not (self.auto and is_out_of_memory(error)):
+                    raise
+                problem = str(error).splitlines()[0]
+            if not self.world.any(found is None):
+                assert found is not None
+                break
+            self._halve(batches, problem)
+        total = self.world.sum_in_order(found) / self.parts
+        _set_gradients(trained(denoiser), total[1:])
+        return total[0], batches.streams.batch_size
+
+    def _mine(
+        self, denoiser: Denoiser, batches: Any, step: int, objective: Objective, low: bool
+    ) -> Tensor:
+        """Sum over this process's parts: the loss, then all gradients, in float32."""
+        each = self.parts // self.world.size
+        sums = []
+        for part in range(self.world.rank * each, (self.world.rank + 1) * each):
+            denoiser.zero_grad(set_to_none=True)
+            share = replace(batches, streams=replace(batches.streams, rank=part, world=self.parts))
+            loss = backward(denoiser, share(step), objective, low)
+            sums.append(torch.cat([loss.float().reshape(1), *_flat_gradients(trained(denoiser))]))
+            # Add equal powers of two as soon as both are there: few are held at a time.
+            count = part + 1 - self.world.rank * each
+            while count % 2 == 0:
+                last = sums.pop()
+                sums[-1] = sums[-1] + last
+                count //= 2
+        denoiser.zero_grad(set_to_none=True)
+        return sums[0]
+
+    def _halve(self, batches: Any, problem: str) -> None:
+        size = batches.streams.batch_size
+        if size % (2 * self.parts):
+            raise DemistError(
+                f"out of memory even with {size // self.parts} items at a time ({problem}); "
+                f"use a smaller --size or network"
+            )
+        self.parts *= 2
+        if self.world.first:
+            self.say(f"out of memory: from now on {size // self.parts} items at a time")
+
+
+def backward(denoiser: Denoiser, batch: Batch, objective: Objective, low: bool) -> Tensor:
+    """Add the gradient of the mean loss of a batch, and return that loss."""
+    torch.manual_seed(batch.seed)
+    with torch.autocast(batch.x0.device.type, torch.bfloat16, enabled=low):
+        loss = objective(denoiser, batch).mean()
+    loss.backward()
+    return loss.detach()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory, of any device, is what was missing."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error)
+    return "can't allocate memory" in text or "out of memory" in text
+
+
+def rewrap(denoiser: Denoiser, net: nn.Module) -> Denoiser:
+    """The same denoiser around another module."""
+    d = denoiser
+    return Denoiser(
+        net,
+        d.schedule,
+        d.parameterization,
+        clock=d.clock,
+        input_std=d.input_std,
+        learn_variance=d.learn_variance,
+        dtype=d.dtype,
+    )
+
+
+def trained(denoiser: Denoiser) -> list[nn.Parameter]:
+    """The parameters that are trained, in order."""
+    return [p for p in denoiser.net.parameters() if p.requires_grad]
+
+
+def _flat_gradients(parameters: Sequence[nn.Parameter]) -> list[Tensor]:
+    return [
+        (torch.zeros_like(p) if p.grad is None else p.grad).detach().float().reshape(-1)
+        for p in parameters
+    ]
+
+
+def _set_gradients(parameters: Sequence[nn.Parameter], flat: Tensor) -> None:
+    sizes = [p.numel() for p in parameters]
+    for p, gradient in zip(parameters, flat.split(sizes), strict=True):
+        p.grad = gradient.reshape(p.shape).to(p.dtype)

@@ -1,0 +1,60 @@
+"""Memory: how much was used, and what to do when there is none left."""
+
+import math
+import resource
+import sys
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from demist.core import Denoiser
+from demist.errors import DemistError
+from demist.training.gradient import Objective, backward, is_out_of_memory
+
+
+def peak_memory() -> int:
+    """Largest memory of this process so far, in bytes: of the GPU if it is used, else resident."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def out_of_memory(
+    denoiser: Denoiser, batches: Any, step: int, objective: Objective, low: bool
+) -> DemistError:
+    """The error to raise: batch, shape, peak, and the fewest parts in which the batch would fit."""
+    peak = peak_memory()
+    streams = batches.streams
+    size, parts = streams.batch_size, 2 * streams.world
+    shape = " x ".join(map(str, batches.x.shape[1:]))
+    here = f"out of memory with {size // streams.world} items of {shape} at a time"
+    here += f" (peak so far {peak / 1e9:.2f} GB)"
+    while size % parts == 0:
+        if _fits(denoiser, batches, step, objective, low, parts):
+            return DemistError(
+                f"{here}; --micro-batches {parts} fits: the same training in {parts} pieces of "
+                f"{size // parts}. Or let --auto-microbatch choose, or reduce --batch-size"
+            )
+        parts *= 2
+    odd = size // math.gcd(size, 2**30)
+    return DemistError(
+        f"{here}, and halving the batch down to {odd} did not help; use a smaller --size, fewer "
+        f"--channels-per-level, or a --batch-size with more factors of two"
+    )
+
+
+def _fits(
+    denoiser: Denoiser, batches: Any, step: int, objective: Objective, low: bool, parts: int
+) -> bool:
+    share = replace(batches, streams=replace(batches.streams, rank=0, world=parts))
+    try:
+        backward(denoiser, share(step), objective, low)
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            return False
+        raise
+    finally:
+        denoiser.zero_grad(set_to_none=True)
+    return True

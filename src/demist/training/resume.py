@@ -1,0 +1,65 @@
+"""Going on with a run: which options may differ, and which run the same command means."""
+
+from collections.abc import Collection
+
+from demist import runs
+from demist.config import LimitsConfig, OutputConfig, TrainConfig, differences, update
+from demist.errors import DemistError, UsageError
+from demist.runs import Run
+
+FREE = {"path", "device", "auto_microbatch", *vars(LimitsConfig()), *vars(OutputConfig())}
+"""Options that may always change: they do not decide what is learned."""
+DECLARED = {
+    "max_bad", "flip", "label_drop", "dropout", "times", "weight", "lr", "batch_size", "warmup",
+    "decay", "beta1", "beta2", "weight_decay", "clip", "ema", "precision", "micro_batches",
+}  # fmt: skip
+"""Options that may change if that is said aloud. All others make another network or other data."""
+
+
+def require_resumable(old: TrainConfig, new: TrainConfig, override: Collection[str] = ()) -> None:
+    """Check that a run started with `old` may go on with `new`.
+
+    Args:
+        old: The run's options.
+        new: Those asked for.
+        override: Options of which it was said that they may change.
+
+    Raises:
+        UsageError: Something else changed; the message is a table of old and new.
+    """
+    wrong = [name for name in override if name not in DECLARED]
+    if wrong:
+        raise UsageError(
+            f"--override {wrong[0]}: this cannot change within a run, or need not be declared; "
+            f"those that can: {', '.join(sorted(DECLARED))}"
+        )
+    changed = differences(old, new)
+    rows = [
+        f"  {name:20s} {before!s:>20s} {after!s:>20s}   "
+        + (f"--override {name}" if name in DECLARED else "a new run")
+        for name, (before, after) in changed.items()
+        if name not in FREE and name not in override
+    ]
+    if rows:
+        head = f"  {'option':20s} {'the run has':>20s} {'you asked for':>20s}   it takes"
+        raise UsageError(
+            "these options cannot change silently when a run is resumed; leave them, or:\n"
+            + "\n".join([head, *rows])
+        )
+
+
+def unfinished(config: TrainConfig) -> Run | None:
+    """The newest run with just these options that was killed, stopped or failed, if any.
+
+    So the same command, typed again after whatever happened, goes on instead of starting anew.
+    """
+    for run in reversed(runs.all_runs(config.output.runs)):
+        try:
+            state, old = run.status().get("state"), run.config()
+        except (DemistError, OSError):
+            continue
+        if config.optimization.precision == "auto":
+            old = update(old, {"precision": "auto"})
+        if old == config:
+            return run if state in ("killed", "stopped", "failed") else None
+    return None

@@ -1,0 +1,352 @@
+"""What goes wrong in training, and what happens then."""
+
+import json
+import math
+import os
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny import CONFIG, one_thread, pictures  # noqa: F401
+
+from demist import checkpoint, runs
+from demist.cli import main
+from demist.config import update
+from demist.data import Dataset
+from demist.errors import DemistError, StorageError, UsageError
+from demist.training import build as build_module
+from demist.training import gradient, saver
+from demist.training.fit import fit, start
+from demist.training.resume import unfinished
+from demist.training.run import train
+from demist.training.saver import Saver
+
+
+@pytest.fixture
+def config(tmp_path):
+    changes = {"runs": str(tmp_path / "runs"), "sample_count": 0, "dropout": 0.0}
+    return update(CONFIG, changes)
+
+
+def parts_of(run):
+    return checkpoint.load_newest(run.checkpoints, pytest.fail, repair=False).parts
+
+
+def assert_same_weights(a, b, rtol=0.0):
+    a, b = parts_of(a), parts_of(b)
+    for part in checkpoint.PARTS:
+        assert a[part].keys() == b[part].keys()
+        for name, value in a[part].items():
+            torch.testing.assert_close(value, b[part][name], rtol=rtol, atol=rtol)
+
+
+# A full disk
+
+
+@pytest.fixture
+def small_files():
+    """A function after which no file can grow beyond so many bytes, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limit(size):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft if size is None else size, hard))
+
+    yield limit
+    limit(None)
+
+
+def test_a_full_disk_costs_nothing_but_time(config, small_files, monkeypatch, capsys):
+    """A few more tries, then 74; what is there stays; with space again, the run ends the same."""
+    monkeypatch.setattr(saver, "PAUSES", (0.01, 0.01))
+    config = update(config, {"decay": "constant", "save_every": "3"})
+    whole = train(update(config, {"steps": 12}), data=pictures(), quiet=True)
+    run = train(update(config, {"steps": 6}), data=pictures(), quiet=True)
+    longer = update(config, {"steps": 12})
+    before = sorted(path.name for path in run.checkpoints.iterdir())
+    assert before == ["step-00000003", "step-00000006"]
+    small_files(20_000)
+    with pytest.raises(StorageError, match=r"File too large \(\d+ MB needed, \d+ MB free\)") as e:
+        train(longer, run, resume=True, data=pictures())
+    small_files(None)
+    assert e.value.exit_code == 74
+    assert capsys.readouterr().err.count("trying again in") == 2
+    assert sorted(path.name for path in run.checkpoints.iterdir()) == before
+    assert (run.status()["state"], run.status()["exit_code"]) == ("failed", 74)
+    assert "Earlier checkpoints are untouched" in run.status()["message"]
+    train(longer, run, resume=True, data=pictures(), quiet=True)
+    assert_same_weights(whole, run)
+
+
+def test_space_that_comes_back_in_time_is_used(config, small_files, monkeypatch, tmp_path):
+    said = []
+
+    def say(message):
+        said.append(message)
+        small_files(None)
+
+    monkeypatch.setattr(saver, "PAUSES", (0.01, 0.01))
+    live = start(build_module.build(config, pictures()).pipeline.denoiser, config.optimization)
+    writer = Saver(tmp_path, 2, say)
+    small_files(1000)
+    writer.save(live.checkpoint())
+    writer.wait()
+    assert len(said) == 1
+    assert checkpoint.steps(tmp_path) == [0]
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000000"]
+
+
+def test_what_training_can_do_without_does_not_end_it(config, monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(runs.MetricsLog, "append", full)
+    run = train(update(config, {"log_every": "3"}), data=pictures())
+    assert run.status()["state"] == "done"
+    said = capsys.readouterr().err
+    assert said.count("cannot write metrics: No space left on device; going on") == 2
+
+
+# Saving in the background
+
+
+def test_a_save_is_a_snapshot(tmp_path):
+    """What happens to the weights while a thread writes them is not in the file."""
+    live = {part: {"w": torch.zeros(2**20)} for part in checkpoint.PARTS}
+    writer = Saver(tmp_path, 2, pytest.fail)
+    writer.save(checkpoint.Checkpoint(1, live, {}))
+    for tensors in live.values():
+        tensors["w"].add_(1)
+    writer.save(checkpoint.Checkpoint(2, live, {}))
+    for tensors in live.values():
+        tensors["w"].add_(1)
+    writer.wait()
+    for step in (1, 2):
+        found = checkpoint.load(tmp_path / checkpoint.folder_name(step))
+        assert all(bool((t["w"] == step - 1).all()) for t in found.parts.values())
+
+
+def test_an_unforeseen_error_of_the_thread_is_not_lost(tmp_path, monkeypatch):
+    def fail(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(checkpoint, "save", fail)
+    writer = Saver(tmp_path, 2, pytest.fail)
+    writer.save(checkpoint.Checkpoint(1, {}, {}))
+    with pytest.raises(ZeroDivisionError):
+        writer.wait()
+    writer.wait()  # it is said once
+
+
+# Numbers that are none
+
+
+def test_skipped_steps_are_listed_with_the_items_they_saw(config, monkeypatch):
+    """Item 5 is broken: the steps that see it are skipped, and named."""
+    real = gradient.whole
+
+    def broken(denoiser, batches, step, objective, low):
+        loss, count = real(denoiser, batches, step, objective, low)
+        if 5 in batches.streams.indices(step):
+            next(p for p in denoiser.parameters()).grad.fill_(math.inf)
+        return loss, count
+
+    monkeypatch.setattr(build_module, "whole", broken)
+    config = update(config, {"steps": 5})
+    run = train(config, data=pictures(), quiet=True)
+    streams = build_module.build(config, pictures()).streams
+    expected = [s for s in range(5) if 5 in streams.indices(s)]
+    rows = [json.loads(line) for line in (run.path / "skipped.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == expected
+    assert 2 <= len(expected) <= 3
+    assert all(row["items"] == streams.indices(row["step"]).tolist() for row in rows)
+    assert rows[0]["grad_norm"] == "inf"
+    assert json.loads((run.path / "summary.json").read_text())["skipped"] == len(expected)
+
+
+# Memory
+
+
+class Greedy:
+    """An objective that needs more memory than there is for more than `most` items."""
+
+    def __init__(self, objective, most):
+        self.objective, self.most = objective, most
+
+    def __call__(self, denoiser, batch):
+        if len(batch.x0) > self.most:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to ...")
+        return self.objective(denoiser, batch)
+
+
+def steps_of(config, most, **extra):
+    e = build_module.build(config, pictures())
+    options, d = e.config.optimization, e.pipeline.denoiser
+    state = start(d, options)
+    how = build_module.choose_gradient(options, d, build_module.World(), extra.get("say", print))
+    objective = Greedy(e.objective, most)
+    for _ in fit(
+        d,
+        e.batches,
+        objective=objective,
+        gradient=how,
+        options=options,
+        limits=config.limits,
+        state=state,
+    ):
+        pass  # fmt: skip
+    return state.checkpoint().parts
+
+
+def test_out_of_memory_names_what_fits(config):
+    with pytest.raises(DemistError) as caught:
+        steps_of(config, most=3)
+    assert "out of memory with 8 items of 1 x 8 x 8 at a time" in str(caught.value)
+    assert "--micro-batches 4 fits: the same training in 4 pieces of 2" in str(caught.value)
+    with pytest.raises(DemistError, match="down to 1 did not help; use a smaller --size"):
+        steps_of(config, most=0)
+
+
+def test_parts_are_found_when_memory_runs_out(config):
+    said = []
+    found = steps_of(update(config, {"auto_microbatch": True}), most=3, say=said.append)
+    fixed = steps_of(update(config, {"micro_batches": 4}), most=8)
+    once = steps_of(config, most=8)
+    assert said == [
+        "out of memory: from now on 4 items at a time",
+        "out of memory: from now on 2 items at a time",
+    ]
+    for part in checkpoint.PARTS:
+        for name, value in fixed[part].items():
+            assert torch.equal(found[part][name], value)
+            torch.testing.assert_close(value, once[part][name], rtol=2e-4, atol=2e-5)
+    with pytest.raises(DemistError, match="out of memory even with 1 items"):
+        steps_of(update(config, {"auto_microbatch": True}), most=0, say=said.append)
+
+
+@pytest.mark.parametrize("parts", [3, 16])
+def test_parts_that_do_not_divide_the_batch(config, parts):
+    with pytest.raises(UsageError, match="choose a power of two"):
+        train(update(config, {"micro_batches": parts}), data=pictures(), quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried"), True),
+        (RuntimeError("shapes do not match"), False),
+    ],
+)
+def test_what_out_of_memory_looks_like(error, expected):
+    assert gradient.is_out_of_memory(error) is expected
+
+
+# Time
+
+
+def test_a_hang_ends_with_the_stacks_and_75():
+    code = (
+        "import time\n"
+        "from demist.training.watchdog import Watchdog\n"
+        "def stuck(): time.sleep(60)\n"
+        "dog = Watchdog(0.4)\n"
+        "with dog.watching():\n"
+        "    for _ in range(4): time.sleep(0.2); dog.beat()\n"
+        "    print('alive', flush=True)\n"
+        "    stuck()\n"
+    )
+    begun = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 75
+    assert done.stdout == "alive\n"
+    assert "no step was finished in 0.4 seconds" in done.stderr
+    assert "in stuck" in done.stderr
+    assert time.monotonic() - begun < 30
+
+
+def test_setting_the_clock_changes_nothing(config, monkeypatch):
+    whole = train(config, data=pictures(), quiet=True)
+    jumps = iter(np.linspace(-1e9, 1e9, 10_000) * (-1) ** np.arange(10_000))
+    monkeypatch.setattr(time, "time", lambda: float(next(jumps)))
+    config = update(config, {"save_every": "1h", "patience": "1h", "sample_every": "1h"})
+    run = train(config, data=pictures(), quiet=True)
+    assert 0 < run.status()["seconds"] < 600
+    assert checkpoint.steps(run.checkpoints) == [6]
+    assert_same_weights(whole, run)
+
+
+# The same command again
+
+
+def test_bad_pictures_are_named(config, capsys):
+    from demist.data import BadFile
+
+    data = replace(pictures(), bad=(BadFile("a.png", "ends early"), BadFile("b.png", "empty")))
+    run = train(config, data=data)
+    said = capsys.readouterr().err
+    assert "left out a.png: ends early\nleft out b.png: empty" in said
+    rows = [json.loads(line) for line in (run.path / "bad_files.jsonl").read_text().splitlines()]
+    assert rows[0] == {"path": "a.png", "reason": "ends early"}
+
+
+def test_the_same_command_goes_on_with_what_was_not_finished(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
+    np.save("dots.npy", x)
+    line = "train dots.npy --width 8 --depth 1 --batch-size 8 --sample-count 0 --save-every 2"
+    assert main([*line.split(), "--steps", "6"]) == 0
+    real = checkpoint.save
+
+    def fail(folder, found, keep):
+        if found.step == 4:
+            raise StorageError("the disk is full")
+        return real(folder, found, keep)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(saver, "PAUSES", ())
+        patch.setattr(checkpoint, "save", fail)
+        assert main([*line.split(), "--steps", "6", "--name", "other"]) == 74
+    assert capsys.readouterr().err.endswith("demist: the disk is full\n")
+    run = runs.find("2")
+    assert run.status()["state"] == "failed"
+    assert unfinished(run.config()) == run
+    assert main([*line.split(), "--steps", "6", "--name", "other"]) == 0
+    assert "going on with runs/0002-other, which was failed" in capsys.readouterr().err
+    assert len(runs.all_runs("runs")) == 2
+    assert_same_weights(runs.find("1"), run)
+    # What is done is not gone on with, nor is a run with other options.
+    assert unfinished(run.config()) is None
+    run.write_status("stopped")
+    assert main([*line.split(), "--steps", "6", "--name", "other", "--fresh"]) == 0
+    assert main([*line.split(), "--steps", "6", "--lr", "0.1"]) == 0
+    assert len(runs.all_runs("runs")) == 4
+
+
+def test_killed_before_it_could_say_anything(config):
+    """A folder with options and no more: the same command starts it."""
+    whole = train(config, data=pictures(), quiet=True)
+    run = runs.create(config.output.runs, "tiny")
+    runs.begin(run, whole.config(), ["demist"])
+    run.write_status("running")
+    assert unfinished(whole.config()) == run
+    train(config, run, resume=True, data=pictures(), quiet=True)
+    assert_same_weights(whole, run)
+
+
+def test_a_second_trainer_exits_with_69(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    line = "train eight --width 8 --depth 1 --batch-size 8 --sample-count 0 --steps 2"
+    assert main(line.split()) == 0
+    with runs.find("1").lock():
+        assert main(["train", "--resume", "1", "--steps", "3"]) == 69
+    assert f"is being written by process {os.getpid()}" in capsys.readouterr().err
+
+
+def test_data_of_one_item_is_enough(config):
+    x = np.full((1, 1, 8, 8), 7, np.uint8)
+    assert train(config, data=Dataset(x, name="one"), quiet=True).status()["state"] == "done"
