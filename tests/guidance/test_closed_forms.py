@@ -269,6 +269,8 @@ def test_walls():
     torch.testing.assert_close(clamped.x0, T([[0.5, -1.0, 1.0, 0.1]]).expand(2, 4))
     pulled = Threshold(model, quantile=2 / 3)(x, t)  # of |x0| sorted: 0.1 0.5 2.0 3.0
     torch.testing.assert_close(pulled.x0, T([[0.25, -1.0, 1.0, 0.05]]).expand(2, 4))
+    half = Threshold(model, quantile=2 / 3, bound=0.5)(x, t)
+    torch.testing.assert_close(half.x0, T([[0.125, -0.5, 0.5, 0.025]]).expand(2, 4))
     inside = Threshold(model, quantile=0.0)(x, t)  # the quantile is within the bound
     torch.testing.assert_close(inside.x0, clamped.x0)
 

@@ -20,17 +20,15 @@ beside that to the tokens."""
 
 
 class Condition(abc.ABC):
-    """One thing a model can be told; subclasses are frozen dataclasses.
+    """One thing a model can be told; subclasses are frozen dataclasses with a `route`.
 
     Attributes:
         drop: Probability of hiding it while training.
         group: Conditions of one group are hidden together; empty: by itself.
-        route: One of `ROUTES`.
     """
 
     drop: float
     group: str
-    route: str
 
     @abc.abstractmethod
     def encode(self, values: Any, n: int) -> Tensor:

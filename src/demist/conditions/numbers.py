@@ -16,7 +16,7 @@ from demist.errors import UsageError
 class Numbers(Condition):
     """Named numbers, each within its range, encoded as Fourier features.
 
-    A number is mapped to u in [0, 1] and told as u, cos(pi f u) and sin(pi f u) for f = 1, 2, 4, ...
+    A number is mapped to u in [0, 1] and told as u, cos(pi f u) and sin(pi f u), f = 1, 2, 4, ...
     One more feature is 1 where nothing was said.
 
     References:

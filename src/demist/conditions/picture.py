@@ -83,14 +83,13 @@ class Masked(Condition):
             values = np.asarray(values)
             values = values[..., :c, :, :], values[..., c:, :, :]
         mask = pictures(values[1], (1, h, w), n)
-        if (
-            mask is None
-            or not torch.isin(levels := (mask + 1) * 127.5, torch.tensor([0.0, 1.0])).all()
-        ):
-            raise UsageError("a mask holds 0 (keep) and 1 (make anew) only; this one has others")
         x = pictures(values[0], self.shape, n)
         assert x is not None
-        return torch.cat([x * (1 - levels.round()), levels.round()], 1)
+        assert mask is not None
+        anew = ((mask + 1) * 127.5).round()
+        if not ((anew == 0) | (anew == 1)).all():
+            raise UsageError("a mask holds 0 (keep) and 1 (make anew) only; this one has others")
+        return torch.cat([x * (1 - anew), anew], 1)
 
     def null(self, encoded: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         return self.encode(None, len(encoded)).to(encoded)

@@ -24,7 +24,7 @@ from demist.errors import MissingError, UsageError
 if TYPE_CHECKING:
     import tokenizers
 
-PAD, UNKNOWN, WHOLE = "[PAD]", "[UNK]", "[ALL]"
+PAD, UNKNOWN, WHOLE = SPECIAL = ["[PAD]", "[UNK]", "[ALL]"]
 _WEIGHTED = re.compile(r"\(([^():]+):(\d+(?:\.\d+)?)\)")
 
 
@@ -97,7 +97,7 @@ class Text(Condition):
     def _tokens(self, text: str) -> tuple[list[int], list[float]]:
         plain, at = split_weights(text)
         found = self._tokenizer.encode(plain)
-        if self._tokenizer.token_to_id(UNKNOWN) in found.ids:
+        if SPECIAL.index(UNKNOWN) in found.ids:
             self._refuse(plain, found)
         if len(found.ids) >= self.length:
             end = found.offsets[self.length - 2][1]
@@ -106,13 +106,12 @@ class Text(Condition):
                 f"{self.length - 1}; leave out {plain[end:].strip()!r} or as much elsewhere"
             )
         weights = [at[begin] for begin, _ in found.offsets]
-        return [self._tokenizer.token_to_id(WHOLE), *found.ids], [1.0, *weights]
+        return [SPECIAL.index(WHOLE), *found.ids], [1.0, *weights]
 
     def _refuse(self, plain: str, found: Any) -> None:
-        unknown = self._tokenizer.token_to_id(UNKNOWN)
         spans = zip(found.ids, found.offsets, strict=True)
-        words = [plain[a:b] for token, (a, b) in spans if token == unknown]
-        known = sorted(w for w in self._tokenizer.get_vocab() if w not in (PAD, UNKNOWN, WHOLE))
+        words = [plain[a:b] for token, (a, b) in spans if token == SPECIAL.index(UNKNOWN)]
+        known = sorted(w for w in self._tokenizer.get_vocab() if w not in SPECIAL)
         near = difflib.get_close_matches(words[0].lower(), known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
         shown = ", ".join(known[:60]) + (f", ... ({len(known)} in all)" if known[60:] else "")
@@ -148,9 +147,8 @@ def learn_tokenizer(texts: Iterable[str], size: int = 2000) -> str:
     texts = [split_weights(text)[0] for text in texts]
     split, lower = tk.pre_tokenizers.Whitespace(), tk.normalizers.Lowercase()
     words = {word for text in texts for word, _ in split.pre_tokenize_str(text.lower())}
-    special = [PAD, UNKNOWN, WHOLE]
-    if len(words) + len(special) <= size:
-        vocabulary = {word: i for i, word in enumerate([*special, *sorted(words)])}
+    if len(words) + len(SPECIAL) <= size:
+        vocabulary = {word: i for i, word in enumerate([*SPECIAL, *sorted(words)])}
         made = tk.Tokenizer(tk.models.WordLevel(vocabulary, unk_token=UNKNOWN))
         made.normalizer, made.pre_tokenizer = lower, split
         return _compact(made)
@@ -159,7 +157,7 @@ def learn_tokenizer(texts: Iterable[str], size: int = 2000) -> str:
     made.pre_tokenizer = tk.pre_tokenizers.ByteLevel(add_prefix_space=True)
     alphabet = tk.pre_tokenizers.ByteLevel.alphabet()
     trainer = tk.trainers.BpeTrainer(
-        vocab_size=size, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+        vocab_size=size, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
     )
     made.train_from_iterator(sorted(texts), trainer)
     return _compact(made)

@@ -5,7 +5,7 @@ on a dark or light background; each scene comes with a caption in one of several
 combinations never occur in training, so that a model can be asked for what it has never seen:
 
 - `bindings`: each digit misses one colour;
-- `relations`: some ordered pairs of digits are never side by side, others never one above the other;
+- `relations`: some ordered pairs of digits are never side by side, others never stacked;
 - `triples`: three digits whose sum is a multiple of 7.
 
 The digits of the splits "train" and "test" are those of MNIST's own.

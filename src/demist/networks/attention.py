@@ -63,10 +63,14 @@ def attention_maps(net: nn.Module) -> Iterator[Maps]:
     path: list[str] = []
     kept: Maps = {}
     hooks = []
+
+    def leave(*_: object) -> None:
+        path.pop()
+
     for name, module in net.named_modules():
         if getattr(module, "attends", False):
             hooks.append(module.register_forward_pre_hook(lambda *_, name=name: path.append(name)))
-            hooks.append(module.register_forward_hook(lambda *_: path.pop() and None))
+            hooks.append(module.register_forward_hook(leave))
     token = _recording.set((path, kept))
     try:
         yield kept

@@ -134,9 +134,7 @@ def build(config: TrainConfig, data: Dataset | None = None) -> Experiment:
     out, guidable = config.output, bool(values) and config.data.label_drop > 0
     guidance = (1.5 if images else 1.0) if out.sample_guidance is None else out.sample_guidance
     defaults = Defaults(out.sample_steps, out.sample_solver, guidance=guidance if guidable else 1.0)
-    facts: dict[str, Any] = {
-        "data": data.name, "items": len(data), "fingerprint": data.fingerprint
-    }
+    facts: dict[str, Any] = {"data": data.name, "items": len(data), "fingerprint": data.fingerprint}
     if "text" in values:
         cut = zip(values["text"], data.texts or (), strict=True)
         facts["captions_cut"] = sum(kept != caption for kept, caption in cut)
