@@ -53,15 +53,15 @@ MUTANTS = {
         "tests/core",
     ),
     "cfg-counts-from-zero": (
-        "guidance/combine.py",
-        "without.lerp(with_, self.scale)",
-        "without.lerp(with_, 1 + self.scale)",
+        "guidance/cfg.py",
+        "without.lerp(with_, w)",
+        "without.lerp(with_, 1 + w)",
         "tests/guidance",
     ),
     "cfg-exchanges-its-ends": (
-        "guidance/combine.py",
-        "without.lerp(with_, self.scale)",
-        "with_.lerp(without, self.scale)",
+        "guidance/cfg.py",
+        "without.lerp(with_, w)",
+        "with_.lerp(without, w)",
         "tests/guidance",
     ),
     "broadcast-from-the-right": (

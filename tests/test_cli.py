@@ -81,7 +81,9 @@ def test_help_names_every_command_with_its_own_first_line(capsys):
         module = importlib.import_module(f"demist.commands.{name}")
         assert module.Options.__doc__.splitlines()[0] == summary
         assert f"  {name:<12}{summary}\n" in text
-    assert modules - set(COMMANDS) == {"__init__", "judging", "likelihood", "sampling", "shared"}
+    assert modules - set(COMMANDS) == {
+        "__init__", "axes", "judging", "likelihood", "sampling", "shared"
+    }  # fmt: skip
 
 
 def test_version(capsys):

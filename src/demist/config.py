@@ -126,8 +126,8 @@ class DataConfig(Section):
     """What to learn from."""
 
     path: str = "digits"
-    """Folder, file or archive of data, or an embedded set: digits, moons, spiral, 25-gaussians,
-    eight."""
+    """Folder, file or archive of data, or an embedded set: digits, scenes, moons, spiral,
+    25-gaussians, eight."""
     size: int | None = option(None, 4, 1024)
     """Side of the square pictures, pixels; images are resized and centre-cropped to it. None: their
     own size if all are alike."""
@@ -144,7 +144,13 @@ class DataConfig(Section):
     labels: bool = True
     """Condition on class labels, if the data has them."""
     label_drop: float = option(0.1, 0, 1)
-    """Probability of hiding a label while training; above 0 it allows guidance."""
+    """Probability of hiding a label or caption while training; above 0 it allows guidance."""
+    captions: bool = True
+    """Condition on captions, if the data has them."""
+    text_length: int = option(64, 2, 1024)
+    """Longest prompt in tokens; longer captions are cut, and the number of them is told."""
+    text_vocabulary: int = option(2000, 300, 100_000)
+    """Words known, if the captions have no more; else the size of a vocabulary of byte pairs."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +184,12 @@ class NetworkConfig(Section):
     """MLP: hidden units per layer."""
     depth: int = option(4, 1, 256)
     """MLP: hidden layers."""
+    cross_levels: tuple[int, ...] | None = option(None, 0, 16)
+    """U-Net: levels whose pixels attend to the words of a prompt. None: all."""
+    text_width: int = option(128, 32, 4096)
+    """Width of the transformer that reads prompts, a multiple of 32."""
+    text_depth: int = option(2, 1, 64)
+    """Its layers."""
 
 
 @dataclass(frozen=True)

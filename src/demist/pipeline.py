@@ -10,7 +10,7 @@ rounding.)
 import hashlib
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from demist.codecs import Codec
 from demist.conditions import Conditioner
 from demist.core import Denoiser, Model, Seeded
 from demist.errors import DataError, MissingError, UsageError
-from demist.guidance import CFG
+from demist.guidance import Instead, Interval, Scale, make_rule
 from demist.runs import Run, find, read_json
 from demist.samplers import Solver, make_grid, make_solver, trajectory
 from demist.storage import atomic_folder
@@ -95,7 +95,11 @@ class Pipeline:
         solver: str | None = None,
         grid: str | Tensor | None = None,
         guidance: float | None = None,
-        seed: int = 0,
+        guidance_interval: tuple[float, float] | None = None,
+        guidance_rule: str = "cfg",
+        negative: Mapping[str, Any] | None = None,
+        guide: Callable[[Model], Model] | None = None,
+        seed: int | Sequence[int] = 0,
         batch_size: int | None = None,
         progress: bool = False,
         **cond: Any,
@@ -108,7 +112,13 @@ class Pipeline:
             solver: Name and options, such as `"ddim:eta=1"`.
             grid: Name, or the times themselves, decreasing from at most 1 to 0.
             guidance: Classifier-free guidance scale; 1 is none. Without conditions it does nothing.
-            seed: Sample i depends on (seed, i) only.
+            guidance_interval: Times between which there is guidance; by default at all times.
+            guidance_rule: Name and options, as in `demist.guidance.make_rule`: `"cfg"`,
+                `"apg:parallel=0.2"`.
+            negative: Conditions by name that guidance leads away from; by default nothing said.
+            guide: Any further guidance, outermost: `lambda model: Clamp(model)`.
+            seed: Sample i depends on (seed, i) only. With one seed per sample, each is what that
+                seed gives as its first.
             batch_size: How many at once (rounded up to whole buckets); changes only speed and
                 memory.
             progress: Show a bar.
@@ -123,7 +133,10 @@ class Pipeline:
         """
         from tqdm import tqdm
 
-        task = self._task(n, steps, solver, grid, guidance, seed, cond)
+        task = self._task(
+            n, steps, solver, grid, seed, cond,
+            guidance, guidance_interval, guidance_rule, negative, guide,
+        )  # fmt: skip
         size = _whole(max(1, self.defaults.batch_size if batch_size is None else batch_size))
         chunks = [range(begin, min(begin + size, n)) for begin in range(0, n, size)]
         total = len(chunks) * task.steps
@@ -144,11 +157,18 @@ class Pipeline:
         solver: str | None = None,
         grid: str | Tensor | None = None,
         guidance: float | None = None,
-        seed: int = 0,
+        guidance_interval: tuple[float, float] | None = None,
+        guidance_rule: str = "cfg",
+        negative: Mapping[str, Any] | None = None,
+        guide: Callable[[Model], Model] | None = None,
+        seed: int | Sequence[int] = 0,
         **cond: Any,
     ) -> Iterator[Frame]:
         """The states through which `sample` goes, from pure noise to data, as one batch."""
-        task = self._task(n, steps, solver, grid, guidance, seed, cond)
+        task = self._task(
+            n, steps, solver, grid, seed, cond,
+            guidance, guidance_interval, guidance_rule, negative, guide,
+        )  # fmt: skip
         x, _ = self._noise(task, range(n))
         yield Frame(0, float(task.grid[0]), self._decode(x[:n]))
         for i, x in enumerate(self._denoise(task, range(n)), 1):
@@ -221,12 +241,18 @@ class Pipeline:
         steps: int | None,
         solver: str | None,
         grid: str | Tensor | None,
-        guidance: float | None,
-        seed: int,
+        seed: int | Sequence[int],
         cond: Mapping[str, Any],
+        guidance: float | None,
+        interval: tuple[float, float] | None,
+        rule: str,
+        negative: Mapping[str, Any] | None,
+        guide: Callable[[Model], Model] | None,
     ) -> "_Task":
         if n < 1:
             raise UsageError(f"cannot make {n} samples; ask for at least 1")
+        if not isinstance(seed, int) and len(seed) != n:
+            raise UsageError(f"got {len(seed)} seeds for {n} samples; give one for all, or {n}")
         schedule, default = self.denoiser.schedule, self.defaults
         method = make_solver(solver or default.solver)
         if grid is None or isinstance(grid, str):
@@ -235,25 +261,46 @@ class Pipeline:
         encoded = self.conditioner.encode(n, cond)
         scale = default.guidance if guidance is None else guidance
         said = any(value is not None for value in cond.values())
-        model: Model = self.denoiser
-        if said and scale != 1:
-            if not any(c.drop for c in self.conditioner.conditions.values()):
-                raise UsageError(
-                    f"guidance {scale:g} starts from the unconditional model, which this one never "
-                    f"learned (it was trained with label_drop = 0); use 1"
-                )
-            model = CFG(model, scale, self.conditioner.null)
+        model = self._guided(scale, interval, rule, negative) if said else self.denoiser
         return _Task(
-            model,
+            model if guide is None else guide(model),
             _solvable(grid, self.denoiser),
             make_solver(solver or default.solver),
             encoded,
             seed,
         )
 
+    def _guided(
+        self,
+        scale: float,
+        interval: tuple[float, float] | None,
+        rule: str,
+        negative: Mapping[str, Any] | None,
+    ) -> Model:
+        """The denoiser, led away from what is negative or from nothing said."""
+        rule_of, null = make_rule(rule), self.conditioner.null
+        away: Callable[[Any], Any] = null
+        if negative:
+            self.conditioner.require(negative)
+            known = self.conditioner.conditions
+            instead = Instead({k: known[k].encode(v, 1) for k, v in negative.items()})
+            away = lambda cond: instead(null(cond))  # noqa: E731
+        if scale == 1:
+            return self.denoiser
+        if not negative and not any(c.drop for c in self.conditioner.conditions.values()):
+            raise UsageError(
+                f"guidance {scale:g} starts from the unconditional model, which this one never "
+                f"learned (it was trained with label_drop = 0); use 1"
+            )
+        try:
+            over_time: Scale = scale if interval is None else Interval(scale, *interval)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        return rule_of(self.denoiser, over_time, away)
+
     def _noise(self, task: "_Task", indices: range) -> tuple[Tensor, Seeded]:
         """The start for the samples `indices`, padded to whole buckets, and its streams."""
-        seeds = [sample_seed(task.seed, indices.start + i) for i in range(_whole(len(indices)))]
+        seeds = [task.seed_of(indices.start + i) for i in range(_whole(len(indices)))]
         device = next(self.denoiser.parameters()).device
         noise = Seeded(seeds)
         start = noise(torch.empty(len(seeds), *self.shape, device=device))
@@ -285,11 +332,17 @@ class _Task:
     grid: Tensor
     solver: Solver
     cond: Mapping[str, Tensor]
-    seed: int
+    seed: int | Sequence[int]
 
     @property
     def steps(self) -> int:
         return len(self.grid) - 1
+
+    def seed_of(self, index: int) -> int:
+        """The seed of sample `index`, which may lie beyond the last to pad a bucket."""
+        if isinstance(self.seed, int):
+            return sample_seed(self.seed, index)
+        return sample_seed(self.seed[min(index, len(self.seed) - 1)], 0)
 
 
 def sample_seed(seed: int, index: int) -> int:

@@ -44,7 +44,10 @@ KINDS: dict[str, Any] = {
         *(core.ZeroTerminal, core.Table),
         *(core.X0, core.Eps, core.V, core.Velocity, core.Score, core.Karras),
         *(core.time_clock, core.LogSNRClock, core.IndexClock),
-        *(codecs.Pixels, codecs.Standardize, conditions.Label),
+        *(codecs.Pixels, codecs.Standardize),
+        *(conditions.Label, conditions.Labels, conditions.Numbers, conditions.Text),
+        *(conditions.FrozenText, conditions.States, conditions.Picture, conditions.Masked),
+        conditions.LowResolution,
     )
 }
 

@@ -9,10 +9,12 @@ import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from demist import files
+from demist.commands.axes import draw_cells, parse_axes
 from demist.commands.sampling import (
     ModelOptions,
     SamplingOptions,
     choose_labels,
+    class_name,
     classes_of,
     draw,
     film,
@@ -20,9 +22,12 @@ from demist.commands.sampling import (
     spread,
 )
 from demist.commands.shared import free_name, provenance, require_free
+from demist.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy
+
+    import demist.pipeline
 
 FILMED = {4: 100, 2: 2000}
 """At most so many samples are shown in a film: images (four axes) and points (two)."""
@@ -36,8 +41,15 @@ class Options:
     """A run (number, name, path or `latest`), or a saved model's folder."""
     label: Annotated[str | None, arg(name="class", metavar="NAMES")] = None
     """Classes by name or number: `3` or `3,7`; `none` for no class. Without it: each in turn."""
+    prompt: Annotated[str | None, arg(metavar="TEXT")] = None
+    """What to show, for a model of captions; (word:1.5) gives a word more weight."""
+    negative: Annotated[str | None, arg(metavar="TEXT")] = None
+    """What guidance leads away from: a prompt, or a class of a model without prompts."""
+    grid: Annotated[tuple[str, ...], arg(metavar="AXIS [AXIS]")] = ()
+    """One sample per cell of a labelled picture, rows then columns: guidance=1,2,4,8 seed=0:6. Also
+    prompt=A|B, class, steps, solver, guidance-rule, guidance-interval, negative, time-grid."""
     n: int | None = None
-    """How many samples. Default: 8 of each of up to ten classes, else 64."""
+    """How many samples. Default: 8 of each of up to ten classes, 16 of a prompt, else 64."""
     out: Path | None = None
     """PNG to write. Default: samples.png, samples-2.png, ..."""
     animate: Path | None = None
@@ -66,11 +78,20 @@ def main(args: list[str]) -> None:
         require_free(path, options.force)
 
     pipeline = options.source.open(options.model)
-    labels = choose_labels(options.label, classes_of(pipeline))
-    n = options.n or (8 * len(labels) if labels and len(labels) <= 10 else 64)
-    each = spread(labels, n)
     settings = options.sampling.over(pipeline)
+    if options.negative is not None:
+        settings["negative"] = said(pipeline, options.negative)
+    if options.grid:
+        draw_grid(options, pipeline, settings, out, args)
+        return
+    known = pipeline.conditioner.conditions
+    labels = choose_labels(options.label, classes_of(pipeline), list(known))
+    n = options.n or default_count(options, labels)
+    each = spread(labels, n)
     cond: dict[str, Any] = {"label": each} if each else {}
+    if options.prompt is not None:
+        pipeline.conditioner.require(["text"])
+        cond["text"] = options.prompt
     bar, batch_size = sys.stderr.isatty(), options.sampling.batch_size
     x = pipeline.sample(n, **settings, batch_size=batch_size, progress=bar, **cond)
 
@@ -83,10 +104,67 @@ def main(args: list[str]) -> None:
         print(options.arrays)
     if options.animate:
         m = min(n, FILMED[x.ndim])
-        some: dict[str, Any] = {"label": each[:m]} if each else {}
+        some = cond | ({"label": each[:m]} if each else {})
         states = [frame.x for frame in pipeline.trajectory(m, **settings, **some)]
         animation(film(states, each[:m], columns), options.animate)
         print(options.animate)
+
+
+def default_count(options: Options, labels: list[str]) -> int:
+    """How many samples, if nobody says."""
+    if labels and len(labels) <= 10:
+        return 8 * len(labels)
+    return 64 if options.prompt is None else 16
+
+
+def said(pipeline: "demist.pipeline.Pipeline", negative: str) -> dict[str, str]:
+    """The condition that `--negative` speaks of.
+
+    Raises:
+        UsageError: The model has neither prompts nor classes.
+    """
+    known = pipeline.conditioner.conditions
+    if "text" not in known and "label" in known:
+        return {"label": class_name(negative, classes_of(pipeline))}
+    pipeline.conditioner.require(["text"])
+    return {"text": negative}
+
+
+def draw_grid(
+    options: Options,
+    pipeline: "demist.pipeline.Pipeline",
+    settings: dict[str, Any],
+    out: Path,
+    args: list[str],
+) -> None:
+    """The labelled grid of `--grid`."""
+    from demist.pictures import image_grid, save_png
+
+    for flag in ("n", "columns", "animate"):
+        if getattr(options, flag) is not None:
+            raise UsageError(f"--{flag} and --grid both say how many samples; leave one out")
+    if len(pipeline.shape) != 3:
+        raise UsageError("--grid shows images, and this model makes points; leave it out")
+    rows, columns = parse_axes(options.grid)
+    cond: dict[str, Any] = {}
+    if options.label is not None and "class" not in (rows.name, columns.name):
+        known = list(pipeline.conditioner.conditions)
+        chosen = choose_labels(options.label, classes_of(pipeline), known)
+        if len(chosen) > 1:
+            raise UsageError(f"--class {options.label} in a grid: give one, or an axis class=...")
+        cond["label"] = chosen[0] if chosen else None
+    if options.prompt is not None:
+        cond["text"] = options.prompt
+    x = draw_cells(pipeline, rows, columns, settings, cond)
+    facts = provenance("sample", args, pipeline)
+    facts["sampling"] = {**settings, **cond, "grid_of": list(options.grid)}
+    width = len(columns.words)
+    page = image_grid(x, columns=width, rows_say=rows.labels, columns_say=columns.labels)
+    save_png(page, out, facts)
+    print(out)
+    if options.arrays:
+        write_array(x, options.arrays)
+        print(options.arrays)
 
 
 def write_array(x: "numpy.ndarray", path: Path) -> None:

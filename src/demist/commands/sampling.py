@@ -22,11 +22,17 @@ class SamplingOptions:
     """Steps from noise to data, usually 20."""
     solver: str | None = None
     """adams, heun, dpmpp-2m, ddim, ddim:eta=1 (DDPM), ...; an unknown name lists them all."""
-    grid: str | None = None
+    time_grid: str | None = None
     """Where the steps are: angular, smooth, uniform, karras, log-snr, trailing, leading,
     linspace, or the times themselves: 1,0.6,0.2,0. Default: where the solver is best."""
     guidance: float | None = None
-    """How strongly the class is followed; 1 is as learned, 1.5 to 3 is clearer and less varied."""
+    """How strongly class and prompt are followed; 1 is as learned, 1.5 to 3 is clearer and less
+    varied."""
+    guidance_interval: str | None = None
+    """Times between which there is guidance, such as 0.1:0.8; 0 is data, 1 is noise. Default: at
+    all times."""
+    guidance_rule: str | None = None
+    """cfg, apg or rescale, with options: apg:parallel=0.2, rescale:share=0.7. Default: cfg."""
     seed: int = 0
     """Sample i depends on the seed and i alone."""
     batch_size: int | None = None
@@ -40,6 +46,10 @@ class SamplingOptions:
         """Arguments for `Pipeline.sample`, defaults of the model filled in, without batch size."""
         own = asdict(pipeline.defaults) | {"seed": self.seed}
         said = {key: value for key, value in asdict(self).items() if value is not None}
+        if "time_grid" in said:
+            said["grid"] = said.pop("time_grid")
+        if self.guidance_interval is not None:
+            said["guidance_interval"] = parse_interval(self.guidance_interval)
         return {key: value for key, value in (own | said).items() if key != "batch_size"}
 
 
@@ -79,14 +89,32 @@ def require_positive(name: str, value: int | None) -> None:
         raise UsageError(f"--{name.replace('_', '-')} {value}: give 1 or more")
 
 
+def parse_interval(text: str) -> tuple[float, float]:
+    """Two times from `low:high`."""
+    low, _, high = text.partition(":")
+    try:
+        return float(low), float(high)
+    except ValueError:
+        raise UsageError(
+            f"--guidance-interval {text}: write two times with a colon, such as 0.1:0.8"
+        ) from None
+
+
 def classes_of(pipeline: "demist.pipeline.Pipeline") -> tuple[str, ...]:
     """Names of the classes the model can be asked for."""
     condition = pipeline.conditioner.conditions.get("label")
     return condition.classes if condition else ()  # type: ignore[attr-defined]
 
 
-def choose_labels(text: str | None, classes: Sequence[str]) -> list[str]:
+def choose_labels(
+    text: str | None, classes: Sequence[str], others: Sequence[str] = ()
+) -> list[str]:
     """The classes meant by `--class`; empty for none.
+
+    Args:
+        text: What was typed.
+        classes: Of the model.
+        others: Names of its other conditions.
 
     Raises:
         UsageError: The model has no classes.
@@ -96,7 +124,10 @@ def choose_labels(text: str | None, classes: Sequence[str]) -> list[str]:
     if text == "none" and "none" not in classes:
         return []
     if not classes:
-        raise UsageError(f"--class {text}: this model was trained without classes; leave it out")
+        raise UsageError(
+            f"--class {text}: this model was trained without classes; leave it out"
+            + (f" (it is told: {', '.join(others)})" if others else "")
+        )
     if text in classes:
         return [text]
     return [class_name(word.strip(), classes) for word in text.split(",")]

@@ -1,26 +1,34 @@
 """All conditions of a model, by name."""
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from demist.errors import UsageError
 
+Draw = Callable[[Tensor], Tensor]
+"""Standard normal numbers of a tensor's shape."""
+
+ROUTES = ("vector", "tokens", "concat", "residual", "extra")
+"""How a network takes a condition in: added to the embedding of the time; as tokens for cross- or
+joint attention; as more input channels; added to the first feature map; by attention of its own
+beside that to the tokens."""
+
 
 class Condition(abc.ABC):
-    """One thing a model can be told; subclasses are frozen dataclasses.
+    """One thing a model can be told; subclasses are frozen dataclasses with a `route`.
 
     Attributes:
         drop: Probability of hiding it while training.
-        route: How the network takes it in. `vector`: added to the embedding of the time.
+        group: Conditions of one group are hidden together; empty: by itself.
     """
 
-    route: ClassVar[str]
     drop: float
+    group: str
 
     @abc.abstractmethod
     def encode(self, values: Any, n: int) -> Tensor:
@@ -38,6 +46,14 @@ class Condition(abc.ABC):
     def null(self, encoded: Tensor) -> Tensor:
         """The encoding of "nothing said", in the shape of `encoded`."""
 
+    @abc.abstractmethod
+    def inlet(self) -> dict[str, Any]:
+        """What a network has to build to take it in, as JSON (see `demist.networks.intake`)."""
+
+    def augment(self, encoded: Tensor, draw: Draw) -> Tensor:
+        """What training shows instead of `encoded`; by default the same."""
+        return encoded
+
 
 @dataclass(frozen=True)
 class Conditioner:
@@ -49,21 +65,42 @@ class Conditioner:
 
     conditions: Mapping[str, Condition] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        rates: dict[str, float] = {}
+        for name, c in self.conditions.items():
+            if rates.setdefault(c.group or name, c.drop) != c.drop:
+                raise ValueError(
+                    f"condition {name!r} is hidden with probability {c.drop:g}, others of its "
+                    f"group {c.group!r} with {rates[c.group or name]:g}; a group has one rate"
+                )
+
     def encode(self, n: int, values: Mapping[str, Any]) -> dict[str, Tensor]:
         """The `cond` dictionary for `n` samples; a condition not among `values` is null.
 
         Raises:
             UsageError: The model has no such condition, or a value makes no sense.
         """
-        for name in values:
+        self.require(values)
+        return {name: c.encode(values.get(name), n) for name, c in self.conditions.items()}
+
+    def require(self, names: Iterable[str]) -> None:
+        """Raise UsageError unless the model has all these conditions."""
+        for name in names:
             if name not in self.conditions:
                 has = ", ".join(self.conditions) or "none: it is unconditional"
                 raise UsageError(f"this model has no condition {name!r}; it has {has}")
-        return {name: c.encode(values.get(name), n) for name, c in self.conditions.items()}
+
+    def inlets(self) -> dict[str, dict[str, Any]]:
+        """What a network has to build, by the name of the condition."""
+        return {name: c.inlet() for name, c in self.conditions.items()}
 
     def null(self, cond: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """`cond` with nothing said: what guidance starts from."""
         return {name: self.conditions[name].null(value) for name, value in cond.items()}
+
+    def augment(self, cond: Mapping[str, Tensor], draw: Draw) -> dict[str, Tensor]:
+        """What training shows instead of `cond`."""
+        return {name: self.conditions[name].augment(value, draw) for name, value in cond.items()}
 
     def drop(
         self, cond: Mapping[str, Tensor], uniforms: Callable[[str], Tensor]
@@ -72,12 +109,14 @@ class Conditioner:
 
         Args:
             cond: Encoded conditions, each `(B, ...)`.
-            uniforms: Gives, for a condition's name, `(B,)` independent numbers in (0, 1).
+            uniforms: Gives, for the name of a condition or group, `(B,)` independent numbers in
+                (0, 1), the same whenever it is asked.
         """
         out = dict(cond)
         for name, value in cond.items():
-            if rate := self.conditions[name].drop:
-                hide = (uniforms(name) < rate).to(value.device)
+            c = self.conditions[name]
+            if c.drop:
+                hide = (uniforms(c.group or name) < c.drop).to(value.device)
                 hide = hide.reshape(-1, *(1,) * (value.ndim - 1))
-                out[name] = torch.where(hide, self.conditions[name].null(value), value)
+                out[name] = torch.where(hide, c.null(value), value)
         return out

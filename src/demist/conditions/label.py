@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -23,10 +23,12 @@ class Label(Condition):
     Attributes:
         classes: Names of the classes, in the order of their indices.
         drop: Probability of hiding the label while training.
+        group: Conditions of one group are hidden together.
     """
 
     classes: tuple[str, ...]
     drop: float = 0.1
+    group: str = ""
     route: ClassVar[str] = "vector"
 
     def __post_init__(self) -> None:
@@ -50,17 +52,27 @@ class Label(Condition):
     def null(self, encoded: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
         return torch.full_like(encoded, len(self.classes))
 
+    def inlet(self) -> dict[str, Any]:
+        return {"route": self.route, "classes": len(self.classes)}
+
     def _index(self, value: Value) -> int:
-        if value is None:
-            return len(self.classes)
-        if isinstance(value, str):
-            if value in self.classes:
-                return self.classes.index(value)
-            value = int(value) if value.isdecimal() else value
-        if isinstance(value, int) and 0 <= value < len(self.classes):
-            return value
-        shown = ", ".join(self.classes[:20])
-        more = f", ... ({len(self.classes)} in all)" if len(self.classes) > 20 else ""
-        near = difflib.get_close_matches(str(value), self.classes, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise UsageError(f"there is no class {value!r}{hint} There are: {shown}{more}")
+        return len(self.classes) if value is None else class_index(value, self.classes)
+
+
+def class_index(value: str | int, classes: Sequence[str]) -> int:
+    """Index of a class given by name or number; a name goes before a number.
+
+    Raises:
+        UsageError: There is none; those that are there are listed.
+    """
+    if isinstance(value, str):
+        if value in classes:
+            return list(classes).index(value)
+        value = int(value) if value.isdecimal() else value
+    if isinstance(value, int) and 0 <= value < len(classes):
+        return value
+    shown = ", ".join(classes[:20])
+    more = f", ... ({len(classes)} in all)" if len(classes) > 20 else ""
+    near = difflib.get_close_matches(str(value), classes, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    raise UsageError(f"there is no class {value!r}{hint} There are: {shown}{more}")

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from tqdm import tqdm
 
-from demist.data import toy
+from demist.data import scenes, toy
 from demist.data.arrays import read_npy, read_npz
 from demist.data.cifar import find_cifar, read_cifar
 from demist.data.dataset import Dataset, choose
@@ -33,10 +33,10 @@ from demist.errors import (
     UsageError,
 )
 
-NAMES = ("digits", *toy.NAMES)
+NAMES = ("digits", "scenes", *toy.NAMES)
 _DIGITS = Path(__file__).parent / "digits"
 _DIGITS_SOURCE = "MNIST (LeCun, Cortes, Burges), a class-balanced part; CC BY-SA 3.0"
-_TOY_COUNT = 20_000
+_TOY_COUNT, _SCENE_COUNT = 20_000, 40_000
 _KINDS = (
     "a folder of pictures, a tar archive of pictures, IDX files (MNIST), "
     "CIFAR batches, .npz or .npy"
@@ -86,6 +86,8 @@ def load(
         raise UsageError(f"--seed {seed}: seeds are 0 or larger")
     if path in toy.NAMES:
         data = toy.draw(path, limit or _TOY_COUNT, split, seed)
+    elif path == "scenes":
+        data = scenes.dataset(limit or _SCENE_COUNT, split, seed, size or 32)
     elif path == "digits":
         data = _read(_DIGITS, split, rules, limit=limit, max_bad=max_bad, seed=seed)
         data = replace(data, name=path, source=_DIGITS_SOURCE)

@@ -27,6 +27,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from demist.errors import UsageError
+from demist.networks.attention import attend
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 
@@ -122,21 +123,6 @@ def add_class(
         ) from None
 
 
-def attend(
-    q: Float[Tensor, "b heads n d"],
-    k: Float[Tensor, "b heads n d"],
-    v: Float[Tensor, "b heads n d"],
-) -> Float[Tensor, "b heads n d"]:
-    """Scaled dot-product attention, softmax(q k^T / sqrt(d)) v.
-
-    On a CPU, in bf16 and with up to 1,024 tokens, the products are written out: torch's fused
-    kernel needs 1.5 to 9 times as long there for forward and backward.
-    """
-    if q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.shape[-2] <= 1024:
-        return ((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)).softmax(dim=-1) @ v
-    return F.scaled_dot_product_attention(q, k, v)
-
-
 def dropout_layer(probability: float) -> nn.Dropout:
     """Dropout that refuses to drop everything."""
     if not 0 <= probability < 1:
@@ -171,6 +157,8 @@ class Attention(nn.Module):
         norm_groups: groups of the normalisation, as in `group_norm`.
         qk_norm: normalise queries and keys to unit root mean square per head, with a learned gain.
     """
+
+    attends = True
 
     def __init__(
         self,

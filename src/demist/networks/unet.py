@@ -16,8 +16,7 @@ References:
 """
 
 import copy
-from collections.abc import Iterable, Sequence
-from itertools import zip_longest
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -26,6 +25,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from demist.errors import UsageError
+from demist.networks.cross import CrossAttention
+from demist.networks.intake import Inlets, Intake, token_width
 from demist.networks.layers import (
     Attention,
     Downsample,
@@ -37,72 +38,7 @@ from demist.networks.layers import (
     group_norm,
     zeroed,
 )
-
-
-class DownBlock(nn.Module):
-    """One resolution on the way down: residual blocks, attention after each, then a halving."""
-
-    def __init__(
-        self,
-        resnets: Iterable[ResBlock],
-        attentions: Iterable[Attention],
-        downsamplers: Iterable[Downsample],
-    ):
-        super().__init__()
-        self.resnets = nn.ModuleList(resnets)
-        self.attentions = nn.ModuleList(attentions)
-        self.downsamplers = nn.ModuleList(downsamplers)
-
-    def forward(self, x: Tensor, emb: Tensor) -> list[Tensor]:
-        """Every feature map on the way, the last being the result."""
-        maps = []
-        for resnet, attention in zip_longest(self.resnets, self.attentions):
-            x = resnet(x, emb)
-            x = attention(x) if attention else x
-            maps.append(x)
-        for down in self.downsamplers:
-            x = down(x)
-            maps.append(x)
-        return maps
-
-
-class MidBlock(nn.Module):
-    """The coarsest resolution: two residual blocks, attention between them."""
-
-    def __init__(self, resnets: Iterable[ResBlock], attentions: Iterable[Attention]):
-        super().__init__()
-        self.resnets = nn.ModuleList(resnets)
-        self.attentions = nn.ModuleList(attentions)
-
-    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        x = self.resnets[0](x, emb)
-        for attention in self.attentions:
-            x = attention(x)
-        return self.resnets[1](x, emb)
-
-
-class UpBlock(nn.Module):
-    """One resolution on the way up: residual blocks, each fed one skip, then a doubling."""
-
-    def __init__(
-        self,
-        resnets: Iterable[ResBlock],
-        attentions: Iterable[Attention],
-        upsamplers: Iterable[Upsample],
-    ):
-        super().__init__()
-        self.resnets = nn.ModuleList(resnets)
-        self.attentions = nn.ModuleList(attentions)
-        self.upsamplers = nn.ModuleList(upsamplers)
-
-    def forward(self, x: Tensor, emb: Tensor, stack: list[Tensor]) -> Tensor:
-        """Take one feature map off the stack for every residual block."""
-        for resnet, attention in zip_longest(self.resnets, self.attentions):
-            x = resnet(torch.cat([x, stack.pop()], dim=1), emb)
-            x = attention(x) if attention else x
-        for up in self.upsamplers:
-            x = up(x)
-        return x
+from demist.networks.unet_blocks import DownBlock, MidBlock, UpBlock
 
 
 class UNet(nn.Module):
@@ -118,6 +54,9 @@ class UNet(nn.Module):
         attention: levels with self-attention after each block, 0 = finest.
         mid_attention: self-attention between the two blocks at the bottom.
         num_classes: number of classes; 0 for none. Label `num_classes` means "no class".
+        inlets: of further conditions, by name (see `demist.networks.intake`).
+        cross: levels with attention to tokens after each block, if there are tokens; all by
+            default. The bottom attends to them too.
         patch: side of the patches in which the image is read and written, 1 for pixels; 2 spares
             the finest level and is about four times as fast.
         head_dim: channels per attention head; by default 64, or one head where that does not
@@ -148,6 +87,8 @@ class UNet(nn.Module):
         attention: Sequence[int] = (),
         mid_attention: bool = True,
         num_classes: int = 0,
+        inlets: Inlets | None = None,
+        cross: Sequence[int] | None = None,
         patch: int = 1,
         head_dim: int | None = None,
         norm_groups: int | None = None,
@@ -166,6 +107,8 @@ class UNet(nn.Module):
             "attention": list(attention),
             "mid_attention": mid_attention,
             "num_classes": num_classes,
+            "inlets": {name: dict(inlet) for name, inlet in (inlets or {}).items()},
+            "cross": None if cross is None else list(cross),
             "patch": patch,
             "head_dim": head_dim,
             "norm_groups": norm_groups,
@@ -175,7 +118,7 @@ class UNet(nn.Module):
             "time_scale": time_scale,
             "max_period": max_period,
         }
-        _check(channels, blocks, attention, patch)
+        _check(channels, blocks, [*attention, *(cross or ())], patch)
         first, last, levels = channels[0], channels[-1], len(channels)
         width = 4 * first
 
@@ -189,23 +132,40 @@ class UNet(nn.Module):
         def attend(width: int) -> Attention:
             return Attention(width, head_dim, norm_groups, qk_norm)
 
+        tokens = token_width(inlets or {})
+        self.intake = Intake(inlets or {}, width, tokens, first, patch)
+
+        def told(level: int, count: int) -> list[CrossAttention]:
+            to_tokens, to_extra = self.intake.has("tokens"), self.intake.has("extra")
+            if not (to_tokens or to_extra) or (cross is not None and level not in cross):
+                return []
+            return [
+                CrossAttention(channels[level], tokens, head_dim, norm_groups, to_tokens, to_extra)
+                for _ in range(count)
+            ]
+
         self.in_channels, self.patch = in_channels, patch
         self.multiple = patch * 2 ** (levels - 1)
         self.time_embedding = TimeEmbedding(first + first % 2, width, time_scale, max_period)
         self.class_embedding = class_table(num_classes, width)
-        self.conv_in = nn.Conv2d(in_channels * patch**2, first, 3, padding=1)
+        entering = in_channels + self.intake.concat_channels
+        self.conv_in = nn.Conv2d(entering * patch**2, first, 3, padding=1)
 
         here, stack = first, [first]  # channels of the running feature map and of those kept
         self.down_blocks = nn.ModuleList()
         for level, wide in enumerate(channels):
             resnets = [resnet(here if i == 0 else wide, wide) for i in range(blocks)]
             down = [Downsample(wide)] if level < levels - 1 else []
-            self.down_blocks.append(DownBlock(resnets, attentions(level, blocks), down))
+            self.down_blocks.append(
+                DownBlock(resnets, attentions(level, blocks), down, told(level, blocks))
+            )
             stack += [wide] * (blocks + len(down))
             here = wide
 
         self.mid_block = MidBlock(
-            [resnet(last, last), resnet(last, last)], [attend(last)] if mid_attention else []
+            [resnet(last, last), resnet(last, last)],
+            [attend(last)] if mid_attention else [],
+            told(levels - 1, 1),
         )
 
         self.up_blocks = nn.ModuleList()
@@ -215,7 +175,9 @@ class UNet(nn.Module):
                 resnets.append(resnet(here + stack.pop(), wide))
                 here = wide
             up = [Upsample(wide)] if level > 0 else []
-            self.up_blocks.append(UpBlock(resnets, attentions(level, blocks + 1), up))
+            self.up_blocks.append(
+                UpBlock(resnets, attentions(level, blocks + 1), up, told(level, blocks + 1))
+            )
 
         self.conv_norm_out = group_norm(first, norm_groups)
         outputs = in_channels if out_channels is None else out_channels
@@ -231,6 +193,7 @@ class UNet(nn.Module):
         x: Float[Tensor, "b c h w"],
         t: Float[Tensor, " b"],
         label: Int[Tensor, " b"] | None = None,
+        **cond: Tensor,
     ) -> Float[Tensor, "b c_out h w"]:
         """Evaluate the network.
 
@@ -238,20 +201,25 @@ class UNet(nn.Module):
             x: (b, c, h, w) images, usually scaled to unit variance.
             t: (b,) value of the clock.
             label: (b,) classes in 0..num_classes, the last meaning "no class", as does None.
+            cond: The conditions named in `inlets`.
 
         Raises:
-            UsageError: channels, sides or labels the network was not built for.
+            UsageError: channels, conditions, sides or labels the network was not built for.
         """
         self._check_input(x)
-        emb = F.silu(add_class(self.time_embedding(t), self.class_embedding, label))
+        told = self.intake(cond)
+        emb = add_class(self.time_embedding(t), self.class_embedding, label)
+        emb = F.silu(emb if told.vector is None else emb + told.vector)
+        x = x if told.concat is None else torch.cat([x, told.concat.to(x.dtype)], dim=1)
         # .to, not .contiguous: with one channel only .to gives strides that convolutions recognise.
         x = F.pixel_unshuffle(x, self.patch).to(memory_format=torch.channels_last)
-        stack = [self.conv_in(x)]
+        x = self.conv_in(x)
+        stack = [x if told.residual is None else x + told.residual]
         for down_block in self.down_blocks:
-            stack += down_block(stack[-1], emb)
-        x = self.mid_block(stack[-1], emb)
+            stack += down_block(stack[-1], emb, told)
+        x = self.mid_block(stack[-1], emb, told)
         for up_block in self.up_blocks:
-            x = up_block(x, emb, stack)
+            x = up_block(x, emb, stack, told)
         x = self.conv_out(F.silu(self.conv_norm_out(x)))
         return F.pixel_shuffle(x, self.patch).contiguous()
 

@@ -23,6 +23,8 @@ def image_grid(
     labels: Sequence[object] | np.ndarray | None = None,
     columns: int | None = None,
     scale: int | None = None,
+    rows_say: Sequence[str] = (),
+    columns_say: Sequence[str] = (),
 ) -> Image.Image:
     """Lay images out in rows, left to right, top to bottom.
 
@@ -32,6 +34,8 @@ def image_grid(
         columns: Images per row; by default about a square.
         scale: Whole-number enlargement without smoothing; by default small images grow to about
             64 pixels.
+        rows_say: Written left of the rows, instead of labels.
+        columns_say: Written above the columns, instead of labels.
 
     Raises:
         UsageError: No images, a number of channels that is no picture, or labels that do not
@@ -52,8 +56,10 @@ def image_grid(
     texts = [str(label) for label in (labels if labels is not None else ())]
     rowwise = [texts[i : i + columns] for i in range(0, len(texts), columns)]
     columnwise = [texts[i::columns] for i in range(columns)]
-    by_row = [row[0] for row in rowwise] if _alike(rowwise) else []
-    by_column = [column[0] for column in columnwise] if _alike(columnwise) and not by_row else []
+    by_row = list(rows_say) or ([row[0] for row in rowwise] if _alike(rowwise) else [])
+    by_column = list(columns_say)
+    if _alike(columnwise) and not by_row:
+        by_column = by_column or [column[0] for column in columnwise]
     captions = texts if not by_row and not by_column else []
 
     font_size = max(11, min(20, height // 4))

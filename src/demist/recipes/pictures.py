@@ -59,3 +59,20 @@ def images64() -> TrainConfig:
         limits=LimitsConfig(steps=200_000),
         output=OutputConfig(save_every="10m", sample_every="10m", sample_count=25),
     )
+
+
+@recipe("scenes")
+def scenes() -> TrainConfig:
+    """Coloured digits in scenes described in words, 32 by 32 pixels; made by code."""
+    return TrainConfig(
+        data=DataConfig(path="scenes", text_length=40),
+        network=NetworkConfig(
+            channels_per_level=(64, 128),
+            attention_levels=(1,),
+            text_width=128,
+            text_depth=2,
+        ),
+        optimization=OptimizationConfig(lr=1e-3, batch_size=64),
+        limits=LimitsConfig(budget="30m"),
+        output=OutputConfig(sample_guidance=3.0, sample_every="3m"),
+    )

@@ -63,6 +63,7 @@ class Batches:
             mirrored = draw.uniforms("flip", step).numpy() < 0.5
             x[mirrored] = x[mirrored][..., ::-1]
         cond = self.conditioner.encode(len(x), {k: v[index] for k, v in self.values.items()})
+        cond = self.conditioner.augment(cond, draw.noise(-1 - step))  # draws of its own
         cond = self.conditioner.drop(cond, lambda name: draw.uniforms(f"drop/{name}", step))
         return Batch(
             x0=self.codec.encode(torch.from_numpy(x).to(self.device)),

@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from demist import core, networks, objectives
 from demist.codecs import Codec, Pixels, Standardize
-from demist.conditions import Conditioner, Label
+from demist.conditions import Condition, Conditioner, Label, Text, learn_tokenizer
 from demist.config import OptimizationConfig, TrainConfig, parse_component, update
 from demist.core import Denoiser, Schedule, Table
 from demist.data import Dataset, load
@@ -120,8 +121,7 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
     # A network's first weights come from torch's generator; leave the caller's as it was.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(replace(streams, rank=0, world=1).torch_seed(-1))
-        num_classes = len(data.classes) if values else 0
-        net = make_network(config, data.x.shape[1:], num_classes).to(device)
+        net = make_network(config, data.x.shape[1:], conditioner).to(device)
     config = update(config, {"precision": resolve_precision(options.precision, net)})
     denoiser = Denoiser(
         net,
@@ -140,7 +140,10 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
     out, guidable = config.output, bool(values) and config.data.label_drop > 0
     guidance = (1.5 if images else 1.0) if out.sample_guidance is None else out.sample_guidance
     defaults = Defaults(out.sample_steps, out.sample_solver, guidance=guidance if guidable else 1.0)
-    facts = {"data": data.name, "items": len(data), "fingerprint": data.fingerprint}
+    facts: dict[str, Any] = {"data": data.name, "items": len(data), "fingerprint": data.fingerprint}
+    if "text" in values:
+        cut = zip(values["text"], data.texts or (), strict=True)
+        facts["captions_cut"] = sum(kept != caption for kept, caption in cut)
     pipeline = Pipeline(denoiser, codec, conditioner, data.x.shape[1:], defaults, facts)
     objective: Objective = Denoising(times, weight)
     if config.diffusion.variance_steps is not None:
@@ -171,14 +174,25 @@ def choose_gradient(
 
 def conditions(config: TrainConfig, data: Dataset) -> tuple[Conditioner, dict[str, Any]]:
     """What the model will be told, and its values in the data."""
-    if not config.data.labels or data.labels is None or len(data.classes) < 2:
-        return Conditioner(), {}
-    label = Label(data.classes, config.data.label_drop)
-    return Conditioner({"label": label}), {"label": data.labels}
+    d, n = config.data, config.network
+    made: dict[str, Condition] = {}
+    values: dict[str, Any] = {}
+    if d.labels and data.labels is not None and len(data.classes) > 1:
+        made["label"], values["label"] = Label(data.classes, d.label_drop), data.labels
+    if d.captions and data.texts is not None and data.x.ndim == 4:
+        text = Text(learn_tokenizer(data.texts, d.text_vocabulary), 2, n.text_width, n.text_depth)
+        length = min(d.text_length, 1 + max(text.count(caption) for caption in data.texts))
+        text = replace(text, length=max(2, length), drop=d.label_drop)
+        made["text"], values["text"] = text, np.array([text.cut(caption) for caption in data.texts])
+    return Conditioner(made), values
 
 
-def make_network(config: TrainConfig, shape: tuple[int, ...], num_classes: int) -> nn.Module:
-    """The network for samples of `shape`, `(C, H, W)` or `(D,)`."""
+def make_network(
+    config: TrainConfig, shape: tuple[int, ...], conditioner: Conditioner
+) -> nn.Module:
+    """The network for samples of `shape`, `(C, H, W)` or `(D,)`, told what `conditioner` says."""
+    inlets = conditioner.inlets()
+    num_classes = inlets.pop("label")["classes"] if "label" in inlets else 0
     n, kind = config.network, config.network.network
     if kind == "auto":
         kind = "unet" if len(shape) == 3 else "mlp"
@@ -210,6 +224,8 @@ def make_network(config: TrainConfig, shape: tuple[int, ...], num_classes: int) 
         attention=n.attention_levels,
         mid_attention=n.mid_attention,
         num_classes=num_classes,
+        inlets=inlets,
+        cross=n.cross_levels,
         patch=n.patch,
         head_dim=n.head_dim,
         norm_groups=n.norm_groups,

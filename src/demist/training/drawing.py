@@ -1,21 +1,29 @@
 """The pictures drawn while training."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from demist.pipeline import Pipeline
 from demist.runs import Run
 
 
-def draw_samples(pipeline: Pipeline, run: Run, step: int, count: int) -> None:
-    """Draw `count` samples into the run's folder, classes in turn, always from the same noise."""
+def draw_samples(
+    pipeline: Pipeline, run: Run, step: int, count: int, captions: Sequence[str] = ()
+) -> None:
+    """Draw `count` samples into the run's folder, classes in turn, always from the same noise.
+
+    With captions, sample i is of caption i; those are listed in the picture's metadata.
+    """
     from demist.pictures import image_grid, save_png, scatter
 
-    label = pipeline.conditioner.conditions.get("label")
-    classes: tuple[str, ...] = getattr(label, "classes", ())
+    known = pipeline.conditioner.conditions
+    classes: tuple[str, ...] = getattr(known.get("label"), "classes", ())
     names = [classes[i % len(classes)] for i in range(count)] if classes else None
     cond: dict[str, Any] = {"label": names} if names else {}
+    if "text" in known and captions:
+        cond["text"] = [captions[i % len(captions)] for i in range(count)]
     samples = pipeline.sample(count, **cond)
-    facts = {"run": run.path.name, "step": step, "count": count, "seed": 0}
+    facts = {"run": run.path.name, "step": step, "count": count, "seed": 0, **cond}
     if samples.ndim == 4:
         columns = len(classes) if 2 < len(classes) <= 20 else None
         save_png(image_grid(samples, labels=names, columns=columns), run.picture(step), facts)

@@ -276,7 +276,9 @@ class _Trainer:
         count = (40 if images else 1000) if count is None else count
         if count:
             with self.state.ema.applied():
-                draw_samples(self.experiment.pipeline, self.run, self.state.step, count)
+                e, texts = self.experiment, self.experiment.data.texts or ()
+                chosen = texts[:: max(1, len(texts) // count)][:count]
+                draw_samples(e.pipeline, self.run, self.state.step, count, chosen)
 
     def _finish(self) -> None:
         run, state, e = self.run, self.state, self.experiment

@@ -1,0 +1,238 @@
+"""DigitScenes: coloured digits in scenes that are described in words, made by code.
+
+One to three real MNIST digits in different colours, large or small, in stated places or relations,
+on a dark or light background; each scene comes with a caption in one of several wordings. Some
+combinations never occur in training, so that a model can be asked for what it has never seen:
+
+- `bindings`: each digit misses one colour;
+- `relations`: some ordered pairs of digits are never side by side, others never stacked;
+- `triples`: three digits whose sum is a multiple of 7.
+
+The digits of the splits "train" and "test" are those of MNIST's own.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float32, UInt8
+
+from demist.data.dataset import Dataset
+from demist.errors import UsageError
+
+COLOURS: dict[str, tuple[int, int, int]] = {
+    "red": (230, 50, 40),
+    "green": (30, 170, 60),
+    "blue": (40, 70, 250),
+    "yellow": (245, 215, 30),
+    "purple": (170, 50, 215),
+    "cyan": (30, 210, 210),
+}
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+PLACES = {
+    "in the middle": (0.5, 0.5),
+    "on the left": (0.5, 0.27),
+    "on the right": (0.5, 0.73),
+    "at the top": (0.27, 0.5),
+    "at the bottom": (0.73, 0.5),
+}
+"""Of a single digit: centre as fractions of height and width."""
+RELATIONS = ("beside", "above")
+"""Of two digits: the first is left of the second, or above it."""
+TRIPLES = ("with one below", "with one above")
+"""Of three: the first left of the second, the third below or above both."""
+
+HeldOut = Literal["bindings", "relations", "triples"]
+HELD_OUT: tuple[HeldOut, ...] = ("bindings", "relations", "triples")
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One digit of a scene."""
+
+    digit: int
+    colour: str
+    large: bool
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a caption says.
+
+    Attributes:
+        things: One to three, of different colours.
+        layout: From `PLACES`, `RELATIONS` or `TRIPLES`, by the number of things.
+        background: "dark" or "light".
+    """
+
+    things: tuple[Thing, ...]
+    layout: str
+    background: str
+
+    @property
+    def unseen(self) -> set[str]:
+        """Which held-out combinations it has; training scenes have none."""
+        digits = [thing.digit for thing in self.things]
+        names = list(COLOURS)
+        found = set[str]()
+        if any(names.index(t.colour) == (1 - t.digit) % 6 for t in self.things):
+            found.add("bindings")
+        if len(digits) > 1:
+            beside = len(digits) == 3 or self.layout == "beside"
+            if (3 * digits[0] + digits[1]) % 10 == (0 if beside else 5):
+                found.add("relations")
+        if len(digits) == 3 and sum(digits) % 7 == 0:
+            found.add("triples")
+        return found
+
+
+def dataset(count: int, split: str = "train", seed: int = 0, size: int = 32) -> Dataset:
+    """`count` scenes as pictures with captions; nothing in them is held out."""
+    return draw(count, split, seed, size)[0]
+
+
+def draw(
+    count: int,
+    split: str = "train",
+    seed: int = 0,
+    size: int = 32,
+    held_out: HeldOut | None = None,
+) -> tuple[Dataset, tuple[Scene, ...]]:
+    """Scenes with their pictures and captions.
+
+    Args:
+        count: How many.
+        split: Whose digits: "train" or "test".
+        seed: Other seeds and splits give independent scenes.
+        size: Side of the pictures in pixels, 32 or 64.
+        held_out: Only scenes with this held-out combination; by default scenes with none.
+
+    Raises:
+        UsageError: The size or the split is another.
+    """
+    if size not in (32, 64):
+        raise UsageError(f"scenes of {size} pixels: choose --size 32 or 64")
+    if split not in ("train", "test"):
+        raise UsageError(f"scenes have no split {split!r}; there are train and test")
+    rng = np.random.default_rng([seed, split == "test", (*HELD_OUT, None).index(held_out)])
+    wanted = {held_out} if held_out else set()
+    scenes: list[Scene] = []
+    while len(scenes) < count:
+        scene = invent(rng)
+        if scene.unseen == wanted:
+            scenes.append(scene)
+    alphas = _alphas(split, size)
+    x = np.stack([render(scene, rng, alphas, size) for scene in scenes])
+    texts = tuple(describe(scene, rng) for scene in scenes)
+    about = Dataset(x, texts=texts, name="scenes", source="made of MNIST digits; CC BY-SA 3.0")
+    return about, tuple(scenes)
+
+
+def invent(rng: np.random.Generator) -> Scene:
+    """A random scene of any kind."""
+    n = int(rng.choice([1, 2, 3], p=[0.3, 0.45, 0.25]))
+    colours = rng.choice(list(COLOURS), n, replace=False)
+    things = tuple(
+        Thing(int(rng.integers(10)), str(colour), bool(rng.random() < 0.5)) for colour in colours
+    )
+    layouts: Sequence[str] = (list(PLACES), RELATIONS, TRIPLES)[n - 1]
+    return Scene(things, str(rng.choice(layouts)), str(rng.choice(["dark", "light"])))
+
+
+def describe(scene: Scene, rng: np.random.Generator) -> str:
+    """One of many ways to say it; each has all the facts."""
+
+    def pick(*ways: str) -> str:
+        return ways[int(rng.integers(len(ways)))]
+
+    def named(thing: Thing) -> str:
+        size = pick("", "large ", "big ") if thing.large else pick("small ", "little ")
+        digit = pick(DIGITS[thing.digit], DIGITS[thing.digit], str(thing.digit))
+        return f"a {size}{thing.colour} {digit}"
+
+    things = [named(thing) for thing in scene.things]
+    if len(things) == 1:
+        said = f"{things[0]} {scene.layout}"
+    elif len(things) == 2:
+        a, b = things
+        said = (
+            pick(f"{a} to the left of {b}", f"{a} left of {b}", f"{b} to the right of {a}")
+            if scene.layout == "beside"
+            else pick(f"{a} above {b}", f"{a} over {b}", f"{b} below {a}")
+        )
+    else:
+        a, b, c = things
+        where = pick("below", "underneath") if scene.layout == TRIPLES[0] else pick("above", "over")
+        said = pick(f"{a} to the left of {b}", f"{a} left of {b}") + pick(
+            f", with {c} {where}", f", {c} {where} them"
+        )
+    ground = f"{scene.background} background"
+    return pick(f"{said} on a {ground}", f"{said}, {ground}", f"on a {ground}, {said}")
+
+
+def render(
+    scene: Scene, rng: np.random.Generator, alphas: "Alphas", size: int
+) -> UInt8[np.ndarray, "3 s s"]:
+    """A picture of the scene: other digits of the same kind, slightly moved, each time."""
+    level = rng.uniform(10, 40) if scene.background == "dark" else rng.uniform(215, 245)
+    page = np.full((3, size, size), level, np.float32)
+    for thing, (y, x) in zip(scene.things, _centres(scene), strict=True):
+        alpha = alphas(thing.digit, thing.large, rng)
+        side = alpha.shape[0]
+        jitter = rng.uniform(-0.04, 0.04, 2)
+        inked = 20 / 28 * side / 2  # digits fill 20 of 28 pixels, and must stay on the page
+        top, left = (
+            int(np.clip((c + j) * size, inked, size - inked) - side / 2 + 0.5)
+            for c, j in zip((y, x), jitter, strict=True)
+        )
+        rows, columns = slice(max(top, 0), top + side), slice(max(left, 0), left + side)
+        shown = alpha[max(-top, 0) :, max(-left, 0) :]
+        target = page[:, rows, columns]
+        shown = shown[: target.shape[1], : target.shape[2]]
+        colour = np.array(COLOURS[thing.colour], np.float32)[:, None, None]
+        page[:, rows, columns] = target + shown * (colour - target)
+    return page.round().astype(np.uint8)
+
+
+def _centres(scene: Scene) -> list[tuple[float, float]]:
+    if len(scene.things) == 1:
+        return [PLACES[scene.layout]]
+    if len(scene.things) == 2:
+        beside = [(0.5, 0.27), (0.5, 0.73)]
+        return beside if scene.layout == "beside" else [(x, y) for y, x in beside]
+    pair, third = (0.29, 0.75) if scene.layout == TRIPLES[0] else (0.71, 0.25)
+    return [(pair, 0.27), (pair, 0.73), (third, 0.5)]
+
+
+Alphas = Callable[[int, bool, np.random.Generator], Float32[np.ndarray, "a a"]]
+"""How much ink a digit of this kind and size puts where: one of many, drawn at random."""
+
+LARGE, SMALL = 22, 14
+"""Sides of the digits' patches in a scene of 32 pixels; ink fills 20 / 28 of them."""
+
+
+@cache
+def _alphas(split: str, size: int) -> Alphas:
+    from demist.data.load import digits
+
+    data = digits(split)
+    assert data.labels is not None
+    ink = torch.from_numpy(data.x / np.float32(255))
+    sides = {True: LARGE * size // 32, False: SMALL * size // 32}
+    kept = {
+        (digit, large): F.interpolate(
+            ink[data.labels == digit], (side, side), mode="bilinear", antialias=True
+        )[:, 0].numpy()
+        for digit in range(10)
+        for large, side in sides.items()
+    }
+
+    def drawn(digit: int, large: bool, rng: np.random.Generator) -> np.ndarray:
+        some = kept[digit, large]
+        return some[int(rng.integers(len(some)))]
+
+    return drawn

@@ -1,0 +1,67 @@
+"""A small transformer that reads a prompt, trained with the network that it tells.
+
+References:
+    Vaswani et al.: Attention Is All You Need, 2017, arXiv:1706.03762.
+    Xiong et al.: On Layer Normalization in the Transformer Architecture, 2020, arXiv:2002.04745
+        (normalisation before each branch).
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from demist.errors import UsageError
+from demist.networks.attention import attend, heads, joined
+
+
+class TextBlock(nn.Module):
+    """Self-attention and a hidden layer, each added to its input."""
+
+    attends = True
+
+    def __init__(self, width: int, head_dim: int):
+        super().__init__()
+        self.head_dim = head_dim
+        self.norm_1, self.norm_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.to_qkv, self.to_out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.linear_1, self.linear_2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x: Float[Tensor, "b m c"], weight: Tensor) -> Float[Tensor, "b m c"]:
+        """Transform x."""
+        q, k, v = (heads(y, self.head_dim) for y in self.to_qkv(self.norm_1(x)).chunk(3, dim=2))
+        x = x + self.to_out(joined(attend(q, k, v, weight)))
+        return x + self.linear_2(F.gelu(self.linear_1(self.norm_2(x))))
+
+
+class TextTransformer(nn.Module):
+    """Reads token numbers with weights, `(b, m, 2)`; says states `(b, m, c)`.
+
+    The first token stands for the whole: its state is the pooled vector. Weights above 0 make no
+    difference here, only to those who attend to the states.
+
+    Args:
+        vocabulary: Number of tokens.
+        length: Longest prompt.
+        width: Channels c, a multiple of 32.
+        depth: Layers.
+    """
+
+    def __init__(self, vocabulary: int, length: int, width: int, depth: int):
+        super().__init__()
+        if width % 32:
+            raise UsageError(f"a text transformer of width {width}: choose a multiple of 32")
+        self.token = nn.Embedding(vocabulary, width)
+        self.position = nn.Parameter(0.02 * torch.randn(length, width))
+        nn.init.normal_(self.token.weight, std=0.02)
+        self.blocks = nn.ModuleList(TextBlock(width, 32) for _ in range(depth))
+        self.norm_out = nn.LayerNorm(width)
+
+    def forward(self, said: Float[Tensor, "b m 2"]) -> Float[Tensor, "b m c"]:
+        """States of all tokens, padding included."""
+        ids, there = said[..., 0].long(), (said[..., 1] > 0).float()
+        there[:, 0] = 1
+        x = self.token(ids) + self.position[: ids.shape[1]]
+        for block in self.blocks:
+            x = block(x, there)
+        return self.norm_out(x)
