@@ -82,8 +82,8 @@ def test_help_names_every_command_with_its_own_first_line(capsys):
         assert module.Options.__doc__.splitlines()[0] == summary
         assert f"  {name:<12}{summary}\n" in text
     assert modules - set(COMMANDS) == {
-        "__init__", "axes", "judging", "likelihood", "sampling", "shared"
-    }  # fmt: skip
+        *("__init__", "axes", "generating", "judging", "likelihood", "sampling", "shared")
+    }
 
 
 def test_version(capsys):
@@ -111,7 +111,7 @@ def test_version(capsys):
         ("sample --batch-size 0", 64, "--batch-size 0: give 1 or more"),
         ("sample --out no/a.png", 73, "there is no folder no"),
         ("evaluate", 66, "there is no run 'latest'"),
-        ("classifier moons", 64, "not images in classes"),
+        ("classifier moons", 64, "moons is not images"),
         ("ls elsewhere", 66, "there is no folder elsewhere"),
         ("config eihgt", 66, "did you mean 'eight'?"),
     ],
@@ -330,37 +330,72 @@ def test_points_are_drawn_as_points(capsys):
     with Image.open("samples.png") as image:
         assert image.size == (480, 480)
     assert main(["evaluate", "--n", "20", "--steps", "2"]) == 0
-    assert re.search(
-        r"of 20 samples to fresh data [\d.]+; of 20 real points 0\.0000", capsys.readouterr().out
-    )
+    out = capsys.readouterr().out
+    assert re.search(r"sliced Wasserstein distance \| [\d.]+ ± [\d.]+ \| 0\.0000 ", out)
     facts = json.loads(Path("runs/0001-eight/evaluation.json").read_text())
-    assert facts["floor"] == 0
+    assert facts["report"]["metrics"]["sliced_wasserstein"]["floor"] == 0
+    assert main(["evaluate", "--extractor", "x"]) == 64
+    assert main(["evaluate", "--seeds", "1"]) == 64
 
 
 def test_evaluate_images_without_classes(squares, capsys):
     assert main(["train", squares, "--steps", "1", "--no-labels", *TINY]) == 0
-    assert main(["evaluate"]) == 64
-    assert "without classes" in capsys.readouterr().err
+    assert main(["evaluate", "--n", "12", "--steps", "2"]) == 0
+    assert "| label accuracy | – | " in capsys.readouterr().out
+
+
+def test_evaluate_images_of_no_class(tmp_path, capsys):
+    """The judge tells clusters apart where nobody named classes."""
+    x = np.random.default_rng(0).integers(0, 255, (60, 1, 8, 8)).astype(np.uint8)
+    np.savez(tmp_path / "plain.npz", x=x)
+    assert main(["train", str(tmp_path / "plain.npz"), "--steps", "1", *TINY]) == 0
+    assert main(["evaluate", "--n", "12", "--steps", "2"]) == 0
+    facts = json.loads(Path("runs/0001-plain/evaluation.json").read_text())
+    assert facts["report"]["metrics"]["label_accuracy"] == {
+        "value": None, "spread": None, "floor": None, "values": [None] * 3,
+    }  # fmt: skip
+    assert facts["report"]["metrics"]["fdr"]["value"] > 0
 
 
 def test_evaluate_and_its_judge(trained, squares, capsys):
-    assert main(["evaluate", "--n", "8", "--steps", "2"]) == 0
+    line = ["evaluate", "1", "--n", "24", "--steps", "2"]
+    assert main(line) == 0
     out = capsys.readouterr().out
-    assert re.search(r"label accuracy [\d.]+ % ± [\d.]+ on 8 samples", out)
-    facts = json.loads((trained.path / "evaluation.json").read_text())
-    assert facts["sampling"]["n"] == 8
-    assert set(facts["classes"]) == {"0", "1"}
-    assert facts["label_accuracy"] == pytest.approx(np.mean(list(facts["classes"].values())))
+    assert re.search(r"\| FDr \| [\d.]+ ± [\d.]+ \| 1\.00 \|", out)
+    assert (trained.path / "evaluation.md").read_text() in out
+    first = json.loads((trained.path / "evaluation.json").read_text())
+    assert first["sampling"]["n"] == 24
+    assert first["sampling"]["precision"] == "fp32"
+    report = first["report"]
+    assert report["protocol"]["seeds"] == [0, 1, 2]
+    assert [row["count"] for row in report["classes"]] == [12, 12]
+    accuracy = report["metrics"]["label_accuracy"]["value"]
+    assert accuracy == pytest.approx(np.mean([row["accuracy"] for row in report["classes"]]))
     kept = list(Path("cache").glob("classifier-*.safetensors"))
     assert len(kept) == 1
-    assert main(["evaluate", "1", "--n", "8", "--steps", "2"]) == 0
-    assert (trained.path / "evaluation-2.json").exists()
+
+    assert main([*line, "--batch-size", "3"]) == 0
+    again = json.loads((trained.path / "evaluation-2.json").read_text())
+    assert again["report"] == report
+    assert json.loads((trained.path / "evaluation.json").read_text()) == first
 
     assert main(["classifier", squares, "--out", "judge.safetensors"]) == 0
     assert list(Path("cache").glob("classifier-*.safetensors")) == kept
     assert Path("judge.safetensors").read_bytes() == kept[0].read_bytes()
     assert "held-out" in capsys.readouterr().out
     assert main(["classifier", squares, "--out", "judge.safetensors"]) == 73
+
+
+def test_evaluate_against_another_run(trained, squares, capsys):
+    assert main(["train", squares, "--steps", "2", "--seed", "1", *TINY]) == 0
+    assert main(["evaluate", "1", "--against", "2", "--n", "24", "--steps", "2"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"\| FDr \|( [\d.]+ ± [\d.]+ \|){2} [-+][\d.]+ \| [-+][\d.]+ … ", out)
+    facts = json.loads((trained.path / "evaluation.json").read_text())
+    assert facts["model"]["sha256"] != facts["against"]["model"]["sha256"]
+    assert main(["train", "eight", "--steps", "1", "--name", "points"]) == 0
+    assert main(["evaluate", "1", "--against", "3"]) == 64
+    assert "compare runs on the same data" in capsys.readouterr().err
 
 
 def test_doctor(capsys):

@@ -22,7 +22,7 @@ COMMANDS = {
     "demo": "Train a small model on handwritten digits, draw samples, and say how good they are.",
     "train": "Train a model on a folder of images, or on the digits that come with the package.",
     "sample": "Draw samples from a run or a saved model.",
-    "evaluate": "Measure a run: label accuracy of images, distance of points to fresh data.",
+    "evaluate": "Measure a run in one table: how good its samples are, how varied, how new.",
     "classifier": "Train a classifier on the data: the judge of `demist evaluate`, kept for later.",
     "ls": "List the runs: number, name, status, step, loss, age, path.",
     "config": "Print all training options of a recipe, a run or a file, resolved, as TOML.",

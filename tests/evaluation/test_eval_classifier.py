@@ -75,6 +75,30 @@ def test_features_are_the_layer_before_the_logits(judge):
     np.testing.assert_allclose(judge.head(features), judge.logits(x), rtol=1e-5, atol=1e-5)
 
 
+def test_spatial_features_stand_behind_the_features(judge):
+    x, _ = patterns(40, 3)
+    both = judge.see(x)
+    assert both.shape == (40, judge.dimension + 7 * 3 * 3)  # 12 pixels, halved twice
+    np.testing.assert_allclose(both[:, : judge.dimension], judge.features(x), rtol=1e-6)
+    maps = judge.network._maps(torch.from_numpy(x).float() / 127.5 - 1)[0]
+    np.testing.assert_allclose(both[0, judge.dimension :], maps[0, :7].flatten(), rtol=1e-4)
+
+
+def test_the_spatial_distance_sees_places():
+    """A spot left and a spot right: the channel means agree, as far as borders let them."""
+
+    def spots(column):
+        x = np.random.default_rng(column).integers(0, 9, (300, 1, 32, 32)).astype(np.uint8)
+        x[:, :, 12:20, column : column + 8] += 200
+        return x
+
+    network = Network((1, 32, 32), 2, width=4).eval()
+    x, y = (network.both(torch.from_numpy(spots(c)).float() / 127.5 - 1) for c in (4, 20))
+    d = network.head.in_features
+    step = ((x.mean(0) - y.mean(0)) ** 2).detach()
+    assert step[d:].sum() > 20 * step[:d].sum()
+
+
 @pytest.mark.parametrize("size", [1, 7, 256, 300])
 def test_batches_leave_no_trace(judge, size):
     x, _ = patterns(513, 4)

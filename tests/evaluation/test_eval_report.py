@@ -7,7 +7,11 @@ import pytest
 
 from demist.errors import DataError
 from demist.evaluation.classifier_training import train_classifier
-from demist.evaluation.report import ROWS, evaluate, markdown, over_seeds
+from demist.evaluation.reference import Reference
+from demist.evaluation.report import evaluate, over_seeds
+from demist.evaluation.report import measure as measure_set
+from demist.evaluation.rows import ROWS
+from demist.evaluation.tables import markdown
 from demist.evaluation.vendi import vendi_score
 
 CLASSES = ("flat", "rows", "columns")
@@ -160,6 +164,37 @@ def test_seeds_have_a_mean_and_a_spread(setting, perfect):
         over_seeds(reports[:1])
     with pytest.raises(DataError, match="different ways"):
         over_seeds([perfect, measure(setting, *draw(300, 3))])
+
+
+def test_one_reference_serves_many_sets(setting, perfect):
+    judge, train, test, train_labels, test_labels = setting
+    reference = Reference.of(
+        judge, train, test, generated=400, train_labels=train_labels, test_labels=test_labels
+    )
+    images, labels = draw(400, 2)
+    assert measure_set(reference, draw(400, 3)[0])["metrics"] != perfect["metrics"]
+    assert measure_set(reference, images, labels=labels) == perfect
+
+
+def test_another_extractor_and_the_same_judge(setting, perfect):
+    class Thumbnails:
+        recipe, dimension = "thumbnails of 6 x 6", 36
+
+        def see(self, x):
+            return x.reshape(len(x), 6, 2, 6, 2).mean((2, 4)).reshape(len(x), -1).astype("f4")
+
+    judge, train, test, train_labels, _ = setting
+    reference = Reference.of(
+        judge, train, test, generated=400, extractor=Thumbnails(), train_labels=train_labels
+    )
+    images, labels = draw(400, 2)
+    report = measure_set(reference, images, labels=labels)
+    assert report["protocol"]["features"] == "thumbnails of 6 x 6"
+    assert values(report)["sfd"] is None
+    for name in ("label_accuracy", "inception_score", "class_kl"):
+        assert values(report)[name] == pytest.approx(values(perfect)[name], abs=1e-6)
+    assert values(report)["fd"] != values(perfect)["fd"]
+    assert "Labels and Inception Score: demist-cnn-1" in markdown(report)
 
 
 def test_too_few_images(setting):

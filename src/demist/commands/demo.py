@@ -7,7 +7,7 @@ from pathlib import Path
 import tyro
 
 from demist import recipes
-from demist.commands.evaluate import measure
+from demist.commands.judging import label_accuracy_of
 from demist.commands.sampling import SamplingOptions, classes_of, draw, film, spread
 from demist.commands.shared import provenance
 from demist.config import update
@@ -57,12 +57,12 @@ def main(args: list[str]) -> None:
     animation(film(frames, labels, each), moving, fps=8)
 
     say(f"Measuring: {options.n} samples, judged by a classifier that never saw the model.")
-    found = measure(pipeline, config.data, options.n, settings)
+    found = label_accuracy_of(pipeline, config.data, options.n, settings)
 
     spec = run.path if options.runs != Path("runs") else run.number
     curve = run.path / "loss.png"
     print(f"""
-{found.sentence}
+{found}
 (guidance {options.guidance:g}, {settings["steps"]} steps of {settings["solver"]})
 
   samples    {samples}
@@ -73,6 +73,7 @@ Next:
   demist sample {spec} --class 3,7 --n 64 --seed 1     more pictures
   demist train --resume {spec} --budget 10m            go on training
   demist train path/to/your/images --size 32           your own data
+  demist evaluate {spec}                                   all metrics, in minutes
   demist ls                                            all runs""")
 
 

@@ -1,152 +1,217 @@
-"""`demist evaluate`: how good is a run?"""
+"""`demist evaluate`: how good is a run? One table, and all that decides its numbers."""
 
 import sys
+import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from demist import files, runs
-from demist.commands.judging import judge, splits
+from demist.commands.generating import Task, generate
+from demist.commands.judging import judge, open_extractor, splits
 from demist.commands.likelihood import measure_likelihood, sentence
-from demist.commands.sampling import (
-    ModelOptions,
-    SamplingOptions,
-    classes_of,
-    require_positive,
-    spread,
-)
-from demist.commands.shared import free_name, provenance
-from demist.config import DataConfig
+from demist.commands.sampling import ModelOptions, SamplingOptions, classes_of, require_positive
+from demist.commands.shared import provenance
 from demist.errors import UsageError
 
 if TYPE_CHECKING:
-    import numpy
-
     import demist.data
-    import demist.evaluation.classifier
-    import demist.pipeline
+
+Report = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Options:
-    """Measure a run: label accuracy of images, distance of points to fresh data."""
+    """Measure a run in one table: how good its samples are, how varied, how new."""
 
     run: Annotated[Positional[str], arg(metavar="[RUN]")] = "latest"
     """Run: number, name, path or `latest`."""
-    n: int = 1000
-    """How many samples, the classes in equal parts."""
+    against: str | None = None
+    """Another run on the same data, measured alike: differences with 95 % intervals."""
+    n: int = 10_000
+    """How many samples in all, shared by the seeds, the classes in equal parts."""
+    seeds: int = 3
+    """Sets of samples, for mean and spread: seeds --seed, --seed + 1, ..."""
+    extractor: Path | None = None
+    """Feature extractor: Inception-v3 (.safetensors), or a folder with DINOv2 or CLIP. Default: the
+    judge, a classifier trained on the data."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the network while sampling. auto: as it was trained."""
+    processes: int = 1
+    """Share the sampling among so many processes; changes the speed, never the samples."""
     likelihood: int = 0
     """Bits per dimension of so many test images too; 0: none. Slow: minutes for 64 digits."""
     sampling: Annotated[SamplingOptions, arg(name="")] = field(default_factory=SamplingOptions)
     source: Annotated[ModelOptions, arg(name="")] = field(default_factory=ModelOptions)
 
     def __post_init__(self) -> None:
-        require_positive("n", self.n)
+        for name in ("n", "processes"):
+            require_positive(name, getattr(self, name))
+        if self.seeds < 2:
+            raise UsageError(f"--seeds {self.seeds}: a spread needs 2 or more")
         if self.likelihood < 0:
             raise UsageError(f"likelihood = {self.likelihood}: must be at least 0")
 
 
 def main(args: list[str]) -> None:
-    """Print the numbers and keep them in the run's folder."""
+    """Print the tables and keep them in the run's folder."""
     options = tyro.cli(Options, prog="demist evaluate", args=args, config=(OmitArgPrefixes,))
     run = runs.find(options.run, options.source.runs)
-    pipeline = options.source.open(str(run.path))
-    settings = options.sampling.over(pipeline)
-    found = measure(pipeline, run.config().data, options.n, settings, options.sampling.batch_size)
-    facts = provenance("evaluate", args, pipeline) | {"sampling": {"n": options.n, **settings}}
-    facts |= found.facts
-    print(found.table + found.sentence)
+    other = runs.find(options.against, options.source.runs) if options.against else None
+    train, test = splits(run.config().data)
+    begun = time.perf_counter()
+    facts = measure(options, run, train, test, args)
+    texts = [f"# {run.path.name}", table(facts)]
+    if other is not None:
+        from demist.evaluation.tables import against
+
+        facts["against"] = measure(options, other, train, test, args)
+        names = (run.path.name, other.path.name)
+        compared = against(facts["report"], facts["against"]["report"], names)
+        texts += [f"# {other.path.name}", table(facts["against"]), "# Compared", compared]
     if options.likelihood:
-        _, test = splits(run.config().data)
+        pipeline = options.source.open(str(run.path))
         bits = measure_likelihood(pipeline, test, options.likelihood, options.sampling.seed)
         facts |= bits
-        print(sentence(bits))
-    out = free_name(run.path / "evaluation.json")
-    files.write_json(out, facts)
-    print(out)
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """What was found.
-
-    Attributes:
-        sentence: The result with its uncertainty and what to compare it with.
-        facts: The same for machines.
-        table: Details, or nothing.
-    """
-
-    sentence: str
-    facts: dict[str, Any]
-    table: str = ""
+        texts.append(sentence(bits) + "\n")
+    text = "\n".join(texts)
+    print(text)
+    facts["seconds"] = round(time.perf_counter() - begun, 1)
+    out = free_pair(run.path / "evaluation")
+    files.write_text(out.with_suffix(".md"), text)
+    files.write_json(out.with_suffix(".json"), facts)
+    print(f"{out.with_suffix('.md')}\n{out.with_suffix('.json')}")
 
 
 def measure(
-    pipeline: "demist.pipeline.Pipeline",
-    data: DataConfig,
-    n: int,
-    settings: dict[str, Any],
-    batch_size: int | None = None,
-) -> Measurement:
-    """Judge `n` samples: images by their labels, points by their distance to fresh data.
+    options: Options,
+    run: runs.Run,
+    train: "demist.data.Dataset",
+    test: "demist.data.Dataset",
+    args: list[str],
+) -> dict[str, Any]:
+    """Sample and measure one run; all facts of it.
 
     Raises:
-        UsageError: The model makes images but has no classes.
+        UsageError: The model makes something else than the data holds.
     """
-    classes = classes_of(pipeline)
-    images = len(pipeline.shape) == 3
-    if images and not classes:
+    from demist.evaluation.report import over_seeds
+    from demist.training.fit import resolve_precision
+
+    pipeline = options.source.open(str(run.path))
+    if pipeline.shape != train.x.shape[1:]:
         raise UsageError(
-            "this model was trained without classes; of images, label accuracy is all that is "
-            "measured so far"
+            f"{run.path.name} makes samples of shape {pipeline.shape}, but the data has "
+            f"{train.x.shape[1:]}; compare runs on the same data"
         )
-    labels = spread(classes, n)
-    cond: dict[str, Any] = {"label": labels} if labels else {}
-    bar = sys.stderr.isatty()
-    x = pipeline.sample(n, **settings, batch_size=batch_size, progress=bar, **cond)
-    train, test = splits(data)
-    return of_images(x, labels, judge(train, test)) if images else of_points(x, train, test)
+    wanted = options.precision
+    if wanted == "auto":
+        wanted = resolve_precision(run.config().optimization.precision, pipeline.denoiser.net)
+    settings = options.sampling.over(pipeline)
+    first = settings.pop("seed")
+    classes = classes_of(pipeline)
+    task = Task(
+        run=str(run.path),
+        at_step=options.source.at_step,
+        device=options.source.device,
+        precision=wanted,
+        settings=settings | {"batch_size": options.sampling.batch_size},
+        classes=classes,
+        count=per_seed(options.n, options.seeds, len(classes)),
+        seeds=tuple(range(first, first + options.seeds)),
+    )
+    samples = generate(task, pipeline, options.processes, f"sampling {run.path.name}")
+    ruler = of_images if train.x.ndim == 4 else of_points
+    reports = ruler(samples, task.labels, train, test, options.extractor)
+    facts = provenance("evaluate", args, pipeline)
+    facts["sampling"] = {"n": options.n, "precision": wanted, **settings}
+    facts["machine"] = runs.environment()
+    return facts | {"report": over_seeds(reports)}
 
 
 def of_images(
-    x: "numpy.ndarray", labels: list[str], classifier: "demist.evaluation.classifier.Classifier"
-) -> Measurement:
-    """Label accuracy."""
+    samples: "dict[int, Any]",
+    labels: list[str],
+    train: "demist.data.Dataset",
+    test: "demist.data.Dataset",
+    extractor: Path | None,
+) -> list[Report]:
+    """A report for every seed."""
     import numpy as np
+    from tqdm import tqdm
 
-    from demist.evaluation.accuracy import label_accuracy
+    from demist.evaluation.reference import Reference
+    from demist.evaluation.report import measure as measure_images
 
-    card = classifier.card
-    asked = np.array([card.classes.index(name) for name in labels], np.int64)
-    accuracy = label_accuracy(classifier, x, asked)
-    p, n = accuracy.overall, len(labels)
-    error = 100 * (p * (1 - p) / n) ** 0.5
-    ceiling = f"; of real images it recognises {100 * (card.accuracy or 0):.1f} %"
-    return Measurement(
-        f"label accuracy {100 * p:.1f} % ± {error:.1f} on {n} samples, by an independent "
-        f"classifier{ceiling if card.accuracy else ''}",
-        {
-            "label_accuracy": p,
-            "classes": {row.name: row.accuracy for row in accuracy.classes},
-            "ceiling": card.accuracy,
-            "judge": str(card),
-        },
-        accuracy.markdown() + "\n\n",
-    )
+    expert = judge(train, test)
+    names = expert.card.classes
+    real = train.labels is not None and names == train.classes
+    asked = np.array([names.index(name) for name in labels], np.int64) if labels and real else None
+    generated = min(len(x) for x in samples.values())
+    with tqdm(total=1 + len(samples), desc="measuring", unit="set", leave=False,
+              disable=not sys.stderr.isatty()) as bar:  # fmt: skip
+        reference = Reference.of(
+            expert,
+            train.x,
+            test.x,
+            generated=generated,
+            extractor=open_extractor(extractor) if extractor else None,
+            train_labels=train.labels if real else None,
+            test_labels=test.labels if real else None,
+            k=max(1, min(5, generated - 1, len(test) - 1)),
+        )
+        bar.update()
+        reports = []
+        for seed, x in samples.items():
+            reports.append(measure_images(reference, x, labels=asked, seed=seed))
+            bar.update()
+    return reports
 
 
 def of_points(
-    x: "numpy.ndarray", train: "demist.data.Dataset", test: "demist.data.Dataset"
-) -> Measurement:
-    """Sliced Wasserstein distance to fresh data, and that of as many real points."""
-    from demist.evaluation.sliced_wasserstein import sliced_wasserstein
+    samples: "dict[int, Any]",
+    labels: list[str],
+    train: "demist.data.Dataset",
+    test: "demist.data.Dataset",
+    extractor: Path | None,
+) -> list[Report]:
+    """A report for every seed.
 
-    n = min(len(x), len(train))
-    found, floor = (sliced_wasserstein(some, test.x) for some in (x, train.x[:n]))
-    return Measurement(
-        f"sliced Wasserstein distance of {len(x)} samples to fresh data {found:.4f}; of {n} real "
-        f"points {floor:.4f}",
-        {"sliced_wasserstein": found, "floor": floor},
-    )
+    Raises:
+        UsageError: An extractor was given.
+    """
+    from demist.evaluation.points import measure_points
+
+    if extractor is not None:
+        raise UsageError(f"--extractor {extractor}: points are compared as they are; leave it out")
+    return [
+        measure_points(x, train.x, test.x, test.labels, seed=seed) for seed, x in samples.items()
+    ]
+
+
+def per_seed(n: int, seeds: int, classes: int) -> int:
+    """Samples of one seed: at least n / seeds, and the same number of every class."""
+    count = -(-n // seeds)
+    return -(-count // classes) * classes if classes else count
+
+
+def table(facts: dict[str, Any]) -> str:
+    """The report in Markdown, with how the samples were made."""
+    from demist.evaluation.tables import markdown
+
+    s = facts["sampling"]
+    how = f"{s['steps']} steps of {s['solver']}, guidance {s['guidance']:g}, {s['precision']}"
+    model = facts["model"]["sha256"][:12]
+    return f"{markdown(facts['report'])}\nSampled with {how}; model {model}.\n"
+
+
+def free_pair(path: Path) -> Path:
+    """`path`, or `path-2`, ...: the first of which neither .json nor .md exists."""
+    names = (path.with_name(path.name + (f"-{i}" if i > 1 else "")) for i in range(1, 10**9))
+    return next(
+        name for name in names
+        if not (name.with_suffix(".json").exists() or name.with_suffix(".md").exists())
+    )  # fmt: skip

@@ -4,7 +4,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from demist.config import DataConfig
 from demist.errors import DataError, UsageError
@@ -12,6 +12,8 @@ from demist.errors import DataError, UsageError
 if TYPE_CHECKING:
     import demist.data
     import demist.evaluation.classifier
+    import demist.evaluation.features
+    import demist.pipeline
 
 
 def cache_folder() -> Path:
@@ -43,15 +45,19 @@ def judge(
 ) -> "demist.evaluation.classifier.Classifier":
     """The classifier of this data; trained, with a bar, if nobody asked before.
 
+    Images without classes are put into clusters first; see `demist.evaluation.pseudo`.
+
     Raises:
-        UsageError: The data are not images in classes.
+        UsageError: The data are not images.
     """
     from tqdm import tqdm
 
     from demist.evaluation.classifier_training import default_classifier
 
-    if train.x.ndim != 4 or len(train.classes) < 2:
-        raise UsageError(f"{train.name or 'the data'} is not images in classes: nothing to judge")
+    if train.x.ndim != 4:
+        raise UsageError(f"{train.name or 'the data'} is not images: nothing to judge")
+    if len(train.classes) < 2:
+        train, test = clustered(train, test, seed)
     with tqdm(desc="training the judge", disable=not sys.stderr.isatty(), leave=False) as bar:
 
         def progress(step: int, steps: int, loss: float) -> None:
@@ -59,6 +65,49 @@ def judge(
             bar.update()
 
         return default_classifier(train, cache_folder(), test=test, seed=seed, progress=progress)
+
+
+def clustered(
+    train: "demist.data.Dataset", test: "demist.data.Dataset", seed: int
+) -> tuple["demist.data.Dataset", "demist.data.Dataset"]:
+    """The same images, their clusters as classes."""
+    from demist.evaluation.pseudo import clusters
+
+    found = clusters(train.x, test.x, seed=seed)
+    classes = tuple(f"cluster {j}" for j in range(max(y.max() for y in found) + 1))
+    a, b = (
+        replace(data, labels=y, classes=classes)
+        for data, y in zip((train, test), found, strict=True)
+    )
+    return a, b
+
+
+def label_accuracy_of(
+    pipeline: "demist.pipeline.Pipeline", data: DataConfig, n: int, settings: dict[str, Any]
+) -> str:
+    """In one sentence, how often `n` samples show the class that was asked for."""
+    import numpy as np
+
+    from demist.commands.sampling import classes_of, spread
+    from demist.evaluation.accuracy import label_accuracy
+
+    labels = spread(classes_of(pipeline), n)
+    x = pipeline.sample(n, **settings, progress=sys.stderr.isatty(), label=labels)
+    card = (classifier := judge(*splits(data))).card
+    asked = np.array([card.classes.index(name) for name in labels], np.int64)
+    p = label_accuracy(classifier, x, asked).overall
+    ceiling = f"; of real images it recognises {100 * card.accuracy:.1f} %" if card.accuracy else ""
+    return (
+        f"label accuracy {100 * p:.1f} % ± {100 * (p * (1 - p) / n) ** 0.5:.1f} on {n} samples, "
+        f"by an independent classifier{ceiling}"
+    )
+
+
+def open_extractor(path: Path) -> "demist.evaluation.features.Extractor":
+    """The feature extractor in a file or folder; see `demist.evaluation.pretrained`."""
+    from demist.evaluation.pretrained import load_extractor
+
+    return load_extractor(path)
 
 
 def with_path(path: str, size: int | None, channels: int | None) -> DataConfig:

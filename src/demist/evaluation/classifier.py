@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Float32, Float64, UInt8
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
@@ -27,6 +28,9 @@ from torch import Tensor, nn
 from demist.errors import DataError, MissingError
 from demist.evaluation.features import in_blocks
 from demist.files import write_bytes
+
+SPATIAL = 7
+"""Channels that `Network.both` keeps with their places."""
 
 
 class Network(nn.Module):
@@ -49,11 +53,26 @@ class Network(nn.Module):
 
     def features(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
         """Channel means of the last two layers, for images in [-1, 1]."""
+        fine, coarse = self._maps(x)
+        return torch.cat([fine.mean((2, 3)), coarse.mean((2, 3))], dim=1)
+
+    def both(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b ds"]:
+        """The features, and behind them spatial ones: `SPATIAL` channels where they are.
+
+        At most 7 x 7 places, as sFID takes 7 channels of an inner layer of Inception.
+        """
+        fine, coarse = self._maps(x)
+        places = [min(7, side) for side in fine.shape[2:]]
+        where = F.adaptive_avg_pool2d(fine[:, :SPATIAL], places).flatten(1)
+        return torch.cat([fine.mean((2, 3)), coarse.mean((2, 3)), where], dim=1)
+
+    def _maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The last two layers."""
         fine = coarse = self.stem(x.contiguous(memory_format=torch.channels_last))
         for down, refine in zip(self.down, self.refine, strict=True):
             fine = down(coarse)
             coarse = refine(fine)
-        return torch.cat([fine.mean((2, 3)), coarse.mean((2, 3))], dim=1)
+        return fine, coarse
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b classes"]:
         """Logits for images in [-1, 1]."""
@@ -109,6 +128,21 @@ class Classifier:
         """
         self._check(images)
         return in_blocks(lambda x: self.network.features(unit_range(x)), images)
+
+    @property
+    def recipe(self) -> str:
+        """What is printed beside every number made with these features."""
+        return str(self.card)
+
+    @property
+    def dimension(self) -> int:
+        """Length of the features."""
+        return self.network.head.in_features
+
+    def see(self, images: UInt8[np.ndarray, "n c h w"]) -> Float32[np.ndarray, "n ds"]:
+        """Features and behind them spatial features, in one pass; raises as `features`."""
+        self._check(images)
+        return in_blocks(lambda x: self.network.both(unit_range(x)), images)
 
     def logits(self, images: UInt8[np.ndarray, "n c h w"]) -> Float32[np.ndarray, "n classes"]:
         """Unnormalised log-probabilities; raises as `features`."""

@@ -12,7 +12,7 @@ References:
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,6 +23,25 @@ from demist.errors import DataError
 
 Features = Callable[[np.ndarray], np.ndarray]
 """`features(images) -> vectors`: uint8 (N, C, H, W) in, floating point (N, D) out."""
+
+
+@runtime_checkable
+class Extractor(Protocol):
+    """What turns images into features.
+
+    Attributes:
+        recipe: Where it comes from, with a hash; printed beside every number made with it.
+        dimension: Length D of the features.
+    """
+
+    @property
+    def recipe(self) -> str: ...
+    @property
+    def dimension(self) -> int: ...
+
+    def see(self, images: UInt8[np.ndarray, "n c h w"]) -> Float32[np.ndarray, "n ds"]:
+        """D features per image, and behind them spatial ones, in any number, for sFID."""
+        ...
 
 
 def pixels(images: UInt8[np.ndarray, "n c h w"]) -> Float64[np.ndarray, "n chw"]:

@@ -23,7 +23,7 @@ References:
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 
 from demist.evaluation.distances import nearest
 from demist.evaluation.features import as_matrix
@@ -56,26 +56,54 @@ def memorisation(
     Raises:
         DataError: an empty set, or fewer than two training images.
     """
-    generated, test = as_matrix(generated), as_matrix(test)
-    train = as_matrix(train, least=2)
-    near, chosen = nearest(generated, train, k=2)
-    near_test, chosen_test = nearest(test, train, k=2)
+    return Closeness.of(test, train).compare(generated)
 
-    spacing = np.full(len(train), np.nan)  # of training images, where it is asked for
-    asked = np.union1d(chosen[:, 0], chosen_test[:, 0])
-    spacing[asked] = _distance_to_others(train, asked)
 
-    ordered = np.sort(near_test[:, 0])
-    below = np.searchsorted(ordered, near[:, 0], side="left")
-    not_above = np.searchsorted(ordered, near[:, 0], side="right")
-    return Memorisation(
-        ratio=_quotient(np.median(near[:, 0]), np.median(near_test[:, 0])),
-        closer=float(1 - (below + not_above).mean() / (2 * len(test))),
-        copies=float((near[:, 0] < near[:, 1] / 3).mean()),
-        authenticity=float((near[:, 0] >= spacing[chosen[:, 0]]).mean()),
-        test_copies=float((near_test[:, 0] < near_test[:, 1] / 3).mean()),
-        test_authenticity=float((near_test[:, 0] >= spacing[chosen_test[:, 0]]).mean()),
-    )
+@dataclass(frozen=True)
+class Closeness:
+    """What closeness to the training images is natural, found once for many comparisons.
+
+    Arguments:
+        train: vectors of the training images.
+        near: distance of each test vector to the nearest, in increasing order.
+        copies: share of test vectors that look like copies.
+        authenticity: that of the test vectors.
+    """
+
+    train: Float64[np.ndarray, "k d"]
+    near: Float64[np.ndarray, " m"]
+    copies: float
+    authenticity: float
+
+    @staticmethod
+    def of(test: Float[np.ndarray, "m d"], train: Float[np.ndarray, "k d"]) -> "Closeness":
+        """Measure the test vectors; raises as `memorisation`."""
+        train = as_matrix(train, least=2)
+        near, copies, authenticity = _near(as_matrix(test), train)
+        return Closeness(train, np.sort(near), copies, authenticity)
+
+    def compare(self, generated: Float[np.ndarray, "n d"]) -> Memorisation:
+        """Measure generated vectors; raises as `memorisation`."""
+        near, copies, authenticity = _near(as_matrix(generated), self.train)
+        below = np.searchsorted(self.near, near, side="left")
+        not_above = np.searchsorted(self.near, near, side="right")
+        return Memorisation(
+            ratio=_quotient(np.median(near), np.median(self.near)),
+            closer=float(1 - (below + not_above).mean() / (2 * len(self.near))),
+            copies=copies,
+            authenticity=authenticity,
+            test_copies=self.copies,
+            test_authenticity=self.authenticity,
+        )
+
+
+def _near(x: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """Distance to the nearest training vector; share of copies; authenticity."""
+    distance, chosen = nearest(x, train, k=2)
+    asked, place = np.unique(chosen[:, 0], return_inverse=True)
+    spacing = _distance_to_others(train, asked)[place]
+    first, second = distance.T
+    return first, float((first < second / 3).mean()), float((first >= spacing).mean())
 
 
 def _distance_to_others(x: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -1,0 +1,97 @@
+"""What a claim's program returns, and how numbers over seeds are written."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+HERE = FIGURES = Path(__file__).parent
+T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much work: `fast` is minutes on two cores, `full` hours, `smoke` tests the code.
+
+    Attributes:
+        name: smoke, fast or full.
+        seeds: Independent trainings.
+        steps: Training steps of a digits model, and of the others that compare with it.
+        toy_steps: Training steps of a model of points.
+        samples: For a distance.
+        width: Of the digits models.
+    """
+
+    name: str
+    seeds: int
+    steps: int
+    toy_steps: int
+    samples: int
+    width: int
+
+
+SCALES = {
+    scale.name: scale
+    for scale in (
+        Scale("smoke", seeds=2, steps=20, toy_steps=20, samples=200, width=16),
+        Scale("fast", seeds=3, steps=800, toy_steps=2000, samples=1000, width=128),
+        Scale("full", seeds=5, steps=20_000, toy_steps=20_000, samples=2000, width=512),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """A claim put to the test.
+
+    Attributes:
+        claim: What people say.
+        verdict: "holds", "holds in part" or "fails", by a rule in the program.
+        sentence: What was measured, with its spread.
+        numbers: The same for machines.
+        figure: File name.
+    """
+
+    claim: str
+    verdict: str
+    sentence: str
+    numbers: dict
+    figure: str
+
+
+def pm(values: Sequence[float], digits: int = 2) -> str:
+    """Mean and standard deviation over seeds."""
+    spread = np.std(values, ddof=1) if len(values) > 1 else math.nan
+    return f"{np.mean(values):.{digits}f} ± {spread:.{digits}f}"
+
+
+def half_width(values: Sequence[float]) -> float:
+    """Half the 95 % interval of the mean (Student's t)."""
+    n = len(values)
+    return T_975[n - 2] * float(np.std(values, ddof=1)) / math.sqrt(n)
+
+
+def paired(a: Sequence[float], b: Sequence[float]) -> tuple[float, float]:
+    """Mean of a - b over the seeds, and half its 95 % interval."""
+    difference = np.subtract(a, b)
+    return float(difference.mean()), half_width(difference)
+
+
+def curve(axis: plt.Axes, x: Sequence[float], rows: np.ndarray, label: str) -> None:
+    """Mean over the first axis (seeds) with the standard deviation as bars."""
+    rows = np.asarray(rows)
+    axis.errorbar(x, rows.mean(0), rows.std(0, ddof=1), marker="o", ms=3, capsize=3, label=label)
+
+
+def save(figure: plt.Figure, name: str) -> str:
+    """Write the figure beside the table; its name."""
+    figure.tight_layout()
+    figure.savefig(FIGURES / name, dpi=100)
+    plt.close(figure)
+    return name
