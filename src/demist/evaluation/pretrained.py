@@ -27,7 +27,7 @@ from demist.errors import DataError, MissingError, RefusedError, UsageError
 from demist.evaluation.features import Extractor, in_blocks
 from demist.evaluation.inception import Inception
 from demist.evaluation.resize import prepare
-from demist.storage import read_tensors
+from demist.tensorfile import read_tensors
 
 MEANS = {
     "dinov2": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
