@@ -33,12 +33,14 @@ MAY_IMPORT = {
     "conditions": set(),
     "data": set(),
     "evaluation": set(),
+    "models": set(),
     "runs": {"config"},
     "checkpoint": set(),
     "pictures": {"runs"},
     "saved": {"core", "networks", "codecs", "conditions", "runs"},
     "pipeline": {
         "core", "samplers", "guidance", "codecs", "conditions", "saved", "runs", "checkpoint",
+        "models",
     },
     "training": {
         "core", "samplers", "objectives", "networks", "codecs", "conditions", "data", "config",

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demist import checkpoint, saved
+from demist import checkpoint, models, saved
 from demist.codecs import Codec
 from demist.conditions import Conditioner
 from demist.core import Denoiser, Model, Seeded
@@ -193,11 +193,14 @@ class Pipeline:
     def load(cls, folder: str | os.PathLike[str]) -> "Pipeline":
         """Read a saved pipeline, to the CPU.
 
+        Args:
+            folder: Where it is, or the name of a model in `demist.models`.
+
         Raises:
             MissingError: There is none in `folder`.
             DataError: It is damaged, or of another format.
         """
-        return cls._assemble(saved.read(Path(folder)))
+        return cls._assemble(saved.read(models.locate(os.fspath(folder))))
 
     @classmethod
     def from_run(cls, run: Run | str | os.PathLike[str], step: int | None = None) -> "Pipeline":

@@ -65,18 +65,19 @@ class ModelOptions:
     """Folder in which run folders are."""
 
     def open(self, spec: str) -> "demist.pipeline.Pipeline":
-        """The model of a run (path, number, name or `latest`) or in a saved model's folder.
+        """The model of a run (path, number, name or `latest`), of a folder, or of the package.
 
         Raises:
             MissingError: There is no such run, or it has no checkpoint yet.
             DataError: The model is damaged.
             UsageError: The device cannot be used.
         """
+        from demist.models import locate
         from demist.pipeline import Pipeline
         from demist.runs import find
         from demist.training.build import pick_device
 
-        if (Path(spec) / "model_index.json").is_file():
+        if (locate(spec) / "model_index.json").is_file():
             pipeline = Pipeline.load(spec)
         else:
             pipeline = Pipeline.from_run(find(spec, self.runs), self.at_step)
