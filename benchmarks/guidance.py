@@ -3,9 +3,9 @@
     python benchmarks/guidance.py RUN_OR_FOLDER [--weak RUN_OR_FOLDER] [--n 1000] [--out FOLDER]
 
 For every rule and scale: Fréchet distance to held-out data and recall in the features of an
-offline classifier, label accuracy, and saturation: the share of pixels within 2 % of black or white,
-minus that of real pictures. Also the time of a guided and an unguided step. Writes guidance.md and
-guidance.png.
+offline classifier, label accuracy, and saturation: the share of pixels within 2 % of black or
+white, minus that of real pictures. Also the time of guided over unguided sampling. Writes
+guidance.md and guidance.png.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from demist.commands.judging import judge
 from demist.commands.sampling import ModelOptions, classes_of, spread
 from demist.core import Model
 from demist.data import digits
-from demist.evaluation.frechet import frechet_distance
+from demist.evaluation.frechet import Moments, frechet_distance
 from demist.evaluation.precision_recall import precision_recall
 from demist.guidance import Autoguidance
 from demist.pipeline import Pipeline
@@ -62,7 +62,7 @@ def study(
         accuracy = float((classifier.head(features).argmax(1) == asked).mean())
         few = min(len(real), n)
         recall = precision_recall(real[:few], features[:few]).recall
-        distance = frechet_distance(real, features)
+        distance = frechet_distance(Moments.of(real), Moments.of(features))
         found = (scale, distance, 100 * accuracy, recall, 100 * (saturation(images) - usual))
         print("  ".join(f"{value:8.3f}" for value in found), flush=True)
         return found
