@@ -6,7 +6,10 @@ from demist.config import TrainConfig, parse_toml, to_toml, update
 from demist.errors import UsageError
 from demist.recipes import Expectation, Recipe, recipe
 
-NAMES = ["digits", "demo", "cifar10", "images64", "moons", "spiral", "25-gaussians", "eight"]
+NAMES = [
+    "digits", "demo", "cifar10", "images64", "scenes", "captions",
+    "moons", "spiral", "25-gaussians", "eight",
+]  # fmt: skip
 
 
 def test_names():
@@ -25,7 +28,9 @@ def test_every_recipe_is_a_valid_configuration(name):
     assert limits.steps or limits.images or limits.budget or name == "digits"
 
 
-@pytest.mark.parametrize("name", ["digits", "demo", "moons", "spiral", "25-gaussians", "eight"])
+@pytest.mark.parametrize(
+    "name", ["digits", "demo", "scenes", "moons", "spiral", "25-gaussians", "eight"]
+)
 def test_recipes_on_embedded_data_build(name):
     from demist.training.build import build
 

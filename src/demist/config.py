@@ -157,8 +157,8 @@ class DataConfig(Section):
 class NetworkConfig(Section):
     """The shape of the network."""
 
-    network: Literal["auto", "unet", "mlp"] = "auto"
-    """Kind of network. auto: unet for images, mlp for points."""
+    network: Literal["auto", "unet", "dit", "mlp"] = "auto"
+    """Kind of network: U-Net or transformer for images, MLP for points. auto: unet or mlp."""
     channels_per_level: tuple[int, ...] = option((32, 64), 4, 4096)
     """U-Net: channels at each resolution, finest first."""
     blocks_per_level: int = option(1, 1, 16)
@@ -168,22 +168,22 @@ class NetworkConfig(Section):
     mid_attention: bool = True
     """U-Net: self-attention at the coarsest resolution, between the two halves."""
     head_dim: int = option(32, 1, 4096)
-    """U-Net: channels per attention head."""
+    """U-Net, DiT: channels per attention head."""
     norm_groups: int = option(4, 1, 4096)
     """U-Net: groups of every normalisation; must divide all channels."""
     scale_shift: bool = False
     """U-Net: time and class scale and shift the features instead of being added."""
     qk_norm: bool = False
-    """U-Net: normalise queries and keys of attention."""
+    """U-Net, DiT: normalise queries and keys of attention."""
     patch: int = option(2, 1, 4)
-    """U-Net: side of the patches in which pixels enter: 1, 2 or 4. 1 sees finer, 2 is about 4
+    """U-Net, DiT: side of the patches in which pixels enter: 1, 2 or 4. 1 sees finer, 2 is about 4
     times as fast."""
     dropout: float = option(0.0, 0, 0.95)
     """Dropout probability in residual blocks."""
     width: int = option(128, 1, 65536)
-    """MLP: hidden units per layer."""
+    """MLP, DiT: units per layer."""
     depth: int = option(4, 1, 256)
-    """MLP: hidden layers."""
+    """MLP: hidden layers; DiT: blocks."""
     cross_levels: tuple[int, ...] | None = option(None, 0, 16)
     """U-Net: levels whose pixels attend to the words of a prompt. None: all."""
     text_width: int = option(128, 32, 4096)

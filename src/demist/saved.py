@@ -7,7 +7,7 @@ A saved model is a folder in the layout of diffusers:
 
 ```
 model_index.json                         codec, conditions, shape, defaults, facts
-unet/config.json                         the network's arguments (mlp/ for an MLP)
+unet/config.json                         the network's arguments (mlp/ or transformer/ for others)
 unet/diffusion_pytorch_model.safetensors
 scheduler/scheduler_config.json          schedule, parameterization, clock
 ```
@@ -34,7 +34,7 @@ from demist.untrusted import inside
 FORMAT = 1
 INDEX, SCHEDULER = "model_index.json", "scheduler/scheduler_config.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
-NETWORKS: dict[str, Any] = {"unet": networks.UNet, "mlp": networks.MLP}
+NETWORKS: dict[str, Any] = {"unet": networks.UNet, "mlp": networks.MLP, "transformer": networks.DiT}
 """Folder of a network in a saved model -> its class."""
 
 KINDS: dict[str, Any] = {

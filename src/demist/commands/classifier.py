@@ -1,5 +1,6 @@
 """`demist classifier`: train the independent judge of a data set."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +9,9 @@ import tyro
 from tyro.conf import Positional, arg
 
 from demist.commands.judging import cache_folder, judge, splits, with_path
+from demist.commands.sampling import ModelOptions
 from demist.commands.shared import require_free
+from demist.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,9 @@ class Options:
     """Fixes weights, order and augmentation."""
     out: Path | None = None
     """Write it here too (.safetensors)."""
+    noise_of: Annotated[str | None, arg(metavar="RUN|FOLDER")] = None
+    """Train instead on images as noisy as this model sees them, for `demist sample --classifier`;
+    needs --out."""
     force: bool = False
     """Overwrite a file that exists."""
 
@@ -34,9 +40,38 @@ def main(args: list[str]) -> None:
     options = tyro.cli(Options, prog="demist classifier", args=args)
     if options.out:
         require_free(options.out, options.force)
+    if options.noise_of is not None:
+        train_on_noise(options, options.noise_of)
+        return
     classifier = judge(
         *splits(with_path(options.data, options.size, options.channels)), options.seed
     )
     if options.out:
         classifier.save(options.out)
     print(f"{classifier.card}\nkept in {options.out or cache_folder()}")
+
+
+def train_on_noise(options: Options, model: str) -> None:
+    """The classifier that guides a model.
+
+    Raises:
+        UsageError: It is not said where to write it.
+    """
+    from tqdm import tqdm
+
+    from demist.training.noisy_classifier import accuracy_at, train_noisy_classifier
+
+    if options.out is None:
+        raise UsageError("--noise-of makes a classifier for one model; say --out where to keep it")
+    pipeline = ModelOptions().open(model)
+    train, test = splits(with_path(options.data, options.size, options.channels))
+    for done in tqdm(
+        train_noisy_classifier(pipeline, train, seed=options.seed),
+        total=2000,
+        disable=not sys.stderr.isatty(),
+    ):
+        made = done.classifier
+    made.eval().save(options.out)
+    times = (0.1, 0.3, 0.5, 0.7, 0.9)
+    row = ", ".join(f"{100 * accuracy_at(made, pipeline, test, t):.1f} % at {t}" for t in times)
+    print(f"recognises held-out images through the noise of time t: {row}\n{options.out}")

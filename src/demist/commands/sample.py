@@ -1,6 +1,7 @@
 """`demist sample`: pictures from a trained model, with all that reproduces them inside the file."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import numpy
 
     import demist.pipeline
+    from demist.core import Model
 
 FILMED = {4: 100, 2: 2000}
 """At most so many samples are shown in a film: images (four axes) and points (two)."""
@@ -45,6 +47,12 @@ class Options:
     """What to show, for a model of captions; (word:1.5) gives a word more weight."""
     negative: Annotated[str | None, arg(metavar="TEXT")] = None
     """What guidance leads away from: a prompt, or a class of a model without prompts."""
+    classifier: Path | None = None
+    """Guide by this classifier too, made by `demist classifier DATA --noise-of RUN`."""
+    classifier_class: Annotated[str | None, arg(metavar="NAME")] = None
+    """The class that it guides to."""
+    classifier_scale: float = 1.0
+    """How strongly; 1 is the posterior, if the classifier is right."""
     grid: Annotated[tuple[str, ...], arg(metavar="AXIS [AXIS]")] = ()
     """One sample per cell of a labelled picture, rows then columns: guidance=1,2,4,8 seed=0:6. Also
     prompt=A|B, class, steps, solver, guidance-rule, guidance-interval, negative, time-grid."""
@@ -81,6 +89,7 @@ def main(args: list[str]) -> None:
     settings = options.sampling.over(pipeline)
     if options.negative is not None:
         settings["negative"] = said(pipeline, options.negative)
+    guide = classifier_guide(options)
     if options.grid:
         draw_grid(options, pipeline, settings, out, args)
         return
@@ -93,7 +102,7 @@ def main(args: list[str]) -> None:
         pipeline.conditioner.require(["text"])
         cond["text"] = options.prompt
     bar, batch_size = sys.stderr.isatty(), options.sampling.batch_size
-    x = pipeline.sample(n, **settings, batch_size=batch_size, progress=bar, **cond)
+    x = pipeline.sample(n, **settings, guide=guide, batch_size=batch_size, progress=bar, **cond)
 
     facts = provenance("sample", args, pipeline) | {"sampling": {"n": n, **settings, **cond}}
     columns = options.columns or (n // len(labels) if labels and n % len(labels) == 0 else None)
@@ -105,7 +114,7 @@ def main(args: list[str]) -> None:
     if options.animate:
         m = min(n, FILMED[x.ndim])
         some = cond | ({"label": each[:m]} if each else {})
-        states = [frame.x for frame in pipeline.trajectory(m, **settings, **some)]
+        states = [frame.x for frame in pipeline.trajectory(m, **settings, guide=guide, **some)]
         animation(film(states, each[:m], columns), options.animate)
         print(options.animate)
 
@@ -128,6 +137,23 @@ def said(pipeline: "demist.pipeline.Pipeline", negative: str) -> dict[str, str]:
         return {"label": class_name(negative, classes_of(pipeline))}
     pipeline.conditioner.require(["text"])
     return {"text": negative}
+
+
+def classifier_guide(options: Options) -> "Callable[[Model], Model] | None":
+    """The guidance of `--classifier`, if any.
+
+    Raises:
+        UsageError: It is not said to which class, or there is no such class.
+    """
+    if (options.classifier is None) != (options.classifier_class is None):
+        raise UsageError("--classifier and --classifier-class go together; give both or neither")
+    if options.classifier is None or options.classifier_class is None:
+        return None
+    from demist.guidance import Classifier
+    from demist.training.noisy_classifier import NoisyClassifier
+
+    log_prob = NoisyClassifier.load(options.classifier).towards(options.classifier_class)
+    return lambda model: Classifier(model, log_prob, options.classifier_scale)
 
 
 def draw_grid(
@@ -155,7 +181,8 @@ def draw_grid(
         cond["label"] = chosen[0] if chosen else None
     if options.prompt is not None:
         cond["text"] = options.prompt
-    x = draw_cells(pipeline, rows, columns, settings, cond)
+    guide = {"guide": classifier_guide(options)}
+    x = draw_cells(pipeline, rows, columns, settings | guide, cond)
     facts = provenance("sample", args, pipeline)
     facts["sampling"] = {**settings, **cond, "grid_of": list(options.grid)}
     width = len(columns.words)

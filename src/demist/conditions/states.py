@@ -88,7 +88,9 @@ class FrozenText(Condition):
     drop: float = 0.1
     group: str = ""
 
-    def encode(self, values: str | Sequence[str | None] | None, n: int) -> Float[Tensor, "n l d"]:
+    def encode(
+        self, values: str | Sequence[str | None] | np.ndarray | None, n: int
+    ) -> Float[Tensor, "n l d"]:
         """States, weights and pooled vector of one prompt for all, or of `n`.
 
         Raises:

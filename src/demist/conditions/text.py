@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -49,7 +50,9 @@ class Text(Condition):
     group: str = ""
     route: ClassVar[str] = "tokens"
 
-    def encode(self, values: str | Sequence[str | None] | None, n: int) -> Float[Tensor, "n l 2"]:
+    def encode(
+        self, values: str | Sequence[str | None] | np.ndarray | None, n: int
+    ) -> Float[Tensor, "n l 2"]:
         """Token numbers and weights of one prompt for all samples, or of `n` prompts.
 
         Raises:

@@ -2,7 +2,7 @@
 
 None of their weights comes with the package, and nothing is downloaded. A file is Inception-v3; a
 folder holds a model as `transformers` saves it (`config.json`, `model.safetensors`), and needs the
-extra `pip install 'demist[extractors]'`. Weights are read from safetensors only: a pickle can run
+extra `pip install 'demist[encoders]'`. Weights are read from safetensors only: a pickle can run
 code.
 
 References:
@@ -95,7 +95,7 @@ class Transformer:
             import transformers
         except ImportError:
             raise MissingError(
-                "DINOv2 and CLIP need the package transformers: pip install 'demist[extractors]'"
+                "DINOv2 and CLIP need the package transformers: pip install 'demist[encoders]'"
             ) from None
         config = json.loads((folder / "config.json").read_text())
         self.kind, self.folder = config.get("model_type"), folder

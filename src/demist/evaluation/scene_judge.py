@@ -185,8 +185,18 @@ def train_judge(
     palette: Palette,
     places: Mapping[str, tuple[float, float]],
     seed: int = 0,
+    epochs: int | None = None,
 ) -> Judge:
-    """A judge whose classifier learns from the cut-outs of real scenes; under a minute."""
+    """A judge whose classifier learns from the cut-outs of real scenes; under a minute.
+
+    Args:
+        images: Real scenes.
+        scenes: What they show.
+        palette: Colours by name.
+        places: As in `Judge`.
+        seed: Fixes the classifier.
+        epochs: As in `train_classifier`.
+    """
     cutouts, labels = [], []
     for image, scene in zip(images, scenes, strict=True):
         digit_of = {thing.colour: thing.digit for thing in scene.things}
@@ -196,4 +206,4 @@ def train_judge(
                 labels.append(digit_of[thing.colour])
     classes = tuple(map(str, range(10)))
     x, y = np.stack(cutouts)[:, None], np.array(labels, np.int64)
-    return Judge(palette, places, train_classifier(x, y, classes, seed=seed))
+    return Judge(palette, places, train_classifier(x, y, classes, seed=seed, epochs=epochs))

@@ -1,6 +1,8 @@
-"""Networks: `UNet` for images, `MLP` for points. Called as `net(x, t, label)`."""
+"""Networks: `UNet` and `DiT` for images, `MLP` for points. Called as `net(x, t, label, **cond)`."""
 
+from demist.networks.attention import attention_maps
+from demist.networks.dit import DiT
 from demist.networks.mlp import MLP
 from demist.networks.unet import UNet
 
-__all__ = ["MLP", "UNet"]
+__all__ = ["MLP", "DiT", "UNet", "attention_maps"]

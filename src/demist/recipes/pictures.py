@@ -76,3 +76,15 @@ def scenes() -> TrainConfig:
         limits=LimitsConfig(budget="30m"),
         output=OutputConfig(sample_guidance=3.0, sample_every="3m"),
     )
+
+
+@recipe("captions")
+def captions() -> TrainConfig:
+    """Small pictures with captions (metadata.jsonl beside them); give the data: `train PATH`."""
+    return TrainConfig(
+        data=DataConfig(size=32, channels=3, labels=False, text_length=24),
+        network=NetworkConfig(channels_per_level=(64, 128), attention_levels=(1,)),
+        optimization=OptimizationConfig(lr=1e-3, batch_size=64),
+        limits=LimitsConfig(budget="30m"),
+        output=OutputConfig(sample_guidance=3.0),
+    )

@@ -196,7 +196,7 @@ def make_network(
     n, kind = config.network, config.network.network
     if kind == "auto":
         kind = "unet" if len(shape) == 3 else "mlp"
-    if (kind == "unet") != (len(shape) == 3):
+    if (kind != "mlp") != (len(shape) == 3):
         fit, what = ("unet", "images") if len(shape) == 3 else ("mlp", "points")
         raise UsageError(f"network = {kind!r} does not fit {what}; use {fit} or auto")
     outputs = 1 if config.diffusion.variance_steps is None else 2
@@ -208,6 +208,19 @@ def make_network(
             depth=n.depth,
             dropout=n.dropout,
             num_classes=num_classes,
+        )
+    if kind == "dit":
+        return networks.DiT(
+            in_channels=shape[0],
+            out_channels=outputs * shape[0],
+            width=n.width,
+            depth=n.depth,
+            patch=n.patch,
+            head_dim=n.head_dim,
+            num_classes=num_classes,
+            inlets=inlets,
+            dropout=n.dropout,
+            qk_norm=n.qk_norm,
         )
     multiple = n.patch * 2 ** (len(n.channels_per_level) - 1)
     if shape[1] % multiple or shape[2] % multiple:

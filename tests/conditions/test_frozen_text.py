@@ -1,0 +1,65 @@
+"""Pretrained text encoders, with tiny random ones made on the spot."""
+
+import pytest
+import torch
+
+transformers = pytest.importorskip("transformers")
+from tokenizers import Tokenizer, models, pre_tokenizers, processors  # noqa: E402
+
+from demist.conditions import FrozenText  # noqa: E402
+from demist.errors import MissingError, UsageError  # noqa: E402
+
+WORDS = {w: i for i, w in enumerate(["<pad>", "<s>", "</s>", "<unk>", "a", "red", "seven"])}
+IGNORED = "ignore::Warning"
+
+
+def saved_encoder(folder, kind):
+    made = Tokenizer(models.WordLevel(WORDS, unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    made.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)]
+    )
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=made, pad_token="<pad>", bos_token="<s>", eos_token="</s>",
+        unk_token="<unk>",
+    ).save_pretrained(folder)  # fmt: skip
+    torch.manual_seed(0)
+    if kind == "clip":
+        config = transformers.CLIPTextConfig(
+            vocab_size=7, hidden_size=16, intermediate_size=16, num_hidden_layers=1,
+            num_attention_heads=2, max_position_embeddings=12, eos_token_id=2, bos_token_id=1,
+            pad_token_id=0,
+        )  # fmt: skip
+        model = transformers.CLIPTextModel(config)
+    else:
+        config = transformers.T5Config(
+            vocab_size=7, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2
+        )
+        model = transformers.T5EncoderModel(config)
+    model.save_pretrained(folder)
+    return model.eval()
+
+
+@pytest.mark.filterwarnings(IGNORED)
+@pytest.mark.parametrize("kind", ["clip", "t5"])
+def test_states_weights_and_pooled_vector_are_the_encoders(tmp_path, kind):
+    model = saved_encoder(tmp_path, kind)
+    text = FrozenText(str(tmp_path), 8, 16)
+    encoded = text.encode(["a (red:1.5) seven", "", None], 3)
+    assert encoded.shape == (3, 9, 17)
+    with torch.no_grad():
+        said = model(input_ids=torch.tensor([[1, 4, 5, 6, 2]]))
+    torch.testing.assert_close(encoded[0, 1:6, :-1], said.last_hidden_state[0])
+    assert encoded[0, 1:, -1].tolist() == [1, 1, 1.5, 1, 1, 0, 0, 0]
+    pooled = getattr(said, "pooler_output", None)
+    if pooled is not None:
+        torch.testing.assert_close(encoded[0, 0, :-1], pooled[0])
+    assert torch.equal(encoded[1], encoded[2])
+    assert torch.equal(text.null(encoded)[0], encoded[1])
+    with pytest.raises(UsageError, match="has 10 tokens and this model reads 8"):
+        text.encode("a a a a a a a a", 1)
+
+
+def test_a_folder_that_is_not_there():
+    with pytest.raises(MissingError, match="no folder none"):
+        FrozenText("none", 8, 16).encode("a", 1)
