@@ -105,9 +105,9 @@ def settled(fine: "torch.Tensor", coarse: "torch.Tensor", dimensions: int) -> fl
     change = float((fine - coarse).abs().double().mean()) / dimensions / math.log(2)
     if not change <= LIMIT:
         raise DemistError(
-            f"the likelihood by the ODE is not settled: a looser tolerance changes it by "
-            f"{change:.2g} bits per dimension, more than {LIMIT:g}, so it is not printed; the network is too "
-            "rough to integrate (train it longer, or use the variational bound)"
+            "the likelihood by the ODE is not settled: a looser tolerance changes it by "
+            f"{change:.2g} bits per dimension, more than {LIMIT:g}, so it is not printed; the "
+            "network is too rough to integrate (train it longer, or use the variational bound)"
         )
     return change
 
