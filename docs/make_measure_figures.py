@@ -34,6 +34,7 @@ def blurred(x: np.ndarray) -> np.ndarray:
 
 
 def as_bytes(x: np.ndarray) -> np.ndarray:
+    """Rounded to 8 bits."""
     return np.rint(x).clip(0, 255).astype(np.uint8)
 
 
