@@ -7,6 +7,7 @@ from torch import nn
 
 from demist.core import Gaussian, Linear, Seeded
 from demist.core.exact import Exact, Mixture
+from demist.errors import UsageError
 from demist.likelihood import (
     bits_per_dim,
     continuous_elbo,
@@ -49,6 +50,26 @@ def test_what_the_prior_costs_where_the_end_is_not_pure_noise(name):
     found = log_prob(Exact(MIXTURE, SCHEDULES[name]), x)
     error = (found.log_prob - MIXTURE.log_prob(x)).abs().max()
     assert 1e-4 < float(error) < 0.05
+
+
+@pytest.mark.parametrize("steps", [1, 5, 20])
+def test_few_euler_steps_are_refused(steps):
+    """On data as narrow as images a naive likelihood is off by far more than models differ."""
+    narrow = Mixture(T([1.0, 1.0]), T([[-1.0, 0.3], [0.8, 0.0]]), T(0.01))
+    x = narrow.sample(16, torch.Generator().manual_seed(0))
+    with pytest.raises(UsageError, match=f"{steps} Euler steps is off by about .* no likelihood"):
+        log_prob(Exact(narrow, Linear()), x, euler=steps)
+
+
+def test_many_euler_steps_are_allowed_and_the_estimate_of_their_error_is_true():
+    x = MIXTURE.sample(16, torch.Generator().manual_seed(0))
+    model, exact = Exact(MIXTURE, Linear()), MIXTURE.log_prob(x)
+    coarse, fine = (log_prob(model, x, euler=n).log_prob for n in (400, 800))
+    error = (coarse - exact).abs().mean()
+    assert float(error) < 0.04
+    assert float(2 * (coarse - fine).abs().mean()) == pytest.approx(float(error), rel=0.15)
+    with pytest.raises(UsageError, match="at least 1 step"):
+        log_prob(model, x, euler=0)
 
 
 def test_from_a_noisy_start_it_is_the_noisy_density():

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
-from demist.commands.likelihood import measure_likelihood, sentence
+from demist.commands.likelihood import measure_likelihood, sentence, settled
 from demist.config import TrainConfig, update
 from demist.data import Dataset
-from demist.errors import UsageError
+from demist.errors import DemistError, UsageError
 from demist.training.build import build
 
 TINY = {"channels_per_level": (8,), "attention_levels": (), "mid_attention": False, "patch": 2,
@@ -40,3 +41,12 @@ def test_points_have_no_bits_per_dimension():
     pipeline = build(update(TrainConfig(), {"width": 8, "depth": 1}), data).pipeline
     with pytest.raises(UsageError, match="this model makes points"):
         measure_likelihood(pipeline, data, 4, seed=0)
+
+
+def test_what_is_not_settled_is_not_printed():
+    fine, bits = torch.tensor([-100.0, -120.0]), np.log(2) * 64
+    assert settled(fine, fine + 0.01 * bits, 64) == pytest.approx(0.01, rel=1e-4)
+    with pytest.raises(DemistError, match=r"changes it by 0.05 bits per dimension, more than 0.02"):
+        settled(fine, fine - 0.05 * bits, 64)
+    with pytest.raises(DemistError, match="nan"):
+        settled(fine, fine * float("nan"), 64)

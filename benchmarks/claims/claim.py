@@ -40,8 +40,8 @@ SCALES = {
     scale.name: scale
     for scale in (
         Scale("smoke", seeds=2, steps=20, toy_steps=20, samples=200, width=16),
-        Scale("fast", seeds=3, steps=800, toy_steps=2000, samples=1000, width=128),
-        Scale("full", seeds=5, steps=20_000, toy_steps=20_000, samples=2000, width=512),
+        Scale("fast", seeds=3, steps=800, toy_steps=6000, samples=1000, width=128),
+        Scale("full", seeds=5, steps=20_000, toy_steps=60_000, samples=2000, width=512),
     )
 }
 

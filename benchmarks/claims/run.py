@@ -50,8 +50,9 @@ def main() -> None:
             continue
         found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
         found[name] = asdict(result) | {
-            "mode": args.mode, "date": str(datetime.date.today()), "cpu": round(cpu),
-            "wall": round(wall), "machine": machine(), "note": args.note,
+            "mode": args.mode, "scale": asdict(SCALES[args.mode]), "note": args.note,
+            "date": str(datetime.date.today()), "cpu": round(cpu), "wall": round(wall),
+            "machine": machine(),
         }  # fmt: skip
         files.write_json(RESULTS, found)
         files.write_text(HERE / "README.md", table(found))

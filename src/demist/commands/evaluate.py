@@ -107,7 +107,7 @@ def measure(
             f"{run.path.name} makes samples of shape {pipeline.shape}, but the data has "
             f"{train.x.shape[1:]}; compare runs on the same data"
         )
-    wanted = options.precision
+    wanted: str = options.precision
     if wanted == "auto":
         wanted = resolve_precision(run.config().optimization.precision, pipeline.denoiser.net)
     settings = options.sampling.over(pipeline)

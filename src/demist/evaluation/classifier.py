@@ -62,7 +62,7 @@ class Network(nn.Module):
         At most 7 x 7 places, as sFID takes 7 channels of an inner layer of Inception.
         """
         fine, coarse = self._maps(x)
-        places = [min(7, side) for side in fine.shape[2:]]
+        places = (min(7, fine.shape[2]), min(7, fine.shape[3]))
         where = F.adaptive_avg_pool2d(fine[:, :SPATIAL], places).flatten(1)
         return torch.cat([fine.mean((2, 3)), coarse.mean((2, 3)), where], dim=1)
 
