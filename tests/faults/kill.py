@@ -1,4 +1,4 @@
-"""Kill a trainer at random moments, again and again; it must end with the same weights.
+"""Kill a trainer at random moments, again and again; the command must end with the same weights.
 
     python tests/faults/kill.py [KILLS] [SEED]
 

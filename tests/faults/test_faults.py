@@ -41,6 +41,15 @@ def test_power_cuts():
     assert min(facts["new"], facts["old"]) > 50
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="forks a process that has loaded torch")
+def test_one_two_and_four_processes_train_the_same():
+    facts = run("parallel")
+    assert set(facts["exact"].values()) == {True}
+    assert len(facts["exact"]) == 5
+    assert max(facts["close"].values()) <= 1e-5
+    assert len(facts["close"]) == 4
+
+
 def test_bad_pictures_and_mutants():
     facts = run("images", 300)
     assert (facts["kinds"], facts["kinds_decoded"], facts["listed"]) == (27, 0, 27)
