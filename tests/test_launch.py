@@ -48,6 +48,12 @@ def launch(folder, *arguments, **more):
     )
 
 
+def ended(child):
+    """Exit code, and what was said on both channels."""
+    out, err = child.communicate(timeout=300)
+    return child.returncode, out, err
+
+
 def wait_for(condition):
     end = time.monotonic() + 300
     while not (found := condition()):
@@ -80,13 +86,13 @@ def test_two_processes_one_of_which_is_killed(tmp_path):
     saved = folder / "runs/0001-killed/checkpoints"
     wait_for(lambda: len(checkpoint.steps(saved)) >= 2 and len(trainers(folder)) == 2)
     os.kill(trainers(folder)[1], signal.SIGKILL)
-    out, err = child.communicate(timeout=300)
-    assert child.returncode == 0, err
+    code, out, err = ended(child)
+    assert code == 0, err
     assert "starting again in 1 seconds" in err
     assert re.search(r"resuming runs/0001-killed after step [1-9]", err)
     assert "is done" in out
 
-    assert launch(folder, "--processes", "2", *line, "--name", "whole").wait(300) == 0
+    assert ended(launch(folder, "--processes", "2", *line, "--name", "whole"))[0] == 0
     found = [
         checkpoint.load(runs.find(number, folder / "runs").checkpoints / "step-00000400").parts
         for number in "12"
@@ -105,27 +111,26 @@ def test_stopping_and_dying(tmp_path):
     child = launch(folder, "--processes", "2", *line)
     wait_for(lambda: checkpoint.steps(saved))
     child.send_signal(signal.SIGTERM)
-    err = child.communicate(timeout=300)[1]
-    assert child.returncode == 0, err
+    code, _, err = ended(child)
+    assert code == 0, err
     assert runs.find("1", folder / "runs").status()["state"] == "stopped"
 
     child = launch(folder, "--processes", "2", *line)
     before = checkpoint.steps(saved)[-1]
     wait_for(lambda: checkpoint.steps(saved)[-1] > before and len(trainers(folder)) == 2)
     child.kill()
-    child.communicate(timeout=300)
+    ended(child)
     wait_for(lambda: not trainers(folder))
     assert runs.find("1", folder / "runs").status()["state"] == "killed"
 
 
 def test_what_would_fail_again_is_not_tried_again(tmp_path):
-    child = launch(tmp_path, "--pause", "1s", "train", "nowhere")
-    err = child.communicate(timeout=300)[1]
-    assert child.returncode == 66
+    code, _, err = ended(launch(tmp_path, "--pause", "1s", "train", "nowhere"))
+    assert code == 66
     assert "starting again" not in err
-    child = launch(tmp_path, "--processes", "2", "train", "eight", "--batch-size", "7")
-    err = child.communicate(timeout=300)[1]
-    assert child.returncode == 64
+    code, _, err = ended(
+        launch(tmp_path, "--processes", "2", "train", "eight", "--batch-size", "7")
+    )
+    assert code == 64
     assert "cannot be shared equally by 2 processes" in err
-    child = launch(tmp_path, "--tries", "0", "train")
-    assert child.wait(300) == 64
+    assert ended(launch(tmp_path, "--tries", "0", "train"))[0] == 64
