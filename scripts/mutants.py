@@ -298,6 +298,72 @@ MUTANTS = {
         "if not",
         "tests/samplers/test_deterministic_papers.py",
     ),
+    "tensors-may-leave-holes": (
+        "tensorfile.py",
+        "        if begin != end:",
+        "        if begin < end:",
+        "tests/test_tensorfile.py",
+    ),
+    "tensors-may-overlap": (
+        "tensorfile.py",
+        "        if begin != end:",
+        "        if begin > end:",
+        "tests/test_tensorfile.py",
+    ),
+    "text-pickles-pass": (
+        "untrusted.py",
+        "return len(list(islice(pickletools.genops(head), 3))) == 3",
+        "return False",
+        "tests/test_tensorfile.py",
+    ),
+    "links-lead-out": (
+        "untrusted.py",
+        "if not path.resolve().is_relative_to(Path(folder).resolve()):",
+        "if False:",
+        "tests/test_untrusted.py",
+    ),
+    "changed-weights-pass": (
+        "saved.py",
+        'not in ("", sha256(weights))',
+        'in ("no sum",)',
+        "tests/test_untrusted.py",
+    ),
+    "a-save-is-no-snapshot": (
+        "training/saver.py",
+        "Checkpoint(live.step, self._buffers, live.state)",
+        "Checkpoint(live.step, live.parts, live.state)",
+        "tests/training/test_training_faults.py",
+    ),
+    "a-full-disk-is-tried-once": (
+        "training/saver.py",
+        "for pause in (*PAUSES, None):",
+        "for pause in (None,):",
+        "tests/training/test_training_faults.py",
+    ),
+    "old-skips-count-for-ever": (
+        "training/fit.py",
+        "if step > state.step - WINDOW)",
+        "if step >= 0)",
+        "tests/training/test_training_fit.py",
+    ),
+    "the-same-command-starts-anew": (
+        "training/resume.py",
+        'not in ("killed", "stopped", "failed"):',
+        'not in ("none",):',
+        "tests/training/test_training_faults.py",
+    ),
+    "the-watchdog-sleeps": (
+        "training/watchdog.py",
+        "> self.seconds:",
+        "> 1e9:",
+        "tests/training/test_training_faults.py",
+    ),
+    "buckets-overlap": (
+        "commands/bulk.py",
+        "range(shard - 1, len(buckets), count)",
+        "range(shard, len(buckets), count)",
+        "tests/test_bulk.py",
+    ),
 }
 
 

@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "demist"
 FILES = sorted(SOURCE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text()) for path in FILES}
 
-LEAVES = {"errors", "files", "storage", "tensorfile", "untrusted"}
+LEAVES = {"errors", "files", "storage", "tensorfile", "untrusted", "processes"}
 """Small utilities that any room may use."""
 
 MAY_IMPORT = {
@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "storage": set(),
     "tensorfile": set(),
     "untrusted": set(),
+    "processes": set(),
     "config": set(),
     "core": set(),
     "samplers": {"core"},

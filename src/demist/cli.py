@@ -17,11 +17,14 @@ from collections.abc import Sequence
 
 from demist import __version__
 from demist.errors import DemistError, StorageError, UsageError
+from demist.processes import leave_code
 
 COMMANDS = {
     "demo": "Train a small model on handwritten digits, draw samples, and say how good they are.",
     "train": "Train a model on a folder of images, or on the digits that come with the package.",
+    "launch": "Keep a training run going: several processes, started again after a failure.",
     "sample": "Draw samples from a run or a saved model.",
+    "bulk": "Draw many samples into a folder, by any number of processes or machines.",
     "evaluate": "Measure a run in one table: how good its samples are, how varied, how new.",
     "classifier": "Train a classifier on the data: the judge of `demist evaluate`, kept for later.",
     "ls": "List the runs: number, name, status, step, loss, age, path.",
@@ -37,6 +40,12 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `demist` with `argv` (default: the process's own) and return its exit code."""
+    code = _main(argv)
+    leave_code(code)
+    return code
+
+
+def _main(argv: Sequence[str] | None) -> int:
     try:
         run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()

@@ -102,9 +102,10 @@ class Pipeline:
         seed: int | Sequence[int] = 0,
         batch_size: int | None = None,
         progress: bool = False,
+        only: range | None = None,
         **cond: Any,
     ) -> np.ndarray:
-        """Make `n` samples.
+        """Make `n` samples, or some of them.
 
         Args:
             n: How many.
@@ -122,6 +123,7 @@ class Pipeline:
             batch_size: How many at once (rounded up to whole buckets); changes only speed and
                 memory.
             progress: Show a bar.
+            only: Make just these of the `n`, to share the work; they come out the same.
             cond: Conditions by name, one value for all or one per sample: `label="7"`,
                 `label=[0, 1, 2]`; None for nothing said.
 
@@ -138,7 +140,8 @@ class Pipeline:
             guidance, guidance_interval, guidance_rule, negative, guide,
         )  # fmt: skip
         size = _whole(max(1, self.defaults.batch_size if batch_size is None else batch_size))
-        chunks = [range(begin, min(begin + size, n)) for begin in range(0, n, size)]
+        only = range(n) if only is None else only
+        chunks = [only[begin : begin + size] for begin in range(0, len(only), size)]
         total = len(chunks) * task.steps
         done = []
         with tqdm(total=total, unit="step", disable=not progress, leave=False) as bar:

@@ -2,9 +2,9 @@
 
     python tests/faults/parallel.py
 
-Prints as JSON whether the pairs in `exact` are the same to the last bit, optimizer included, and the
-relative difference of the weights in `close`, at most 1e-5. The processes are forked from one that
-has loaded everything, and talk over gloo.
+Prints as JSON whether the pairs in `exact` are the same to the last bit, optimizer included, and
+the relative difference of the weights in `close`, at most 1e-5. The processes are forked from one
+that has loaded everything, and talk over gloo.
 """
 
 import json
@@ -21,13 +21,13 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
-from kill import reap, same, tensors  # noqa: E402
-from tiny import CONFIG, pictures  # noqa: E402
+from kill import reap, same, tensors
+from tiny import CONFIG, pictures
 
-from demist import runs  # noqa: E402
-from demist.config import update  # noqa: E402
-from demist.training.parallel import joined  # noqa: E402
-from demist.training.run import train  # noqa: E402
+from demist import runs
+from demist.config import update
+from demist.training.parallel import joined
+from demist.training.run import train
 
 PLAIN = update(
     CONFIG,
@@ -70,9 +70,7 @@ def trained(folder, config, *stages):
     """Tensors after stages of (processes, steps), each going on with the one before."""
     config = update(config, {"runs": folder})
     for i, (processes, steps) in enumerate(stages):
-        ended = [
-            reap(p) for p in start(update(config, {"steps": steps}), processes, resume=i > 0)
-        ]
+        ended = [reap(p) for p in start(update(config, {"steps": steps}), processes, resume=i > 0)]
         assert ended == [0] * processes, ended
     return tensors(runs.find("latest", folder))
 
@@ -128,9 +126,7 @@ def main():
             "1 ~ 2": difference(one, two),
             "2 -> 1": difference(one, run(PLAIN, (2, 4), (1, 8))),
             "1 -> 2": difference(one, run(PLAIN, (1, 4), (2, 8))),
-            "strict ~ whole": difference(
-                one, run(update(STRICT, {"dropout": 0.0}), (1, 8))
-            ),
+            "strict ~ whole": difference(one, run(update(STRICT, {"dropout": 0.0}), (1, 8))),
         }
         assert not same(one, run(update(PLAIN, {"seed": 1}), (1, 8)))  # the comparison sees
     return {"exact": exact, "close": close}

@@ -316,7 +316,7 @@ def test_the_same_command_goes_on_with_what_was_not_finished(tmp_path, monkeypat
     assert run.status()["state"] == "failed"
     assert unfinished(run.config()) == run
     assert main([*line.split(), "--steps", "6", "--name", "other"]) == 0
-    assert "going on with runs/0002-other, which was failed" in capsys.readouterr().err
+    assert "going on with runs/0002-other (failed)" in capsys.readouterr().err
     assert len(runs.all_runs("runs")) == 2
     assert_same_weights(runs.find("1"), run)
     # What is done is not gone on with, nor is a run with other options.

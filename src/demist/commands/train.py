@@ -79,7 +79,7 @@ def choose_run(options: Options) -> runs.Run | None:
     run = None if options.fresh else unfinished(options.settings)
     if run is not None:
         state = run.status()["state"]
-        print(f"going on with {run.path}, which was {state}; --fresh starts anew", file=sys.stderr)
+        print(f"going on with {run.path} ({state}); --fresh starts anew", file=sys.stderr)
     return run
 
 

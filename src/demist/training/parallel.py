@@ -6,12 +6,8 @@ once and told to all.
 """
 
 import contextlib
-import ctypes
 import json
 import os
-import signal
-import sys
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,9 +18,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from demist.errors import UsageError
-
-_DIE_WITH_PARENT = 1
-"""PR_SET_PDEATHSIG of prctl(2)."""
+from demist.processes import die_with_parent
 
 
 @dataclass(frozen=True)
@@ -141,21 +135,6 @@ def joined(environment: Mapping[str, str] = os.environ) -> Iterator[World]:
     finally:
         with contextlib.suppress(Exception):  # a peer may be gone; the first error counts
             dist.destroy_process_group()
-
-
-def die_with_parent() -> None:
-    """Make sure that this process does not outlive the one that started it."""
-    parent = os.getppid()
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-
-    def watch() -> None:  # also where there is no prctl, or where the parent was gone before it
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _device() -> torch.device:

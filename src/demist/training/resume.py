@@ -1,5 +1,6 @@
 """Going on with a run: which options may differ, and which run the same command means."""
 
+import contextlib
 from collections.abc import Collection
 
 from demist import runs
@@ -49,17 +50,24 @@ def require_resumable(old: TrainConfig, new: TrainConfig, override: Collection[s
 
 
 def unfinished(config: TrainConfig) -> Run | None:
-    """The newest run with just these options that was killed, stopped or failed, if any.
+    """The newest run with just these options, if it was killed, stopped or failed.
 
     So the same command, typed again after whatever happened, goes on instead of starting anew.
     """
+    run = newest(config)
+    if run is None or run.status().get("state") not in ("killed", "stopped", "failed"):
+        return None
+    return run
+
+
+def newest(config: TrainConfig) -> Run | None:
+    """The newest run with just these options."""
     for run in reversed(runs.all_runs(config.output.runs)):
-        try:
-            state, old = run.status().get("state"), run.config()
-        except (DemistError, OSError):
-            continue
-        if config.optimization.precision == "auto":
-            old = update(old, {"precision": "auto"})
-        if old == config:
-            return run if state in ("killed", "stopped", "failed") else None
+        with contextlib.suppress(DemistError, OSError):
+            run.status()
+            old = run.config()
+            if config.optimization.precision == "auto":
+                old = update(old, {"precision": "auto"})
+            if old == config:
+                return run
     return None
