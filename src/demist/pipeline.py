@@ -135,10 +135,8 @@ class Pipeline:
         """
         from tqdm import tqdm
 
-        task = self._task(
-            n, steps, solver, grid, seed, cond,
-            guidance, guidance_interval, guidance_rule, negative, guide,
-        )  # fmt: skip
+        model = self._guided(cond, guidance, guidance_interval, guidance_rule, negative, guide)
+        task = self._task(n, steps, solver, grid, seed, cond, model)
         size = _whole(max(1, self.defaults.batch_size if batch_size is None else batch_size))
         only = range(n) if only is None else only
         chunks = [only[begin : begin + size] for begin in range(0, len(only), size)]
@@ -168,10 +166,8 @@ class Pipeline:
         **cond: Any,
     ) -> Iterator[Frame]:
         """The states through which `sample` goes, from pure noise to data, as one batch."""
-        task = self._task(
-            n, steps, solver, grid, seed, cond,
-            guidance, guidance_interval, guidance_rule, negative, guide,
-        )  # fmt: skip
+        model = self._guided(cond, guidance, guidance_interval, guidance_rule, negative, guide)
+        task = self._task(n, steps, solver, grid, seed, cond, model)
         x, _ = self._noise(task, range(n))
         yield Frame(0, float(task.grid[0]), self._decode(x[:n]))
         for i, x in enumerate(self._denoise(task, range(n)), 1):
@@ -249,11 +245,7 @@ class Pipeline:
         grid: str | Tensor | None,
         seed: int | Sequence[int],
         cond: Mapping[str, Any],
-        guidance: float | None,
-        interval: tuple[float, float] | None,
-        rule: str,
-        negative: Mapping[str, Any] | None,
-        guide: Callable[[Model], Model] | None,
+        model: Model,
     ) -> "_Task":
         if n < 1:
             raise UsageError(f"cannot make {n} samples; ask for at least 1")
@@ -265,11 +257,8 @@ class Pipeline:
             count = default.steps if steps is None else steps
             grid = make_grid(grid or default.grid or method.grid, count, schedule)
         encoded = self.conditioner.encode(n, cond)
-        scale = default.guidance if guidance is None else guidance
-        said = any(value is not None for value in cond.values())
-        model = self._guided(scale, interval, rule, negative) if said else self.denoiser
         return _Task(
-            model if guide is None else guide(model),
+            model,
             _solvable(grid, self.denoiser),
             make_solver(solver or default.solver),
             encoded,
@@ -278,31 +267,32 @@ class Pipeline:
 
     def _guided(
         self,
-        scale: float,
+        cond: Mapping[str, Any],
+        guidance: float | None,
         interval: tuple[float, float] | None,
         rule: str,
         negative: Mapping[str, Any] | None,
+        guide: Callable[[Model], Model] | None,
     ) -> Model:
-        """The denoiser, led away from what is negative or from nothing said."""
-        rule_of, null = make_rule(rule), self.conditioner.null
-        away: Callable[[Any], Any] = null
-        if negative:
-            self.conditioner.require(negative)
-            known = self.conditioner.conditions
-            instead = Instead({k: known[k].encode(v, 1) for k, v in negative.items()})
-            away = lambda cond: instead(null(cond))  # noqa: E731
-        if scale == 1:
-            return self.denoiser
-        if not negative and not any(c.drop for c in self.conditioner.conditions.values()):
-            raise UsageError(
-                f"guidance {scale:g} starts from the unconditional model, which this one never "
-                f"learned (it was trained with label_drop = 0); use 1"
-            )
-        try:
-            over_time: Scale = scale if interval is None else Interval(scale, *interval)
-        except ValueError as error:
-            raise UsageError(str(error)) from None
-        return rule_of(self.denoiser, over_time, away)
+        """The denoiser, led away from what is negative or from nothing said, then by `guide`."""
+        scale = self.defaults.guidance if guidance is None else guidance
+        self.conditioner.require([*cond, *(negative or ())])
+        rule_of, conditions = make_rule(rule), self.conditioner.conditions
+        model: Model = self.denoiser
+        if scale != 1 and any(value is not None for value in cond.values()):
+            if not negative and not any(c.drop for c in conditions.values()):
+                raise UsageError(
+                    f"guidance {scale:g} starts from the unconditional model, which this one never "
+                    f"learned (it was trained with label_drop = 0); use 1"
+                )
+            try:
+                over_time: Scale = scale if interval is None else Interval(scale, *interval)
+            except ValueError as error:
+                raise UsageError(str(error)) from None
+            said = {name: conditions[name].encode(v, 1) for name, v in (negative or {}).items()}
+            instead, null = Instead(said), self.conditioner.null
+            model = rule_of(model, over_time, lambda told: instead(null(told)))
+        return model if guide is None else guide(model)
 
     def _noise(self, task: "_Task", indices: range) -> tuple[Tensor, Seeded]:
         """The start for the samples `indices`, padded to whole buckets, and its streams."""

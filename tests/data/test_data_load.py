@@ -86,7 +86,7 @@ def test_nothing_there(tmp_path):
         load("digit")
     with pytest.raises(MissingError, match=f"did you mean {tmp_path}/photos"):
         load(str(tmp_path / "photo"))
-    with pytest.raises(MissingError, match="built in are digits, moons, spiral"):
+    with pytest.raises(MissingError, match="built in are digits, scenes, moons, spiral"):
         load("https://example.org/x.zip")
     for path in ("", "x" * 5000, "a\0b"):
         with pytest.raises(MissingError):

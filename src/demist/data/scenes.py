@@ -17,8 +17,6 @@ from functools import cache
 from typing import Literal
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float32, UInt8
 
 from demist.data.dataset import Dataset
@@ -217,6 +215,9 @@ LARGE, SMALL = 22, 14
 
 @cache
 def _alphas(split: str, size: int) -> Alphas:
+    import torch  # only here: importing the readers of data needs no torch
+    import torch.nn.functional as F
+
     from demist.data.load import digits
 
     data = digits(split)
