@@ -90,7 +90,7 @@ def table(found: dict) -> str:
     ]
     lines += [""]
     for name in CLAIMS:
-        if row := found.get(name):
+        if (row := found.get(name)) and (HERE / row["figure"]).exists():
             lines += [f"## {row['claim']}", "", f"![{row['claim']}]({row['figure']})", ""]
     return "\n".join(lines)
 

@@ -107,7 +107,7 @@ def _b() -> Mixed:
 def _c(width: int) -> Mixed:
     wide, high = (1, 7), (7, 1)
     single = (("branch7x7_1", width, 1), ("branch7x7_2", width, wide), ("branch7x7_3", 192, high))
-    kernels = (1, high, wide, high, wide)
+    kernels: tuple[Kernel, ...] = (1, high, wide, high, wide)
     double = tuple(
         (f"branch7x7dbl_{i}", 192 if i == 5 else width, kernel)
         for i, kernel in enumerate(kernels, 1)
