@@ -239,6 +239,8 @@ class OptimizationConfig(Section):
     """Arithmetic of the network. auto: bf16 where the machine computes faster in it."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:1."""
+    threads: int | None = option(None, 1, 4096)
+    """Processor threads; on a busy machine fewer are faster. None: one per core."""
     micro_batches: int | None = option(None, 1, 4096)
     """Compute each batch in so many parts, over all processes together, added in a fixed order:
     less memory, and the same weights, bit for bit, on 1, 2, 4, ... processes. A power of two. None:

@@ -15,15 +15,16 @@ from torch.nn import functional
 REPEATS, LAYERS = 3, 8
 
 
-def choose_threads() -> int:
-    """The number of threads, all of torch's, half, ... or 1, that is fastest now; sets it.
+def fastest_threads() -> int:
+    """The number of threads, all of torch's, half, ... or 1, that is fastest now.
 
     What the environment fixes (`OMP_NUM_THREADS`) is kept. Takes a tenth of a second on a machine
     with nothing else to do.
     """
-    if "OMP_NUM_THREADS" in os.environ or torch.get_num_threads() == 1:
-        return torch.get_num_threads()
-    seconds: dict[int, list[float]] = {count: [] for count in _halved(torch.get_num_threads())}
+    all_of_them = torch.get_num_threads()
+    if "OMP_NUM_THREADS" in os.environ or all_of_them == 1:
+        return all_of_them
+    seconds: dict[int, list[float]] = {count: [] for count in _halved(all_of_them)}
     for _ in range(REPEATS):
         for count in seconds:
             torch.set_num_threads(count)
@@ -31,10 +32,9 @@ def choose_threads() -> int:
             start = time.perf_counter()
             _convolve(LAYERS)
             seconds[count].append(time.perf_counter() - start)
+    torch.set_num_threads(all_of_them)
     # The slower half of the times: a busy machine is not busy all the time.
-    best = min(seconds, key=lambda count: sum(sorted(seconds[count])[REPEATS // 2 :]))
-    torch.set_num_threads(best)
-    return best
+    return min(seconds, key=lambda count: sum(sorted(seconds[count])[REPEATS // 2 :]))
 
 
 @torch.no_grad()

@@ -72,15 +72,19 @@ class ModelOptions:
             DataError: The model is damaged.
             UsageError: The device cannot be used.
         """
+        import torch
+
         from demist.models import locate
         from demist.pipeline import Pipeline
         from demist.runs import find
+        from demist.threads import fastest_threads
         from demist.training.build import pick_device
 
         if (locate(spec) / "model_index.json").is_file():
             pipeline = Pipeline.load(spec)
         else:
             pipeline = Pipeline.from_run(find(spec, self.runs), self.at_step)
+        torch.set_num_threads(fastest_threads())  # samples are the same bits with any number
         return pipeline.to(pick_device(self.device))
 
 

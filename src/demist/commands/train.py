@@ -55,6 +55,7 @@ def main(args: list[str]) -> None:
     from demist.training.parallel import joined
     from demist.training.run import train
 
+    advise(config)
     with joined() as world:
         run = choose_run(options) if world.first else None
         run = train(
@@ -68,6 +69,22 @@ def main(args: list[str]) -> None:
         if world.first and run.status()["state"] == "done":
             spec = run.path if config.output.runs != "runs" else run.number
             print(f"{run.path} is done. Next:  demist sample {spec}   demist evaluate {spec}")
+
+
+def advise(config: TrainConfig) -> None:
+    """Say so if other programs keep the machine so busy that fewer threads would be faster."""
+    import torch
+
+    from demist.threads import fastest_threads
+
+    if config.optimization.threads is None:
+        fastest = fastest_threads()
+        if fastest < torch.get_num_threads():
+            print(
+                f"this machine is busy: --threads {fastest} would be faster than "
+                f"{torch.get_num_threads()} now",
+                file=sys.stderr,
+            )
 
 
 def choose_run(options: Options) -> runs.Run | None:

@@ -122,6 +122,8 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(replace(streams, rank=0, world=1).torch_seed(-1))
         net = make_network(config, data.x.shape[1:], conditioner).to(device)
+    if options.threads:
+        torch.set_num_threads(options.threads)
     config = update(config, {"precision": resolve_precision(options.precision, net)})
     denoiser = Denoiser(
         net,

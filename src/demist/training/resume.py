@@ -8,7 +8,14 @@ from demist.config import LimitsConfig, OutputConfig, TrainConfig, differences, 
 from demist.errors import DemistError, UsageError
 from demist.runs import Run
 
-FREE = {"path", "device", "auto_microbatch", *vars(LimitsConfig()), *vars(OutputConfig())}
+FREE = {
+    "path",
+    "device",
+    "threads",
+    "auto_microbatch",
+    *vars(LimitsConfig()),
+    *vars(OutputConfig()),
+}
 """Options that may always change: they do not decide what is learned."""
 DECLARED = {
     "max_bad", "flip", "label_drop", "dropout", "times", "weight", "lr", "batch_size", "warmup",
