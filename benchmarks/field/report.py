@@ -158,6 +158,10 @@ class Panel:
                 ["error, peers / demist", *self.budgets],
                 [
                     ("best peer setting / best of demist", self.ratios(others(), demist)),
+                    (
+                        "best peer setting / best of demist's methods with no options",
+                        self.ratios(others(), of("demist", *all_defaults)),
+                    ),
                     ("best peer setting / demist's default", self.ratios(others(), default)),
                     (
                         "best default method of a peer / demist's default",
