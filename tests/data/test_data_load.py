@@ -3,7 +3,6 @@ import hashlib
 import os
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -39,12 +38,6 @@ def test_the_embedded_digits_are_the_ones_described():
         digest = hashlib.sha256(gzip.decompress(file.read_bytes())).hexdigest()
         assert f"| {file.name} |" in text
         assert digest in text
-
-
-def test_the_embedded_digits_load_quickly():
-    begin = time.perf_counter()
-    data.digits()
-    assert time.perf_counter() - begin < 0.3
 
 
 def test_making_the_embedded_digits(tmp_path):
