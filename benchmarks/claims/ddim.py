@@ -10,7 +10,7 @@ import torch
 from claim import Result, Scale, curve, pm, save
 from lab import grid_centres
 
-from demist.core import Seeded, Table, linear_betas
+from demist.core import Gaussian, Table, linear_betas
 from demist.core.exact import Exact, Mixture
 from demist.evaluation.sliced_wasserstein import sliced_wasserstein
 from demist.samplers import make_grid, make_solver, sample
@@ -59,7 +59,7 @@ def measure(scale: Scale) -> Result:
 
 def distance(model: Exact, solver: str, steps: int, seed: int, truth: np.ndarray) -> float:
     """Sliced Wasserstein distance of samples to the data."""
-    noise = Seeded([seed * POINTS + i for i in range(POINTS)])
+    noise = Gaussian(torch.Generator().manual_seed(seed))
     grid = make_grid("trailing", steps, model.schedule)
     start = noise(torch.empty(POINTS, 2)) * float(model.schedule(grid[0])[1])
     x = sample(model, start, grid, make_solver(solver), noise)
