@@ -23,8 +23,8 @@ class SamplingOptions:
     solver: str | None = None
     """adams, heun, dpmpp-2m, ddim, ddim:eta=1 (DDPM), ...; an unknown name lists them all."""
     time_grid: str | None = None
-    """Where the steps are: angular, smooth, uniform, karras, log-snr, trailing, leading,
-    linspace, or the times themselves: 1,0.6,0.2,0. Default: where the solver is best."""
+    """Where the steps are: angular, smooth, uniform, karras:rho=5, trailing, ... (an unknown name
+    lists them all), or the times themselves: 1,0.6,0.2,0. Default: where the solver is best."""
     guidance: float | None = None
     """How strongly class and prompt are followed; 1 is as learned, 1.5 to 3 is clearer and less
     varied."""
