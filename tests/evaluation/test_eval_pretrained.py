@@ -111,7 +111,7 @@ def test_the_extra_is_named(tmp_path, monkeypatch):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "dinov2"}))
     save_file({"x": torch.zeros(2)}, tmp_path / pretrained.WEIGHTS)
     monkeypatch.setitem(__import__("sys").modules, "transformers", None)
-    with pytest.raises(MissingError, match=r"pip install 'demist\[extractors\]'"):
+    with pytest.raises(MissingError, match=r"pip install 'demist\[encoders\]'"):
         load_extractor(tmp_path)
 
 
