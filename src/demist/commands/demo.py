@@ -13,6 +13,9 @@ from demist.commands.sampling import SamplingOptions, classes_of, draw, film, sp
 from demist.commands.shared import provenance
 from demist.config import update
 
+STEPS = 10
+"""From noise to data; guidance makes them two evaluations each."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -59,13 +62,14 @@ def main(args: list[str]) -> None:
     say("Drawing samples.")
     classes, each = classes_of(pipeline), 8
     labels = spread(classes, each * len(classes))
-    settings = SamplingOptions(guidance=options.guidance, seed=options.seed).over(pipeline)
+    asked = SamplingOptions(steps=STEPS, guidance=options.guidance, seed=options.seed)
+    settings = asked.over(pipeline)
     samples, moving = run.path / "samples.png", run.path / "denoising.gif"
     frames = [frame.x for frame in pipeline.trajectory(len(labels), **settings, label=labels)]
     facts = provenance("demo", args, pipeline)
     facts["sampling"] = {"n": len(labels), **settings, "label": labels}
     save_png(draw(frames[-1], labels, each), samples, facts)
-    animation(film(frames, labels, each), moving, fps=8)
+    animation(film(frames, labels, each), moving, fps=5)
 
     say(f"Measuring: {options.n} samples, judged by a classifier that never saw the model.")
     found = label_accuracy_of(pipeline, config.data, options.n, settings)
@@ -74,7 +78,7 @@ def main(args: list[str]) -> None:
     curve = run.path / "loss.png"
     print(f"""
 {found}
-(guidance {options.guidance:g}, {settings["steps"]} steps of {settings["solver"]})
+(guidance {options.guidance:g}, {STEPS} steps of {settings["solver"]}: {2 * STEPS} network evaluations)
 
   samples    {samples}
   denoising  {moving}
@@ -84,7 +88,7 @@ Next:
   demist sample {spec} --class 3,7 --n 64 --seed 1     more pictures
   demist train --resume {spec} --budget 10m            go on training
   demist train path/to/your/images --size 32           your own data
-  demist evaluate {spec}                                   all metrics, in minutes
+  demist evaluate {spec}                               all metrics, in minutes
   demist ls                                            all runs""")
 
 
