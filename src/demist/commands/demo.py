@@ -76,9 +76,11 @@ def main(args: list[str]) -> None:
 
     spec = run.path if options.runs != Path("runs") else run.number
     curve = run.path / "loss.png"
+    how = f"guidance {options.guidance:g}, {STEPS} steps of {settings['solver']}: "
+    how += f"{2 * STEPS} network evaluations"
     print(f"""
 {found}
-(guidance {options.guidance:g}, {STEPS} steps of {settings["solver"]}: {2 * STEPS} network evaluations)
+({how})
 
   samples    {samples}
   denoising  {moving}
