@@ -12,12 +12,22 @@ SOURCE = Path(__file__).parents[1] / "src" / "demist"
 FILES = sorted(SOURCE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text()) for path in FILES}
 
-LEAVES = {"errors", "files", "storage", "tensorfile", "untrusted", "processes", "threads"}
+LEAVES = {
+    "errors",
+    "files",
+    "storage",
+    "tensorfile",
+    "untrusted",
+    "processes",
+    "threads",
+    "allocator",
+}
 """Small utilities that any room may use."""
 
 MAY_IMPORT = {
     "errors": set(),
     "threads": set(),
+    "allocator": set(),
     "files": set(),
     "storage": set(),
     "tensorfile": set(),

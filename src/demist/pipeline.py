@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from demist import checkpoint, models, saved
+from demist.allocator import keep_freed_memory
 from demist.codecs import Codec
 from demist.conditions import Conditioner
 from demist.core import Denoiser, Model, Seeded
@@ -49,7 +50,7 @@ class Defaults:
     solver: str = "adams"
     grid: str | None = None
     guidance: float = 1.0
-    batch_size: int = 64
+    batch_size: int = 32
 
 
 @dataclass(frozen=True)
@@ -305,6 +306,7 @@ class Pipeline:
     @torch.inference_mode()
     def _denoise(self, task: "_Task", indices: range) -> Iterator[Tensor]:
         """The states of the samples `indices` after each step."""
+        keep_freed_memory()
         x, noise = self._noise(task, indices)
         rows = torch.arange(len(x)).clamp(max=len(indices) - 1) + indices.start
         cond: dict[str, Any] = {name: value[rows].to(x.device) for name, value in task.cond.items()}

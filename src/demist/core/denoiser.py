@@ -112,7 +112,7 @@ class Denoiser(nn.Module):
         alpha, sigma = self.schedule(t)
         clock = self.clock(t, alpha, sigma)
         a, s = left(alpha, x), left(sigma, x)
-        seen = x if self.input_std is None else x * ((a * self.input_std) ** 2 + s**2).rsqrt()
+        seen = x if self.input_std is None else x * (1 / torch.hypot(a * self.input_std, s))
         if clock.ndim == 0 and isinstance(x, Tensor):
             clock = torch.full((len(x),), float(clock), device=x.device)
         output = self.net(seen if self.dtype is None else seen.to(self.dtype), clock, **cond)

@@ -105,5 +105,5 @@ class Karras(Parameterization):
     sigma_data: float = 0.5
 
     def row(self, alpha: Tensor, sigma: Tensor, rates: Rates) -> tuple[Scalar, Scalar]:
-        total = torch.sqrt((alpha * self.sigma_data) ** 2 + sigma**2)
+        total = torch.hypot(alpha * self.sigma_data, sigma)
         return sigma / (self.sigma_data * total), -alpha * self.sigma_data / total
