@@ -122,6 +122,7 @@ def draw(found: dict[str, list[tuple[float, ...]]], path: Path) -> None:
             axis.plot([r[0] for r in rows], [r[i] for r in rows], "o-", markersize=3, label=name)
         axis.set(title=title, xlabel="guidance scale", xscale="log")
         axis.grid(alpha=0.3, which="both")
+    axes[0].set_yscale("log")
     axes[0].legend(fontsize=7)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
