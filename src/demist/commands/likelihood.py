@@ -120,7 +120,7 @@ def sentence(facts: dict[str, Any]) -> str:
     f = facts["likelihood"]
     return (
         f"{f['bits_per_dim_ode']:.3f} +- {f['bits_per_dim_ode_error']:.3f} bits per dimension by "
-        f"the probability-flow ODE (integrated to about {f['ode_integration_error']:.2f}), at most {f['bits_per_dim_bound']:.3f} +- "
-        f"{f['bits_per_dim_bound_error']:.3f} by the variational bound, over {f['images']} test "
-        f"images (uniform dequantisation, 1 draw)"
+        f"the probability-flow ODE (integrated to about {f['ode_integration_error']:.2f}), at most "
+        f"{f['bits_per_dim_bound']:.3f} +- {f['bits_per_dim_bound_error']:.3f} by the variational "
+        f"bound, over {f['images']} test images (uniform dequantisation, 1 draw)"
     )
