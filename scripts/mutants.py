@@ -84,8 +84,8 @@ MUTANTS = {
     ),
     "2m-with-full-log-snr-at-s": (
         "samplers/dpmpp_2m.py",
-        "h = (alpha / sigma).log() - now",
-        "h = 2 * (alpha / sigma).log() - now",
+        "h = half_log_snr(alpha, sigma) - now",
+        "h = 2 * half_log_snr(alpha, sigma) - now",
         "tests/contracts",
     ),
     "vp-sigma-rate-doubled": (

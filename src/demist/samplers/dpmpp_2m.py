@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from demist.core import Model, Noise, Vector, combine
+from demist.samplers.polynomials import half_log_snr
 from demist.samplers.solver import Solver
 
 
@@ -30,16 +31,16 @@ class DPMpp2M(Solver):
 
     def step(
         self, model: Model, x: Vector, t: Tensor, s: Tensor, memory: Any, noise: Noise
-    ) -> tuple[Vector, tuple[Vector, Tensor]]:
+    ) -> tuple[Vector, tuple[Vector, float]]:
         """See `Solver.step`; the memory is the last `(x0, lambda)`."""
         p = model(x, t)
         alpha, sigma = model.schedule(s)
-        now = (p.alpha / p.sigma).log()
-        ratio = sigma / p.sigma
-        gain = alpha - p.alpha * ratio
+        now = half_log_snr(p.alpha, p.sigma)
+        ratio = float(sigma / p.sigma)
+        gain = float(alpha) - float(p.alpha) * ratio
         if memory is None or s == 0:
             return combine((ratio, gain), (x, p.x0)), (p.x0, now)
         last_x0, last = memory
-        h = (alpha / sigma).log() - now
+        h = half_log_snr(alpha, sigma) - now
         k = h / (2 * (now - last))
         return combine((ratio, gain * (1 + k), -gain * k), (x, p.x0, last_x0)), (p.x0, now)
