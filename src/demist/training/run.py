@@ -205,8 +205,8 @@ class _Trainer:
     def _begin(self, resume: bool, command: Sequence[str]) -> None:
         run, data = self.run, self.experiment.data
         if resume:
-            sweep(run.path)
-            sweep(run.checkpoints)
+            for folder in (run.path, run.checkpoints, run.picture(0).parent):
+                sweep(folder)
             facts = self._recorded_facts()
             if facts.get("fingerprint", data.fingerprint) != data.fingerprint:
                 raise DataError(
