@@ -10,11 +10,12 @@ export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format clean
+.PHONY: help demo test faults lint types format clean
 
 help:
 	@echo 'make demo    train a small model on the embedded digits and draw samples (minutes, CPU)'
 	@echo 'make test    run the test suite, offline; ARGS="-k grid" chooses tests'
+	@echo 'make faults  kill trainers, damage checkpoints, cut the power: in short'
 	@echo 'make lint    check style and formatting      make format  repair both'
 	@echo 'make types   check types                     make clean   remove the environment'
 
@@ -24,7 +25,11 @@ demo: $(VENV)/.ready-plot
 # Threads that sleep while they wait share the cores with other work; spinning is faster alone.
 test: export OMP_WAIT_POLICY ?= PASSIVE
 test: $(VENV)/.ready-dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --ignore=tests/faults $(ARGS)
+
+faults: export OMP_WAIT_POLICY ?= PASSIVE
+faults: $(VENV)/.ready-dev
+	$(BIN)/python -m pytest tests/faults
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
