@@ -239,6 +239,7 @@ def test_importing_everything_costs_no_more_than_torch():
         "transformers",
         "tensorboard",
         "tokenizers",
+        "datasets",
     }
 
 

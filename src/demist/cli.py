@@ -27,6 +27,7 @@ COMMANDS = {
     "bulk": "Draw many samples into a folder, by any number of processes or machines.",
     "evaluate": "Measure a run in one table: how good its samples are, how varied, how new.",
     "classifier": "Train a classifier on the data: the judge of `demist evaluate`, kept for later.",
+    "pack": "Pack a folder of pictures into tar archives, read by `demist train` in place.",
     "ls": "List the runs: number, name, status, step, loss, age, path.",
     "config": "Print all training options of a recipe, a run or a file, resolved, as TOML.",
     "doctor": "Check this machine: versions, processor, memory, disk, speed, a sampling self-test.",

@@ -54,6 +54,13 @@ def sync(path: str | os.PathLike[str]) -> None:
         os.close(handle)
 
 
+def cache_folder() -> Path:
+    """For what can be made again: $DEMIST_CACHE, else demist in the user's cache folder."""
+    if folder := os.environ.get("DEMIST_CACHE"):
+        return Path(folder)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "demist"
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

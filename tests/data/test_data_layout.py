@@ -276,7 +276,7 @@ def test_tar_members_lead_nowhere(tmp_path):
     data = load(str(path))
     assert data.classes == ("abs", "up")
     assert values(data) == [3, 2]
-    assert {entry.name for entry in tmp_path.iterdir()} == {"set.tar"}
+    assert {entry.name for entry in tmp_path.iterdir()} == {"set.tar", ".set.tar.index.jsonl"}
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])

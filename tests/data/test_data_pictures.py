@@ -1,4 +1,5 @@
 import os
+import tarfile
 
 import numpy as np
 import pytest
@@ -89,7 +90,9 @@ def test_grey_beside_colour(tmp_path):
 
 def test_memory_is_checked_before_it_is_taken(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "memory_limit", lambda: 4799)
-    path = folder(tmp_path, 100, {})  # 100 x 3 x 4 x 4 = 4800 bytes
+    path = str(tmp_path / "set.tar.gz")  # can only be read from its start, so it must fit
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(folder(tmp_path, 100, {}), "set")  # 100 x 3 x 4 x 4 = 4800 bytes
     with pytest.raises(DataError, match=r"100 x 3 x 4 x 4.*--size, or --limit"):
         load(path)
     assert len(load(path, limit=99)) == 99

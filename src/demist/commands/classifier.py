@@ -8,10 +8,11 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional, arg
 
-from demist.commands.judging import cache_folder, judge, splits, with_path
+from demist.commands.judging import judge, splits, with_path
 from demist.commands.sampling import ModelOptions
 from demist.commands.shared import require_free
 from demist.errors import UsageError
+from demist.files import cache_folder
 
 
 @dataclass(frozen=True)

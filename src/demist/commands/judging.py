@@ -1,6 +1,5 @@
 """The judge of a data set: an independent classifier, trained once and kept."""
 
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from demist.config import DataConfig
 from demist.errors import DataError, UsageError
+from demist.files import cache_folder
 
 if TYPE_CHECKING:
     import demist.data
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     import demist.pipeline
 
 
-def cache_folder() -> Path:
-    """Where judges are kept: $DEMIST_CACHE, else demist in the user's cache folder."""
-    if folder := os.environ.get("DEMIST_CACHE"):
-        return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "demist"
+MEASURED = 50_000
+"""How many samples of data that memory would not hold are measured against: the field's custom."""
 
 
 def splits(options: DataConfig) -> tuple["demist.data.Dataset", "demist.data.Dataset"]:
-    """Training and test data; where the data has no test split, every tenth item is the test."""
+    """Training and test data; where the data has no test split, every tenth item is the test.
+
+    Of data that memory would not hold, a part; see `held`.
+    """
     import numpy as np
 
     from demist.data import load
@@ -34,10 +34,21 @@ def splits(options: DataConfig) -> tuple["demist.data.Dataset", "demist.data.Dat
     }
     train = load(options.path, **arguments)
     try:
-        return train, load(options.path, split="test", **arguments)
+        test = load(options.path, split="test", **arguments)
     except DataError:
         tenth = np.arange(len(train)) % 10 == 9
-        return train.subset(np.flatnonzero(~tenth)), train.subset(np.flatnonzero(tenth))
+        train, test = (train.subset(np.flatnonzero(rows)) for rows in (~tenth, tenth))
+    return held(train), held(test)
+
+
+def held(data: "demist.data.Dataset") -> "demist.data.Dataset":
+    """The data in memory; if it stays on the disk, `MEASURED` samples of it."""
+    from demist.data import Dataset, choose
+
+    if not data.stored:
+        return data
+    some: Dataset = data.subset(choose(len(data), data.labels, MEASURED, 0))
+    return replace(some, x=some.x[:])
 
 
 def judge(

@@ -1,12 +1,12 @@
 """Data sets: pictures as bytes, points as numbers, from the package or from the user's files.
 
 `load` is the way in. One file holds the rules for decoding a picture (`decode`), one those for
-laying out a folder (`layout`), and one each the formats: `folder`, `tar`, `metadata`, `idx`,
-`cifar`, `arrays`, `toy`.
+laying out a folder (`layout`), and one each the formats: `folder`, `tar`, `shards`, `metadata`,
+`idx`, `cifar`, `arrays`, `columns`, `toy`. Pictures that memory would not hold are `stored`.
 """
 
-from demist.data.dataset import BadFile, Dataset
+from demist.data.dataset import BadFile, Dataset, choose
 from demist.data.decode import Rules, decode
-from demist.data.load import NAMES, digits, load
+from demist.data.load import NAMES, digits, files_at, load
 
-__all__ = ["NAMES", "BadFile", "Dataset", "Rules", "decode", "digits", "load"]
+__all__ = ["NAMES", "BadFile", "Dataset", "Rules", "choose", "decode", "digits", "files_at", "load"]

@@ -4,11 +4,18 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 
+from demist.data.stored import BLOCK, Stored
 from demist.errors import DataError
+
+if TYPE_CHECKING:
+    Samples = Any  # mostly an array; what is asked of it, `Stored` gives too
+else:
+    Samples = UInt8[np.ndarray, "n c h w"] | Float32[np.ndarray, "n d"] | Stored
 
 
 @dataclass(frozen=True)
@@ -21,25 +28,28 @@ class BadFile:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """N pictures or points held in memory.
+    """N pictures or points, held in memory if it can hold them.
 
     Attributes:
         x: Pictures (N, C, H, W) with values 0..255, C being 1 (grey) or 3 (RGB); or points (N, D).
+            Pictures may be `Stored`, which is used like an array.
         labels: (N,) indices into `classes`, or None.
         classes: Names of the classes; may name some that no picture has.
         texts: N captions, or None.
         name: Short, for run names and messages.
         source: Where the data came from; for embedded data also its licence.
         bad: Files that were skipped.
+        known_fingerprint: What `fingerprint` gave on an earlier day, or "".
     """
 
-    x: UInt8[np.ndarray, "n c h w"] | Float32[np.ndarray, "n d"]
+    x: Samples
     labels: Int64[np.ndarray, "_"] | None = None
     classes: tuple[str, ...] = ()
     texts: tuple[str, ...] | None = None
     name: str = ""
     source: str = ""
     bad: tuple[BadFile, ...] = ()
+    known_fingerprint: str = ""
 
     def __post_init__(self):
         label = self.name or "the data"
@@ -59,25 +69,40 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.x)
 
+    @property
+    def stored(self) -> bool:
+        """Whether the pictures stay on the disk, because memory would not hold them."""
+        return isinstance(self.x, Stored)
+
     def subset(self, indices: Int64[np.ndarray, "m"]) -> "Dataset":
         """The samples at `indices`, in that order."""
         return replace(
             self,
-            x=self.x[indices],
+            x=self.x.take(indices, axis=0),
             labels=None if self.labels is None else self.labels[indices],
             texts=None if self.texts is None else tuple(self.texts[i] for i in indices),
+            known_fingerprint="",
         )
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the shapes, samples, labels and texts, in hexadecimal."""
-        digest = hashlib.sha256(f"{self.x.dtype}{self.x.shape}".encode())
-        digest.update(np.ascontiguousarray(self.x).data)
+        if self.known_fingerprint:
+            return self.known_fingerprint
+        known = self.x.digest if isinstance(self.x, Stored) else None
+        digest = known.copy() if known else samples_digest(self.x.dtype, self.x.shape)
+        for begin in range(0, 0 if known else len(self.x), BLOCK):
+            digest.update(np.ascontiguousarray(self.x[begin : begin + BLOCK]).data)
         if self.labels is not None:
             digest.update(b"labels" + self.labels.astype("<i8").tobytes())
         for text in self.texts or ():
             digest.update(hashlib.sha256(text.encode()).digest())
         return digest.hexdigest()
+
+
+def samples_digest(dtype: np.dtype, shape: Sequence[int]) -> Any:
+    """The beginning of a fingerprint, to be updated by all samples in their order."""
+    return hashlib.sha256(f"{dtype}{tuple(shape)}".encode())
 
 
 def choose(

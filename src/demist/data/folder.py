@@ -1,5 +1,6 @@
 """A folder as a tree of files."""
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,18 @@ class Folder:
         """See `Tree.stream`."""
         for name in names:
             yield name, partial(_read, self.path / name)
+
+    def place(self, name: str) -> str:
+        """See `Tree.place`."""
+        return name
+
+    def stamp(self) -> str:
+        """See `Tree.stamp`."""
+        digest = hashlib.sha256(str(self.path.resolve()).encode())
+        for name in self.names:
+            stat = (self.path / name).stat()
+            digest.update(f"{name}\0{stat.st_size} {stat.st_mtime_ns}\0".encode())
+        return digest.hexdigest()
 
 
 def _walk(path: Path, prefix: str, parents: tuple[str, ...], deep: bool) -> Iterator[str]:

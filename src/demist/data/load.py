@@ -15,6 +15,7 @@ from tqdm import tqdm
 from demist.data import scenes, toy
 from demist.data.arrays import read_npy, read_npz
 from demist.data.cifar import find_cifar, read_cifar
+from demist.data.columns import is_saved, open_table
 from demist.data.dataset import Dataset, choose
 from demist.data.decode import Rules, extensions, fit
 from demist.data.folder import Folder
@@ -22,6 +23,7 @@ from demist.data.idx import find_idx, is_idx, read_idx
 from demist.data.layout import canonical_split, require_split
 from demist.data.memory import check_memory
 from demist.data.pictures import read_pictures
+from demist.data.shards import Shards, is_compressed, plain_shards
 from demist.data.tar import Tar
 from demist.data.tree import Tree
 from demist.errors import (
@@ -38,8 +40,8 @@ _DIGITS = Path(__file__).parent / "digits"
 _DIGITS_SOURCE = "MNIST (LeCun, Cortes, Burges), a class-balanced part; CC BY-SA 3.0"
 _TOY_COUNT, _SCENE_COUNT = 20_000, 40_000
 _KINDS = (
-    "a folder of pictures, a tar archive of pictures, IDX files (MNIST), "
-    "CIFAR batches, .npz or .npy"
+    "a folder of pictures or of tar archives, a tar archive of pictures, IDX files (MNIST), "
+    "CIFAR batches, .npz or .npy, what `datasets` saves, .parquet"
 )
 
 
@@ -57,9 +59,10 @@ def load(
     """Load a built-in data set or the user's own.
 
     Args:
-        path: One of `NAMES`; or a folder or tar archive of pictures (see `layout`), IDX files or
-            CIFAR batches; an IDX file; a `.npz` or `.npy` file (see `arrays`). A name wins over a
-            folder called the same: write "./digits" for that.
+        path: One of `NAMES`; or a folder or tar archive of pictures, or a folder of plain tar
+            archives (see `layout`); IDX files or CIFAR batches; an IDX file; a `.npz` or `.npy`
+            file (see `arrays`); what the library `datasets` saves (see `columns`). A name wins
+            over a folder called the same: write "./digits" for that.
         size: Crop pictures to a centred square and resize it; None keeps the size they share.
         channels: 1 (grey) or 3 (RGB); None keeps what they share.
         background: What shows through transparent pixels: a colour name or "#rrggbb".
@@ -99,7 +102,7 @@ def load(
         data = data.subset(choose(len(data), data.labels, limit, seed))
     if len(data) < 2:
         raise DataError(f"{path}: {len(data)} usable sample(s); a data set needs at least 2")
-    return data if data.x.ndim == 4 and _fits(data.x, rules) else _refit(data, rules)
+    return data if data.x.ndim == 4 and _fits(data.x.shape, rules) else _refit(data, rules)
 
 
 def digits(split: str = "train") -> Dataset:
@@ -111,9 +114,7 @@ def _read(
     path: Path, split: str, rules: Rules, *, limit: int | None, max_bad: float, seed: int
 ) -> Dataset:
     """Find out what is at `path`, and read it. Arrays are not yet limited or resized."""
-    if path.is_dir():
-        tree: Tree = Folder.scan(path)
-    else:
+    if not path.is_dir():
         head = _head(path)
         if head.startswith(b"\x93NUMPY"):
             require_split(split, ["train"], str(path))
@@ -122,9 +123,9 @@ def _read(
             return read_npz(path, split)
         if is_idx(head):
             return _read_idx_file(path, split)
-        if not _is_tar(path):
+        if not (_is_tar(path) or path.suffix == ".parquet"):
             raise _unknown(path, head)
-        tree = Tar.scan(path)
+    tree = _tree(path)
     if images := find_idx(tree):
         require_split(split, images, str(path))
         return read_idx(tree, images[split])
@@ -132,7 +133,34 @@ def _read(
         kind, batches = cifar
         require_split(split, batches, str(path))
         return read_cifar(tree, kind, batches[split])
+    if path.suffix == ".parquet" or (path.is_dir() and is_saved(tree)):
+        table = open_table(path, split)
+        return read_pictures(
+            table, split, rules, limit=limit, max_bad=max_bad, seed=seed,
+            arrange=lambda tree, split: table.listing(),
+        )  # fmt: skip
     return read_pictures(tree, split, rules, limit=limit, max_bad=max_bad, seed=seed)
+
+
+def files_at(text: str) -> Tree:
+    """The files of a folder, of an archive, or of a folder of archives.
+
+    Raises:
+        MissingError: Nothing is there.
+        DataError: An archive is damaged.
+        StorageError: A file or folder cannot be read.
+    """
+    return _tree(_existing(text))
+
+
+def _tree(path: Path) -> Tree:
+    if path.is_dir():
+        folder = Folder.scan(path)
+        shards = plain_shards(folder)
+        return Shards.scan(path, shards) if shards else folder
+    if path.suffix == ".parquet":
+        return Folder(path.parent, (path.name,))
+    return Tar.scan(path) if is_compressed(path) else Shards.scan(path)
 
 
 def _head(path: Path) -> bytes:
@@ -197,9 +225,9 @@ def _short_name(path: Path) -> str:
     return name if path.is_dir() else name.split(".")[0] or name
 
 
-def _fits(x: np.ndarray, rules: Rules) -> bool:
-    right_size = rules.size is None or x.shape[2:] == (rules.size, rules.size)
-    return right_size and rules.channels in (None, x.shape[1])
+def _fits(shape: tuple[int, ...], rules: Rules) -> bool:
+    right_size = rules.size is None or shape[2:] == (rules.size, rules.size)
+    return right_size and rules.channels in (None, shape[1])
 
 
 def _refit(data: Dataset, rules: Rules) -> Dataset:

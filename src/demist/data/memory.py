@@ -1,4 +1,4 @@
-"""Data sets live in memory: refuse, before anything large is allocated, what would not fit."""
+"""Most data sets live in memory: know, before anything large is allocated, what would not fit."""
 
 import math
 import os
@@ -15,6 +15,11 @@ def memory_limit() -> int:
         return int(SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, ValueError, OSError):
         return 8 * 10**9
+
+
+def fits(shape: Sequence[int]) -> bool:
+    """Whether pictures of `shape`, one byte per value, would fit."""
+    return math.prod(shape) <= memory_limit()
 
 
 def check_memory(shape: Sequence[int], name: str, itemsize: int = 1) -> None:

@@ -1,17 +1,18 @@
 """Labels and texts from `metadata.csv` and `metadata.jsonl`, as in Hugging Face's ImageFolder.
 
 Each row names a picture in `file_name`, relative to the folder of the metadata file, and gives its
-class in `label`, its caption in `text`, or both. Other columns are ignored.
+class in `label`, its caption in `text`, or both. Other columns are ignored. Or from files beside
+each picture, as in WebDataset: see `layout`.
 """
 
 import csv
 import json
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from demist.data.tree import Tree, read
+from demist.data.tree import Tree, read, read_all
 from demist.errors import DataError
 
 
@@ -54,11 +55,51 @@ def read_metadata(tree: Tree) -> dict[str, Row]:
     return rows
 
 
+def read_companions(tree: Tree, pictures: Sequence[str]) -> dict[str, Row]:
+    """What `a.json`, `a.cls` and `a.txt` say of each picture `a.jpg`.
+
+    Raises:
+        DataError: One cannot be understood.
+    """
+    there = set(tree.names)
+    stems = {name: posixpath.splitext(name)[0] for name in pictures}
+    wanted = {f"{stem}{end}" for stem in stems.values() for end in _COMPANIONS}
+    contents = read_all(tree, sorted(wanted & there))
+    return {name: _companion_row(stem, contents) for name, stem in stems.items()}
+
+
+_COMPANIONS = (".json", ".cls", ".txt")
+
+
+def _companion_row(stem: str, contents: Mapping[str, bytes]) -> Row:
+    texts = {end: _decoded(contents.get(stem + end, b""), stem + end) for end in _COMPANIONS}
+    said: dict[str, Any] = {}
+    if texts[".json"].strip():
+        said = _object(texts[".json"], f"{stem}.json")
+    label = _label(said, f"{stem}.json")
+    text = _caption({"text": said.get("text") or said.get("caption")}, f"{stem}.json")
+    return Row(label or texts[".cls"].strip() or None, text or texts[".txt"].strip() or None)
+
+
 def _text(tree: Tree, source: str) -> str:
+    return _decoded(read(tree, source), source)
+
+
+def _decoded(content: bytes, source: str) -> str:
     try:
-        return read(tree, source).decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{source} is not UTF-8 text: {error}") from None
+
+
+def _object(text: str, where: str) -> dict[str, Any]:
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where} is not valid JSON: {error}") from None
+    if not isinstance(record, dict):
+        raise DataError(f"{where} is not a JSON object like {{...}}")
+    return record
 
 
 def _records(source: str, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -72,13 +113,7 @@ def _records(source: str, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{source} line {number} is not valid JSON: {error}") from None
-        if not isinstance(record, dict):
-            raise DataError(f"{source} line {number} is not a JSON object like {{...}}")
-        yield number, record
+        yield number, _object(line, f"{source} line {number}")
 
 
 def _label(record: dict[str, Any], where: str) -> str | None:

@@ -1,5 +1,9 @@
-"""Many encoded pictures become one array: in threads, in order, counting what cannot be read."""
+"""Many encoded pictures become one array: in threads, in order, counting what cannot be read.
 
+What memory would not hold is decoded all the same, and stays on the disk; see `stored`.
+"""
+
+import hashlib
 import os
 import warnings
 from collections import deque
@@ -9,13 +13,13 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
 from tqdm import tqdm
 
-from demist.data.dataset import BadFile, Dataset, choose
+from demist.data.dataset import BadFile, Dataset, Samples, choose, samples_digest
 from demist.data.decode import Rules, decode
-from demist.data.layout import arrange
-from demist.data.memory import check_memory
+from demist.data.layout import Listing, arrange
+from demist.data.memory import check_memory, fits
+from demist.data.stored import Stored, Survey, recall, remember, survey_file
 from demist.data.tree import Tree
 from demist.errors import DataError
 
@@ -23,7 +27,14 @@ _CHUNK = 16  # pictures per task: hides the cost of a task behind small pictures
 
 
 def read_pictures(
-    tree: Tree, split: str, rules: Rules, *, limit: int | None, max_bad: float, seed: int
+    tree: Tree,
+    split: str,
+    rules: Rules,
+    *,
+    limit: int | None,
+    max_bad: float,
+    seed: int,
+    arrange: Callable[[Tree, str], Listing] = arrange,
 ) -> Dataset:
     """Decode the pictures of one split of a folder or archive.
 
@@ -34,32 +45,70 @@ def read_pictures(
         limit: Use at most so many, chosen by `choose`.
         max_bad: Largest fraction of pictures that may be unreadable; they are skipped.
         seed: Seed of the choice.
+        arrange: Lists the pictures of a split.
 
     Raises:
         DataError: See `arrange`; or too many pictures are unreadable, they do not share a size or
-            number of channels and the rules give none, or memory would not hold them.
+            number of channels and the rules give none, or memory would not hold them and they can
+            only be read in their order.
     """
+    place = survey_file(tree, split, rules, limit, max_bad, seed)
+    if survey := recall(place):
+        return _surveyed(survey, tree, rules)
     listing = arrange(tree, split)
     chosen = choose(len(listing.names), listing.labels, limit, seed)
-    x, kept, bad = decode_all(tree, [listing.names[i] for i in chosen], rules, max_bad)
+    x, kept, bad = decode_all(
+        tree, [listing.names[i] for i in chosen], rules, max_bad, may_stay=place is not None
+    )
     rows = chosen[kept]
-    return Dataset(
+    data = Dataset(
         x,
         labels=None if listing.labels is None else listing.labels[rows],
         classes=listing.classes,
         texts=None if listing.texts is None else tuple(listing.texts[i] for i in rows),
         bad=bad,
     )
+    if place is not None and data.stored:
+        survey = _survey(data)
+        remember(survey, place)
+        return _surveyed(survey, tree, rules)
+    return data
+
+
+def _survey(data: Dataset) -> Survey:
+    return Survey(
+        names=list(data.x.names),
+        shape=data.x.shape[1:],
+        labels=None if data.labels is None else data.labels.tolist(),
+        classes=data.classes,
+        texts=data.texts,
+        bad=[(bad.path, bad.reason) for bad in data.bad],
+        fingerprint=data.fingerprint,
+    )
+
+
+def _surveyed(survey: Survey, tree: Tree, rules: Rules) -> Dataset:
+    return Dataset(
+        Stored(tree, survey.names, rules, survey.shape),
+        labels=None if survey.labels is None else np.array(survey.labels, np.int64),
+        classes=survey.classes,
+        texts=survey.texts,
+        bad=tuple(BadFile(path, reason) for path, reason in survey.bad),
+        known_fingerprint=survey.fingerprint,
+    )
 
 
 def decode_all(
-    tree: Tree, names: list[str], rules: Rules, max_bad: float
-) -> tuple[UInt8[np.ndarray, "m c h w"], list[int], tuple[BadFile, ...]]:
-    """Decode `names`: the good pictures, their positions in `names`, and the bad files."""
+    tree: Tree, names: list[str], rules: Rules, max_bad: float, *, may_stay: bool = False
+) -> tuple[Samples, list[int], tuple[BadFile, ...]]:
+    """Decode `names`: the good pictures, their positions in `names`, and the bad files.
+
+    Pictures that memory would not hold stay where they are, if they may.
+    """
     position = {name: index for index, name in enumerate(names)}
     good: dict[int, str] = {}
     bad: dict[int, BadFile] = {}
-    x = np.empty((0, 1, 0, 0), np.uint8)
+    x, stay, digest = np.empty((0, 1, 0, 0), np.uint8), False, hashlib.sha256()
     progress = tqdm(total=len(names), desc="reading pictures", delay=1, leave=False, disable=None)
     with progress, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, about oddities inside single files
@@ -72,19 +121,30 @@ def decode_all(
                     raise DataError(_too_many(list(bad.values()), len(names), max_bad, tree.path))
                 continue
             if not good:
-                check_memory((len(names), *pixels.shape), str(tree.path))
-                x = np.empty((len(names), *pixels.shape), np.uint8)
+                shape = (len(names), *pixels.shape)
+                stay = may_stay and not fits(shape)
+                if not stay:
+                    check_memory(shape, str(tree.path))
+                x = np.empty((0 if stay else len(names), *pixels.shape), np.uint8)
+                digest = samples_digest(x.dtype, shape)
             elif pixels.shape != x.shape[1:]:
                 raise DataError(
                     _mismatch(next(iter(good.values())), x.shape[1:], name, pixels.shape)
                 )
-            x[index] = pixels
+            if stay:
+                digest.update(np.ascontiguousarray(pixels).data)
+            else:
+                x[index] = pixels
             good[index] = name
     kept = sorted(good)
+    faults = tuple(bad[index] for index in sorted(bad))
+    if stay:  # files that can be reached at random come in the order of `names`
+        known = None if bad else digest
+        return Stored(tree, [names[i] for i in kept], rules, x.shape[1:], known), kept, faults
     if bad:
         for target, index in enumerate(kept):  # close the gaps in place: x may be large
             x[target] = x[index]
-    return x[: len(kept)], kept, tuple(bad[index] for index in sorted(bad))
+    return x[: len(kept)], kept, faults
 
 
 _Decoded = tuple[str, np.ndarray | None, str]  # name, pixels, and what is wrong if there are none

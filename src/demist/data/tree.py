@@ -32,6 +32,14 @@ class Tree(Protocol):
         """
         ...
 
+    def place(self, name: str) -> str:
+        """Where a file counts as lying: its name, without an archive's own."""
+        ...
+
+    def stamp(self) -> str | None:
+        """Changes when a file does; None if only reading all in their order is quick."""
+        ...
+
 
 def read(tree: Tree, name: str) -> bytes:
     """The content of one file; see `read_all`."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,10 +36,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Batches:
-    """Batches of a data set held in memory.
+    """Batches of a data set.
 
     Attributes:
-        x: Data as stored, `(N, ...)`.
+        x: Data in memory, `(N, ...)`, or `Stored` on the disk.
         streams: Where all randomness comes from.
         codec: Turns data into what the model sees.
         conditioner: Conditions of the model.
@@ -47,7 +48,7 @@ class Batches:
         device: Where batches go.
     """
 
-    x: np.ndarray
+    x: Any  # an array, or used like one
     streams: Streams
     codec: Codec
     conditioner: Conditioner = field(default_factory=Conditioner)
@@ -59,6 +60,8 @@ class Batches:
         """The batch of step `step`, 0, 1, ..."""
         draw, index = self.streams, self.streams.indices(step)
         x = self.x[index]
+        if expect := getattr(self.x, "expect", None):  # the next ones, while the network works
+            expect(draw.indices(step + 1))
         if self.flip:
             mirrored = draw.uniforms("flip", step).numpy() < 0.5
             x[mirrored] = x[mirrored][..., ::-1]
