@@ -240,6 +240,7 @@ def test_importing_everything_costs_no_more_than_torch():
         "tensorboard",
         "tokenizers",
         "datasets",
+        "ray",
     }
 
 

@@ -1,6 +1,11 @@
 """Samples to be measured do not depend on who makes them, in what order, or in what batches."""
 
 import dataclasses
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +13,18 @@ import pytest
 from demist import runs
 from demist.cli import main
 from demist.commands import generating
-from demist.commands.generating import BUCKET, Task, bucket_seed, gather, generate
-from demist.errors import DemistError
+from demist.commands.generating import (
+    BUCKET,
+    Task,
+    bucket_seed,
+    collect,
+    gather,
+    generate,
+    made,
+    work,
+)
+from demist.commands.shared import weights_hash
+from demist.errors import DataError, DemistError
 from demist.pipeline import Pipeline
 
 TINY = ["--width", "8", "--depth", "1", "--batch-size", "8", "--sample-count", "0",
@@ -22,16 +37,30 @@ def model(tmp_path_factory):
     where = str(folder)
     assert main(["train", "25-gaussians", "--steps", "2", "--runs", where, *TINY]) == 0
     run = runs.find("1", folder)
+    pipeline = Pipeline.from_run(run)
     settings = {"steps": 2, "solver": "ddim:eta=1", "grid": None, "guidance": 1.0,
                 "batch_size": 64}  # fmt: skip
     classes = tuple(map(str, range(25)))
-    task = Task(str(run.path), None, "cpu", "fp32", settings, classes, 600, (4, 5))
-    return task, Pipeline.from_run(run)
+    task = Task(
+        str(run.path), weights_hash(pipeline), None, "cpu", "fp32", settings, classes, 600, (4, 5)
+    )
+    return task, pipeline
+
+
+def samples(model, folder, **how):
+    """All samples of a task, by way of its folder."""
+    task, pipeline = model
+    assert generate(task, pipeline, folder, **how) == []
+    return collect(task, Forbidden(), folder)
+
+
+class Forbidden:
+    """A model that nobody may use."""
 
 
 @pytest.fixture(scope="module")
-def whole(model):
-    return generate(*model, 1, "")
+def whole(model, tmp_path_factory):
+    return samples(model, tmp_path_factory.mktemp("whole") / "buckets")
 
 
 def same(a, b):
@@ -53,19 +82,97 @@ def test_any_grouping_of_buckets_gives_identical_bytes(model, whole, seed):
     same(gather({job: task.make(pipeline, *job) for job in jobs}), whole)
 
 
-def test_several_processes_give_identical_bytes(model, whole):
-    same(generate(*model, 2, ""), whole)
+def test_several_processes_give_identical_bytes(model, whole, tmp_path):
+    same(samples(model, tmp_path, processes=3), whole)
 
 
-def test_batches_leave_no_trace(model, whole):
+def test_shares_of_several_machines_give_identical_bytes(model, whole, tmp_path):
+    task, pipeline = model
+    left = [len(generate(task, pipeline, tmp_path, share=(i, 4))) for i in (3, 1, 4, 2)]
+    assert left == [5, 3, 2, 0]  # of six buckets
+    same(collect(task, Forbidden(), tmp_path), whole)
+
+
+def test_finished_buckets_are_not_made_again(model, whole, tmp_path, monkeypatch):
+    task, pipeline = model
+    generate(task, pipeline, tmp_path, share=(1, 2))
+    (tmp_path / "4-00000.npy").write_bytes((tmp_path / "4-00000.npy").read_bytes()[:999])
+    (tmp_path / ".5-00000.npy.x.tmp").write_bytes(b"from a process that was killed")
+    seen, real = [], Task.make
+    monkeypatch.setattr(Task, "make", lambda self, p, *job: seen.append(job) or real(self, p, *job))
+    same(samples(model, tmp_path), whole)
+    assert seen == [(4, 0), (4, 1), (5, 0), (5, 2)]  # the first had been cut short
+
+
+def test_what_a_killed_process_finished_is_kept(model, whole, tmp_path):
+    task = model[0]
+    wish = {"task": dataclasses.asdict(task), "jobs": task.jobs, "folder": str(tmp_path)}
+    run = subprocess.Popen(
+        [sys.executable, "-m", "demist.commands.generating"], stdin=subprocess.PIPE, text=True
+    )
+    run.stdin.write(json.dumps(wish))
+    run.stdin.close()
+    while not made(task, tmp_path, task.jobs[0]):
+        assert run.poll() is None
+        time.sleep(0.02)
+    run.kill()
+    run.wait()
+    same(samples(model, tmp_path), whole)
+
+
+def test_other_samples_have_another_key(model):
+    task = model[0]
+    for change in ({"sha256": "x"}, {"count": 599}, {"seeds": (4, 6)}, {"precision": "bf16"},
+                   {"classes": ()}, {"settings": task.settings | {"steps": 3}}):  # fmt: skip
+        assert dataclasses.replace(task, **change).key != task.key
+    moved = dataclasses.replace(task, run="elsewhere", device="cuda:1", at_step=2)
+    assert moved.key == task.key
+    assert dataclasses.replace(task, settings=task.settings | {"batch_size": 7}).key == task.key
+
+
+def test_a_run_that_trained_on_is_noticed(model, tmp_path):
+    other = dataclasses.replace(model[0], sha256="0" * 64)
+    wish = {"task": dataclasses.asdict(other), "jobs": [(4, 0)], "folder": str(tmp_path)}
+    with pytest.raises(DataError, match=r"other weights now .* --at-step"):
+        work(wish)
+
+
+def test_samples_that_vanish_are_made_again(model, whole, tmp_path):
+    task, pipeline = model
+    generate(task, pipeline, tmp_path)
+    (tmp_path / "5-00001.npy").unlink()  # as by another evaluation of the same, when it is done
+    same(collect(task, pipeline, tmp_path), whole)
+
+
+def test_evaluate_in_shares(model, capsys, monkeypatch):
+    folder = Path(model[0].run)
+    line = ["evaluate", str(folder), "--n", "1200", "--seeds", "2", "--steps", "2"]
+    assert main([*line, "--shard", "2/2"]) == 0
+    assert "3 of 6 buckets are still to be made by others" in capsys.readouterr().out
+    assert main([*line, "--shard", "1/2", "--batch-size", "50"]) == 0
+    assert "measure them: the same command without --shard" in capsys.readouterr().out
+    kept = list(folder.glob("evaluation-*"))
+    assert len(list(kept[0].glob("*.npy"))) == 6
+    monkeypatch.setattr(Task, "make", None)  # nothing is left to be made
+    assert main(line) == 0
+    first = json.loads((folder / "evaluation.json").read_text())["report"]
+    assert not kept[0].exists()
+    monkeypatch.undo()
+    assert main(line) == 0
+    assert json.loads((folder / "evaluation-2.json").read_text())["report"] == first
+    for wrong in (["--shard", "3/2"], ["--ray", "--processes", "2"]):
+        assert main([*line, *wrong]) == 64
+
+
+def test_batches_leave_no_trace(model, whole, tmp_path):
     task, pipeline = model
     other = dataclasses.replace(task, settings=task.settings | {"batch_size": 7})
-    same(generate(other, pipeline, 1, ""), whole)
+    same(samples((other, pipeline), tmp_path), whole)
 
 
-def test_a_larger_set_begins_with_the_smaller(model, whole):
+def test_a_larger_set_begins_with_the_smaller(model, whole, tmp_path):
     task, pipeline = model
-    more = generate(dataclasses.replace(task, count=700), pipeline, 1, "")
+    more = samples((dataclasses.replace(task, count=700), pipeline), tmp_path)
     np.testing.assert_array_equal(more[4][:600], whole[4])
 
 
@@ -85,7 +192,7 @@ def test_a_worker_that_fails_is_heard(model, monkeypatch, tmp_path):
     script.chmod(0o755)
     monkeypatch.setattr(generating.sys, "executable", str(script))
     with pytest.raises(DemistError, match="a sampling process failed: no such run: nowhere"):
-        generate(*model, 2, "")
+        generate(*model, tmp_path, processes=2)
 
 
 def test_low_precision_is_used(model, monkeypatch):

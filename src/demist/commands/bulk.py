@@ -1,6 +1,7 @@
 """`demist bulk`: many samples, by any number of processes, in buckets that are the same for all."""
 
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,20 +10,24 @@ import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from demist import files
+from demist.commands import on_ray
 from demist.commands.sampling import (
     ModelOptions,
     SamplingOptions,
     choose_labels,
     classes_of,
+    gpus_of,
+    opened,
+    parse_shard,
     require_positive,
     spread,
 )
-from demist.commands.shared import provenance
-from demist.errors import CannotCreateError, UsageError
+from demist.commands.shared import provenance, write_array
+from demist.errors import CannotCreateError
 from demist.runs import read_json
 
 if TYPE_CHECKING:
-    import numpy
+    import demist.pipeline
 
 BUCKET = 64
 """Samples per file, the last one fewer."""
@@ -45,6 +50,8 @@ class Options:
     """How many samples, the classes in equal parts."""
     shard: str = "1/1"
     """Which share this process makes: 2/3 is the second of three."""
+    ray: bool = False
+    """Let Ray make the buckets: the cluster in RAY_ADDRESS, else this machine."""
     label: Annotated[str | None, arg(name="class", metavar="NAMES")] = None
     """Classes by name or number: `3` or `3,7`; `none` for no class. Without it: each in turn."""
     sampling: Annotated[SamplingOptions, arg(name="")] = field(default_factory=SamplingOptions)
@@ -70,11 +77,24 @@ def main(args: list[str]) -> None:
     shard, count = parse_shard(options.shard)
     mine = [i for i in range(shard - 1, len(buckets), count) if not made(options.out, i, buckets)]
     size = options.sampling.batch_size or BUCKET
-    for done, i in enumerate(mine):
+    common = {"n": options.n, **settings, "batch_size": size, **cond}
+    wishes = [
+        {
+            "source": options.source,
+            "model": str(options.source.locate(options.model).absolute()),
+            "sha256": made_by["model"]["sha256"],
+            "sampling": common | {"only": buckets[i]},
+            "file": place(options.out, i).absolute(),
+        }
+        for i in mine
+    ]
+    if options.ray:
+        done = on_ray.run(work, wishes, gpus_of(pipeline))
+    else:
+        done = make_here(pipeline, wishes)
+    for number, _ in enumerate(done, 1):
         if sys.stderr.isatty():
-            print(f"\rbucket {done + 1} of {len(mine)}", end="", file=sys.stderr, flush=True)
-        x = pipeline.sample(options.n, **settings, batch_size=size, only=buckets[i], **cond)
-        write_array(x, place(options.out, i))
+            print(f"\rbucket {number} of {len(mine)}", end="", file=sys.stderr, flush=True)
     missing = sum(not made(options.out, i, buckets) for i in range(len(buckets)))
     if missing:
         print(f"{options.out}: {missing} of {len(buckets)} buckets are still to be made by others")
@@ -82,16 +102,19 @@ def main(args: list[str]) -> None:
     print(join(options.out, len(buckets)))
 
 
-def parse_shard(text: str) -> tuple[int, int]:
-    """(2, 3) of "2/3".
+def make_here(
+    pipeline: "demist.pipeline.Pipeline", wishes: Sequence[dict[str, Any]]
+) -> Iterator[int]:
+    """Make buckets in this process; yields the number of each that is done."""
+    for i, wish in enumerate(wishes):
+        write_array(pipeline.sample(**wish["sampling"]), wish["file"])
+        yield i
 
-    Raises:
-        UsageError: It is not one of the shares from 1/N to N/N.
-    """
-    first, _, second = text.partition("/")
-    if not (first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second)):
-        raise UsageError(f"--shard {text}: write 1/3, 2/3 or 3/3 for the shares of three processes")
-    return int(first), int(second)
+
+def work(wish: dict[str, Any]) -> None:
+    """Make one bucket in a process that has no model yet."""
+    pipeline = opened(wish["source"], wish["model"], wish["sha256"])
+    write_array(pipeline.sample(**wish["sampling"]), wish["file"])
 
 
 def claim(folder: Path, facts: dict[str, Any]) -> None:
@@ -145,11 +168,3 @@ def join(folder: Path, count: int) -> Path:
             whole[i * BUCKET : i * BUCKET + len(part)] = part
         whole.flush()
     return target
-
-
-def write_array(x: "numpy.ndarray", path: Path) -> None:
-    """A .npy file, whole or not at all."""
-    import numpy as np
-
-    with files.atomic(path) as temporary, temporary.open("wb") as file:
-        np.save(file, x, allow_pickle=False)

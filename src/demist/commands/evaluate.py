@@ -1,5 +1,6 @@
 """`demist evaluate`: how good is a run? One table, and all that decides its numbers."""
 
+import shutil
 import sys
 import time
 from dataclasses import dataclass, field
@@ -10,15 +11,22 @@ import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from demist import files, runs
-from demist.commands.generating import Task, generate
+from demist.commands.generating import Task, collect, generate
 from demist.commands.judging import judge, open_extractor, splits
 from demist.commands.likelihood import measure_likelihood, sentence
-from demist.commands.sampling import ModelOptions, SamplingOptions, classes_of, require_positive
-from demist.commands.shared import provenance
+from demist.commands.sampling import (
+    ModelOptions,
+    SamplingOptions,
+    classes_of,
+    parse_shard,
+    require_positive,
+)
+from demist.commands.shared import provenance, weights_hash
 from demist.errors import UsageError
 
 if TYPE_CHECKING:
     import demist.data
+    import demist.pipeline
 
 Report = dict[str, Any]
 
@@ -42,6 +50,10 @@ class Options:
     """Arithmetic of the network while sampling. auto: as it was trained."""
     processes: int = 1
     """Share the sampling among so many processes; changes the speed, never the samples."""
+    ray: bool = False
+    """Let Ray do the sampling: the cluster in RAY_ADDRESS, else this machine."""
+    shard: str | None = None
+    """Only make the samples of one share: 2/3 is the second of three. Then, without it, measure."""
     likelihood: int = 0
     """Bits per dimension of so many test images too; 0: none. Slow: minutes for 64 digits."""
     sampling: Annotated[SamplingOptions, arg(name="")] = field(default_factory=SamplingOptions)
@@ -54,6 +66,10 @@ class Options:
             raise UsageError(f"--seeds {self.seeds}: a spread needs 2 or more")
         if self.likelihood < 0:
             raise UsageError(f"likelihood = {self.likelihood}: must be at least 0")
+        if self.ray and self.processes > 1:
+            raise UsageError("--ray and --processes both say who makes samples; leave one out")
+        if self.shard is not None:
+            parse_shard(self.shard)
 
 
 def main(args: list[str]) -> None:
@@ -61,14 +77,20 @@ def main(args: list[str]) -> None:
     options = tyro.cli(Options, prog="demist evaluate", args=args, config=(OmitArgPrefixes,))
     run = runs.find(options.run, options.source.runs)
     other = runs.find(options.against, options.source.runs) if options.against else None
+    if options.shard is not None:
+        for each in filter(None, (run, other)):
+            print(Samples.of(options, each).share(parse_shard(options.shard)))
+        return
     train, test = splits(run.config().data)
     begun = time.perf_counter()
-    facts = measure(options, run, train, test, args)
+    sets = [Samples.of(options, run)]
+    facts = measure(sets[0], train, test, args)
     texts = [f"# {run.path.name}", table(facts)]
     if other is not None:
         from demist.evaluation.tables import against
 
-        facts["against"] = measure(options, other, train, test, args)
+        sets.append(Samples.of(options, other))
+        facts["against"] = measure(sets[1], train, test, args)
         names = (run.path.name, other.path.name)
         compared = against(facts["report"], facts["against"]["report"], names)
         texts += [f"# {other.path.name}", table(facts["against"]), "# Compared", compared]
@@ -83,12 +105,68 @@ def main(args: list[str]) -> None:
     out = free_pair(run.path / "evaluation")
     files.write_text(out.with_suffix(".md"), text)
     files.write_json(out.with_suffix(".json"), facts)
+    for samples in sets:
+        shutil.rmtree(samples.folder, ignore_errors=True)  # the report is there; they can go
     print(f"{out.with_suffix('.md')}\n{out.with_suffix('.json')}")
 
 
+@dataclass(frozen=True)
+class Samples:
+    """The samples of one run, and where they are kept until they have been measured."""
+
+    options: Options
+    run: runs.Run
+    pipeline: "demist.pipeline.Pipeline"
+    task: Task
+
+    @classmethod
+    def of(cls, options: Options, run: runs.Run) -> "Samples":
+        """What `options` ask of a run; nothing is made yet."""
+        from demist.training.fit import resolve_precision
+
+        pipeline = options.source.open(str(run.path))
+        wanted: str = options.precision
+        if wanted == "auto":
+            wanted = resolve_precision(run.config().optimization.precision, pipeline.denoiser.net)
+        settings = options.sampling.over(pipeline)
+        first = settings.pop("seed")
+        classes = classes_of(pipeline)
+        task = Task(
+            run=str(run.path.absolute()),
+            sha256=weights_hash(pipeline),
+            at_step=options.source.at_step,
+            device=options.source.device,
+            precision=wanted,
+            settings=settings | {"batch_size": options.sampling.batch_size},
+            classes=classes,
+            count=per_seed(options.n, options.seeds, len(classes)),
+            seeds=tuple(range(first, first + options.seeds)),
+        )
+        return cls(options, run, pipeline, task)
+
+    @property
+    def folder(self) -> Path:
+        """Another one for other samples, so that a later call finds its own."""
+        return self.run.path / f"evaluation-{self.task.key}"
+
+    def make(self, share: tuple[int, int] = (1, 1)) -> list[tuple[int, int]]:
+        """Make what is missing of a share; what is still missing of the whole."""
+        return generate(
+            self.task, self.pipeline, self.folder, processes=self.options.processes, share=share,
+            ray=self.options.ray, title=f"sampling {self.run.path.name}",
+        )  # fmt: skip
+
+    def share(self, share: tuple[int, int]) -> str:
+        """Make a share, and say how much is missing then."""
+        left, count = len(self.make(share)), len(self.task.jobs)
+        then = f"{left} of {count} buckets are still to be made by others"
+        if not left:
+            then = "all buckets are there; now measure them: the same command without --shard"
+        return f"{self.folder}: {then}"
+
+
 def measure(
-    options: Options,
-    run: runs.Run,
+    samples: Samples,
     train: "demist.data.Dataset",
     test: "demist.data.Dataset",
     args: list[str],
@@ -99,35 +177,20 @@ def measure(
         UsageError: The model makes something else than the data holds.
     """
     from demist.evaluation.report import over_seeds
-    from demist.training.fit import resolve_precision
 
-    pipeline = options.source.open(str(run.path))
+    options, run, pipeline, task = samples.options, samples.run, samples.pipeline, samples.task
     if pipeline.shape != train.x.shape[1:]:
         raise UsageError(
             f"{run.path.name} makes samples of shape {pipeline.shape}, but the data has "
             f"{train.x.shape[1:]}; compare runs on the same data"
         )
-    wanted: str = options.precision
-    if wanted == "auto":
-        wanted = resolve_precision(run.config().optimization.precision, pipeline.denoiser.net)
-    settings = options.sampling.over(pipeline)
-    first = settings.pop("seed")
-    classes = classes_of(pipeline)
-    task = Task(
-        run=str(run.path),
-        at_step=options.source.at_step,
-        device=options.source.device,
-        precision=wanted,
-        settings=settings | {"batch_size": options.sampling.batch_size},
-        classes=classes,
-        count=per_seed(options.n, options.seeds, len(classes)),
-        seeds=tuple(range(first, first + options.seeds)),
-    )
-    samples = generate(task, pipeline, options.processes, f"sampling {run.path.name}")
+    samples.make()
+    found = collect(task, pipeline, samples.folder)
     ruler = of_images if train.x.ndim == 4 else of_points
-    reports = ruler(samples, task.labels, train, test, options.extractor)
+    reports = ruler(found, task.labels, train, test, options.extractor)
     facts = provenance("evaluate", args, pipeline)
-    facts["sampling"] = {"n": options.n, "precision": wanted, **settings}
+    settings = {key: value for key, value in task.settings.items() if key != "batch_size"}
+    facts["sampling"] = {"n": options.n, "precision": task.precision, **settings}
     facts["machine"] = runs.environment()
     return facts | {"report": over_seeds(reports)}
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from demist import files
 from demist.commands.axes import draw_cells, parse_axes
 from demist.commands.sampling import (
     ModelOptions,
@@ -22,12 +21,10 @@ from demist.commands.sampling import (
     require_positive,
     spread,
 )
-from demist.commands.shared import free_name, provenance, require_free
+from demist.commands.shared import free_name, provenance, require_free, write_array
 from demist.errors import UsageError
 
 if TYPE_CHECKING:
-    import numpy
-
     import demist.pipeline
     from demist.core import Model
 
@@ -37,7 +34,10 @@ FILMED = {4: 100, 2: 2000}
 
 @dataclass(frozen=True)
 class Options:
-    """Draw samples from a run or a saved model."""
+    """Draw samples from a run or a saved model.
+
+    Thousands, or by several processes or machines: `demist bulk`, which makes the same samples.
+    """
 
     model: Annotated[Positional[str], arg(metavar="[RUN|FOLDER]")] = "latest"
     """A run (number, name, path or `latest`), or a saved model's folder."""
@@ -192,11 +192,3 @@ def draw_grid(
     if options.arrays:
         write_array(x, options.arrays)
         print(options.arrays)
-
-
-def write_array(x: "numpy.ndarray", path: Path) -> None:
-    """A .npy file, whole or not at all."""
-    import numpy as np
-
-    with files.atomic(path) as temporary, temporary.open("wb") as file:
-        np.save(file, x, allow_pickle=False)

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from demist.errors import UsageError
+from demist.commands.shared import weights_hash
+from demist.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import numpy
@@ -64,6 +66,20 @@ class ModelOptions:
     runs: Path = Path("runs")
     """Folder in which run folders are."""
 
+    def locate(self, spec: str) -> Path:
+        """The folder that `open` would read: a run's or a model's.
+
+        Raises:
+            MissingError: There is no such run.
+        """
+        from demist.models import locate
+        from demist.runs import find
+
+        place = locate(spec)
+        if not (place / "model_index.json").is_file():
+            place = find(spec, self.runs).path
+        return place
+
     def open(self, spec: str) -> "demist.pipeline.Pipeline":
         """The model of a run (path, number, name or `latest`), of a folder, or of the package.
 
@@ -74,18 +90,55 @@ class ModelOptions:
         """
         import torch
 
-        from demist.models import locate
         from demist.pipeline import Pipeline
-        from demist.runs import find
+        from demist.runs import Run
         from demist.threads import fastest_threads
         from demist.training.build import pick_device
 
-        if (locate(spec) / "model_index.json").is_file():
-            pipeline = Pipeline.load(spec)
+        place = self.locate(spec)
+        if (place / "model_index.json").is_file():
+            pipeline = Pipeline.load(place)
         else:
-            pipeline = Pipeline.from_run(find(spec, self.runs), self.at_step)
+            pipeline = Pipeline.from_run(Run(place), self.at_step)
         torch.set_num_threads(fastest_threads())  # samples are the same bits with any number
         return pipeline.to(pick_device(self.device))
+
+
+@lru_cache(maxsize=1)
+def opened(source: ModelOptions, model: str, sha256: str) -> "demist.pipeline.Pipeline":
+    """A model in a process that makes buckets of it; the next bucket finds it open.
+
+    Args:
+        source: How to open it.
+        model: See `ModelOptions.locate`.
+        sha256: Its `weights_hash`.
+
+    Raises:
+        DataError: It is not the model that was meant.
+    """
+    pipeline = source.open(model)
+    if weights_hash(pipeline) != sha256:
+        raise DataError(
+            f"{model} has other weights now than when sampling began; say which with --at-step"
+        )
+    return pipeline
+
+
+def gpus_of(pipeline: "demist.pipeline.Pipeline") -> int:
+    """How many graphics processors a model runs on."""
+    return int(next(pipeline.denoiser.parameters()).is_cuda)
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """(2, 3) of "2/3".
+
+    Raises:
+        UsageError: It is not one of the shares from 1/N to N/N.
+    """
+    first, _, second = text.partition("/")
+    if not (first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second)):
+        raise UsageError(f"--shard {text}: write 1/3, 2/3 or 3/3 for the shares of three processes")
+    return int(first), int(second)
 
 
 def require_positive(name: str, value: int | None) -> None:

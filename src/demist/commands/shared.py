@@ -5,10 +5,12 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from demist import __version__
+from demist import __version__, files
 from demist.errors import CannotCreateError
 
 if TYPE_CHECKING:
+    import numpy
+
     import demist.pipeline
 
 
@@ -28,6 +30,14 @@ def weights_hash(pipeline: "demist.pipeline.Pipeline") -> str:
         digest.update(f"{name}{tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().float().numpy().tobytes())
     return digest.hexdigest()
+
+
+def write_array(x: "numpy.ndarray", path: Path) -> None:
+    """A .npy file, whole or not at all."""
+    import numpy as np
+
+    with files.atomic(path) as temporary, temporary.open("wb") as file:
+        np.save(file, x, allow_pickle=False)
 
 
 def require_free(path: Path, force: bool) -> None:
