@@ -1,5 +1,6 @@
 """Tar shards: an index instead of unpacking; the same data as a folder, in memory or from disk."""
 
+import hashlib
 import json
 import os
 import tarfile
@@ -158,7 +159,10 @@ def test_the_index_is_made_once_and_follows_changes(folder, gone_through):
 def test_a_damaged_index_is_made_anew(folder, gone_through):
     load(str(folder))
     whole = index_of(folder).read_bytes()
-    for damage in (whole[:-20], whole.replace(b"512", b"513", 1), b"", b"[]\n{}"):
+    unequal = whole.split(b"\n")[1].replace(b'"sizes":[', b'"sizes":[1,', 1)
+    sha = hashlib.sha256(unequal).hexdigest()
+    wrong = b'{"sha256": "%s"}\n%s' % (sha.encode(), unequal)
+    for damage in (whole[:-20], whole.replace(b"512", b"513", 1), b"", b"[]\n{}", wrong):
         index_of(folder).write_bytes(damage)
         gone_through.clear()
         assert values(load(str(folder))) == list(range(30))

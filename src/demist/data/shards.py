@@ -20,7 +20,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, NonNegativeInt, ValidationError
+from pydantic import BaseModel, NonNegativeInt, ValidationError, model_validator
 from tqdm import tqdm
 
 from demist.data.layout import is_picture, split_word
@@ -49,6 +49,12 @@ class Contents(BaseModel):
     names: list[str]
     offsets: list[NonNegativeInt]
     sizes: list[NonNegativeInt]
+
+    @model_validator(mode="after")
+    def _columns(self) -> "Contents":
+        if not len(self.names) == len(self.offsets) == len(self.sizes):
+            raise ValueError("columns of unequal length")
+        return self
 
     @property
     def state(self) -> tuple[int, int]:
