@@ -217,8 +217,12 @@ class DiffusionConfig(Section):
 class OptimizationConfig(Section):
     """How the weights are found."""
 
+    optimizer: Literal["muon", "adamw"] = "muon"
+    """muon: Muon moves the hidden matrices, AdamW the rest; adamw: AdamW moves all."""
     lr: float = option(2e-3, 0, 10)
-    """Peak learning rate of AdamW."""
+    """Peak learning rate."""
+    muon_ratio: float = option(5.0, 0, 1000)
+    """Muon: its learning rate in units of lr, which is AdamW's."""
     batch_size: int = option(128, 1)
     """Items per step, over all processes together."""
     warmup: int = option(100, 0)
@@ -230,7 +234,7 @@ class OptimizationConfig(Section):
     beta2: float = option(0.99, 0, 0.99999)
     """AdamW: memory of the gradient's square."""
     weight_decay: float = option(0.0, 0, 10)
-    """AdamW: decoupled weight decay."""
+    """Decoupled weight decay."""
     clip: float = option(1.0, 0)
     """Largest gradient norm; longer gradients are scaled down. 0: no clipping."""
     ema: float = option(0.999, 0, 0.999999)
