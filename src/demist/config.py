@@ -169,9 +169,10 @@ class NetworkConfig(Section):
     """U-Net: self-attention at the coarsest resolution, between the two halves."""
     head_dim: int = option(32, 1, 4096)
     """U-Net, DiT: channels per attention head."""
-    norm_groups: int = option(4, 1, 4096)
-    """U-Net: groups of every normalisation; must divide all channels."""
-    scale_shift: bool = False
+    norm_groups: int | None = option(None, 1, 4096)
+    """U-Net: groups of every normalisation; must divide all channels. None: groups of 16 channels,
+    which a CPU computes fastest."""
+    scale_shift: bool = True
     """U-Net: time and class scale and shift the features instead of being added."""
     qk_norm: bool = False
     """U-Net, DiT: normalise queries and keys of attention."""
