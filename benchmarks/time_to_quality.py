@@ -13,18 +13,22 @@ demist's offline judge; the same judge gives the label accuracy.
 The learning rate is high until a budget's end, so the earlier marks of one run look worse than a
 run that was planned to end there: with `--separate`, each mark is a run of its own. Time is the
 processor time of the training loop, batches and averaging included; loading the data, saving and
-evaluating are not charged. What is finished is kept in `--work` and in `time_to_quality.json`, and
-done again only with `--again`. Writes `time_to_quality.json`, `.md` and `.png`. `--data` is a
-folder with MNIST's four IDX files; by default $DEMIST_DATA, or its subfolder `mnist`.
+evaluating are not charged. Each run has a process of its own. What is finished is kept in `--work`
+and in `time_to_quality.json`, and done again only with `--again`. Writes `time_to_quality.json`,
+`.md` and `.png`. `--data` is a folder with MNIST's four IDX files; by default $DEMIST_DATA, or its
+subfolder `mnist`.
 """
 
 import argparse
 import datetime
 import json
+import multiprocessing
 import os
 import shutil
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -47,19 +51,47 @@ CONTENDERS = {  # name: (module, recipe)
 Row = dict[str, Any]
 
 
-def contender_called(name: str, recipe: str) -> tuple[Any, str]:
-    """A contender, and the version of its library."""
-    try:
-        found = import_module(f"quality.{CONTENDERS[name][0]}")
-    except ImportError as error:
-        sys.exit(f"{name} needs {error.name}, which is not installed; see benchmarks/peers.txt")
-    return found.Contender(recipe), found.VERSION
+@dataclass(frozen=True)
+class Plan:
+    """One training run: what, how long, and when its weights are saved, in processor seconds."""
+
+    contender: str
+    recipe: str
+    budget: float
+    marks: tuple[float, ...]
+    seed: int
+
+    @property
+    def key(self) -> Row:
+        """What its rows have in common."""
+        return {key: value for key, value in asdict(self).items() if key != "marks"}
+
+    @property
+    def name(self) -> str:
+        """For a folder."""
+        return f"{self.contender}-{self.recipe}-{self.budget:g}-{self.seed}"
+
+    def opened(self) -> tuple[Any, str]:
+        """The contender, and the version of its library."""
+        try:
+            found = import_module(f"quality.{CONTENDERS[self.contender][0]}")
+        except ImportError as error:
+            sys.exit(
+                f"{self.contender} needs {error.name}, which is not installed; "
+                f"see benchmarks/peers.txt"
+            )
+        return found.Contender(self.recipe), found.VERSION
+
+    def owns(self, row: Row) -> bool:
+        """Whether a row is of this run."""
+        return all(row[key] == value for key, value in self.key.items())
 
 
 class Judgement:
     """Full MNIST, what it is measured by, and the training images' side of the distance."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.train: Dataset = load(str(folder))
         self.test: Dataset = load(str(folder), split="test")
 
@@ -97,26 +129,27 @@ def evaluations(contender: Any, model: Any, sampler: str, steps: int) -> int:
     return calls
 
 
-def trained(
-    name: str, contender: Any, judgement: Judgement, folder: Path, options: argparse.Namespace,
-    budget: float, marks: list[float],
-) -> Row:  # fmt: skip
-    """Train, unless that is done; what there is to say about the run."""
-    facts = folder / "trained.json"
-    if facts.exists():
-        return json.loads(facts.read_text())
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+def train(plan: Plan, folder: Path, data: Path, threads: int) -> None:
+    """Train into an empty folder; `trained.json` comes last and says that all is there."""
+    torch.set_num_threads(threads)
     steps: dict[str, int] = {}
 
     def save(mark: float, step: int, write: Callable[[Path], object]) -> None:
         write(folder / f"{mark:g}")
         steps[f"{mark:g}"] = step
-        print(f"{name}: {mark:g} s of {budget:g}, step {step}", flush=True)
+        print(f"{plan.name}: {mark:g} s, step {step}", flush=True)
 
-    found = contender.train(judgement.train, budget, marks, options.seed, save)
-    write_json(facts, found | {"marks": steps})
-    return json.loads(facts.read_text())
+    contender, _ = plan.opened()
+    facts = contender.train(load(str(data)), plan.budget, list(plan.marks), plan.seed, save)
+    write_json(folder / "trained.json", facts | {"marks": steps})
+
+
+def train_apart(plan: Plan, folder: Path, data: Path, threads: int) -> None:
+    """The same in a process of its own, so that nothing done before changes its speed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        pool.submit(train, plan, folder, data, threads).result()
 
 
 def best_sampler(
@@ -125,7 +158,12 @@ def best_sampler(
     """The sampler of least FDr on `n` samples, among those with `steps` evaluations; all scores."""
     labels, scores = balanced(n, len(judgement.train.classes)), {}
     for sampler in contender.samplers:
-        if (calls := evaluations(contender, model, sampler, steps)) != steps:
+        try:
+            calls = evaluations(contender, model, sampler, steps)
+        except Exception as error:  # a finding about the sampler, told as such
+            print(f"{sampler} fails: {type(error).__name__}: {error}", flush=True)
+            continue
+        if calls != steps:
             print(f"{sampler} makes {calls} evaluations in {steps} steps: left out", flush=True)
             continue
         images = contender.sample(model, sampler, labels, steps, seed=1)
@@ -134,68 +172,58 @@ def best_sampler(
     return min(scores, key=scores.__getitem__), scores
 
 
-def run(name: str, options: argparse.Namespace, judgement: Judgement, book: Path) -> None:
-    """Train and evaluate one contender with what is not done yet."""
-    recipe = (name == "demist" and options.recipe) or CONTENDERS[name][1]
-    contender, version = contender_called(name, recipe)
-    plans = [(m, [m]) for m in options.marks] if options.separate else [
-        (options.budget, options.marks)
-    ]  # fmt: skip
-    for budget, marks in plans:
-        key = {"contender": name, "recipe": recipe, "budget": budget, "seed": options.seed}
-        folder = options.work / "-".join(f"{value}" for value in key.values())
-        rows = read(book)
-        if options.again:
-            shutil.rmtree(folder, ignore_errors=True)
-            rows = [row for row in rows if not is_of(row, key)]
-            write_json(book, rows)
-        done = {row["mark"] for row in rows if is_of(row, key)}
-        if done >= set(marks):
-            continue
-        if not (folder / "trained.json").exists():  # other weights: they do not belong together
-            rows = [row for row in rows if not is_of(row, key)]
-            write_json(book, rows)
-            done = set()
-        facts = trained(name, contender, judgement, folder, options, budget, marks)
-        sampler, scores = next(
-            ((row["sampler"], row["scores"]) for row in rows if is_of(row, key)), ("", {})
-        )
-        for mark in sorted(map(float, facts["marks"]), reverse=True):
-            if mark in done:
-                continue
-            model = contender.open(folder / f"{mark:g}")
-            if not sampler:
-                sampler, scores = best_sampler(
-                    contender, model, judgement, options.choose, options.steps
-                )
-            labels = balanced(options.n, len(judgement.train.classes))
-            images = contender.sample(model, sampler, labels, options.steps, seed=0)
-            fdr, accuracy = judgement(images, labels)
-            step = facts["marks"][f"{mark:g}"]
-            row = key | {
-                "mark": mark,
-                "fdr": fdr,
-                "accuracy": accuracy,
-                "sampler": sampler,
-                "scores": scores,
-                "step": step,
-                "images": round(facts["images"] * step / facts["steps"]),
-                "parameters": facts["parameters"],
-                "n": options.n,
-                "evaluations": options.steps,
-                "threads": options.threads,
-                "version": version,
-                "torch": torch.__version__,
-                "machine": report.cpu(),
-                "date": str(datetime.date.today()),
-            }
-            print(f"{name}: {mark:g} s: FDr {fdr:.2f}, accuracy {accuracy:.4f}", flush=True)
-            write_json(book, [*read(book), row])
+def run(plan: Plan, options: argparse.Namespace, judgement: Judgement, book: Path) -> None:
+    """Train and evaluate what is not done yet."""
+    contender, version = plan.opened()
+    folder = options.work / plan.name
+    if options.again or not (folder / "trained.json").exists():
+        write_json(book, [row for row in read(book) if not plan.owns(row)])
+        train_apart(plan, folder, judgement.folder, options.threads)
+    facts = json.loads((folder / "trained.json").read_text())
+    rows = [row for row in read(book) if plan.owns(row)]
+    sampler, scores = (rows[0]["sampler"], rows[0]["scores"]) if rows else ("", {})
+    left = {float(mark) for mark in facts["marks"]} - {row["mark"] for row in rows}
+    for mark in sorted(left, reverse=True):
+        model = contender.open(folder / f"{mark:g}")
+        if not sampler:
+            sampler, scores = best_sampler(
+                contender, model, judgement, options.choose, options.steps
+            )
+        labels = balanced(options.n, len(judgement.train.classes))
+        images = contender.sample(model, sampler, labels, options.steps, seed=0)
+        fdr, accuracy = judgement(images, labels)
+        step = facts["marks"][f"{mark:g}"]
+        row = plan.key | {
+            "mark": mark,
+            "fdr": fdr,
+            "accuracy": accuracy,
+            "sampler": sampler,
+            "scores": scores,
+            "step": step,
+            "images": round(facts["images"] * step / facts["steps"]),
+            "parameters": facts["parameters"],
+            "n": options.n,
+            "evaluations": options.steps,
+            "threads": options.threads,
+            "version": version,
+            "torch": torch.__version__,
+            "machine": report.cpu(),
+            "date": str(datetime.date.today()),
+        }
+        print(f"{plan.name}: {mark:g} s: FDr {fdr:.2f}, accuracy {accuracy:.4f}", flush=True)
+        write_json(book, [*read(book), row])
 
 
-def is_of(row: Row, key: Row) -> bool:
-    """Whether a row belongs to a run."""
-    return all(row[k] == value for k, value in key.items())
+def plans(options: argparse.Namespace) -> list[Plan]:
+    """The runs that are asked for."""
+    out = []
+    for name in options.contender:
+        recipe = (name == "demist" and options.recipe) or CONTENDERS[name][1]
+        ends = options.marks if options.separate else [options.budget]
+        for end in ends:
+            marks = [end] if options.separate else options.marks
+            out.append(Plan(name, recipe, end, tuple(marks), options.seed))
+    return out
 
 
 def read(book: Path) -> list[Row]:
@@ -239,8 +267,8 @@ def main() -> None:
     book = options.out / "time_to_quality.json"
     if options.contender:
         judgement = Judgement(data_folder(options.data))
-        for name in options.contender:
-            run(name, options, judgement, book)
+        for plan in plans(options):
+            run(plan, options, judgement, book)
     report.write(read(book), options.out)
 
 

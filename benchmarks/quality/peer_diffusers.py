@@ -170,7 +170,7 @@ class Contender:
         trained = DDPMScheduler(num_train_timesteps=1000, beta_schedule=self.recipe.betas)
         generator, out = torch.Generator().manual_seed(seed), []
         side, channels = net.config.sample_size, net.config.in_channels
-        for part in torch.from_numpy(labels).split(250):
+        for part in torch.from_numpy(labels).split(100):
             scheduler = getattr(diffusers, kind).from_config(trained.config, **options)
             scheduler.set_timesteps(steps)
             x = torch.randn(len(part), channels, side, side, generator=generator)
