@@ -80,6 +80,22 @@ def test_from_a_noisy_start_it_is_the_noisy_density():
     )
 
 
+@pytest.mark.parametrize("tolerance", [1e-2, 1e-3])
+def test_the_tolerance_is_nats_per_dimension_in_many_dimensions(tolerance):
+    """From a noise far below most of the data's widths: as from dequantised images."""
+    generator = torch.Generator().manual_seed(0)
+    widths = torch.logspace(-6, 0, 64, dtype=f64).expand(3, 64)
+    data = Mixture(
+        T([0.2, 0.3, 0.5]), 0.3 * torch.randn(3, 64, generator=generator).to(f64), widths
+    )
+    t = Linear().time_at(T(13.0))
+    alpha, sigma = Linear()(t)
+    x = alpha * data.sample(4, generator) + sigma * torch.randn(4, 64, generator=generator).to(f64)
+    found = log_prob(Exact(data, Linear()), x, start=float(t), rtol=tolerance, atol=tolerance)
+    error = (found.log_prob - data.log_prob(x, alpha, sigma)).abs() / 64
+    assert float(error.max()) < 3 * tolerance
+
+
 def test_the_flow_ends_in_standard_normal_noise():
     x = MIXTURE.sample(2000, torch.Generator().manual_seed(0))
     noise = log_prob(

@@ -46,7 +46,7 @@ def test_points_have_no_bits_per_dimension():
 def test_what_is_not_settled_is_not_printed():
     fine, bits = torch.tensor([-100.0, -120.0]), np.log(2) * 64
     assert settled(fine, fine + 0.01 * bits, 64) == pytest.approx(0.01, rel=1e-4)
-    with pytest.raises(DemistError, match=r"changes it by 0.1 bits per dimension, more than 0.05"):
+    with pytest.raises(DemistError, match=r"changes it by 0.1 bits per dimension, more than 0.02"):
         settled(fine, fine - 0.1 * bits, 64)
     with pytest.raises(DemistError, match="nan"):
         settled(fine, fine * float("nan"), 64)

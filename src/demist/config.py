@@ -169,9 +169,10 @@ class NetworkConfig(Section):
     """U-Net: self-attention at the coarsest resolution, between the two halves."""
     head_dim: int = option(32, 1, 4096)
     """U-Net, DiT: channels per attention head."""
-    norm_groups: int = option(4, 1, 4096)
-    """U-Net: groups of every normalisation; must divide all channels."""
-    scale_shift: bool = False
+    norm_groups: int | None = option(None, 1, 4096)
+    """U-Net: groups of every normalisation; must divide all channels. None: groups of 16 channels,
+    which a CPU computes fastest."""
+    scale_shift: bool = True
     """U-Net: time and class scale and shift the features instead of being added."""
     qk_norm: bool = False
     """U-Net, DiT: normalise queries and keys of attention."""
@@ -217,8 +218,12 @@ class DiffusionConfig(Section):
 class OptimizationConfig(Section):
     """How the weights are found."""
 
+    optimizer: Literal["muon", "adamw"] = "muon"
+    """muon: Muon moves the hidden matrices, AdamW the rest; adamw: AdamW moves all."""
     lr: float = option(2e-3, 0, 10)
-    """Peak learning rate of AdamW."""
+    """Peak learning rate."""
+    muon_ratio: float = option(5.0, 0, 1000)
+    """Muon: its learning rate in units of lr, which is AdamW's."""
     batch_size: int = option(128, 1)
     """Items per step, over all processes together."""
     warmup: int = option(100, 0)
@@ -230,7 +235,7 @@ class OptimizationConfig(Section):
     beta2: float = option(0.99, 0, 0.99999)
     """AdamW: memory of the gradient's square."""
     weight_decay: float = option(0.0, 0, 10)
-    """AdamW: decoupled weight decay."""
+    """Decoupled weight decay."""
     clip: float = option(1.0, 0)
     """Largest gradient norm; longer gradients are scaled down. 0: no clipping."""
     ema: float = option(0.999, 0, 0.999999)

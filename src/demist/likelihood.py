@@ -54,7 +54,9 @@ def log_prob(
         log p(x) = log p_1(x_1) + integral of div(dz / dtau) dtau
 
     in flow time (see `samplers.adaptive`), where p_1 = N(0, sigma(1)^2 I); on schedules that do not
-    end in pure noise this prior is the usual approximation.
+    end in pure noise this prior is the usual approximation. The integration is over log tau: a
+    1 / tau-th of a network's roughness enters eps, so that near data the volume changes evenly in
+    log tau only.
 
     Args:
         model: Any denoiser; it is differentiated with respect to its input.
@@ -65,8 +67,8 @@ def log_prob(
             bias (Hutchinson 1989) with `draws` passes, from one set of random vectors per sample.
         draws: Random vectors for the estimate.
         noise: Source of those vectors; default `Gaussian()`.
-        rtol: Relative tolerance of the integration.
-        atol: Absolute tolerance, for the state and for the log-density in nats.
+        rtol: Tolerance of the state, relative.
+        atol: Tolerance of the state, absolute, and of the log-density in nats per dimension.
         euler: So many equal Euler steps instead of the adaptive integration, as a cheap estimate;
             twice as many are taken too, and the result is refused unless the two agree.
         cond: Conditions, handed to the model.
@@ -84,19 +86,17 @@ def log_prob(
     probes = _probes(x, divergence, draws, Gaussian() if noise is None else noise)
     begin, end = torch.tensor(start, dtype=torch.float64), torch.ones((), dtype=torch.float64)
 
-    def time_at(tau: float) -> Tensor:
-        if tau == last:
-            return end
-        return schedule.time_at_angle(torch.atan2(*torch.tensor([tau, 1 - tau]).double()))
-
-    def slope(tau: float, y: Tensor) -> Tensor:
-        """dz/dtau and its divergence, side by side."""
-        t = time_at(tau)
+    def slope(u: float, y: Tensor) -> Tensor:
+        """dz/du and its divergence, side by side, at u = log tau."""
+        tau = last if u == until else math.exp(u)
+        t = end
+        if tau != last:
+            t = schedule.time_at_angle(torch.atan2(*torch.tensor([tau, 1 - tau]).double()))
         scale = sum(schedule(t))
         with torch.enable_grad():
             z = y[:, :-1].reshape(shape).detach().requires_grad_()
             p = model(scale * z, t, **cond)
-            v = p.eps - p.x0
+            v = tau * (p.eps - p.x0)
             volume = _divergence(v, z, probes)
         return torch.cat([v.detach().flatten(1), volume[:, None]], 1)
 
@@ -105,7 +105,8 @@ def log_prob(
     )
     if float(schedule(end)[0]) == 0:
         last = 1.0
-    nearest = max(first, min(math.sqrt(rtol + atol) / 10, last / 2))
+    nearest = first if first > 0 else min(math.sqrt(rtol + atol) / 10, last / 2)
+    since, until = math.log(nearest), math.log(last)
     y = torch.cat(
         [(1 / sum(schedule(begin)) * x).flatten(1), torch.zeros_like(x.flatten(1)[:, :1])], 1
     )
@@ -113,7 +114,7 @@ def log_prob(
     if first < nearest:
         # At clean data eps is not to be asked: one Euler step with the slope just beyond.
         ahead = torch.cat([(1 - nearest) * y[:, :-1], y[:, -1:]], 1)
-        y, extra = y + (nearest - first) * slope(nearest, ahead), 1
+        y, extra = y + slope(since, ahead), 1
     alpha, sigma = schedule(end)
     unit = -math.log(float(sum(schedule(begin)))) + math.log(float((alpha + sigma) / sigma))
 
@@ -123,12 +124,24 @@ def log_prob(
         return Likelihood(log_density, z.reshape(shape), evaluations + extra)
 
     if euler is not None:
-        coarse, fine = (total(_euler(slope, y, nearest, last, n), n) for n in (euler, 2 * euler))
+        coarse, fine = (total(_euler(slope, y, since, until, n), n) for n in (euler, 2 * euler))
         _require_settled(coarse, fine, euler)
         return coarse
-    for step in dormand_prince(slope, y, nearest, last, rtol=rtol, atol=atol):
+    relative, absolute = _tolerances(y[0], rtol, atol)
+    for step in dormand_prince(slope, y, since, until, rtol=relative, atol=absolute):
         y = step.y
     return total(y, step.evaluations)
+
+
+def _tolerances(row: Tensor, rtol: float, atol: float) -> tuple[Tensor, Tensor]:
+    """Relative and absolute, of a state and its log-density: `atol` nats per dimension.
+
+    One column among D is a D-th of the mean square, and thousands of nats large: under the state's
+    tolerances its error would hardly count.
+    """
+    relative, absolute = torch.full_like(row, rtol), torch.full_like(row, atol)
+    relative[-1], absolute[-1] = 0.0, atol * (len(row) - 1) / math.sqrt(len(row))
+    return relative, absolute
 
 
 EULER_LIMIT = 0.02

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from demist import __version__, files
-from demist.config import TrainConfig, load_toml, to_toml
+from demist.config import TrainConfig, load_toml, to_toml, update
 from demist.errors import (
     CannotCreateError,
     DataError,
@@ -43,6 +43,8 @@ from demist.errors import (
 from demist.untrusted import refuse_pickle
 
 STATES = ("running", "stopped", "done", "failed")
+EARLIER = {"optimizer": "adamw"}
+"""What a run was made with, if its configuration is older than the option."""
 _FOLDER = re.compile(r"(\d{4,})-(.+)")
 
 
@@ -84,7 +86,7 @@ class Run:
 
     def config(self) -> TrainConfig:
         """The resolved options the run was started (or last resumed) with."""
-        return load_toml(self.path / "config.toml")
+        return load_toml(self.path / "config.toml", update(TrainConfig(), EARLIER))
 
     def status(self) -> dict[str, Any]:
         """status.json; its state is `"killed"` if it says running but no process holds the lock."""

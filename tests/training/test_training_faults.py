@@ -213,6 +213,7 @@ def test_out_of_memory_names_what_fits(config):
 
 def test_parts_are_found_when_memory_runs_out(config):
     said = []
+    config = update(config, {"optimizer": "adamw"})  # Muon's bf16 would enlarge rounding errors
     found = steps_of(update(config, {"auto_microbatch": True}), most=3, say=said.append)
     fixed = steps_of(update(config, {"micro_batches": 4}), most=8)
     once = steps_of(config, most=8)

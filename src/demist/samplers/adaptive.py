@@ -63,8 +63,8 @@ def dormand_prince(
     start: float,
     end: float,
     *,
-    rtol: float,
-    atol: float,
+    rtol: float | Tensor,
+    atol: float | Tensor,
     max_steps: int = 1000,
 ) -> Iterator[Step]:
     """Integrate dy/dtime = f(time, y) from `start` to `end`; yield the start and each step.
@@ -79,8 +79,9 @@ def dormand_prince(
         y: State at `start`, shape `(B, ...)`.
         start: Where to begin.
         end: Where to go; every time asked lies between the two.
-        rtol: Error allowed per step, relative to `y`.
-        atol: Error allowed per step, absolute.
+        rtol: Error allowed per step, relative to `y`. A tensor that broadcasts against `y` gives
+            each element its own; some may be 0.
+        atol: Error allowed per step, absolute; a number or a tensor too.
         max_steps: Trials, accepted or not, before giving up.
 
     Raises:
@@ -93,15 +94,17 @@ def dormand_prince(
         (control).
     """
     precision = 10 * torch.finfo(y.dtype).eps
-    if not (rtol >= precision and atol >= 0):
+    largest, least = float(torch.as_tensor(rtol).max()), float(torch.as_tensor(atol).min())
+    if not (largest >= precision and least >= 0):
         raise ValueError(
             f"rtol must be at least {precision:.1g} for a state of type {y.dtype} and atol at "
-            f"least 0, got rtol = {rtol:g}, atol = {atol:g}; use a double precision state for less"
+            f"least 0, got rtol = {largest:g}, atol = {least:g}; use a double precision "
+            "state for less"
         )
     time, slope = start, f(start, y)
     evaluations, rejected, last_error = 1, 0, 1.0
     yield Step(time, y, slope, rejected, evaluations)
-    h = (end - start) * min(0.1, rtol**0.2)
+    h = (end - start) * min(0.1, largest**0.2)
     for _ in range(max_steps):
         if abs(h) >= 0.999 * abs(end - time):
             h = end - time
@@ -131,7 +134,7 @@ def dormand_prince(
         last_error = max(error, 1e-4)
     raise RuntimeError(
         f"{max_steps} steps led from {start:g} only to {time:g}, not to {end:g}, at rtol = "
-        f"{rtol:g} and atol = {atol:g}; allow larger errors or more steps"
+        f"{largest:g} and atol = {least:g}; allow larger errors or more steps"
     )
 
 

@@ -29,6 +29,7 @@ from demist.training.batches import Batch
 from demist.training.ema import Ema, warmed_up
 from demist.training.gradient import Gradient, Objective, is_out_of_memory, whole
 from demist.training.memory import out_of_memory
+from demist.training.optimizer import Optimizer
 
 MAX_SKIPPED, WINDOW = 10, 1000
 """So many updates skipped for NaN or infinity in so many steps end the run: 10 in a row, or 1 %."""
@@ -77,7 +78,7 @@ class TrainState:
     Attributes:
         denoiser: Has the raw weights.
         ema: The averaged weights, to sample from.
-        optimizer: AdamW over the denoiser's parameters.
+        optimizer: Of the denoiser's parameters.
         step: Steps done, skipped ones included.
         images: Items seen.
         seconds: Wall-clock time of training, pauses between resumed parts left out.
@@ -91,7 +92,7 @@ class TrainState:
 
     denoiser: Denoiser
     ema: Ema
-    optimizer: torch.optim.Optimizer
+    optimizer: Optimizer
     step: int = 0
     images: int = 0
     seconds: float = 0.0
@@ -107,7 +108,7 @@ class TrainState:
         parts = {
             "weights": self.denoiser.net.state_dict(),
             "ema": self.ema.tensors,
-            "optimizer": self._moments(),
+            "optimizer": self.optimizer.tensors(),
         }
         scalars = self.scalars()
         return Checkpoint(scalars.pop("step"), parts, scalars)
@@ -139,31 +140,10 @@ class TrainState:
                 setattr(self, key, values[key])
         self.broken = tuple(self.broken)
 
-    def _moments(self) -> dict[str, Tensor]:
-        """AdamW's tensors by parameter; made now if there has been no step yet."""
-        out: dict[str, Tensor] = {}
-        for name, p in self.denoiser.net.named_parameters():
-            if not p.requires_grad:
-                continue
-            state = self.optimizer.state[p]
-            if not state:
-                state["step"] = torch.zeros((), dtype=torch.float32, device=p.device)
-                state["exp_avg"] = torch.zeros_like(p)
-                state["exp_avg_sq"] = torch.zeros_like(p)
-            out |= {f"{name}/{key}": value for key, value in state.items()}
-        return out
-
 
 def start(denoiser: Denoiser, options: OptimizationConfig) -> TrainState:
     """A state before the first step."""
-    parameters = [p for p in denoiser.net.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(
-        parameters,
-        lr=options.lr,
-        betas=(options.beta1, options.beta2),
-        weight_decay=options.weight_decay,
-        fused=True,
-    )
+    optimizer = Optimizer(denoiser.net, options)
     return TrainState(denoiser, Ema(denoiser.net, warmed_up(options.ema)), optimizer)
 
 
@@ -201,7 +181,7 @@ def fit(
             out.
     """
     state = start(denoiser, options) if state is None else state
-    parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
+    parameters = state.optimizer.parameters
     low = resolve_precision(options.precision, denoiser.net) == "bf16"
     begun = clock() - state.seconds
     denoiser.train()
@@ -222,15 +202,14 @@ def fit(
         if math.isfinite(state.loss) and math.isfinite(state.grad_norm):
             if 0 < options.clip < state.grad_norm:
                 torch._foreach_mul_(gradients, options.clip / state.grad_norm)
-            for group in state.optimizer.param_groups:
-                group["lr"] = state.lr
-            state.optimizer.step()
+            state.optimizer.step(state.lr)
             state.ema.update(state.step + 1 - state.skipped)
         else:
             state.skipped += 1
             recent = (step for step in state.broken if step > state.step - WINDOW)
             state.broken = (*recent, state.step)
-        state.optimizer.zero_grad(set_to_none=True)
+        for p in parameters:
+            p.grad = None
         state.step += 1
         state.images += count
         state.seconds = clock() - begun
