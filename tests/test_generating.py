@@ -24,8 +24,8 @@ def model(tmp_path_factory):
     run = runs.find("1", folder)
     settings = {"steps": 2, "solver": "ddim:eta=1", "grid": None, "guidance": 1.0,
                 "batch_size": 64}  # fmt: skip
-    classes = tuple(map(str, range(25)))
-    task = Task(str(run.path), None, "cpu", "fp32", settings, classes, 600, (4, 5))
+    asked = {"label": [str(k) for k in range(25)]}
+    task = Task(str(run.path), None, "cpu", "fp32", settings, asked, 600, (4, 5))
     return task, Pipeline.from_run(run)
 
 
@@ -70,7 +70,8 @@ def test_a_larger_set_begins_with_the_smaller(model, whole):
 
 
 def test_classes_come_in_equal_parts(model):
-    labels = model[0].labels
+    task = model[0]
+    labels = task.wishes(range(task.count))["label"]
     assert {labels.count(name) for name in set(labels)} == {24}
     assert len(set(labels[BUCKET : BUCKET + 25])) == 25
 
