@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from demist import runs
 from demist.cli import main
 from demist.commands import evaluate
 from demist.commands.asking import ask
-from demist.data import load
+from demist.conditions import Conditioner, Label
+from demist.conditions.text import Text, learn_tokenizer
+from demist.data import Dataset, load
 from demist.errors import DataError
 from demist.pipeline import Pipeline
 
@@ -167,4 +170,19 @@ def test_rivals_of_unequal_conditions_get_equal_counts(capsys):
     assert main(["train", "points.npz", "--no-labels", *small]) == 0
     for line in (["1", "--against", "2"], ["2", "--against", "1"]):
         assert main(["evaluate", *line, "--n", "40", "--seeds", "2", "--steps", "1"]) == 0
-    assert "2 sets (seeds 0, 1) of 21 generated samples" in capsys.readouterr().out
+        out = capsys.readouterr().out
+        assert out.count("2 sets (seeds 0, 1) of 21 generated samples") == 2
+
+
+def test_a_caption_keeps_the_class_of_its_picture():
+    words = ("red", "green", "blue")
+    reads = Text(learn_tokenizer(words), 4)
+    data = Dataset(
+        np.zeros((6, 3, 8, 8), np.uint8), np.arange(6) % 3, ("r", "g", "b"), texts=words * 2
+    )
+    both = SimpleNamespace(conditioner=Conditioner({"text": reads, "label": Label(data.classes)}))
+    asked = ask(both, data, 4)
+    assert len(asked.rows) == 4
+    assert [word[0] for word in asked.values["text"]] == asked.values["label"]
+    other = SimpleNamespace(conditioner=Conditioner({"text": reads, "label": Label(("x", "y"))}))
+    assert set(ask(other, data, 4).values) == {"text"}
