@@ -122,22 +122,37 @@ def beside_prdc(x: np.ndarray, y: np.ndarray, ours: list[float]) -> str:
 def hubs(x: np.ndarray, y: np.ndarray) -> str:
     """Why the density of single draws differs so much: few points make most of it."""
     ball = neighbour_radius(x, K) ** 2
-    of_real, of_generated = np.zeros(len(x)), np.zeros(len(y))
+    counts = np.zeros(len(y))
     for start, block in squared_distances(y, x):
-        inside = block <= ball
-        of_generated[start : start + len(block)] = inside.sum(1)
-        of_real += inside.sum(0)
-    error = [counts.std(ddof=1) / K / len(counts) ** 0.5 for counts in (of_generated, of_real)]
-    most = np.sort(of_generated)[::-1]
-    near = np.corrcoef(of_generated, np.linalg.norm(y, axis=1))[0, 1]
+        counts[start : start + len(block)] = (block <= ball).sum(1)
+    error = counts.std(ddof=1) / K / len(counts) ** 0.5
+    most = np.sort(counts)[::-1]
+    near = np.corrcoef(counts, np.linalg.norm(y, axis=1))[0, 1]
     return (
         f"Why the density varies: on the first draw the 1 % of generated points that lie in most "
         f"balls make {100 * most[: len(y) // 100].sum() / most.sum():.0f} % of all pairs, one of "
         f"them lies in {most[0]:.0f} balls of {len(x):,}, and {100 * (most == 0).mean():.0f} % of "
-        f"the points lie in none (hubs are the points near the origin: correlation of the count "
+        f"the points lie in none. Hubs are the points near the origin (correlation of the count "
         f"with the distance from it {near:.2f}). The mean of such counts has a standard error of "
-        f"{error[0]:.3f} by the choice of the generated points alone; the real points, whose balls "
-        f"hold {K} each on average, add {error[1]:.3f}."
+        f"{error:.3f} by the choice of the generated points alone. {halves()}"
+    )
+
+
+def halves(n: int = 1000, draws: int = 30) -> str:
+    """The spread of the density if only one of the sets is drawn anew."""
+    kept, other = np.random.default_rng(0).standard_normal((2, n, DIMENSION))
+    spread = []
+    for real in (False, True):
+        found = []
+        for seed in range(1, draws + 1):
+            new = np.random.default_rng(seed).standard_normal((n, DIMENSION))
+            x, y = (new, other) if real else (kept, new)
+            found.append(precision_recall(x, y, k=K).density)
+        spread.append(np.std(found, ddof=1))
+    return (
+        f"Hubs among the real points matter as well, for they shrink many balls at once: with "
+        f"{n:,} against {n:,} points the density spreads by {spread[0]:.3f} if only the generated "
+        f"points are drawn anew, and by {spread[1]:.3f} if only the real ones are."
     )
 
 
