@@ -1,6 +1,6 @@
 """Reference values of the evaluation at full size, and what the judge and the table cost.
 
-    python benchmarks/evaluation_reference.py [--out results/evaluation.md] [--draws 12]
+    python benchmarks/evaluation_reference.py [--out FILE] [--draws 12] [--note WORDS]
 
 1. Precision, recall, density and coverage of N(0, I_1000), 10,000 against 10,000, k = 5, over draws
    of several generators; beside `prdc`, the authors' program, on the same numbers if it is
@@ -63,6 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, help="Markdown file for the results")
     parser.add_argument("--draws", type=int, default=len(DRAWS), help="how many draws")
+    parser.add_argument("--note", default="", help="about the machine, for the results")
     args = parser.parse_args()
     flags = "" if args.draws == len(DRAWS) else f" --draws {args.draws}"
     facts = runs.environment()
@@ -71,7 +72,7 @@ def main() -> None:
         "",
         f"`python benchmarks/evaluation_reference.py{flags}`; {facts['processor']}, "
         f"{torch.get_num_threads()} of {facts['cores']} cores; numpy {np.__version__}, "
-        f"torch {torch.__version__}; {datetime.date.today()}.",
+        f"torch {torch.__version__}; {datetime.date.today()}{args.note and '; ' + args.note}.",
     ]
     for part in (neighbours(DRAWS[: args.draws]), modes(), judges()):
         lines += ["", *part]
