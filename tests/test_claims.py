@@ -1,6 +1,7 @@
 """The claims' own instruments: baselines that are what they say, and verdicts that follow."""
 
 import importlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -97,13 +98,53 @@ def test_verdicts_follow_from_the_numbers(module):
     assert modes.verdict(covered(8, 8, 8)) == "fails"
 
 
-def test_the_table_has_a_row_for_every_claim(module):
+def test_a_cloud_over_the_modes_is_named(module):
+    modes = module("modes")
+    values = {name: {"8-ring": [8, 8]} for name in modes.NAMES}
+    stray = {name: {"8-ring": [0.1, 0.2]} for name in modes.NAMES} | {"VAE": {"8-ring": [0.9, 0.8]}}
+    said = modes.sentence(values, values, stray, 0.1)
+    assert "VAE 8.0 ± 0.0 (KL 8.000 ± 0.000, stray 85 %)" in said
+    assert said.endswith("the count says little: VAE on the 8-ring.")
+
+
+def test_the_guidance_must_gain_more_than_chance(module):
+    guidance = module("guidance")
+
+    def verdict(*distances):
+        rows = [[[d + seed, 0.5, 0.5, 0.5, 9] for d in distances] for seed in range(3)]
+        numbers = {"scales": [0.0, 1.0, 2.0, 3.0], guidance.METRICS: rows}
+        rows[0][2][0] += 1
+        return guidance.judge(numbers).verdict
+
+    assert verdict(9, 8, 2, 7) == "holds"
+    assert verdict(9, 8, 7.9, 9) == "fails"  # within the spread
+    assert verdict(9, 8, 7, 2) == "fails"  # the largest scale is best: no spot
+
+
+def test_the_page_has_a_row_for_every_claim(module):
     run = module("run")
-    row = {"claim": "C", "verdict": "fails", "sentence": "S.", "figure": "f.png", "mode": "fast",
-           "date": "d", "cpu": 1, "wall": 2, "machine": "m", "note": "shared"}  # fmt: skip
-    text = run.table({"modes": row})
-    assert "| iv | [C](modes.py) | **fails** | S. |" in text
+    row = {"numbers": {"microseconds": {}, "fdr": {}}, "mode": "fast", "date": "d", "cpu": 1,
+           "wall": 2, "machine": "m", "note": "shared"}  # fmt: skip
+    speed = module("speed")
+    for kind in (*(f"diffusion, {n}" for n in speed.STEPS), *speed.ONE_PASS, "autoregressive"):
+        row["numbers"]["microseconds"][kind] = [2.0, 2.0]
+        row["numbers"]["fdr"][kind] = [5.0, 7.0]
+    text = run.table({"speed": row})
+    assert f"| viii | [{speed.CLAIM}](speed.py) | **fails** |" in text
     assert text.count("not measured yet") == 7
     assert "m; shared" in text
-    assert "f.png" not in text  # there is no such figure
-    assert all((CLAIMS / f"{name}.py").exists() for name in run.CLAIMS)
+    assert "no number of steps is better than the one-pass models" in text
+    assert f"Rule: {speed.RULE}." in text
+
+
+def test_the_page_and_its_figures_follow_from_the_results(module, monkeypatch, tmp_path):
+    run, claim = module("run"), module("claim")
+    found = json.loads(run.RESULTS.read_text())
+    assert run.table(found) == (CLAIMS / "README.md").read_text()
+    monkeypatch.setattr(claim, "FIGURES", tmp_path)
+    for name in run.CLAIMS:
+        program = module(name)
+        assert (CLAIMS / f"{name}.png").exists()
+        if hasattr(program, "draw"):
+            claim.save(program.draw(found[name]["numbers"]), name)
+    assert len(list(tmp_path.iterdir())) == len(run.CLAIMS) - 1  # modes keeps no samples

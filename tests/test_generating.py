@@ -40,9 +40,9 @@ def model(tmp_path_factory):
     pipeline = Pipeline.from_run(run)
     settings = {"steps": 2, "solver": "ddim:eta=1", "grid": None, "guidance": 1.0,
                 "batch_size": 64}  # fmt: skip
-    classes = tuple(map(str, range(25)))
+    asked = {"label": [str(k) for k in range(25)]}
     task = Task(
-        str(run.path), weights_hash(pipeline), None, "cpu", "fp32", settings, classes, 600, (4, 5)
+        str(run.path), weights_hash(pipeline), None, "cpu", "fp32", settings, asked, 600, (4, 5)
     )
     return task, pipeline
 
@@ -123,7 +123,7 @@ def test_what_a_killed_process_finished_is_kept(model, whole, tmp_path):
 def test_other_samples_have_another_key(model):
     task = model[0]
     for change in ({"sha256": "x"}, {"count": 599}, {"seeds": (4, 6)}, {"precision": "bf16"},
-                   {"classes": ()}, {"settings": task.settings | {"steps": 3}}):  # fmt: skip
+                   {"asked": {}}, {"settings": task.settings | {"steps": 3}}):  # fmt: skip
         assert dataclasses.replace(task, **change).key != task.key
     moved = dataclasses.replace(task, run="elsewhere", device="cuda:1", at_step=2)
     assert moved.key == task.key
@@ -177,7 +177,8 @@ def test_a_larger_set_begins_with_the_smaller(model, whole, tmp_path):
 
 
 def test_classes_come_in_equal_parts(model):
-    labels = model[0].labels
+    task = model[0]
+    labels = task.wishes(range(task.count))["label"]
     assert {labels.count(name) for name in set(labels)} == {24}
     assert len(set(labels[BUCKET : BUCKET + 25])) == 25
 

@@ -1,4 +1,9 @@
-"""What a claim's program returns, and how numbers over seeds are written."""
+"""What the programs of the claims share: sizes, verdicts, and how numbers over seeds are written.
+
+A program has `CLAIM`, what people say; `RULE`, when it holds; `measure(scale)`, which trains and
+returns numbers (plain JSON); `judge(numbers)`, the verdict; and `draw(numbers)`, the figure. Only
+measuring is slow: verdicts and figures can be made anew from results.json.
+"""
 
 import math
 from collections.abc import Sequence
@@ -47,22 +52,16 @@ SCALES = {
 
 
 @dataclass(frozen=True)
-class Result:
-    """A claim put to the test.
+class Verdict:
+    """What the numbers say of a claim.
 
     Attributes:
-        claim: What people say.
-        verdict: "holds", "holds in part" or "fails", by a rule in the program.
+        verdict: "holds", "holds in part" or "fails", by the rule in the program.
         sentence: What was measured, with its spread.
-        numbers: The same for machines.
-        figure: File name.
     """
 
-    claim: str
     verdict: str
     sentence: str
-    numbers: dict
-    figure: str
 
 
 def pm(values: Sequence[float], digits: int = 2) -> str:
@@ -89,9 +88,15 @@ def curve(axis: plt.Axes, x: Sequence[float], rows: np.ndarray, label: str) -> N
     axis.errorbar(x, rows.mean(0), rows.std(0, ddof=1), marker="o", ms=3, capsize=3, label=label)
 
 
-def save(figure: plt.Figure, name: str) -> str:
-    """Write the figure beside the table; its name."""
+def plain(axis: plt.Axes, which: str, ticks: Sequence[float]) -> None:
+    """These ticks on a logarithmic axis ("x" or "y"), as plain numbers."""
+    axis.set(**{f"{which}scale": "log"})
+    axis.set(**{f"{which}ticks": ticks, f"{which}ticklabels": [f"{tick:g}" for tick in ticks]})
+    axis.tick_params(axis=which, which="minor", label1On=False)
+
+
+def save(figure: plt.Figure, name: str) -> None:
+    """Write the figure of a claim beside the table."""
     figure.tight_layout()
-    figure.savefig(FIGURES / name, dpi=100)
+    figure.savefig(FIGURES / f"{name}.png", dpi=100)
     plt.close(figure)
-    return name

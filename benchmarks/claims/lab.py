@@ -92,7 +92,7 @@ def diffusion(
     look: Callable[[TrainState, Pipeline], None] | None = None,
     **options: object,
 ) -> Pipeline:
-    """A trained diffusion model of vectors, with averaged weights.
+    """A trained diffusion model of vectors, averaged weights, by AdamW: Adam trains its rivals.
 
     `look(state, pipeline)` is called after every step with the weights of that moment; `options`
     are those of `demist train`.
@@ -100,7 +100,7 @@ def diffusion(
     config = update(
         TrainConfig(),
         {"width": width, "depth": depth, "seed": seed, "steps": steps, "batch_size": BATCH,
-         "lr": 2e-3, "ema": 0.995, "precision": "fp32", **options},
+         "lr": 2e-3, "ema": 0.995, "precision": "fp32", "optimizer": "adamw", **options},
     )  # fmt: skip
     experiment = build(config, data)
     pipeline = experiment.pipeline

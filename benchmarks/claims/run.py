@@ -1,10 +1,10 @@
 """Every claim put to the test by one command, which rewrites the table README.md.
 
-    python benchmarks/claims/run.py [--mode fast|full] [--only ddim modes ...]
+    python benchmarks/claims/run.py [--mode fast|full] [--only ddim modes ...] [--redraw]
 
-`fast` takes minutes on two quiet cores, `full` hours. What a program found stands in results.json
-with the mode, the date and the processor time; the table is made from that file, so `--only`
-renews some rows and keeps the others.
+What a program found stands in results.json with the mode, the date and the processor time. From
+that file verdicts, figures and the page are made: `--only` renews some claims and keeps the others,
+`--redraw` measures nothing.
 """
 
 import argparse
@@ -34,50 +34,88 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mode", choices=SCALES, default="fast", help="how much work")
     parser.add_argument("--only", nargs="+", choices=CLAIMS, default=CLAIMS, help="some claims")
+    parser.add_argument("--redraw", action="store_true", help="verdicts and figures anew, no work")
     parser.add_argument("--note", default="", help="about the machine, for the table")
     args = parser.parse_args()
     if args.mode == "smoke":
         claim.FIGURES = Path(tempfile.mkdtemp())
     for name in args.only:
-        wall, cpu = time.perf_counter(), time.process_time()
-        result = importlib.import_module(name).measure(SCALES[args.mode])
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        print(
-            f"{name}: {result.verdict}. {result.sentence} [{cpu:.0f} s, wall {wall:.0f} s]",
-            flush=True,
-        )
-        if args.mode == "smoke":
-            continue
+        program = importlib.import_module(name)
         found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        found[name] = asdict(result) | {
-            "mode": args.mode, "scale": asdict(SCALES[args.mode]), "note": args.note,
-            "date": str(datetime.date.today()), "cpu": round(cpu), "wall": round(wall),
-            "machine": machine(),
-        }  # fmt: skip
-        files.write_json(RESULTS, found)
-        files.write_text(HERE / "README.md", table(found))
+        if args.redraw and name not in found:
+            continue
+        if not args.redraw:
+            wall, cpu = time.perf_counter(), time.process_time()
+            numbers = program.measure(SCALES[args.mode])
+            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+            found[name] = {
+                "numbers": numbers, "mode": args.mode, "scale": asdict(SCALES[args.mode]),
+                "note": args.note, "date": str(datetime.date.today()), "cpu": round(cpu),
+                "wall": round(wall), "machine": machine(),
+            }  # fmt: skip
+        numbers = json.loads(json.dumps(found[name]["numbers"]))
+        verdict = program.judge(numbers)
+        if hasattr(program, "draw"):
+            claim.save(program.draw(numbers), name)
+        print(f"{name}: {verdict.verdict}. {verdict.sentence} [{found[name]['cpu']} s]", flush=True)
+        if args.mode != "smoke":
+            files.write_json(RESULTS, found)
+            files.write_text(HERE / "README.md", table(found))
 
 
 def table(found: dict) -> str:
-    """The table of claims, in Markdown."""
+    """The table of claims, in Markdown, and below it what was measured of each."""
+    full = [name for name in found if found[name]["mode"] == "full"]
     lines = [
         "# The field's claims, measured",
         "",
-        "Made by `python benchmarks/claims/run.py` (see there for `--mode full` and `--only`); the "
-        "verdict follows from the numbers by a rule in each program, and ± is the standard "
-        "deviation over independently trained models. Small models on small data: a claim that "
-        "holds or fails here does so at this scale.",
+        "Small models on small data, on a processor: a claim that holds or fails here does so at "
+        "this scale. The verdict follows from the numbers by the rule that stands with it. ± is "
+        "the standard deviation over seeds, of independently trained models unless said otherwise; "
+        "three to five seeds tell large differences from chance, not small ones. Models that are "
+        "compared have equal numbers of parameters and get equal training work (parameters x "
+        "samples x passes), each with one set of settings: another may do better with others.",
         "",
-        "| | claim | verdict | what was measured |",
-        "|---|---|---|---|",
+        "| | claim | verdict |",
+        "|---|---|---|",
     ]
+    sections = []
     for numeral, name in zip(NUMERALS, CLAIMS, strict=True):
-        if row := found.get(name):
-            link = f"[{row['claim']}]({name}.py)"
-            lines.append(f"| {numeral} | {link} | **{row['verdict']}** | {row['sentence']} |")
-        else:
-            lines.append(f"| {numeral} | [{name}.py]({name}.py) | not measured yet | |")
+        program = importlib.import_module(name)
+        row = found.get(name)
+        if not row:
+            lines.append(f"| {numeral} | [{program.CLAIM}]({name}.py) | not measured yet |")
+            continue
+        verdict = program.judge(row["numbers"])
+        lines.append(f"| {numeral} | [{program.CLAIM}]({name}.py) | **{verdict.verdict}** |")
+        sections += [f"## {numeral}. {program.CLAIM}: {verdict.verdict}", "", verdict.sentence, ""]
+        if (HERE / f"{name}.png").exists():
+            sections += [f"![{program.CLAIM}]({name}.png)", ""]
+        sections += [f"Rule: {program.RULE}.", ""]
+    return "\n".join([*lines, "", *costs(found, full), *sections]).rstrip() + "\n"
+
+
+def costs(found: dict, full: list[str]) -> list[str]:
+    """How to run it all, and what that cost."""
+    lines = [
+        "## Running it",
+        "",
+        "`python benchmarks/claims/run.py` measures everything anew and rewrites this page; with "
+        "`--only ddim modes` some of it, with `--redraw` no more than verdicts and figures. It "
+        "needs `pip install 'demist[plot]'`.",
+        "",
+        "| mode | seeds | training steps, digits | training steps, points | width | samples |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
     lines += [
+        f"| {s.name} | {s.seeds} | {s.steps:,} | {s.toy_steps:,} | {s.width} | {s.samples:,} |"
+        for s in SCALES.values()
+        if s.name != "smoke"
+    ]
+    lines += [
+        "",
+        f"`--mode full` is hundreds of times the work: days on two cores. It was run for: "
+        f"{', '.join(full) or 'nothing here'}.",
         "",
         "| | mode | date | processor time | wall | machine |",
         "|---|---|---|---:|---:|---|",
@@ -88,11 +126,8 @@ def table(found: dict) -> str:
         for numeral, name in zip(NUMERALS, CLAIMS, strict=True)
         if (row := found.get(name))
     ]
-    lines += [""]
-    for name in CLAIMS:
-        if (row := found.get(name)) and (HERE / row["figure"]).exists():
-            lines += [f"## {row['claim']}", "", f"![{row['claim']}]({row['figure']})", ""]
-    return "\n".join(lines)
+    total = sum(row["cpu"] for row in found.values())
+    return [*lines, f"| all | | | {total} s | | |", ""]
 
 
 def machine() -> str:

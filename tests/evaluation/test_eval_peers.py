@@ -1,4 +1,8 @@
-"""Equality with other people's programs on the same features; skipped where they are absent."""
+"""Equality with other people's programs on the same features; skipped where they are absent.
+
+pip install prdc torchmetrics torch-fidelity torchvision vendi-score
+pytest -rs tests/evaluation/test_eval_peers.py tests/evaluation/test_eval_pretrained.py
+"""
 
 import numpy as np
 import pytest

@@ -10,8 +10,9 @@ from safetensors.torch import save_file
 from demist.errors import DataError, MissingError, RefusedError, UsageError
 from demist.evaluation import pretrained
 from demist.evaluation.inception import Network
-from demist.evaluation.pretrained import Transformer, load_extractor
+from demist.evaluation.pretrained import BLOCK, Transformer, load_extractor
 from demist.evaluation.resize import prepare
+from demist.evaluation.text_score import scores
 
 
 def pictures(n=3, side=32, channels=3, seed=0):
@@ -147,8 +148,8 @@ def test_clip_compares_images_with_texts(tmp_path):
     model = tiny_clip(tmp_path)
     extractor = load_extractor(tmp_path)
     assert (extractor.dimension, extractor.side) == (12, 32)
-    x = pictures(2)
-    score = extractor.text_score(x, ["a red dog", "a dog"])
+    x, said = pictures(2), ["a red dog", "a dog"]
+    score = scores(*(v.astype(np.float64) for v in (extractor.see(x), extractor.read(said))))
     mean, std = (np.array(v, np.float32)[:, None, None] for v in pretrained.MEANS["clip"])
     ids = torch.tensor([[0, 1, 2, 3, 9], [0, 1, 3, 9, 9]])
     out = model(
@@ -158,8 +159,10 @@ def test_clip_compares_images_with_texts(tmp_path):
     )
     cosine = (out.image_embeds * out.text_embeds).sum(1).detach().numpy()
     np.testing.assert_allclose(score, 100 * cosine.clip(0), atol=1e-3)
-    with pytest.raises(UsageError, match="2 images but 1 texts"):
-        extractor.text_score(x, ["a"])
+    many = ["a red dog"] + ["a dog", "dog of a red dog"] * BLOCK
+    np.testing.assert_allclose(
+        extractor.read(many)[[0, 1]], extractor.read(said), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_dinov2_gives_the_class_token(tmp_path):
@@ -175,8 +178,9 @@ def test_dinov2_gives_the_class_token(tmp_path):
     with torch.no_grad():
         expected = model(torch.from_numpy((x / 255 - mean) / std).float()).last_hidden_state[:, 0]
     np.testing.assert_allclose(extractor.see(x), expected, rtol=1e-4, atol=1e-5)
-    with pytest.raises(UsageError, match="dinov2 knows no texts"):
-        extractor.text_score(x, ["a", "b"])
+    with pytest.raises(UsageError, match="dinov2 reads no texts"):
+        extractor.read(["a", "b"])
+    assert not extractor.reads
 
 
 def test_models_of_other_kinds_are_refused(tmp_path):
@@ -184,4 +188,19 @@ def test_models_of_other_kinds_are_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     save_file({"x": torch.zeros(2)}, tmp_path / pretrained.WEIGHTS)
     with pytest.raises(DataError, match="'bert'; known are dinov2, clip"):
+        load_extractor(tmp_path)
+
+
+def test_a_damaged_folder_is_said(tmp_path):
+    tiny_clip(tmp_path)
+    whole = (tmp_path / pretrained.WEIGHTS).read_bytes()
+    (tmp_path / pretrained.WEIGHTS).write_bytes(whole[:1000])
+    with pytest.raises(DataError, match="does not hold a whole model"):
+        load_extractor(tmp_path)
+    (tmp_path / pretrained.WEIGHTS).write_bytes(whole)
+    (tmp_path / "tokenizer.json").unlink()
+    with pytest.raises(MissingError, match="there is no tokenizer in"):
+        load_extractor(tmp_path)
+    (tmp_path / "config.json").write_text("{broken")
+    with pytest.raises(DataError, match="does not hold a whole model"):
         load_extractor(tmp_path)

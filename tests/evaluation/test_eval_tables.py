@@ -11,7 +11,7 @@ from demist.evaluation.tables import T_975, against, interval, markdown
 def report(seed, **values):
     metrics = {name: {"value": value, "floor": 0.5} for name, value in values.items()}
     protocol = {"generated": 9, "train": 20, "test": 10, "compared": 9, "k": 5, "seed": seed,
-                "features": "f", "judge": "f", "dimension": 3}  # fmt: skip
+                "features": "f", "judge": "f", "dimension": 3, "reference": "train"}  # fmt: skip
     return {"protocol": protocol, "metrics": metrics, "classes": None, "warnings": []}
 
 

@@ -1,4 +1,4 @@
-"""`demist evaluate`: how good is a run? One table, and all that decides its numbers."""
+"""`demist evaluate`: how good is a model? One table, and all that decides its numbers."""
 
 import shutil
 import sys
@@ -11,8 +11,9 @@ import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from demist import files, runs
+from demist.commands.asking import Asked, ask, reads_captions, require_captions
 from demist.commands.generating import Task, collect, generate
-from demist.commands.judging import judge, open_extractor, splits
+from demist.commands.judging import judge, open_encoder, open_extractor, splits
 from demist.commands.likelihood import measure_likelihood, sentence
 from demist.commands.sampling import (
     ModelOptions,
@@ -22,11 +23,13 @@ from demist.commands.sampling import (
     require_positive,
 )
 from demist.commands.shared import provenance, weights_hash
+from demist.commands.subjects import Subject, data_of, subject
 from demist.errors import UsageError
 
 if TYPE_CHECKING:
     import demist.data
-    import demist.pipeline
+    import demist.evaluation.features
+    import demist.evaluation.text_score
 
 Report = dict[str, Any]
 
@@ -35,10 +38,12 @@ Report = dict[str, Any]
 class Options:
     """Measure a run in one table: how good its samples are, how varied, how new."""
 
-    run: Annotated[Positional[str], arg(metavar="[RUN]")] = "latest"
-    """Run: number, name, path or `latest`."""
-    against: str | None = None
-    """Another run on the same data, measured alike: differences with 95 % intervals."""
+    run: Annotated[Positional[str], arg(metavar="[RUN|FOLDER]")] = "latest"
+    """A run (number, name, path or `latest`), or a saved model's folder, such as `digits`."""
+    against: Annotated[str | None, arg(metavar="RUN|FOLDER")] = None
+    """Another model of the same data, measured alike: differences with 95 % intervals."""
+    data: Annotated[str | None, arg(metavar="DATA")] = None
+    """What to compare with, as in `demist train`. Default: what the run was trained on."""
     n: int = 10_000
     """How many samples in all, shared by the seeds, the classes in equal parts."""
     seeds: int = 3
@@ -46,6 +51,8 @@ class Options:
     extractor: Path | None = None
     """Feature extractor: Inception-v3 (.safetensors), or a folder with DINOv2 or CLIP. Default: the
     judge, a classifier trained on the data."""
+    clip: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Folder with CLIP, for a model of captions: how well images show what they were asked for."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the network while sampling. auto: as it was trained."""
     processes: int = 1
@@ -72,37 +79,56 @@ class Options:
             parse_shard(self.shard)
 
 
+@dataclass(frozen=True)
+class Ruler:
+    """What models are measured with, the same for all.
+
+    Attributes:
+        train: Training data.
+        test: Held-out data.
+        extractor: Makes the features; None: the judge.
+        encoder: Compares images with captions, if that is wanted.
+    """
+
+    train: "demist.data.Dataset"
+    test: "demist.data.Dataset"
+    extractor: "demist.evaluation.features.Extractor | None"
+    encoder: "demist.evaluation.text_score.Encoder | None"
+
+
 def main(args: list[str]) -> None:
     """Print the tables and keep them in the run's folder."""
     options = tyro.cli(Options, prog="demist evaluate", args=args, config=(OmitArgPrefixes,))
-    run = runs.find(options.run, options.source.runs)
-    other = runs.find(options.against, options.source.runs) if options.against else None
-    if options.shard is not None:
-        for each in filter(None, (run, other)):
-            print(Samples.of(options, each).share(parse_shard(options.shard)))
-        return
-    train, test = splits(run.config().data)
+    specs = [options.run] + ([options.against] if options.against else [])
+    subjects = [subject(spec, options.source) for spec in specs]
     begun = time.perf_counter()
-    sets = [Samples.of(options, run)]
-    facts = measure(sets[0], train, test, args)
-    texts = [f"# {run.path.name}", table(facts)]
-    if other is not None:
+    ruler = ruler_for(options, subjects)
+    count = per_seed(options.n, options.seeds, in_turn(subjects, ruler.test))
+    sets = [Samples.of(options, s, ruler.test, count) for s in subjects]
+    if options.shard is not None:
+        for samples in sets:
+            print(samples.share(parse_shard(options.shard)))
+        return
+    found = [measure(samples, ruler, args) for samples in sets]
+    facts = found[0]
+    texts = [
+        part for s, f in zip(subjects, found, strict=True) for part in (f"# {s.name}", table(f))
+    ]
+    if len(subjects) > 1:
         from demist.evaluation.tables import against
 
-        sets.append(Samples.of(options, other))
-        facts["against"] = measure(sets[1], train, test, args)
-        names = (run.path.name, other.path.name)
-        compared = against(facts["report"], facts["against"]["report"], names)
-        texts += [f"# {other.path.name}", table(facts["against"]), "# Compared", compared]
+        facts["against"] = found[1]
+        names = (subjects[0].name, subjects[1].name)
+        texts += ["# Compared", against(facts["report"], found[1]["report"], names)]
     if options.likelihood:
-        pipeline = options.source.open(str(run.path))
-        bits = measure_likelihood(pipeline, test, options.likelihood, options.sampling.seed)
+        pipeline = subjects[0].pipeline
+        bits = measure_likelihood(pipeline, ruler.test, options.likelihood, options.sampling.seed)
         facts |= bits
         texts.append(sentence(bits) + "\n")
     text = "\n".join(texts)
     print(text)
     facts["seconds"] = round(time.perf_counter() - begun, 1)
-    out = free_pair(run.path / "evaluation")
+    out = free_pair(subjects[0].folder / "evaluation")
     files.write_text(out.with_suffix(".md"), text)
     files.write_json(out.with_suffix(".json"), facts)
     for samples in sets:
@@ -110,50 +136,86 @@ def main(args: list[str]) -> None:
     print(f"{out.with_suffix('.md')}\n{out.with_suffix('.json')}")
 
 
+def ruler_for(options: Options, subjects: list[Subject]) -> Ruler:
+    """Data and extractors, after a look at whether the models go with them.
+
+    Raises:
+        UsageError: They do not.
+    """
+    train, test = splits(data_of(subjects[0], options.data))
+    for model in subjects:
+        if model.pipeline.shape != train.x.shape[1:]:
+            raise UsageError(
+                f"{model.name} makes samples of shape {model.pipeline.shape}, but the data has "
+                f"{train.x.shape[1:]}; compare runs on the same data"
+            )
+        if options.clip is not None:
+            require_captions(model.pipeline, test, model.name)
+    if options.extractor is not None and train.x.ndim != 4:
+        raise UsageError(
+            f"--extractor {options.extractor}: points are compared as they are; leave it out"
+        )
+    return Ruler(
+        train,
+        test,
+        None if options.extractor is None else open_extractor(options.extractor),
+        None if options.clip is None else open_encoder(options.clip),
+    )
+
+
+def in_turn(subjects: list[Subject], test: "demist.data.Dataset") -> int:
+    """How many classes are asked for in turn; of two models the most, so that counts are equal."""
+    return max(
+        0 if reads_captions(s.pipeline, test) else len(classes_of(s.pipeline)) for s in subjects
+    )
+
+
 @dataclass(frozen=True)
 class Samples:
-    """The samples of one run, and where they are kept until they have been measured."""
+    """The samples of one model, and where they are kept until they have been measured."""
 
     options: Options
-    run: runs.Run
-    pipeline: "demist.pipeline.Pipeline"
+    model: Subject
+    asked: Asked
     task: Task
 
     @classmethod
-    def of(cls, options: Options, run: runs.Run) -> "Samples":
-        """What `options` ask of a run; nothing is made yet."""
+    def of(
+        cls, options: Options, model: Subject, test: "demist.data.Dataset", count: int
+    ) -> "Samples":
+        """What `options` ask of a model, `count` samples of each seed; nothing is made yet."""
         from demist.training.fit import resolve_precision
 
-        pipeline = options.source.open(str(run.path))
+        pipeline = model.pipeline
         wanted: str = options.precision
         if wanted == "auto":
-            wanted = resolve_precision(run.config().optimization.precision, pipeline.denoiser.net)
+            wanted = resolve_precision(model.precision, pipeline.denoiser.net)
         settings = options.sampling.over(pipeline)
         first = settings.pop("seed")
-        classes = classes_of(pipeline)
+        asked = ask(pipeline, test, count)
         task = Task(
-            run=str(run.path.absolute()),
+            run=str(options.source.locate(model.spec).absolute()),
             sha256=weights_hash(pipeline),
             at_step=options.source.at_step,
             device=options.source.device,
             precision=wanted,
             settings=settings | {"batch_size": options.sampling.batch_size},
-            classes=classes,
-            count=per_seed(options.n, options.seeds, len(classes)),
+            asked=asked.values,
+            count=count,
             seeds=tuple(range(first, first + options.seeds)),
         )
-        return cls(options, run, pipeline, task)
+        return cls(options, model, asked, task)
 
     @property
     def folder(self) -> Path:
         """Another one for other samples, so that a later call finds its own."""
-        return self.run.path / f"evaluation-{self.task.key}"
+        return self.model.folder / f"evaluation-{self.task.key}"
 
     def make(self, share: tuple[int, int] = (1, 1)) -> list[tuple[int, int]]:
         """Make what is missing of a share; what is still missing of the whole."""
         return generate(
-            self.task, self.pipeline, self.folder, processes=self.options.processes, share=share,
-            ray=self.options.ray, title=f"sampling {self.run.path.name}",
+            self.task, self.model.pipeline, self.folder, processes=self.options.processes,
+            share=share, ray=self.options.ray, title=f"sampling {self.model.name}",
         )  # fmt: skip
 
     def share(self, share: tuple[int, int]) -> str:
@@ -165,55 +227,55 @@ class Samples:
         return f"{self.folder}: {then}"
 
 
-def measure(
-    samples: Samples,
-    train: "demist.data.Dataset",
-    test: "demist.data.Dataset",
-    args: list[str],
-) -> dict[str, Any]:
-    """Sample and measure one run; all facts of it.
-
-    Raises:
-        UsageError: The model makes something else than the data holds.
-    """
+def measure(samples: Samples, ruler: Ruler, args: list[str]) -> dict[str, Any]:
+    """Sample and measure one model; all facts of it."""
     from demist.evaluation.report import over_seeds
 
-    options, run, pipeline, task = samples.options, samples.run, samples.pipeline, samples.task
-    if pipeline.shape != train.x.shape[1:]:
-        raise UsageError(
-            f"{run.path.name} makes samples of shape {pipeline.shape}, but the data has "
-            f"{train.x.shape[1:]}; compare runs on the same data"
-        )
+    options, model, task = samples.options, samples.model, samples.task
     samples.make()
-    found = collect(task, pipeline, samples.folder)
-    ruler = of_images if train.x.ndim == 4 else of_points
-    reports = ruler(found, task.labels, train, test, options.extractor)
-    facts = provenance("evaluate", args, pipeline)
+    found = collect(task, model.pipeline, samples.folder)
+    rule = of_images if len(model.pipeline.shape) == 3 else of_points
+    reports = rule(found, samples.asked, ruler)
+    facts = provenance("evaluate", args, model.pipeline)
     settings = {key: value for key, value in task.settings.items() if key != "batch_size"}
-    facts["sampling"] = {"n": options.n, "precision": task.precision, **settings}
+    facts["sampling"] = {
+        "n": options.n, "precision": task.precision, "asked": samples.asked.sentence, **settings,
+    }  # fmt: skip
     facts["machine"] = runs.environment()
-    return facts | {"report": over_seeds(reports)}
+    report = over_seeds(reports)
+    report["warnings"] += other_training(model, ruler)
+    return facts | {"report": report}
 
 
-def of_images(
-    samples: "dict[int, Any]",
-    labels: list[str],
-    train: "demist.data.Dataset",
-    test: "demist.data.Dataset",
-    extractor: Path | None,
-) -> list[Report]:
+def other_training(model: Subject, ruler: Ruler) -> list[str]:
+    """A warning if the model was trained on something else than the training data here."""
+    known, train = model.pipeline.facts, ruler.train
+    if known.get("fingerprint", train.fingerprint) == train.fingerprint:
+        return []
+    return [
+        f"Other data: {model.name} was trained on {known['items']} items of {known['data']}, not "
+        f"on these {len(train)} of {train.name}. It may have seen those called held-out (if the "
+        "data has no test part, every tenth item is taken), and its copies of items that are not "
+        "here go unnoticed."
+    ]
+
+
+def of_images(samples: "dict[int, Any]", asked: Asked, ruler: Ruler) -> list[Report]:
     """A report for every seed."""
     import numpy as np
     from tqdm import tqdm
 
     from demist.evaluation.reference import Reference
     from demist.evaluation.report import measure as measure_images
+    from demist.evaluation.text_score import text_score
 
+    train, test, encoder = ruler.train, ruler.test, ruler.encoder
     expert = judge(train, test)
     names = expert.card.classes
     real = train.labels is not None and names == train.classes
-    asked = np.array([names.index(name) for name in labels], np.int64) if labels and real else None
     generated = min(len(x) for x in samples.values())
+    wish = asked.of("label", generated) if real else []
+    labels = np.array([names.index(name) for name in wish], np.int64) if wish else None
     with tqdm(total=1 + len(samples), desc="measuring", unit="set", leave=False,
               disable=not sys.stderr.isatty()) as bar:  # fmt: skip
         reference = Reference.of(
@@ -221,35 +283,31 @@ def of_images(
             train.x,
             test.x,
             generated=generated,
-            extractor=open_extractor(extractor) if extractor else None,
+            extractor=ruler.extractor,
             train_labels=train.labels if real else None,
             test_labels=test.labels if real else None,
             k=max(1, min(5, generated - 1, len(test) - 1)),
         )
+        if encoder is not None:
+            ceiling = text_score(encoder, test.x[asked.rows], asked.values["text"])
         bar.update()
         reports = []
         for seed, x in samples.items():
-            reports.append(measure_images(reference, x, labels=asked, seed=seed))
+            report = measure_images(reference, x, labels=labels, seed=seed)
+            if encoder is not None:
+                found = text_score(encoder, x, asked.of("text", len(x)))
+                report["metrics"] |= found.beside(ceiling)
+                report["protocol"]["captions"] = encoder.recipe
+            reports.append(report)
             bar.update()
     return reports
 
 
-def of_points(
-    samples: "dict[int, Any]",
-    labels: list[str],
-    train: "demist.data.Dataset",
-    test: "demist.data.Dataset",
-    extractor: Path | None,
-) -> list[Report]:
-    """A report for every seed.
-
-    Raises:
-        UsageError: An extractor was given.
-    """
+def of_points(samples: "dict[int, Any]", asked: Asked, ruler: Ruler) -> list[Report]:
+    """A report for every seed; points of a class are as good as any."""
     from demist.evaluation.points import measure_points
 
-    if extractor is not None:
-        raise UsageError(f"--extractor {extractor}: points are compared as they are; leave it out")
+    train, test = ruler.train, ruler.test
     return [
         measure_points(x, train.x, test.x, test.labels, seed=seed) for seed, x in samples.items()
     ]
@@ -267,6 +325,7 @@ def table(facts: dict[str, Any]) -> str:
 
     s = facts["sampling"]
     how = f"{s['steps']} steps of {s['solver']}, guidance {s['guidance']:g}, {s['precision']}"
+    how += f", {s['asked']}"
     model = facts["model"]["sha256"][:12]
     return f"{markdown(facts['report'])}\nSampled with {how}; model {model}.\n"
 

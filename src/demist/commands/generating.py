@@ -43,7 +43,7 @@ class Task:
         device: Where the network runs.
         precision: Of the network: fp32 or bf16.
         settings: Arguments for `Pipeline.sample`.
-        classes: Names, asked for in turn; empty: nothing is asked for.
+        asked: Condition -> values, asked for in turn: sample i gets value i mod K; empty: nothing.
         count: Samples per seed.
         seeds: One set of samples for each.
     """
@@ -54,7 +54,7 @@ class Task:
     device: str
     precision: str
     settings: dict[str, Any]
-    classes: tuple[str, ...]
+    asked: dict[str, list[str]]
     count: int
     seeds: tuple[int, ...]
 
@@ -64,11 +64,9 @@ class Task:
         buckets = -(-self.count // BUCKET)
         return [(seed, bucket) for seed in self.seeds for bucket in range(buckets)]
 
-    @property
-    def labels(self) -> list[str]:
-        """Sample i is asked to be class i mod K: the same number of each, in every bucket."""
-        names = self.classes
-        return [names[i % len(names)] for i in range(self.count)] if names else []
+    def wishes(self, rows: range) -> dict[str, Any]:
+        """What the samples `rows` are asked to show, by the name of the condition."""
+        return {name: [v[i % len(v)] for i in rows] for name, v in self.asked.items()}
 
     @property
     def key(self) -> str:
@@ -88,15 +86,13 @@ class Task:
         """One bucket, the last one of a set perhaps shorter."""
         import torch
 
-        n = self.length(bucket)
-        labels = self.labels[bucket * BUCKET : bucket * BUCKET + n]
-        cond: dict[str, Any] = {"label": labels} if labels else {}
+        rows = range(bucket * BUCKET, bucket * BUCKET + self.length(bucket))
         device = next(pipeline.denoiser.parameters()).device.type
         with torch.autocast(device, torch.bfloat16, enabled=self.precision == "bf16"):
             return pipeline.sample(
-                n,
+                len(rows),
                 **{**self.settings, "seed": bucket_seed(seed, bucket)},
-                **cond,
+                **self.wishes(rows),
             )
 
 
@@ -260,7 +256,7 @@ def work(wish: dict[str, Any]) -> None:
     from demist.commands.sampling import ModelOptions, opened
 
     said, folder = wish["task"], Path(wish["folder"])
-    task = Task(**{**said, "classes": tuple(said["classes"]), "seeds": tuple(said["seeds"])})
+    task = Task(**{**said, "seeds": tuple(said["seeds"])})
     source = ModelOptions(at_step=task.at_step, device=task.device)
     pipeline = opened(source, task.run, task.sha256)
     for seed, bucket in wish["jobs"]:

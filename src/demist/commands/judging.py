@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import demist.data
     import demist.evaluation.classifier
     import demist.evaluation.features
+    import demist.evaluation.text_score
     import demist.pipeline
 
 
@@ -119,6 +120,20 @@ def open_extractor(path: Path) -> "demist.evaluation.features.Extractor":
     from demist.evaluation.pretrained import load_extractor
 
     return load_extractor(path)
+
+
+def open_encoder(path: Path) -> "demist.evaluation.text_score.Encoder":
+    """CLIP in a folder, to compare images with captions.
+
+    Raises:
+        UsageError: It is a model that reads no texts.
+    """
+    from demist.evaluation.pretrained import Transformer
+
+    encoder = Transformer(path)
+    if not encoder.reads:
+        raise UsageError(f"--clip {path}: {encoder.kind} reads no texts; give a folder with CLIP")
+    return encoder
 
 
 def with_path(path: str, size: int | None, channels: int | None) -> DataConfig:

@@ -26,18 +26,32 @@ BLOCK = 512
 
 
 def kernel_distance(
-    x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"], degree: int = 3
+    x: Float[np.ndarray, "n d"],
+    y: Float[np.ndarray, "m d"],
+    degree: int = 3,
+    within_y: float | None = None,
 ) -> float:
     """Unbiased KID of two feature sets, over all pairs.
+
+    Arguments:
+        x: features.
+        y: features.
+        degree: of the polynomial kernel.
+        within_y: `kernel_within(y, degree)`, where the caller has it already.
 
     Raises:
         DataError: a set of fewer than two samples.
     """
     x, y = as_matrix(x, least=2), as_matrix(y, least=2)
-    n, m = len(x), len(y)
-    within_x = (_sum(x, x, degree) - _diagonal(x, degree)) / (n * (n - 1))
-    within_y = (_sum(y, y, degree) - _diagonal(y, degree)) / (m * (m - 1))
-    return within_x + within_y - 2 * _sum(x, y, degree) / (n * m)
+    within_y = kernel_within(y, degree) if within_y is None else within_y
+    between = _sum(x, y, degree) / (len(x) * len(y))
+    return kernel_within(x, degree) + within_y - 2 * between
+
+
+def kernel_within(x: Float[np.ndarray, "n d"], degree: int = 3) -> float:
+    """Mean kernel of the pairs of different members of one set; raises as `kernel_distance`."""
+    x = as_matrix(x, least=2)
+    return (_sum(x, x, degree) - _diagonal(x, degree)) / (len(x) * (len(x) - 1))
 
 
 def kernel_distance_subsets(

@@ -61,6 +61,7 @@ def measure_points(
         "train": len(train),
         "test": len(test),
         "compared": n,
+        "reference": "test",
         "seed": seed,
         "features": "the points themselves",
         "dimension": points.shape[1],

@@ -11,8 +11,9 @@ Each set is surrounded by balls reaching to the k-th neighbour within the set; r
 with real x_1..x_N and generated y_1..y_M. One outlier among the real images makes a large ball and
 flatters precision; density counts balls instead and may exceed 1. Even two samples of one
 distribution do not score 1: for N(0, I) in 1000 dimensions, N = M = 10,000 and k = 5, precision and
-recall are about 0.48. Density has mean 1, and coverage 1 - C(N-1, k) / C(N+M-1, k) = 0.969, in any
-dimension, but single draws spread by 0.06 and 0.007. Read all four beside their floor.
+recall have mean 0.475. Density has mean 1, and coverage 1 - C(N-1, k) / C(N+M-1, k) = 0.969, in any
+dimension. Single draws spread by 0.015, 0.011, 0.09 and 0.009 there, because few points lie in most
+balls (measured: benchmarks/results/evaluation.md). Read all four beside their floor.
 
 References:
     [1] Kynkäänniemi et al. Improved Precision and Recall Metric for Assessing Generative Models,

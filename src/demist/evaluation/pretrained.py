@@ -9,18 +9,19 @@ References:
     Oquab et al. DINOv2, 2023. https://arxiv.org/abs/2304.07193 (for evaluation: Stein et al. 2023,
         https://arxiv.org/abs/2306.04675)
     Radford et al. CLIP, 2021. https://arxiv.org/abs/2103.00020
-    Hessel et al. CLIPScore, 2021. https://arxiv.org/abs/2104.08718
 """
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, UInt8
+from jaxtyping import Float32, UInt8
+from safetensors import SafetensorError
 from torch import Tensor
 
 from demist.errors import DataError, MissingError, RefusedError, UsageError
@@ -74,7 +75,7 @@ def load_extractor(path: Path) -> Extractor:
 
 
 class Transformer:
-    """DINOv2 or CLIP as an extractor; CLIP also compares images with texts.
+    """DINOv2 or CLIP as an extractor; CLIP reads texts too, for `demist.evaluation.text_score`.
 
     Args:
         folder: As `save_pretrained` writes it.
@@ -97,15 +98,19 @@ class Transformer:
             raise MissingError(
                 "DINOv2 and CLIP need the package transformers: pip install 'demist[encoders]'"
             ) from None
-        config = json.loads((folder / "config.json").read_text())
-        self.kind, self.folder = config.get("model_type"), folder
+        self.folder = folder
+        with self._readable():
+            config = json.loads((folder / "config.json").read_text())
+        self.kind = config.get("model_type")
         if self.kind not in MEANS:
             raise DataError(
                 f"{folder} holds a model of type {self.kind!r}; known are {', '.join(MEANS)}"
             )
-        self.model: Any = transformers.AutoModel.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True
-        ).eval()
+        with self._readable():
+            self.model: Any = transformers.AutoModel.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True
+            ).eval()
+            self.tokenizer: Any = self._open_tokenizer() if self.reads else None
         vision = config.get("vision_config", config)
         self.side = 224 if self.kind == "dinov2" else int(vision.get("image_size", 224))
         self.recipe = f"{self.kind}, antialiased to {self.side}, {_hash(folder / WEIGHTS)}"
@@ -115,27 +120,48 @@ class Transformer:
         """Features: of DINOv2 the class token, of CLIP the image's embedding."""
         return in_blocks(self._features, images, BLOCK)
 
+    @property
+    def reads(self) -> bool:
+        """Whether it has embeddings of texts too."""
+        return self.kind == "clip"
+
     @torch.inference_mode()
-    def text_score(
-        self, images: UInt8[np.ndarray, "n c h w"], texts: Sequence[str]
-    ) -> Float64[np.ndarray, " n"]:
-        """100 max(cos(image, text), 0) for each pair.
+    def read(self, texts: Sequence[str]) -> Float32[np.ndarray, "n d"]:
+        """Embeddings of texts, beside those of images; what is too long is cut.
 
         Raises:
-            UsageError: The model knows no texts, or there is not one for every image.
+            UsageError: The model reads no texts.
         """
-        if self.kind != "clip":
-            raise UsageError(f"{self.kind} knows no texts; an image-text score needs CLIP")
-        if len(texts) != len(images):
-            raise UsageError(f"{len(images)} images but {len(texts)} texts; give one for each")
+        if not self.reads:
+            raise UsageError(f"{self.kind} reads no texts; an image-text score needs CLIP")
+        longest, found = self.model.config.text_config.max_position_embeddings, []
+        for start in range(0, len(texts), BLOCK):
+            part = list(texts[start : start + BLOCK])
+            tokens = self.tokenizer(
+                part, padding=True, truncation=True, max_length=longest, return_tensors="pt"
+            )
+            found.append(_embedding(self.model.get_text_features(**tokens)).float().numpy())
+        return np.concatenate(found)
+
+    def _open_tokenizer(self) -> Any:
         import transformers
 
-        tokenizer = transformers.AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
-        tokens = tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
-        said = _embedding(self.model.get_text_features(**tokens)).double().numpy()
-        seen = self.see(images).astype(np.float64)
-        cosine = (said * seen).sum(1) / np.linalg.norm(said, axis=1) / np.linalg.norm(seen, axis=1)
-        return 100 * cosine.clip(0)
+        # Without its files transformers makes up an empty vocabulary.
+        if not any((self.folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+            raise MissingError(
+                f"there is no tokenizer in {self.folder}; save CLIP's there too, by its "
+                "`save_pretrained`"
+            )
+        return transformers.AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
+
+    @contextlib.contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Whatever goes wrong in reading the folder is said in one sentence."""
+        try:
+            yield
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+            reason = str(error).partition("\n")[0]
+            raise DataError(f"{self.folder} does not hold a whole model: {reason}") from None
 
     @torch.inference_mode()
     def _features(self, images: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from demist.evaluation.distances import neighbour_radius
 from demist.evaluation.features import Extractor, pixels, take
 from demist.evaluation.frechet import Moments, extrapolate, frechet_distance
 from demist.evaluation.inception_score import inception_score
-from demist.evaluation.kernel import kernel_distance
+from demist.evaluation.kernel import kernel_distance, kernel_within
 from demist.evaluation.memorisation import Closeness
 from demist.evaluation.modes import count_modes, kl_to
 from demist.evaluation.precision_recall import precision_recall
@@ -81,6 +81,7 @@ class Reference:
         where: the same of the spatial features.
         some: N training images.
         radius: their distance to the k-th neighbour.
+        kernel: mean kernel of pairs of at most `MOST` training images.
         closeness: natural distances to training images, in pixels.
         floor: metric -> value of N test images.
         within: Fréchet distance of some training images to the others.
@@ -98,6 +99,7 @@ class Reference:
     where: Moments | None
     some: Seen
     radius: Float64[np.ndarray, " n"]
+    kernel: float
     closeness: Closeness
     floor: dict[str, float]
     within: float
@@ -157,7 +159,8 @@ class Reference:
             where=Moments.of(seen.spatial) if seen.spatial.shape[1] else None,
             some=some,
             radius=neighbour_radius(some.features, k),
-            closeness=Closeness.of(pixels(test), pixels(train)),
+            kernel=kernel_within(strided(seen.features)),
+            closeness=Closeness.of(pixels(test[rows]), pixels(train)),
             floor={},
             within=_within(seen.features, n, rng),
         )
@@ -183,7 +186,8 @@ class Reference:
         neighbours = precision_recall(self.some.features, part.features, self.k, self.radius)
         found = {
             "fd": frechet_distance(Moments.of(part.features), self.moments),
-            "kid": 1000 * kernel_distance(part.features, self.train.features[:: self._stride]),
+            "kid": 1000
+            * kernel_distance(part.features, strided(self.train.features), within_y=self.kernel),
             **asdict(neighbours),
             "vendi": vendi_score(part.features - self.moments.mean),
             "inception_score": inception_score(softmax(part.logits)),
@@ -196,10 +200,10 @@ class Reference:
             found["fd_limit"] = extrapolate(everything, self.moments, seed=self.seed).limit
         return found
 
-    @property
-    def _stride(self) -> int:
-        """Every so many-th training image makes at most `MOST`."""
-        return -(-len(self.train) // MOST)
+
+def strided(features: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, "m d"]:
+    """Every so many-th row, which makes at most `MOST`."""
+    return features[:: -(-len(features) // MOST)]
 
 
 def _within(train: np.ndarray, n: int, rng: np.random.Generator) -> float:

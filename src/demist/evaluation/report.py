@@ -95,6 +95,7 @@ def measure(
         "train": len(reference.train),
         "test": len(reference.test),
         "compared": n,
+        "reference": "train",
         "k": reference.k,
         "seed": seed,
         "features": reference.extractor.recipe,

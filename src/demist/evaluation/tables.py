@@ -26,17 +26,27 @@ def markdown(report: dict[str, Any]) -> str:
     seeds = p.get("seeds")
     sets = f"{len(seeds)} sets (seeds {', '.join(map(str, seeds))}) of " if seeds else ""
     spread = "; ± is the standard deviation over the seeds" if seeds else ""
+    to, instead = (
+        ("training", "held-out") if p["reference"] == "train" else ("held-out", "training")
+    )
     lines += [
         "",
         f"{sets}{p['generated']} generated samples; {p['compared']} of each set are compared with "
-        f"{p['train']} of the training data. The column “real” has {p['compared']} held-out ones "
-        f"in their place{spread}.",
-        f"Features: {p['features']}; {p['dimension']} numbers.",
+        f"the {p[p['reference']]} of the {to} data. The column “real” has {p['compared']} of the "
+        f"{instead} data in their place{spread}.",
     ]
+    judge = p.get("judge")
+    shared = "Features, labels and Inception Score" if judge == p["features"] else "Features"
+    lines.append(f"{shared}: {p['features']}; {p['dimension']} numbers.")
     if "k" in p:
         lines.append(f"Neighbours: k = {p['k']}.")
-    if p.get("judge", p["features"]) != p["features"]:
-        lines.append(f"Labels and Inception Score: {p['judge']}.")
+    if judge not in (None, p["features"]):
+        lines.append(f"Labels and Inception Score: {judge}.")
+    if "captions" in p:
+        lines.append(
+            f"Images and captions compared by {p['captions']}; “real” are held-out images with "
+            "their own captions, the same that were asked for."
+        )
     lines.append("")
     return "\n".join(lines + [f"- {warning}" for warning in report["warnings"]]).rstrip() + "\n"
 
@@ -102,7 +112,7 @@ def _winner(a: dict[str, float], b: dict[str, float], better: str, names: tuple[
     x, y = a["value"], b["value"]
     if better in ("low", "high"):
         return names[(x < y) != (better == "low")]
-    target = a["floor"] if better == "floor" else float(better)
+    target = a["floor"] if better == "as real" else float(better)
     return names[abs(x - target) > abs(y - target)]
 
 
