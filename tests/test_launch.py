@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.distributed.run import get_args_parser
 
 from demist import checkpoint, runs
-from demist.commands.launch import supervise
+from demist.commands import train
+from demist.commands.launch import Stop, supervise
 
 LINE = "train eight --width 8 --depth 1 --batch-size 8 --sample-count 0 --save-every 20"
 
@@ -104,13 +106,13 @@ def test_two_processes_one_of_which_is_killed(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_stopping_and_dying(tmp_path):
-    """SIGTERM to the supervisor is a clean stop with exit code 0; kill -9 leaves nobody behind."""
+    """A signal to the supervisor is a clean stop with exit code 0; kill -9 leaves nobody behind."""
     folder = tmp_path.resolve()
     line = [*LINE.split(), "--steps", "1000000"]
     saved = folder / "runs/0001-eight/checkpoints"
     child = launch(folder, "--processes", "2", *line)
     wait_for(lambda: checkpoint.steps(saved))
-    child.send_signal(signal.SIGTERM)
+    child.send_signal(signal.SIGUSR1)  # passed on as SIGTERM
     code, _, err = ended(child)
     assert code == 0, err
     assert runs.find("1", folder / "runs").status()["state"] == "stopped"
@@ -134,3 +136,70 @@ def test_what_would_fail_again_is_not_tried_again(tmp_path):
     assert code == 64
     assert "cannot be shared equally by 2 processes" in err
     assert ended(launch(tmp_path, "--tries", "0", "train"))[0] == 64
+
+
+def test_signals_are_passed_on_as_torchrun_understands_them():
+    class Child:
+        def __init__(self):
+            self.told = []
+            self.send_signal = self.told.append
+
+    stop = Stop()
+    stop.child = Child()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        stop.receive(number)
+    assert stop.child.told == [signal.SIGINT, signal.SIGTERM, signal.SIGTERM]
+    assert stop
+
+
+FAKES = {
+    "srun": 'exec "$@"',
+    "torchrun": """
+        printf '%s\\n' "$@" > arguments
+        trap 'echo saved >> log; exit 1' TERM
+        echo $$ > pid
+        for i in $(seq 600); do [ -e done ] && exit 0; sleep 0.05; done
+        exit 3""",
+    "scancel": 'echo "scancel $*" >> log; kill -TERM "$(cat pid)"',
+    "scontrol": 'if [ "$1" = show ]; then printf "n1\\nn2\\n"; else echo "$*" >> log; fi',
+}
+"""What the script for Slurm calls; `torchrun` saves when told to, as the real one's workers do."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs bash")
+@pytest.mark.parametrize(
+    ("told", "code", "log"),
+    [
+        (signal.SIGUSR1, 1, ["scancel --signal=TERM 7", "saved", "requeue 7"]),
+        (signal.SIGTERM, 1, ["saved"]),
+        (None, 0, []),
+    ],
+)
+def test_the_script_for_slurm(tmp_path, told, code, log):
+    """That of the documents, with the programs that it calls replaced."""
+    page = (Path(__file__).parents[1] / "docs/nothing-is-lost.md").read_text()
+    (tmp_path / "job").write_text("#!/bin/bash" + page.split("#!/bin/bash")[1].split("```")[0])
+    for name, script in FAKES.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    places = {"SLURM_JOB_NODELIST": "n[1-2]", "SLURM_NNODES": "4", "SLURM_JOB_ID": "7"}
+    places["PATH"] = f"{tmp_path}:{os.environ['PATH']}"
+    child = subprocess.Popen(["bash", "job"], cwd=tmp_path, env=places)
+    wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+    if told is None:
+        (tmp_path / "done").touch()
+    else:
+        child.send_signal(told)
+    if told == signal.SIGTERM:  # which Slurm sends to all
+        time.sleep(0.3)
+        assert child.poll() is None
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGTERM)
+    assert child.wait(60) == code
+    assert (tmp_path / "log").read_text().splitlines() == log if log else not told
+    given = (tmp_path / "arguments").read_text().split()
+    options = get_args_parser().parse_args(given)
+    assert (options.nnodes, options.nproc_per_node, options.rdzv_endpoint) == ("4", "8", "n1:29500")
+    assert options.training_script == "demist"
+    assert options.training_script_args[0] == "train"
+    asked = train.parse(options.training_script_args[1:]).settings
+    assert (asked.data.path, asked.limits.steps) == ("/data/photos", 400_000)

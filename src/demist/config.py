@@ -252,6 +252,9 @@ class OptimizationConfig(Section):
     one part per process."""
     auto_microbatch: bool = False
     """When memory runs out, compute each batch in twice as many parts and go on."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """What each of several processes holds: ddp, a copy of everything; fsdp, a share of weights,
+    average and optimizer state, for models that are too large for one device."""
     seed: int = option(0, 0, 2**63 - 1)
     """Fixes initial weights, data order, noise and dropout."""
 

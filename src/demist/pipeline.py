@@ -231,6 +231,11 @@ class Pipeline:
         arguments["facts"] = {**arguments["facts"], "step": found.step}
         return cls._assemble(arguments)
 
+    def of_weights(self, tensors: Mapping[str, Tensor]) -> "Pipeline":
+        """This pipeline with other weights: a network of the same kind that holds these tensors."""
+        where = "the weights given"
+        return self._assemble(saved.pieces(saved.describe(self), tensors, where))
+
     @classmethod
     def _assemble(cls, arguments: dict[str, Any]) -> "Pipeline":
         try:

@@ -107,25 +107,26 @@ def from_json(value: Any, where: str) -> Any:
 def describe(pipeline: Any) -> dict[str, Any]:
     """All of a pipeline but its weights: name of a JSON file -> content."""
     denoiser = pipeline.denoiser
-    kind = type(denoiser.net)
-    place = next((place for place, known in NETWORKS.items() if kind is known), None)
-    if place is None:
-        known = ", ".join(cls.__name__ for cls in NETWORKS.values())
+    # Not by its very class: torch derives another one for a network that is cut.
+    found = [place for place, known in NETWORKS.items() if isinstance(denoiser.net, known)]
+    if not found:
+        kind, known = type(denoiser.net), ", ".join(cls.__name__ for cls in NETWORKS.values())
         raise TypeError(f"a {kind.__name__} cannot be saved; networks that can: {known}")
+    place, name = found[0], NETWORKS[found[0]].__name__
     keys = ("schedule", "parameterization", "clock", "input_std", "learn_variance")
     return {
         INDEX: {
             "_class_name": "DemistPipeline",
             "_demist_version": __version__,
             "format": FORMAT,
-            place: ["demist", kind.__name__],
+            place: ["demist", name],
             "shape": list(pipeline.shape),
             "codec": to_json(pipeline.codec),
             "conditions": to_json(pipeline.conditioner.conditions),
             "defaults": dataclasses.asdict(pipeline.defaults),
             "facts": dict(pipeline.facts),
         },
-        f"{place}/config.json": {"_class_name": kind.__name__, **denoiser.net.config},
+        f"{place}/config.json": {"_class_name": name, **denoiser.net.config},
         SCHEDULER: {key: to_json(getattr(denoiser, key)) for key in keys},
     }
 

@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all, and tensors that are copied all or none."""
+"""Folders that appear whole or not at all, and tensors that fit or do not."""
 
 import contextlib
 import os
@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from demist.errors import CannotCreateError, DataError
@@ -87,11 +86,3 @@ def require_same(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], wh
         head = f"  {'name':48s} {'expected':>20s} {'found':>20s}"
         table = "\n".join([head, *rows[:20], *more])
         raise DataError(f"the tensors in {where} do not fit this network:\n{table}")
-
-
-@torch.no_grad()
-def copy_into(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], where: str) -> None:
-    """Copy tensors by name, after `require_same`: all are copied or none."""
-    require_same(expected, found, where)
-    for name, value in found.items():
-        expected[name].copy_(value)

@@ -1,10 +1,11 @@
-"""The same training on 1, 2 and 4 processes, with changes of their number in between.
+"""The same training on 1, 2 and 4 processes, whole or cut, with changes of that in between.
 
     python tests/faults/parallel.py
 
 Prints as JSON whether the pairs in `exact` are the same to the last bit, optimizer included, and
-the relative difference of the weights in `close`, at most 1e-5. The processes are forked from one
-that has loaded everything, and talk over gloo.
+the relative difference of the weights in `close`, at most 1e-5, and what share of all numbers each
+of two cut processes holds. The processes are forked from one that has loaded everything, and talk
+over gloo.
 """
 
 import json
@@ -18,6 +19,7 @@ import time
 from pathlib import Path
 
 import torch
+import torch.distributed.fsdp  # loaded before forking
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
@@ -26,13 +28,21 @@ from tiny import CONFIG, pictures
 
 from demist import runs
 from demist.config import update
+from demist.saved import WEIGHTS
+from demist.tensorfile import read_tensors
+from demist.training import sharding
+from demist.training.build import build
+from demist.training.fit import start as begin
 from demist.training.parallel import joined
 from demist.training.run import train
 
 PLAIN = update(
     CONFIG,
-    {"dropout": 0.0, "batch_size": 16, "decay": "constant", "sample_count": 0, "warmup": 3},
-)
+    {
+        "dropout": 0.0, "batch_size": 16, "decay": "constant", "sample_count": 0, "warmup": 3,
+        "optimizer": "adamw",  # Muon's bf16 would enlarge rounding errors
+    },
+)  # fmt: skip
 STRICT = update(PLAIN, {"micro_batches": 8, "dropout": 0.1})
 
 
@@ -43,7 +53,15 @@ def free_port():
 
 
 def start(config, processes, resume=False):
-    """Fork trainers as torchrun would start them; their process ids."""
+    """Fork trainers; their process ids."""
+    data = pictures(40)
+    return fork(
+        lambda world: train(config, resume=resume, data=data, quiet=True, world=world), processes
+    )
+
+
+def fork(work, processes):
+    """Fork processes as torchrun would start them, for `work(world)`; their process ids."""
     places = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     pids = []
     for rank in range(processes):
@@ -58,7 +76,7 @@ def start(config, processes, resume=False):
                 "WORLD_SIZE": str(processes), "RANK": str(rank), "LOCAL_RANK": str(rank),
             }  # fmt: skip
             with joined() as world:
-                train(config, resume=resume, data=pictures(40), quiet=True, world=world)
+                work(world)
             code = 0
         except BaseException as error:
             print(f"rank {rank}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
@@ -67,10 +85,14 @@ def start(config, processes, resume=False):
 
 
 def trained(folder, config, *stages):
-    """Tensors after stages of (processes, steps), each going on with the one before."""
+    """Tensors after stages of (processes, steps), each going on with the one before.
+
+    A third entry is the option `parallel`.
+    """
     config = update(config, {"runs": folder})
-    for i, (processes, steps) in enumerate(stages):
-        ended = [reap(p) for p in start(update(config, {"steps": steps}), processes, resume=i > 0)]
+    for i, (processes, steps, *how) in enumerate(stages):
+        now = update(config, {"steps": steps, "parallel": (how or ["ddp"])[0]})
+        ended = [reap(p) for p in start(now, processes, resume=i > 0)]
         assert ended == [0] * processes, ended
     return tensors(runs.find("latest", folder))
 
@@ -83,6 +105,42 @@ def difference(a, b):
     names = [name for name in a if not name.startswith("optimizer")]
     change = sum(float((a[name] - b[name]).double().square().sum()) for name in names)
     return math.sqrt(change / sum(float(a[name].double().square().sum()) for name in names))
+
+
+def cut(place, run, one):
+    """What cut processes give: pairs that must be the same, and differences from `one`."""
+    whole = trained(f"{place}/cut", update(PLAIN, {"sample_count": 2}), (2, 8, "fsdp"))
+    made = runs.find("latest", f"{place}/cut")
+    assert made.picture(8).exists()
+    model = read_tensors(made.model / "unet" / WEIGHTS)
+    average = {name[4:]: value for name, value in whole.items() if name.startswith("ema ")}
+    sharding.MESSAGE = 500  # from now on a save takes many
+    exact = {
+        "cut 2 -> 2": same(whole, run(PLAIN, (2, 4, "fsdp"), (2, 8, "fsdp"))),
+        "cut 2 -> model": same(average, model),
+    }
+    stages = (1, 2), (2, 4, "fsdp"), (2, 6), (2, 7, "fsdp"), (1, 8)
+    close = {
+        "1 ~ cut 2": difference(one, whole),
+        "1 -> cut 2 -> 2 -> cut 2 -> 1": difference(one, run(PLAIN, *stages)),
+    }
+    return exact, close
+
+
+def shares(place, processes=2):
+    """How much of all numbers each of the cut processes holds."""
+    config = update(PLAIN, {"parallel": "fsdp"})
+
+    def work(world):
+        e = build(config, pictures(40), world)
+        parts = begin(e.pipeline.denoiser, e.config.optimization).checkpoint().parts
+        held = [t for part in parts.values() for t in part.values() if t.ndim]
+        here = sum(t.to_local().numel() for t in held)
+        Path(place, f"share-{world.rank}").write_text(str(here / sum(t.numel() for t in held)))
+
+    ended = [reap(pid) for pid in fork(work, processes)]
+    assert ended == [0] * processes, ended
+    return [float(Path(place, f"share-{rank}").read_text()) for rank in range(processes)]
 
 
 def stopped(folder, config):
@@ -128,12 +186,17 @@ def main():
             "1 -> 2": difference(one, run(PLAIN, (1, 4), (2, 8))),
             "strict ~ whole": difference(one, run(update(STRICT, {"dropout": 0.0}), (1, 8))),
         }
+        pairs, differences = cut(place, run, one)
+        exact |= pairs
+        close |= differences
+        held = shares(place)
         assert not same(one, run(update(PLAIN, {"seed": 1}), (1, 8)))  # the comparison sees
-    return {"exact": exact, "close": close}
+    return {"exact": exact, "close": close, "shares": held}
 
 
 if __name__ == "__main__":
     result = main()
     print(json.dumps(result))
     ok = all(result["exact"].values()) and max(result["close"].values()) <= 1e-5
+    ok = ok and max(result["shares"]) < 0.6
     sys.exit(not ok)

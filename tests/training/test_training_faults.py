@@ -20,7 +20,7 @@ from demist.config import update
 from demist.data import Dataset
 from demist.errors import DemistError, StorageError, UsageError
 from demist.training import build as build_module
-from demist.training import gradient, saver
+from demist.training import gradient, memory, saver, sharding
 from demist.training.fit import fit, start
 from demist.training.resume import unfinished
 from demist.training.run import train
@@ -166,6 +166,43 @@ def test_skipped_steps_are_listed_with_the_items_they_saw(config, monkeypatch):
     assert all(row["items"] == streams.indices(row["step"]).tolist() for row in rows)
     assert rows[0]["grad_norm"] == "inf"
     assert json.loads((run.path / "summary.json").read_text())["skipped"] == len(expected)
+
+
+# Processes that hold shares
+
+
+def test_blocks_that_are_cut_are_the_innermost_repeated_ones():
+    unet = build_module.build(CONFIG, pictures()).pipeline.denoiser.net
+    found = sharding.blocks(unet)
+    assert {type(block).__name__ for block in found} == {
+        "ResBlock", "Attention", "Downsample", "Upsample",
+    }  # fmt: skip
+    in_blocks = [p for block in found for p in block.parameters()]
+    assert len(in_blocks) == len(set(in_blocks))  # in one of them each
+    assert sum(p.numel() for p in in_blocks) > 0.8 * sum(p.numel() for p in unet.parameters())
+
+
+@pytest.mark.parametrize("changes", [{"micro_batches": 4}, {"auto_microbatch": True}])
+def test_a_cut_network_computes_its_batch_in_one_piece(config, monkeypatch, changes):
+    monkeypatch.setattr(build_module, "is_sharded", lambda _: True)
+    options = update(config, changes).optimization
+    denoiser = build_module.build(config, pictures()).pipeline.denoiser
+    with pytest.raises(UsageError, match=r"'fsdp'.*leave out micro_batches"):
+        build_module.choose_gradient(options, denoiser, build_module.World(0, 2), print)
+
+
+def test_muon_needs_whole_matrices(config):
+    config = update(config, {"parallel": "fsdp", "optimizer": "muon"})
+    with pytest.raises(UsageError, match=r"'muon' needs whole matrices.* use optimizer = 'adamw'"):
+        build_module.build(config, pictures(), build_module.World(0, 2))
+
+
+def test_out_of_memory_of_a_cut_network_tries_nothing(config, monkeypatch):
+    """A try in one process would wait for the others for ever."""
+    monkeypatch.setattr(memory, "is_sharded", lambda _: True)
+    monkeypatch.setattr(memory, "_fits", lambda *_: pytest.fail("a try"))
+    with pytest.raises(DemistError, match=r"8 items of 1 x 8 x 8.*use a smaller --batch-size"):
+        steps_of(config, most=4)
 
 
 # Memory

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -16,6 +17,7 @@ from demist.config import update
 from demist.errors import CannotCreateError, DataError, LockedError, StorageError, UsageError
 from demist.pipeline import Pipeline
 from demist.training import run as run_module
+from demist.training.batches import Batches
 from demist.training.interrupt import Interrupt, interruptible
 from demist.training.plan import plan
 from demist.training.progress import Progress, clock_face
@@ -76,6 +78,27 @@ def test_the_run_folder(config):
     assert model.facts["step"] == 6
     assert torch.equal(model.denoiser.net.conv_in.weight, weights(run)["ema"]["conv_in.weight"])
     assert not [path for path in run.path.rglob("*") if path.name.startswith((".writing", ".tmp"))]
+
+
+def test_waiting_for_data_is_told(config, monkeypatch):
+    make = Batches._make
+
+    def slowly(batches, step):
+        time.sleep(0.05)
+        return make(batches, step)
+
+    monkeypatch.setattr(Batches, "_make", slowly)
+    config = update(config, {"log_every": "1", "sample_count": 0})
+    run = train(update(config, {"steps": 4}), data=pictures(), quiet=True)
+    last = runs.read_metrics(run.metrics)[-1]
+    assert 4 * 0.05 <= last["waiting"] * last["seconds"] * 1.01 < last["seconds"] * 1.01
+    # Gone on with, it is the share of the time since then.
+    train(update(config, {"steps": 6}), run, resume=True, data=pictures(), quiet=True)
+    more = runs.read_metrics(run.metrics)[-1]
+    span = more["seconds"] - last["seconds"]
+    assert 2 * 0.05 <= more["waiting"] * span * 1.01 < span * 1.01
+    summary = json.loads((run.path / "summary.json").read_text())
+    assert summary["waiting_for_data"] == more["waiting"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])

@@ -25,6 +25,8 @@ PERMANENT = {64, 65, 66, 69, 73, 77}
 """Exit codes after which the same command would fail again."""
 LONGEST = 300.0
 """Seconds; no pause is longer."""
+PATIENCE = "TORCH_ELASTIC_SHUTDOWN_TIMEOUT"
+"""Environment variable: seconds that torchrun gives its workers to save, by default 30."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,8 @@ class Stop:
     def receive(self, number: int, frame: object = None) -> None:
         """Handle a signal."""
         self._event.set()
+        if number == signal.SIGUSR1:  # torchrun would not pass it on but end at once
+            number = signal.SIGTERM
         if self.child is not None:
             with contextlib.suppress(ProcessLookupError):
                 self.child.send_signal(number)
@@ -160,7 +164,7 @@ class _Launch:
     def once(self) -> int:
         before = self._status()
         line = self._line()
-        environment = os.environ | {CODES: str(self.codes)}
+        environment = {PATIENCE: "600"} | os.environ | {CODES: str(self.codes)}
         # The child of a supervisor that is killed must not go on without one.
         child = subprocess.Popen(line, env=environment, preexec_fn=kill_with_parent)
         self.stop.child = child

@@ -1,6 +1,8 @@
 """What one training step sees, as a pure function of the step's number."""
 
-from collections.abc import Mapping
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +36,26 @@ class Batch:
     seed: int
 
 
+@dataclass
+class Stopwatch:
+    """Adds up the time spent within it.
+
+    Attributes:
+        seconds: So far.
+    """
+
+    seconds: float = 0.0
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Within the block, the watch runs."""
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds += time.monotonic() - begun
+
+
 @dataclass(frozen=True)
 class Batches:
     """Batches of a data set.
@@ -46,6 +68,7 @@ class Batches:
         values: Name of a condition -> its values, `(N,)`.
         flip: Mirror the last axis of half of the samples.
         device: Where batches go.
+        waiting: Runs while the network has nothing to do but wait for a batch.
     """
 
     x: Any  # an array, or used like one
@@ -55,9 +78,14 @@ class Batches:
     values: Mapping[str, np.ndarray] = field(default_factory=dict)
     flip: bool = False
     device: torch.device = torch.device("cpu")  # noqa: RUF009 (a frozen value)
+    waiting: Stopwatch = field(default_factory=Stopwatch)
 
     def __call__(self, step: int) -> Batch:
         """The batch of step `step`, 0, 1, ..."""
+        with self.waiting.running():
+            return self._make(step)
+
+    def _make(self, step: int) -> Batch:
         draw, index = self.streams, self.streams.indices(step)
         x = self.x[index]
         if expect := getattr(self.x, "expect", None):  # the next ones, while the network works

@@ -19,10 +19,11 @@ from demist.errors import DataError, UsageError
 from demist.objectives import weights
 from demist.objectives.vlb import discretised_decoder, gaussian_decoder
 from demist.pipeline import Defaults, Pipeline
-from demist.training.batches import Batch, Batches
+from demist.training.batches import Batch, Batches, Stopwatch
 from demist.training.fit import Denoising, Hybrid, Objective, resolve_precision
-from demist.training.gradient import Gradient, InParts, Replicated, whole
+from demist.training.gradient import Averaged, Gradient, InParts, whole
 from demist.training.parallel import ALONE, World
+from demist.training.sharding import is_sharded, shard
 from demist.training.streams import Streams, permutation
 
 Maker = Callable[..., Any]
@@ -72,6 +73,7 @@ class Experiment:
     batches: Callable[[int], Batch]
     streams: Streams
     objective: Objective
+    waiting: Stopwatch
 
     @property
     def device(self) -> torch.device:
@@ -121,7 +123,15 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
     # A network's first weights come from torch's generator; leave the caller's as it was.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(replace(streams, rank=0, world=1).torch_seed(-1))
-        net = make_network(config, data.x.shape[1:], conditioner).to(device)
+        net = make_network(config, data.x.shape[1:], conditioner)
+    if options.parallel == "fsdp" and world.size > 1:
+        if options.optimizer == "muon":
+            raise UsageError(
+                "optimizer = 'muon' needs whole matrices, which parallel = 'fsdp' cuts; use "
+                "optimizer = 'adamw', or parallel = 'ddp'"
+            )
+        shard(net, world, device)
+    net = net.to(device)
     if options.threads:
         torch.set_num_threads(options.threads)
     config = update(config, {"precision": resolve_precision(options.precision, net)})
@@ -151,7 +161,7 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
     if config.diffusion.variance_steps is not None:
         decoder = discretised_decoder if images else gaussian_decoder
         objective = Hybrid(times, weight, config.diffusion.variance_steps, decoder)
-    return Experiment(config, data, pipeline, batches, streams, objective)
+    return Experiment(config, data, pipeline, batches, streams, objective, batches.waiting)
 
 
 def choose_gradient(
@@ -164,7 +174,14 @@ def choose_gradient(
     """
     parts, size = options.micro_batches, world.size
     if parts is None and not options.auto_microbatch:
-        return whole if size == 1 else Replicated.of(denoiser, world)
+        if is_sharded(denoiser.net):
+            return Averaged(world, denoiser)
+        return whole if size == 1 else Averaged.of(denoiser, world)
+    if is_sharded(denoiser.net):
+        raise UsageError(
+            "parallel = 'fsdp' computes each process's share of the batch in one piece; leave out "
+            "micro_batches and auto_microbatch, or use parallel = 'ddp'"
+        )
     parts = parts or size
     if parts & (parts - 1) or parts % size or options.batch_size % parts:
         raise UsageError(

@@ -24,12 +24,14 @@ from demist.core import Denoiser
 from demist.errors import DemistError
 from demist.objectives import Times, Uniform, Weight, denoising_loss, hybrid_loss, weights
 from demist.objectives.vlb import Decoder
-from demist.storage import copy_into
+from demist.storage import require_same
 from demist.training.batches import Batch
 from demist.training.ema import Ema, warmed_up
 from demist.training.gradient import Gradient, Objective, is_out_of_memory, whole
 from demist.training.memory import out_of_memory
 from demist.training.optimizer import Optimizer
+from demist.training.parallel import ALONE, World
+from demist.training.sharding import gathered, give, is_sharded
 
 MAX_SKIPPED, WINDOW = 10, 1000
 """So many updates skipped for NaN or infinity in so many steps end the run: 10 in a row, or 1 %."""
@@ -113,21 +115,26 @@ class TrainState:
         scalars = self.scalars()
         return Checkpoint(scalars.pop("step"), parts, scalars)
 
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Go to where `checkpoint` was taken.
+    def restore(self, checkpoint: Checkpoint | None, world: World = ALONE) -> None:
+        """Go to where `checkpoint` was taken; all processes must call this.
+
+        Args:
+            checkpoint: The first process's counts. None: all go to where the first one is.
+            world: The processes that train together.
 
         Raises:
             DataError: Its tensors do not fit; nothing was changed then.
         """
-        here = self.checkpoint()
-        names = [(part, name) for part in here.parts for name in here.parts[part]]
-        saved = [(part, name) for part in checkpoint.parts for name in checkpoint.parts[part]]
-        copy_into(
-            {f"{part}: {name}": here.parts[part][name] for part, name in names},
-            {f"{part}: {name}": checkpoint.parts[part][name] for part, name in saved},
-            f"checkpoint {checkpoint.step}",
-        )
-        self.set_scalars({**checkpoint.state, "step": checkpoint.step})
+        here, scalars = self.checkpoint(), self.scalars()
+        found = dict[str, Tensor]()
+        if checkpoint is not None:
+            found = _named(checkpoint)
+            require_same(_named(here), found, f"checkpoint {checkpoint.step}")
+            scalars = {**checkpoint.state, "step": checkpoint.step}
+        if world.agree(bool(found)) or not is_sharded(self.denoiser.net):
+            for name, tensor in _named(here).items():
+                give(world, tensor, found.get(name))
+        self.set_scalars(world.agree(scalars))
 
     def scalars(self) -> dict[str, Any]:
         """What must be kept beside the tensors, as JSON values."""
@@ -139,6 +146,14 @@ class TrainState:
             if key in values:
                 setattr(self, key, values[key])
         self.broken = tuple(self.broken)
+
+
+def _named(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    return {
+        f"{part}: {name}": value
+        for part, tensors in checkpoint.parts.items()
+        for name, value in tensors.items()
+    }
 
 
 def start(denoiser: Denoiser, options: OptimizationConfig) -> TrainState:
@@ -196,7 +211,7 @@ def fit(
                 p.grad = None
             raise out_of_memory(denoiser, batches, state.step, objective, low) from None
         gradients = [p.grad for p in parameters if p.grad is not None]
-        norm = nn.utils.get_total_norm(gradients)
+        norm = gathered(nn.utils.get_total_norm(gradients))
         state.loss, state.grad_norm = torch.stack([loss, norm.to(loss)]).tolist()
         state.lr = learning_rate(state.step, state.progress, options)
         if math.isfinite(state.loss) and math.isfinite(state.grad_norm):

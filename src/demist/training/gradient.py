@@ -31,19 +31,20 @@ def whole(
 
 
 @dataclass(frozen=True)
-class Replicated:
+class Averaged:
     """Each process computes its share; torch averages the gradients while they are computed.
 
     Attributes:
         world: The processes.
-        wrapped: The denoiser whose network torch watches; it shares its parameters.
+        wrapped: The denoiser whose network torch watches: one that shares its parameters, or itself
+            if it is cut (`demist.training.sharding`).
     """
 
     world: World
     wrapped: Denoiser
 
     @classmethod
-    def of(cls, denoiser: Denoiser, world: World) -> "Replicated":
+    def of(cls, denoiser: Denoiser, world: World) -> "Averaged":
         """Wrap a denoiser's network; all processes then have the first one's weights."""
         net = DistributedDataParallel(denoiser.net, gradient_as_bucket_view=False)
         return cls(world, rewrap(denoiser, net))
@@ -88,7 +89,8 @@ class InParts:
                 if not (self.auto and is_out_of_memory(error)):
                     raise
                 problem = str(error).splitlines()[0]
-            if not self.world.any(found is None):
+            (failed,) = self.world.any(found is None)
+            if not failed:
                 assert found is not None
                 break
             self._halve(batches, problem)

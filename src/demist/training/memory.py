@@ -11,6 +11,7 @@ import torch
 from demist.core import Denoiser
 from demist.errors import DemistError
 from demist.training.gradient import Objective, backward, is_out_of_memory
+from demist.training.sharding import is_sharded
 
 
 def peak_memory() -> int:
@@ -31,6 +32,8 @@ def out_of_memory(
     shape = " x ".join(map(str, batches.x.shape[1:]))
     here = f"out of memory with {size // streams.world} items of {shape} at a time"
     here += f" (peak so far {peak / 1e9:.2f} GB)"
+    if is_sharded(denoiser.net):  # a try would wait for the other processes
+        return DemistError(f"{here}; use a smaller --batch-size or --size, or more processes")
     while size % parts == 0:
         if _fits(denoiser, batches, step, objective, low, parts):
             return DemistError(

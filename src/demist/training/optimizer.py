@@ -91,5 +91,5 @@ def hidden_matrices(net: nn.Module) -> set[str]:
         f"{name}.weight".lstrip(".")
         for name, module in net.named_modules()
         if isinstance(module, nn.Linear | nn.Conv2d)
-        and min(len(module.weight), module.weight[0].numel()) >= SMALLEST
+        and min(n := len(module.weight), module.weight.numel() // n) >= SMALLEST
     }

@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,13 +38,13 @@ class World:
         """Whether this is the one that writes files and speaks."""
         return self.rank == 0
 
-    def any(self, flag: bool) -> bool:
-        """Whether `flag` is true on any process."""
+    def any(self, *flags: bool) -> list[bool]:
+        """Of each flag, whether it is true on any process."""
         if self.size == 1:
-            return flag
-        value = torch.tensor(float(flag), device=_device())
-        dist.all_reduce(value, dist.ReduceOp.MAX)
-        return bool(value)
+            return list(flags)
+        values = torch.tensor(flags, dtype=torch.float32, device=_device())
+        dist.all_reduce(values, dist.ReduceOp.MAX)
+        return values.bool().tolist()
 
     def mean(self, value: Tensor) -> Tensor:
         """The mean of a tensor over all processes."""
@@ -68,15 +68,20 @@ class World:
         dist.broadcast(buffer, 0)
         return json.loads(bytes(buffer.tolist()))
 
-    def share(self, tensors: Iterable[Tensor]) -> None:
-        """Overwrite tensors by the first process's, in place."""
+    def share(self, tensor: Tensor) -> None:
+        """Overwrite a tensor by the first process's, in place."""
         if self.size == 1:
             return
-        for tensor in tensors:
-            held = tensor.to(_device())
-            dist.broadcast(held, 0)
-            if held is not tensor:
-                tensor.copy_(held)
+        held = tensor.to(_device())
+        dist.broadcast(held, 0)
+        if held is not tensor:
+            tensor.copy_(held)
+
+    def collect(self, value: Tensor) -> list[Tensor]:
+        """Every process's tensor, all of one shape, on the first process; on the others nothing."""
+        found = [torch.empty_like(value) for _ in range(self.size)] if self.first else []
+        dist.gather(value, found or None)
+        return found
 
     def clock(self) -> float:
         """The first process's monotonic clock, seconds; all must ask together."""

@@ -13,6 +13,7 @@ FREE = {
     "device",
     "threads",
     "auto_microbatch",
+    "parallel",
     *vars(LimitsConfig()),
     *vars(OutputConfig()),
 }

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from demist import checkpoint, runs, saved
+from demist.checkpoint import Checkpoint
 from demist.config import TrainConfig, parse_duration, update
 from demist.data import Dataset
 from demist.errors import CannotCreateError, DataError, DemistError, MissingError
 from demist.files import write_json
+from demist.pipeline import Pipeline
 from demist.runs import Run
 from demist.storage import sweep
 from demist.training.build import Experiment, build, choose_gradient
@@ -27,6 +29,7 @@ from demist.training.parallel import ALONE, World
 from demist.training.progress import Progress
 from demist.training.resume import require_resumable
 from demist.training.saver import Saver
+from demist.training.sharding import collected
 from demist.training.watchdog import Watchdog
 
 
@@ -105,22 +108,26 @@ class _Trainer:
         self.experiment, self.config, self.run = experiment, experiment.config, run
         self.interrupt, self.progress, self.world = interrupt, progress, world
         self.state = start(experiment.pipeline.denoiser, self.config.optimization)
-        self.saver = Saver(run.checkpoints, self.config.output.keep, progress.say)
+        self.saver = Saver(run.checkpoints, self.config.output.keep, progress.say, world)
         self.watchdog = Watchdog(parse_duration(self.config.limits.patience))
-        self.started = runs.now()
+        self.started, self.begun = runs.now(), 0.0
 
     def train(self, resume: bool, command: Sequence[str]) -> None:
         run, state = self.run, self.state
-        if self.world.first:
+        first = self.world.first
+        state.restore(self._newest() if first and resume else None, self.world)
+        if first:
             self._begin(resume, command)
-        self._follow()
-        begun = state.step
+        begun, self.begun = state.step, state.seconds
         with self.watchdog.watching():
             self._loop()
-        if not self.world.first:
-            return
         self.saver.save(state.checkpoint())
         self.saver.wait()
+        finish = state.step > begun or not run.model.exists()
+        if state.progress >= 1 and self.world.agree(finish):
+            self._finish()
+        if not first:
+            return
         if state.progress < 1:
             name = self.interrupt.signal or "a signal to another process"
             self.status("stopped", message=f"stopped by {name}")
@@ -128,9 +135,7 @@ class _Trainer:
                 f"stopped after step {state.step}; saved. To go on: {runs.resume_command(run)}"
             )
             return
-        if state.step > begun or not run.model.exists():
-            self._finish()
-        else:
+        if not finish:
             self.progress.say(f"{run.path} had reached its limit; raise --steps or --budget")
         self.status("done")
 
@@ -168,18 +173,22 @@ class _Trainer:
                     if log.due(state.step) or state.progress >= 1:
                         speed = self.progress.speed(state)
                         mean = {"loss": float(np.mean(losses)), "images_per_second": speed}
+                        mean |= {"waiting": self.waiting()}
                         line = partial(metrics.append, **{**scalars(state), **mean})
                         self._try("metrics", line)
                         losses.clear()
                     self.saver.check()
-                    if save.due(state.step):
-                        self.saver.save(state.checkpoint())
                     if tell.due(state.step):
                         self._try("the status", lambda: self.status("running"))
-                    if draw.due(state.step):
-                        self._try("a picture", self._draw)
                 skipped = state.skipped
-                if self.world.any(bool(self.interrupt)):
+                # The first process's clock decides what all take part in.
+                due = [metrics is not None and what.due(state.step) for what in (save, draw)]
+                stop, keep, picture = self.world.any(bool(self.interrupt), *due)
+                if keep:
+                    self.saver.save(state.checkpoint())
+                if picture:
+                    self._try("a picture", self._draw)
+                if stop:
                     break
 
     def _try(self, what: str, action: Callable[[], None]) -> None:
@@ -202,21 +211,23 @@ class _Trainer:
             clock=self.world.clock,
         )
 
+    def _newest(self) -> Checkpoint | None:
+        """Where to go on, after what was left unfinished is cleared away."""
+        run, data = self.run, self.experiment.data
+        for folder in (run.path, run.checkpoints, run.picture(0).parent):
+            sweep(folder)
+        facts = self._recorded_facts()
+        if facts.get("fingerprint", data.fingerprint) != data.fingerprint:
+            raise DataError(
+                f"{run.path} was trained on other data (fingerprint "
+                f"{facts['fingerprint'][:12]}, now {data.fingerprint[:12]}); restore it, or "
+                f"start a new run"
+            )
+        return checkpoint.load_newest(run.checkpoints, self.progress.say, repair=True)
+
     def _begin(self, resume: bool, command: Sequence[str]) -> None:
         run, data = self.run, self.experiment.data
         if resume:
-            for folder in (run.path, run.checkpoints, run.picture(0).parent):
-                sweep(folder)
-            facts = self._recorded_facts()
-            if facts.get("fingerprint", data.fingerprint) != data.fingerprint:
-                raise DataError(
-                    f"{run.path} was trained on other data (fingerprint "
-                    f"{facts['fingerprint'][:12]}, now {data.fingerprint[:12]}); restore it, or "
-                    f"start a new run"
-                )
-            newest = checkpoint.load_newest(run.checkpoints, self.progress.say, repair=True)
-            if newest is not None:
-                self.state.restore(newest)
             runs.rewind_metrics(run.metrics, self.state.step)
             self.progress.say(f"resuming {run.path} after step {self.state.step}")
         else:
@@ -236,15 +247,6 @@ class _Trainer:
         if not self.run.description.exists() and not checkpoint.steps(self.run.checkpoints):
             return {}
         return runs.read_json(self.run.description)[saved.INDEX]["facts"]
-
-    def _follow(self) -> None:
-        """Be where the first process is."""
-        if self.world.size == 1:
-            return
-        state = self.state
-        state.set_scalars(self.world.agree(state.scalars()))
-        for tensors in state.checkpoint().parts.values():
-            self.world.share(tensors.values())
 
     def _note_skipped(self) -> None:
         state, streams = self.state, self.experiment.streams
@@ -270,22 +272,33 @@ class _Trainer:
             **facts,
         )
 
+    def waiting(self) -> float:
+        """Share of the time, since this process began to train, in which it waited for data."""
+        seconds = self.state.seconds - self.begun
+        return round(self.experiment.waiting.seconds / max(seconds, 1e-9), 4)
+
+    def _averaged(self) -> Pipeline | None:
+        """The model with the averaged weights, on the first process; all must ask for it."""
+        tensors = dict(collected(self.state.ema.tensors, self.world))
+        return self.experiment.pipeline.of_weights(tensors) if self.world.first else None
+
     def _draw(self) -> None:
         count = self.config.output.sample_count
         images = self.experiment.data.x.ndim == 4
         count = (40 if images else 1000) if count is None else count
-        if count:
-            with self.state.ema.applied():
-                e, texts = self.experiment, self.experiment.data.texts or ()
-                chosen = texts[:: max(1, len(texts) // count)][:count]
-                draw_samples(e.pipeline, self.run, self.state.step, count, chosen)
+        if count and (pipeline := self._averaged()):
+            texts = self.experiment.data.texts or ()
+            chosen = texts[:: max(1, len(texts) // count)][:count]
+            draw_samples(pipeline, self.run, self.state.step, count, chosen)
 
     def _finish(self) -> None:
         run, state, e = self.run, self.state, self.experiment
         self._draw()
-        facts = {**e.pipeline.facts, "step": state.step}
-        with state.ema.applied():
-            replace(e.pipeline, facts=facts).save(run.model, replace=True)
+        pipeline = self._averaged()
+        if pipeline is None:
+            return
+        facts = {**pipeline.facts, "step": state.step}
+        replace(pipeline, facts=facts).save(run.model, replace=True)
         rows = runs.read_metrics(run.metrics)
         last = [row["loss"] for row in rows[-max(1, len(rows) // 20) :] if row.get("loss")]
         summary = {
@@ -299,6 +312,7 @@ class _Trainer:
             "images_per_second": round(state.images / max(state.seconds, 1e-9), 1),
             "loss": float(np.mean(last)) if last else None,
             "skipped": state.skipped,
+            "waiting_for_data": self.waiting(),
             "processes": self.world.size,
             "precision": self.config.optimization.precision,
             "peak_memory_mb": round(peak_memory() / 1e6),

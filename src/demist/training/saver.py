@@ -18,6 +18,8 @@ from demist import checkpoint
 from demist.checkpoint import Checkpoint
 from demist.errors import StorageError
 from demist.tensorfile import bytes_of
+from demist.training.parallel import ALONE, World
+from demist.training.sharding import collected
 
 PAUSES = (2.0, 10.0, 30.0)
 """Seconds before each further try."""
@@ -32,10 +34,13 @@ class Saver:
         folder: Where to.
         keep: How many are kept, at least two.
         say: Told of each failed try.
+        world: The processes that train together: all must call `save`, the first one writes.
     """
 
-    def __init__(self, folder: Path, keep: int, say: Callable[[str], None]):
-        self._folder, self._keep, self._say = folder, keep, say
+    def __init__(
+        self, folder: Path, keep: int, say: Callable[[str], None], world: World = ALONE
+    ) -> None:
+        self._folder, self._keep, self._say, self._world = folder, keep, say, world
         self._buffers: dict[str, dict[str, Tensor]] = {}
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
@@ -54,9 +59,11 @@ class Saver:
             StorageError: The write before failed for good.
         """
         self.wait()
-        if not self._buffers:
+        if not self._buffers and self._world.first:
             self.prepare(live.parts)
-        copy_parts(live.parts, self._buffers)
+        copy_parts(live.parts, self._buffers, self._world)
+        if not self._world.first:
+            return
         snapshot = Checkpoint(live.step, self._buffers, live.state)
         self._thread = threading.Thread(target=self._write, args=(snapshot,), daemon=True)
         self._thread.start()
@@ -94,16 +101,17 @@ class Saver:
             self._error = error
 
 
-def copy_parts(live: Parts, buffers: Parts) -> None:
-    """Copy all tensors into buffers of the same names and shapes."""
+def copy_parts(live: Parts, buffers: Parts, world: World = ALONE) -> None:
+    """Copy all tensors into the first process's buffers of the same names and shapes."""
     device = None
     for part, tensors in live.items():
-        for name, value in tensors.items():
+        for name, found in collected(tensors, world):
+            value = found.detach()
             if value.device.type == "cpu" and value.is_contiguous():
                 # One thread's memcpy: several threads wait for each other on a busy machine.
-                bytes_of(buffers[part][name])[:] = bytes_of(value.detach())
+                bytes_of(buffers[part][name])[:] = bytes_of(value)
             else:
-                buffers[part][name].copy_(value.detach(), non_blocking=True)
+                buffers[part][name].copy_(value, non_blocking=True)
                 device = value.device if value.is_cuda else device
     if device is not None:
         torch.cuda.synchronize(device)
