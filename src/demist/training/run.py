@@ -178,6 +178,7 @@ class _Trainer:
                         self._try("the status", lambda: self.status("running"))
                     if draw.due(state.step):
                         self._try("a picture", self._draw)
+                        draw.done()
                 skipped = state.skipped
                 if self.world.any(bool(self.interrupt)):
                     break
