@@ -162,10 +162,22 @@ def test_prompt_negative_and_a_grid_of_prompts(folders, prompted):
     assert main(["sample", "prompted", "--grid", *axes]) == 0
 
 
+def test_a_grid_of_negatives_is_of_classes_where_there_are_no_prompts(folders, digits):
+    line = "sample digits --class cat --grid negative=0|1 --guidance 3 --arrays n.npy"
+    assert main(line.split()) == 0
+    cells = np.load("n.npy")
+    for cell, name in zip(cells, ("0", "1"), strict=True):
+        one = digits.sample(1, label="cat", guidance=3.0, negative={"label": name})
+        assert same(cell, one[0])
+    assert not same(*cells)
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("sample digits --prompt x", "no condition 'text'; it has label"),
+        ("sample digits --prompt x", "reads no prompt; it is told: --class, one of 0, 1, cat"),
+        ("sample digits --grid prompt=x", "reads no prompt; it is told: --class, one of 0, 1, cat"),
+        ("sample digits --negative dog --class cat", "there is no class 'dog'"),
         ("sample digits --class dog", "there is no class 'dog'"),
         ("sample prompted --class 3", "trained without classes; leave it out (it is told: text)"),
         ("sample prompted --prompt purple", "never read 'purple'"),

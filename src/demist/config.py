@@ -191,6 +191,9 @@ class NetworkConfig(Section):
     """Width of the transformer that reads prompts, a multiple of 32."""
     text_depth: int = option(2, 1, 64)
     """Its layers."""
+    text_encoder: str | None = None
+    """Folder of a pretrained encoder (CLIP, T5, ...) that reads prompts instead, and stays as it
+    is; needs demist[encoders]."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Pretrained text encoders, with tiny random ones made on the spot."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -7,7 +8,11 @@ transformers = pytest.importorskip("transformers")
 from tokenizers import Tokenizer, models, pre_tokenizers, processors  # noqa: E402
 
 from demist.conditions import FrozenText  # noqa: E402
+from demist.config import TrainConfig, update  # noqa: E402
+from demist.data import Dataset  # noqa: E402
 from demist.errors import MissingError, UsageError  # noqa: E402
+from demist.pipeline import Pipeline  # noqa: E402
+from demist.training.run import train  # noqa: E402
 
 WORDS = {w: i for i, w in enumerate(["<pad>", "<s>", "</s>", "<unk>", "a", "red", "seven"])}
 IGNORED = "ignore::Warning"
@@ -58,6 +63,29 @@ def test_states_weights_and_pooled_vector_are_the_encoders(tmp_path, kind):
     assert torch.equal(text.null(encoded)[0], encoded[1])
     with pytest.raises(UsageError, match="has 10 tokens and this model reads 8"):
         text.encode("a a a a a a a a", 1)
+
+
+@pytest.mark.filterwarnings(IGNORED)
+@pytest.mark.parametrize("kind", ["clip", "t5"])
+def test_a_model_is_trained_on_captions_that_it_reads(tmp_path, kind):
+    saved_encoder(tmp_path / "encoder", kind)
+    x = np.random.default_rng(0).integers(0, 256, (12, 3, 8, 8), dtype=np.uint8)
+    long = "a red seven a a red seven seven"
+    data = Dataset(x, texts=("a red", "seven", long, "a") * 3, name="words")
+    options = {
+        "channels_per_level": [8], "head_dim": 8, "norm_groups": 2, "batch_size": 4, "steps": 3,
+        "sample_steps": 2, "sample_count": 4, "precision": "fp32", "runs": str(tmp_path / "runs"),
+        "text_encoder": str(tmp_path / "encoder"), "text_length": 6, "lr": 0.1, "warmup": 0,
+    }  # fmt: skip
+    run = train(update(TrainConfig(), options), data=data, quiet=True)
+    made = Pipeline.load(run.model)
+    text = made.conditioner.conditions["text"]
+    assert (text.features, text.length, text.folder) == (16, 6, str(tmp_path / "encoder"))
+    assert text.cut(long) == "a red seven a"
+    assert text.cut("a (red:2)") == "a (red:2)"
+    assert made.facts["captions_cut"] == 3
+    assert not np.array_equal(made.sample(1, text="a red"), made.sample(1, text="seven"))
+    assert np.array_equal(made.sample(1, text="", guidance=1.0), made.sample(1))
 
 
 def test_a_folder_that_is_not_there():

@@ -45,8 +45,11 @@ def test_captions_become_a_condition_beside_labels():
     assert conditions(off, captioned(classes=("d", "l")))[0].conditions == {}
 
 
-def test_long_captions_are_cut_and_counted():
-    e = build(update(CONFIG, {"text_length": 4}), captioned())
+def test_long_captions_are_cut_and_counted(tmp_path):
+    short = update(CONFIG, {"text_length": 4, "flip": False, "steps": 1, "runs": str(tmp_path)})
+    pictures = update(short, {"sample_count": 24})
+    train(pictures, data=captioned(), quiet=True)  # of all captions, the long ones too
+    e = build(short, captioned())
     assert e.pipeline.facts["captions_cut"] == 12
     assert e.pipeline.conditioner.conditions["text"].length == 4
     with pytest.raises(UsageError, match="has 7 tokens and this model reads 3"):

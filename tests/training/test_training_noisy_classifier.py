@@ -1,19 +1,26 @@
 """A classifier of noisy images: learns, is kept, and leads samples to its class."""
 
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny import one_thread  # noqa: F401
 
+from demist.cli import main
 from demist.codecs import Pixels
-from demist.conditions import Conditioner
-from demist.core import VP, Denoiser
+from demist.conditions import Conditioner, Label
+from demist.core import VP, Denoiser, Linear
 from demist.core.exact import Exact, points
 from demist.core.parameterization import X0
 from demist.data import Dataset
 from demist.errors import DataError, MissingError, UsageError
 from demist.guidance import Classifier
 from demist.networks import UNet
+from demist.pictures import read_metadata
 from demist.pipeline import Pipeline
 from demist.samplers import sample, uniform
 from demist.training.noisy_classifier import NoisyClassifier, accuracy_at, train_noisy_classifier
@@ -81,6 +88,51 @@ def test_kept_and_read_back(trained, tmp_path):
     (tmp_path / "text").write_text("hello")
     with pytest.raises(DataError, match="no classifier of noisy images"):
         NoisyClassifier.load(tmp_path / "text")
+
+
+def test_guides_only_the_model_it_was_made_for(trained, pipeline):
+    trained.require_fits(pipeline)
+    other = replace(pipeline, denoiser=Denoiser(pipeline.denoiser.net, Linear(), X0()))
+    with pytest.raises(UsageError, match=r"noise of another schedule.*--noise-of"):
+        trained.require_fits(other)
+    for shape in ((3, 8, 8), (1, 7, 8)):
+        with pytest.raises(UsageError, match=r"images of 1 channels in patches of 2, the model"):
+            trained.require_fits(replace(pipeline, shape=shape))
+
+
+def test_from_the_command_line(pipeline, tmp_path, monkeypatch, capsys):
+    """Learned from a folder of pictures, and then leading a model that is told nothing else."""
+    monkeypatch.chdir(tmp_path)
+    data = shades(40)
+    for i, (x, label) in enumerate(zip(data.x, data.labels, strict=True)):
+        Path(data.classes[label]).mkdir(exist_ok=True)
+        Image.fromarray(x[0]).save(Path(data.classes[label]) / f"{i}.png")
+    for name in data.classes:
+        Path("data").mkdir(exist_ok=True)
+        Path(name).rename(Path("data") / name)
+    told = Conditioner({"label": Label(data.classes)})
+    net = UNet(channels=(16,), norm_groups=4, head_dim=16, num_classes=2)
+    replace(pipeline, denoiser=Denoiser(net, VP(), X0()), conditioner=told).save("model")
+    short = partial(train_noisy_classifier, steps=3)
+    monkeypatch.setattr("demist.training.noisy_classifier.train_noisy_classifier", short)
+    line = "classifier data --channels 1 --noise-of model --out c.safetensors"
+    assert main(line.split()) == 0
+    assert "recognises held-out images through the noise" in capsys.readouterr().out
+
+    def drawn(more):
+        line = f"sample model --n 2 --steps 2 --out x.png --arrays x.npy --force {more}"
+        assert main(line.split()) == 0
+        return np.load("x.npy")
+
+    led = "--classifier c.safetensors --classifier-scale 50 --classifier-class"
+    light, dark = drawn(f"{led} light"), drawn(f"{led} dark")
+    assert not np.array_equal(light, dark)
+    assert "label" not in read_metadata("x.png")["sampling"]
+    drawn(f"{led} light --class dark")
+    assert read_metadata("x.png")["sampling"]["label"] == ["dark", "dark"]
+    line = "sample model --classifier c.safetensors --classifier-class red"
+    assert main(line.split()) == 64
+    assert "no class 'red'. There are: dark, light" in capsys.readouterr().err
 
 
 def test_data_that_does_not_fit_is_refused(pipeline):

@@ -278,6 +278,19 @@ def test_cadence():
     assert [step for step in range(1, 10) if Cadence("3").due(step)] == [3, 6, 9]
 
 
+def test_what_is_due_by_the_clock_gets_a_tenth_of_the_time():
+    now = [0.0]
+    timed = Cadence("10s", lambda: now[0])
+    due = []
+    for now[0] in (10.0, 32.0, 59.9, 60.0, 70.0):
+        due.append(timed.due(0))
+        if due == [True]:
+            now[0] = 15.0
+        if due[-1]:
+            timed.done()
+    assert due == [True, False, False, True, True]
+
+
 def test_second_interrupt_stops_at_once():
     with interruptible() as interrupt:
         assert not interrupt

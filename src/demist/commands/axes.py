@@ -4,7 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from demist.commands.sampling import class_name, classes_of, parse_interval
+from demist.commands.sampling import (
+    class_name,
+    classes_of,
+    negative_of,
+    parse_interval,
+    require_prompts,
+)
 from demist.errors import UsageError
 
 if TYPE_CHECKING:
@@ -131,6 +137,8 @@ def _change(pipeline: "demist.pipeline.Pipeline", name: str, word: str) -> dict[
     if name == "class":
         return {"label": class_name(word, classes_of(pipeline))}
     if name == "negative":
-        return {"negative": {"text": word}}
+        return {"negative": negative_of(pipeline, word)}
+    if name == "prompt":
+        require_prompts(pipeline)
     key = {"prompt": "text", "time-grid": "grid", "guidance-rule": "guidance_rule"}.get(name, name)
     return {key: word}

@@ -1,6 +1,6 @@
 """`demist classifier`: train the independent judge of a data set."""
 
-import sys
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -58,21 +58,18 @@ def train_on_noise(options: Options, model: str) -> None:
     Raises:
         UsageError: It is not said where to write it.
     """
-    from tqdm import tqdm
-
     from demist.training.noisy_classifier import accuracy_at, train_noisy_classifier
+    from demist.training.progress import Progress
 
     if options.out is None:
         raise UsageError("--noise-of makes a classifier for one model; say --out where to keep it")
     pipeline = ModelOptions().open(model)
     train, test = splits(with_path(options.data, options.size, options.channels))
-    for done in tqdm(
-        train_noisy_classifier(pipeline, train, seed=options.seed),
-        total=2000,
-        disable=not sys.stderr.isatty(),
-    ):
-        made = done.classifier
-    made.eval().save(options.out)
+    with contextlib.closing(Progress()) as progress:
+        for done in train_noisy_classifier(pipeline, train, seed=options.seed):
+            progress.show(done)
+    made = done.classifier.eval()
+    made.save(options.out)
     times = (0.1, 0.3, 0.5, 0.7, 0.9)
     row = ", ".join(f"{100 * accuracy_at(made, pipeline, test, t):.1f} % at {t}" for t in times)
     print(f"recognises held-out images through the noise of time t: {row}\n{options.out}")

@@ -14,11 +14,12 @@ from demist.commands.sampling import (
     ModelOptions,
     SamplingOptions,
     choose_labels,
-    class_name,
     classes_of,
     draw,
     film,
+    negative_of,
     require_positive,
+    require_prompts,
     spread,
 )
 from demist.commands.shared import free_name, provenance, require_free, write_array
@@ -48,7 +49,8 @@ class Options:
     negative: Annotated[str | None, arg(metavar="TEXT")] = None
     """What guidance leads away from: a prompt, or a class of a model without prompts."""
     classifier: Path | None = None
-    """Guide by this classifier too, made by `demist classifier DATA --noise-of RUN`."""
+    """Guide by this classifier, made by `demist classifier DATA --noise-of RUN`. The model itself
+    is told no class then, unless --class says one."""
     classifier_class: Annotated[str | None, arg(metavar="NAME")] = None
     """The class that it guides to."""
     classifier_scale: float = 1.0
@@ -88,18 +90,20 @@ def main(args: list[str]) -> None:
     pipeline = options.source.open(options.model)
     settings = options.sampling.over(pipeline)
     if options.negative is not None:
-        settings["negative"] = said(pipeline, options.negative)
-    guide = classifier_guide(options)
+        settings["negative"] = negative_of(pipeline, options.negative)
+    guide = classifier_guide(options, pipeline)
     if options.grid:
-        draw_grid(options, pipeline, settings, out, args)
+        draw_grid(options, pipeline, settings, guide, out, args)
         return
     known = pipeline.conditioner.conditions
-    labels = choose_labels(options.label, classes_of(pipeline), list(known))
+    # Led by a classifier, a model is told a class only if the user says so.
+    asked = options.label or ("none" if options.classifier else None)
+    labels = choose_labels(asked, classes_of(pipeline), list(known))
     n = options.n or default_count(options, labels)
     each = spread(labels, n)
     cond: dict[str, Any] = {"label": each} if each else {}
     if options.prompt is not None:
-        pipeline.conditioner.require(["text"])
+        require_prompts(pipeline)
         cond["text"] = options.prompt
     bar, batch_size = sys.stderr.isatty(), options.sampling.batch_size
     x = pipeline.sample(n, **settings, guide=guide, batch_size=batch_size, progress=bar, **cond)
@@ -126,24 +130,14 @@ def default_count(options: Options, labels: list[str]) -> int:
     return 64 if options.prompt is None else 16
 
 
-def said(pipeline: "demist.pipeline.Pipeline", negative: str) -> dict[str, str]:
-    """The condition that `--negative` speaks of.
-
-    Raises:
-        UsageError: The model has neither prompts nor classes.
-    """
-    known = pipeline.conditioner.conditions
-    if "text" not in known and "label" in known:
-        return {"label": class_name(negative, classes_of(pipeline))}
-    pipeline.conditioner.require(["text"])
-    return {"text": negative}
-
-
-def classifier_guide(options: Options) -> "Callable[[Model], Model] | None":
+def classifier_guide(
+    options: Options, pipeline: "demist.pipeline.Pipeline"
+) -> "Callable[[Model], Model] | None":
     """The guidance of `--classifier`, if any.
 
     Raises:
-        UsageError: It is not said to which class, or there is no such class.
+        UsageError: It is not said to which class, there is no such class, or the classifier was
+            made for another model.
     """
     if (options.classifier is None) != (options.classifier_class is None):
         raise UsageError("--classifier and --classifier-class go together; give both or neither")
@@ -152,7 +146,10 @@ def classifier_guide(options: Options) -> "Callable[[Model], Model] | None":
     from demist.guidance import Classifier
     from demist.training.noisy_classifier import NoisyClassifier
 
-    log_prob = NoisyClassifier.load(options.classifier).towards(options.classifier_class)
+    made = NoisyClassifier.load(options.classifier)
+    made.require_fits(pipeline)
+    made.to(next(pipeline.denoiser.parameters()).device)
+    log_prob = made.towards(options.classifier_class)
     return lambda model: Classifier(model, log_prob, options.classifier_scale)
 
 
@@ -160,6 +157,7 @@ def draw_grid(
     options: Options,
     pipeline: "demist.pipeline.Pipeline",
     settings: dict[str, Any],
+    guide: "Callable[[Model], Model] | None",
     out: Path,
     args: list[str],
 ) -> None:
@@ -180,9 +178,9 @@ def draw_grid(
             raise UsageError(f"--class {options.label} in a grid: give one, or an axis class=...")
         cond["label"] = chosen[0] if chosen else None
     if options.prompt is not None:
+        require_prompts(pipeline)
         cond["text"] = options.prompt
-    guide = {"guide": classifier_guide(options)}
-    x = draw_cells(pipeline, rows, columns, settings | guide, cond)
+    x = draw_cells(pipeline, rows, columns, settings | {"guide": guide}, cond)
     facts = provenance("sample", args, pipeline)
     facts["sampling"] = {**settings, **cond, "grid_of": list(options.grid)}
     width = len(columns.words)

@@ -191,6 +191,31 @@ def choose_labels(
     return [class_name(word.strip(), classes) for word in text.split(",")]
 
 
+def require_prompts(pipeline: "demist.pipeline.Pipeline") -> None:
+    """Raise UsageError unless the model reads prompts; say what it is told instead."""
+    known = pipeline.conditioner.conditions
+    if "text" not in known:
+        classes = classes_of(pipeline)
+        told = f"--class, one of {', '.join(classes)}" if classes else ", ".join(known)
+        raise UsageError(
+            "this model was trained without captions and reads no prompt; it is told: "
+            + (told or "nothing, it is unconditional")
+        )
+
+
+def negative_of(pipeline: "demist.pipeline.Pipeline", word: str) -> dict[str, str]:
+    """The condition that `--negative` speaks of: a prompt, or a class of a model without prompts.
+
+    Raises:
+        UsageError: The model has neither.
+    """
+    known = pipeline.conditioner.conditions
+    if "text" not in known and "label" in known:
+        return {"label": class_name(word, classes_of(pipeline))}
+    require_prompts(pipeline)
+    return {"text": word}
+
+
 def class_name(word: str, classes: Sequence[str]) -> str:
     """The name of the class meant by a name or a number; an unknown word is left as it is."""
     number = word not in classes and word.isdecimal() and int(word) < len(classes)

@@ -110,23 +110,50 @@ class FrozenText(Condition):
     def inlet(self) -> dict[str, Any]:
         return {"route": self.route, "features": self.features}
 
+    @classmethod
+    def of(cls, folder: str, length: int, drop: float = 0.1) -> "FrozenText":
+        """The condition of an encoder, which knows itself how many numbers it gives per token.
+
+        Raises:
+            MissingError: `transformers` or the folder is not there.
+        """
+        config = _library(folder).AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = getattr(config, "text_config", config)  # of CLIP with both halves
+        return cls(str(Path(folder).resolve()), length, config.hidden_size, drop=drop)
+
+    def cut(self, text: str) -> str:
+        """The beginning of `text` that fits, for captions that are too long to learn from."""
+        plain, _ = split_weights(text)
+        offsets = self._encoder[0](plain, return_offsets_mapping=True)["offset_mapping"]
+        over = len(offsets) - self.length
+        words = [(a, b) for a, b in offsets if b > a]
+        if over <= 0:
+            return text
+        return plain[: words[-over - 1][1]] if over < len(words) else ""
+
     @cached_property
     def _encoder(self) -> tuple[Any, Any]:
-        try:
-            import transformers
-        except ImportError:
-            raise MissingError(
-                "a pretrained text encoder needs the package transformers: "
-                "pip install 'demist[encoders]'"
-            ) from None
-        if not Path(self.folder).is_dir():
-            raise MissingError(f"there is no folder {self.folder} with a text encoder")
+        transformers = _library(self.folder)
         tokenizer = transformers.AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
         config = transformers.AutoConfig.from_pretrained(self.folder, local_files_only=True)
         kinds = {"clip": "CLIPTextModel", "t5": "T5EncoderModel"}
         loader = getattr(transformers, kinds.get(config.model_type, "AutoModel"))
         model = loader.from_pretrained(self.folder, local_files_only=True, use_safetensors=True)
         return tokenizer, model.eval().requires_grad_(False)
+
+
+def _library(folder: str) -> Any:
+    """The `transformers` library, imported when an encoder is first needed."""
+    try:
+        import transformers
+    except ImportError:
+        raise MissingError(
+            "a pretrained text encoder needs the package transformers: "
+            "pip install 'demist[encoders]'"
+        ) from None
+    if not Path(folder).is_dir():
+        raise MissingError(f"there is no folder {folder} with a text encoder")
+    return transformers
 
 
 @lru_cache(maxsize=4096)

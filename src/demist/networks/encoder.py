@@ -27,6 +27,8 @@ class Encoder(nn.Module):
         channels: Width at each level, finest first; each level halves the sides.
         blocks: Residual blocks per level.
         attention: Levels with self-attention, 0 = finest.
+        patch: Side of the patches in which the image is read; the sides must be multiples of it.
+            2 spares the costliest level.
         time_scale: As in `UNet`.
         max_period: As in `UNet`.
     """
@@ -39,6 +41,7 @@ class Encoder(nn.Module):
         channels: Sequence[int] = (32, 64, 64),
         blocks: int = 1,
         attention: Sequence[int] = (2,),
+        patch: int = 1,
         time_scale: float = 30.0,
         max_period: float = 1000.0,
     ):
@@ -49,12 +52,14 @@ class Encoder(nn.Module):
             "channels": list(channels),
             "blocks": blocks,
             "attention": list(attention),
+            "patch": patch,
             "time_scale": time_scale,
             "max_period": max_period,
         }
         width = 4 * channels[0]
         self.time_embedding = TimeEmbedding(channels[0], width, time_scale, max_period)
-        self.conv_in = nn.Conv2d(in_channels, channels[0], 3, padding=1)
+        self.patch = patch
+        self.conv_in = nn.Conv2d(in_channels * patch**2, channels[0], 3, padding=1)
         self.down_blocks = nn.ModuleList()
         here = channels[0]
         for level, wide in enumerate(channels):
@@ -77,7 +82,8 @@ class Encoder(nn.Module):
     def forward(self, x: Float[Tensor, "b c h w"], t: Float[Tensor, " b"]) -> Float[Tensor, "b k"]:
         """Evaluate the network on images and the value of the clock."""
         emb = F.silu(self.time_embedding(t))
-        x = self.conv_in(x.to(memory_format=torch.channels_last))
+        x = F.pixel_unshuffle(x, self.patch).to(memory_format=torch.channels_last)
+        x = self.conv_in(x)
         for block in self.down_blocks:
             x = block(x, emb, Told())[-1]
         return self.linear_out(F.silu(self.norm_out(x)).mean((2, 3)))

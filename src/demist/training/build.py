@@ -1,7 +1,7 @@
 """From options to objects: the tables in which names of components are looked up."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,8 +11,15 @@ from torch import nn
 
 from demist import core, networks, objectives
 from demist.codecs import Codec, Pixels, Standardize
-from demist.conditions import Condition, Conditioner, Label, Text, learn_tokenizer
-from demist.config import OptimizationConfig, TrainConfig, parse_component, update
+from demist.conditions import Condition, Conditioner, FrozenText, Label, Text, learn_tokenizer
+from demist.config import (
+    DataConfig,
+    NetworkConfig,
+    OptimizationConfig,
+    TrainConfig,
+    parse_component,
+    update,
+)
 from demist.core import Denoiser, Schedule, Table
 from demist.data import Dataset, load
 from demist.errors import DataError, UsageError
@@ -199,11 +206,18 @@ def conditions(config: TrainConfig, data: Dataset) -> tuple[Conditioner, dict[st
     if d.labels and data.labels is not None and len(data.classes) > 1:
         made["label"], values["label"] = Label(data.classes, d.label_drop), data.labels
     if d.captions and data.texts is not None and data.x.ndim == 4:
-        text = Text(learn_tokenizer(data.texts, d.text_vocabulary), 2, n.text_width, n.text_depth)
-        length = min(d.text_length, 1 + max(text.count(caption) for caption in data.texts))
-        text = replace(text, length=max(2, length), drop=d.label_drop)
+        text = reader(d, n, data.texts)
         made["text"], values["text"] = text, np.array([text.cut(caption) for caption in data.texts])
     return Conditioner(made), values
+
+
+def reader(d: DataConfig, n: NetworkConfig, captions: Sequence[str]) -> Text | FrozenText:
+    """What reads prompts: a pretrained encoder, or a vocabulary of its own."""
+    if n.text_encoder is not None:
+        return FrozenText.of(n.text_encoder, d.text_length, d.label_drop)
+    text = Text(learn_tokenizer(captions, d.text_vocabulary), 2, n.text_width, n.text_depth)
+    length = min(d.text_length, 1 + max(text.count(caption) for caption in captions))
+    return replace(text, length=max(2, length), drop=d.label_drop)
 
 
 def make_network(

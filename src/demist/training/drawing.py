@@ -21,11 +21,13 @@ def draw_samples(
     names = [classes[i % len(classes)] for i in range(count)] if classes else None
     cond: dict[str, Any] = {"label": names} if names else {}
     if "text" in known and captions:
-        cond["text"] = [captions[i % len(captions)] for i in range(count)]
+        cut = getattr(known["text"], "cut", str)  # as in training
+        cond["text"] = [cut(captions[i % len(captions)]) for i in range(count)]
     samples = pipeline.sample(count, **cond)
     facts = {"run": run.path.name, "step": step, "count": count, "seed": 0, **cond}
     if samples.ndim == 4:
         columns = len(classes) if 2 < len(classes) <= 20 else None
-        save_png(image_grid(samples, labels=names, columns=columns), run.picture(step), facts)
+        page = image_grid(samples, labels=names or cond.get("text"), columns=columns)
+        save_png(page, run.picture(step), facts)
     elif samples.shape[1] <= 2:
         save_png(scatter(samples), run.picture(step), facts)

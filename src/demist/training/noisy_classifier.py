@@ -6,6 +6,7 @@ class from anywhere on the way. It is trained for one model's schedule and range
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,23 @@ class NoisyClassifier(nn.Module):
         k = class_index(value, self.classes)
         return lambda x, t, **cond: self(x, t)[:, k]
 
+    def require_fits(self, pipeline: Pipeline) -> None:
+        """Raise UsageError unless this was trained for the noise and the images of `pipeline`."""
+        ours, theirs = (to_json(of.schedule) for of in (self, pipeline.denoiser))
+        if ours != theirs:
+            raise UsageError(
+                f"the classifier was trained for the noise of another schedule ({ours}) than the "
+                f"model's ({theirs}); make one with `demist classifier DATA --noise-of MODEL`"
+            )
+        channels, patch = self.net.config["in_channels"], self.net.config["patch"]
+        fits = len(pipeline.shape) == 3 and pipeline.shape[0] == channels
+        if not fits or any(side % patch for side in pipeline.shape[1:]):
+            raise UsageError(
+                f"the classifier reads images of {channels} channels in patches of {patch}, the "
+                f"model makes samples of shape {pipeline.shape}; make one with "
+                f"`demist classifier DATA --noise-of MODEL`"
+            )
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write weights and description to one safetensors file, whole or not at all."""
         about = {
@@ -108,23 +126,35 @@ class NoisyClassifier(nn.Module):
 
 
 @dataclass
-class Progress:
-    """Where training is: steps done, loss of the last batch, the classifier itself."""
+class Learning:
+    """Where training is.
 
-    step: int
-    loss: float
+    Attributes:
+        classifier: As it is by now.
+        step: Steps done.
+        images: Images seen.
+        seconds: Since the first step began.
+        progress: Fraction of all steps.
+        loss: Of the last batch.
+    """
+
     classifier: NoisyClassifier
+    step: int
+    images: int
+    seconds: float
+    progress: float
+    loss: float
 
 
 def train_noisy_classifier(
     pipeline: Pipeline,
     data: Dataset,
     *,
-    steps: int = 2000,
+    steps: int = 1500,
     batch_size: int = 128,
     lr: float = 2e-3,
     seed: int = 0,
-) -> Iterator[Progress]:
+) -> Iterator[Learning]:
     """Train on the noise of `pipeline`, yielding after each step; the last holds the result.
 
     Times are uniform and stratified; the learning rate rises over a twentieth of the steps and
@@ -156,9 +186,13 @@ def train_noisy_classifier(
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(streams.torch_seed(-1))
-        net = Encoder(in_channels=pipeline.shape[0], outputs=len(data.classes)).to(device)
+        # Read in patches, which cost a quarter, where the sides allow it.
+        patch = 1 if any(side % 2 for side in pipeline.shape[1:]) else 2
+        net = Encoder(in_channels=pipeline.shape[0], outputs=len(data.classes), patch=patch)
+    net.to(device)
     denoiser = pipeline.denoiser
     made = NoisyClassifier(net, denoiser.schedule, denoiser.input_std, data.classes)
+    begun = time.monotonic()
     optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=0.01)
     for step in range(steps):
         batch = batches(step)
@@ -171,7 +205,8 @@ def train_noisy_classifier(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        yield Progress(step + 1, loss.item(), made)
+        seconds, seen = time.monotonic() - begun, (step + 1) * streams.batch_size
+        yield Learning(made, step + 1, seen, seconds, (step + 1) / steps, loss.item())
 
 
 def accuracy_at(
@@ -186,7 +221,8 @@ def accuracy_at(
     with torch.inference_mode():
         for begin in range(0, len(data), 256):
             x0 = pipeline.codec.encode(torch.from_numpy(data.x[begin : begin + 256].copy()))
+            x0 = x0.to(next(made.parameters()).device)
             noise: Any = torch.from_numpy(rng.standard_normal(x0.shape)).to(x0)
-            found = made(alpha * x0 + sigma * noise, time).argmax(1).numpy()
+            found = made(alpha * x0 + sigma * noise, time).argmax(1).cpu().numpy()
             right += int((found == data.labels[begin : begin + 256]).sum())
     return right / len(data)

@@ -3,9 +3,18 @@
 import sys
 import time
 from io import TextIOBase
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-from demist.training.fit import TrainState
+
+@runtime_checkable
+class Shown(Protocol):
+    """What is shown of a state of training; see `demist.training.fit.TrainState`."""
+
+    step: int
+    images: int
+    seconds: float
+    progress: float
+    loss: float
 
 
 class Progress:
@@ -24,7 +33,7 @@ class Progress:
         self._quiet, self._last, self._loss = quiet, time.monotonic(), float("nan")
         self._mark: tuple[float, int] | None = None
 
-    def show(self, state: TrainState) -> None:
+    def show(self, state: Shown) -> None:
         """Take in a step, and show it if it is time."""
         if state.loss == state.loss:
             old = self._loss if self._loss == self._loss else state.loss
@@ -55,7 +64,7 @@ class Progress:
             self._bar.clear()
         print(message, file=self._stream, flush=True)
 
-    def speed(self, state: TrainState) -> float:
+    def speed(self, state: Shown) -> float:
         """Items per second since this process started training."""
         seconds, images = self._mark or (0.0, 0)
         return (state.images - images) / max(state.seconds - seconds, 1e-9)
@@ -66,7 +75,7 @@ class Progress:
             self._bar.close()
 
 
-def remaining(state: TrainState) -> float:
+def remaining(state: Shown) -> float:
     """Seconds left at the pace so far."""
     return state.seconds * (1 - state.progress) / max(state.progress, 1e-9)
 

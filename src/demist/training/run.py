@@ -188,6 +188,7 @@ class _Trainer:
                     self.saver.save(state.checkpoint())
                 if picture:
                     self._try("a picture", self._draw)
+                    draw.done()
                 if stop:
                     break
 
