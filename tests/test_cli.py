@@ -141,7 +141,9 @@ def test_unforeseen_errors(monkeypatch, capsys):
         (KeyboardInterrupt(), 130),
         (OSError(28, "No space left on device"), 74),
         (OSError(30, "Read-only file system"), 74),
-        (PermissionError(13, "Permission denied", "a"), 70),
+        (PermissionError(13, "Permission denied", "a"), 74),
+        (OSError(2, "No such file or directory", b"a"), 74),
+        (ConnectionResetError(104, "Connection reset by peer"), 70),
     ],
 )
 def test_exit_codes(error, code, monkeypatch, capsys):

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
 from .errors import DataError, MissingError, UsageError
+from .untrusted import refuse_pickle
 
 SCHEDULES = (
     "linear", "vp", "ve", "cosine", "sigmoid",
@@ -343,17 +344,22 @@ def load_toml(path: str | Path, base: TrainConfig | None = None) -> TrainConfig:
     Raises:
         MissingError: There is no such file.
         DataError: The file is not TOML.
+        RefusedError: It is a pickle.
         UsageError: A key is unknown or a value is of the wrong type or out of range.
     """
+    data = b""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        data = Path(path).read_bytes()
+        text = data.decode()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise MissingError(f"there is no configuration file {str(path)!r}") from None
     except UnicodeDecodeError as error:
+        refuse_pickle(data[:256], path)
         raise DataError(f"{path} is not a text file in UTF-8: {error}") from None
     try:
         return parse_toml(text, base, f"{path}: ")
     except tomllib.TOMLDecodeError as error:
+        refuse_pickle(data[:256], path)
         raise DataError(f"{path} is not valid TOML: {error}") from None
 
 

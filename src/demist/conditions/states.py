@@ -121,11 +121,17 @@ class FrozenText(Condition):
             ) from None
         if not Path(self.folder).is_dir():
             raise MissingError(f"there is no folder {self.folder} with a text encoder")
-        tokenizer = transformers.AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
-        config = transformers.AutoConfig.from_pretrained(self.folder, local_files_only=True)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            self.folder, local_files_only=True, trust_remote_code=False
+        )
+        config = transformers.AutoConfig.from_pretrained(
+            self.folder, local_files_only=True, trust_remote_code=False
+        )
         kinds = {"clip": "CLIPTextModel", "t5": "T5EncoderModel"}
         loader = getattr(transformers, kinds.get(config.model_type, "AutoModel"))
-        model = loader.from_pretrained(self.folder, local_files_only=True, use_safetensors=True)
+        model = loader.from_pretrained(
+            self.folder, local_files_only=True, use_safetensors=True, trust_remote_code=False
+        )
         return tokenizer, model.eval().requires_grad_(False)
 
 

@@ -104,7 +104,7 @@ class Transformer:
                 f"{folder} holds a model of type {self.kind!r}; known are {', '.join(MEANS)}"
             )
         self.model: Any = transformers.AutoModel.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True
+            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False
         ).eval()
         vision = config.get("vision_config", config)
         self.side = 224 if self.kind == "dinov2" else int(vision.get("image_size", 224))
@@ -130,7 +130,9 @@ class Transformer:
             raise UsageError(f"{len(images)} images but {len(texts)} texts; give one for each")
         import transformers
 
-        tokenizer = transformers.AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            self.folder, local_files_only=True, trust_remote_code=False
+        )
         tokens = tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
         said = _embedding(self.model.get_text_features(**tokens)).double().numpy()
         seen = self.see(images).astype(np.float64)
