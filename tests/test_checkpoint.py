@@ -202,12 +202,12 @@ def test_saving_again_keeps_a_good_one_and_replaces_a_damaged_one(tmp_path):
 @pytest.mark.parametrize(
     ("number", "words"),
     [
-        (errno.ENOSPC, "No space left on device .*; free some space, then the same command"),
+        (errno.ENOSPC, "No space left on device .*; free some space. Earlier checkpoints"),
         (errno.EDQUOT, "Disk quota exceeded .*; remove files of yours, or ask for a larger quota"),
         (errno.EROFS, "Read-only file system .*; make the disk writable, or copy the folder"),
-        (errno.EACCES, "Permission denied .*; make it yours, or writable for you, then"),
+        (errno.EACCES, "Permission denied .*; make it yours, or writable for you. Earlier"),
         (errno.EFBIG, r"File too large .*; raise the limit of the size of files \(ulimit -f\)"),
-        (errno.EIO, "Input/output error .*; check the disk, then the same command goes on"),
+        (errno.EIO, "Input/output error .*; check the disk. Earlier checkpoints are untouched"),
     ],
 )
 def test_a_failed_save_leaves_the_others_untouched(tmp_path, monkeypatch, call, number, words):

@@ -100,6 +100,7 @@ def test_version(capsys):
         ("train --lr fast", 64, "--lr"),
         ("train --lr -1", 64, "lr = -1.0: must be at least 0"),
         ("train --schedule cosin", 64, "did you mean 'cosine'"),
+        ("train eight --limit 9 --sample-solver eulr", 64, "Did you mean 'euler'?"),
         ("train --recipe digts", 64, "there is no recipe 'digts'; did you mean 'digits'?"),
         ("train --config no.toml", 66, "there is no configuration file 'no.toml'"),
         ("train --resume 7", 66, "there is no run '7'"),

@@ -26,7 +26,8 @@ def test_numbers_follow_each_other_whatever_the_name(tmp_path):
     (root / "note.txt").write_text("")
     (root / "other").mkdir()
     assert runs.create(root, "ä").path.name == "0042-run"
-    assert [r.number for r in runs.all_runs(root)] == [1, 2, 41, 42]
+    assert runs.create(root, "../../../etc").path == root / "0043-etc"
+    assert [r.number for r in runs.all_runs(root)] == [1, 2, 41, 42, 43]
 
 
 def test_numbers_are_unique_among_concurrent_callers(tmp_path, monkeypatch):

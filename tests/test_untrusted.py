@@ -15,7 +15,7 @@ from demist.codecs import Standardize
 from demist.conditions import Conditioner
 from demist.config import load_toml
 from demist.core import VP, Denoiser, Eps
-from demist.errors import DataError, DemistError, MissingError, RefusedError
+from demist.errors import DataError, DemistError, MissingError, RefusedError, UsageError
 from demist.networks import MLP
 from demist.pipeline import Pipeline
 from demist.untrusted import is_pickle
@@ -206,3 +206,20 @@ def test_what_it_does_not(text):
 def test_a_configuration_may_begin_like_a_pickle(tmp_path):
     (tmp_path / "x.toml").write_text("data.path = 'eight'\n")  # d, a, t, a and . are instructions
     assert load_toml(tmp_path / "x.toml").data.path == "eight"
+
+
+@pytest.mark.parametrize("key", ["schedule", "parameterization", "times", "weight", "network"])
+@pytest.mark.parametrize("value", ["os.system", "../vp", "/etc/passwd", "https://example.org/x"])
+def test_names_in_a_configuration_are_rows_of_tables(tmp_path, key, value):
+    section = "network" if key == "network" else "diffusion"
+    (tmp_path / "x.toml").write_text(f"[{section}]\n{key} = {value!r}\n")
+    with pytest.raises(UsageError, match=rf"x.toml: {key} = '{value}': "):
+        load_toml(tmp_path / "x.toml")
+
+
+@pytest.mark.parametrize("value", ["os.system", "../adams", "adams:__class__=1", "ddim:eta=x"])
+def test_a_solver_in_a_configuration_is_one_too(tmp_path, value):
+    text = f"[data]\npath = 'eight'\nlimit = 9\n[output]\nsample_solver = {value!r}\n"
+    (tmp_path / "x.toml").write_text(text)
+    assert main(["train", "--config", str(tmp_path / "x.toml"), "--runs", str(tmp_path)]) == 64
+    assert not runs.all_runs(tmp_path)

@@ -238,6 +238,5 @@ def _explain(error: OSError, folder: Path, checkpoint: Checkpoint) -> str:
     free = shutil.disk_usage(folder).free if folder.is_dir() else 0
     return (
         f"cannot write a checkpoint to {folder}: {error.strerror or error} ({need / 1e6:.1f} MB "
-        f"needed, {free / 1e6:.1f} MB free); {remedy(error)}, then the same command goes on. "
-        f"Earlier checkpoints are untouched"
+        f"needed, {free / 1e6:.1f} MB free); {remedy(error)}. Earlier checkpoints are untouched"
     )

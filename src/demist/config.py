@@ -82,13 +82,13 @@ def _check(name: str, value: Any, rule: Mapping[str, Any]) -> None:
             raise UsageError(f"{name} = {value!r}: must be at least {low:g}")
         if high is not None and not number <= high:
             raise UsageError(f"{name} = {value!r}: must be at most {high:g}")
-    if rule.get("names") and (head := parse_component(value)[0]) not in rule["names"]:
-        known = ", ".join(rule["names"])
-        raise UsageError(f"{name} = {value!r}: unknown{_nearest(head, rule['names'])} of {known}")
     parse = {"duration": parse_duration, "cadence": parse_cadence}.get(rule.get("kind", ""))
+    names = rule.get("names")
     try:
         if parse is not None:
             parse(value)
+        if names and (head := parse_component(value)[0]) not in names:
+            raise UsageError(f"unknown{_nearest(head, names)} of {', '.join(names)}")
     except UsageError as error:
         raise UsageError(f"{name} = {value!r}: {error}") from None
 

@@ -162,7 +162,8 @@ def test_a_real_disk_that_takes_no_more(disk, monkeypatch, capsys, trouble, back
     run = runs.find("2", place)
     said = capsys.readouterr().err
     assert f"cannot write a checkpoint to {run.checkpoints}: {words}" in said
-    assert "the same command goes on. Earlier checkpoints are untouched" in said
+    assert ". Earlier checkpoints are untouched; trying again in 0.01 seconds\n" in said
+    assert said.endswith(". Earlier checkpoints are untouched, and the same command goes on\n")
     assert checkpoint.steps(run.checkpoints) == [2]
     assert not list(run.path.rglob(".writing-*"))
     assert main([*line, "--name", "hit"]) == 74  # nothing has changed yet
@@ -490,7 +491,8 @@ def test_the_same_command_goes_on_with_what_was_not_finished(tmp_path, monkeypat
         patch.setattr(saver, "PAUSES", ())
         patch.setattr(checkpoint, "save", fail)
         assert main([*line.split(), "--steps", "6", "--name", "other"]) == 74
-    assert capsys.readouterr().err.endswith("demist: the disk is full\n")
+    said = capsys.readouterr().err
+    assert said.endswith("demist: the disk is full, and the same command goes on\n")
     run = runs.find("2")
     assert run.status()["state"] == "failed"
     assert unfinished(run.config()) == run
