@@ -66,12 +66,23 @@ MATHEMATICS = {"torch", "numpy", "jaxtyping", "typing_extensions"}
 OPTIONAL = {"conditions": {"tokenizers", "transformers"}, "samplers": {"scipy"}}
 """Room -> optional packages that it imports where they are used, and not before."""
 
-BANNED_MODULES = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml"}
-BANNED_CALLS = {
-    "eval", "exec", "compile", "__import__", "torch.load", "torch.save", "torch.hub.load",
-    "os.system", "os.popen", "yaml.load", "np.save_pickle",
+BANNED_MODULES = {
+    "pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml",
+    "runpy", "code", "codeop", "pty", "commands", "xmlrpc", "webdataset",
 }  # fmt: skip
+BANNED_CALLS = {
+    "eval", "exec", "compile", "__import__", "builtins.eval", "builtins.exec", "builtins.compile",
+    "builtins.__import__", "importlib.__import__", "pydoc.locate", "torch.load", "torch.save",
+    "torch.jit.load", "torch.export.load", "torch.hub.load", "torch.serialization.load",
+    "torch.serialization.save", "torch.utils.cpp_extension.load", "pandas.read_pickle",
+    "pandas.eval", "os.system", "os.popen", "os.execv", "os.execve", "os.execvp", "os.execvpe",
+    "os.spawnv", "os.spawnvp", "os.posix_spawn", "subprocess.getoutput",
+    "subprocess.getstatusoutput", "time.time", "time.time_ns", "time.localtime", "time.gmtime",
+}  # fmt: skip
+"""Ways to run what a file says; and clocks that jump, which no timer may use."""
 BANNED_KEYWORDS = {"shell", "allow_pickle", "trust_remote_code"}
+TIME_OF_DAY = {"runs.py": "now", "commands/ls.py": "age"}
+"""The functions that may ask for it: what they give is only ever shown."""
 
 
 def room(path):
@@ -118,6 +129,17 @@ def foreign_imports(path, tree):
     ]
 
 
+def true_names(tree):
+    """What names stand for: {"t": "torch", "read": "torch.load"}."""
+    names = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.asname: alias.name for alias in node.names if alias.asname}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
+    return names
+
+
 def dangers(path, tree):
     where = path.relative_to(SOURCE) if path.is_relative_to(SOURCE) else path.name
     found = [
@@ -125,14 +147,19 @@ def dangers(path, tree):
         for line, name in imports(path, tree)
         if name.split(".")[0] in BANNED_MODULES
     ]
+    known = true_names(tree)
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
-        name = ast.unparse(node.func)
+        first, dot, rest = ast.unparse(node.func).partition(".")
+        name = known.get(first, first) + dot + rest
         if name in BANNED_CALLS:
             found.append(f"{where}:{node.lineno} calls {name}")
         if name.endswith("import_module") and not of_this_package(node.args[0]):
             found.append(f"{where}:{node.lineno} imports a module that others name")
+        said = {keyword.arg for keyword in node.keywords}
+        if name.endswith(".from_pretrained") and "trust_remote_code" not in said:
+            found.append(f"{where}:{node.lineno} does not refuse code beside weights")
         found += [
             f"{where}:{node.lineno} passes {keyword.arg}"
             for keyword in node.keywords
@@ -141,13 +168,31 @@ def dangers(path, tree):
     return found
 
 
+def times_of_day(path, tree):
+    """Calls of `now` on a date, but for those that are meant for people."""
+    where = str(path.relative_to(SOURCE))
+    allowed = {
+        node
+        for f in ast.walk(tree)
+        if isinstance(f, ast.FunctionDef) and f.name == TIME_OF_DAY.get(where)
+        for node in ast.walk(f)
+    }
+    return [
+        f"{where}:{node.lineno} asks for the time of day"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).endswith(("datetime.now", "date.today", "datetime.utcnow"))
+        and node not in allowed
+    ]
+
+
 def of_this_package(argument):
     """Whether a module name is written out at least up to `demist.`."""
     first = argument.values[0] if isinstance(argument, ast.JoinedStr) else argument
     return isinstance(first, ast.Constant) and str(first.value).startswith("demist.")
 
 
-@pytest.mark.parametrize("check", [wrong_imports, foreign_imports, dangers])
+@pytest.mark.parametrize("check", [wrong_imports, foreign_imports, dangers, times_of_day])
 def test_the_tree_is_clean(check):
     assert len(FILES) > 20
     assert [problem for path, tree in TREES.items() for problem in check(path, tree)] == []
@@ -173,6 +218,20 @@ def test_the_tree_is_clean(check):
         (dangers, "cli.py", "subprocess.run(text, shell=True)"),
         (dangers, "cli.py", "eval('1')"),
         (dangers, "cli.py", "importlib.import_module(name)"),
+        (dangers, "cli.py", "from importlib import import_module\nimport_module(name)"),
+        (dangers, "data/x.py", "import torch as t\nt.load(path)"),
+        (dangers, "data/x.py", "from torch import load as read\nread(path)"),
+        (dangers, "data/x.py", "import builtins\nbuiltins.exec(text)"),
+        (dangers, "data/x.py", "def f():\n    import _pickle"),
+        (dangers, "data/x.py", "torch.jit.load(path)"),
+        (dangers, "data/x.py", "torch.export.load(path)"),
+        (dangers, "data/x.py", "from os import system\nsystem(text)"),
+        (dangers, "data/x.py", "AutoModel.from_pretrained(x, use_safetensors=True)"),
+        (dangers, "data/x.py", "AutoModel.from_pretrained(x, trust_remote_code=None)"),
+        (dangers, "training/x.py", "import time\nbegun = time.time()"),
+        (dangers, "training/x.py", "from time import time\nbegun = time()"),
+        (times_of_day, "training/x.py", "from datetime import datetime\ndatetime.now(UTC)"),
+        (times_of_day, "runs.py", "import datetime\ndef other(): datetime.datetime.now()"),
         (dangers, "cli.py", "importlib.import_module(f'{name}.x')"),
     ],
 )
@@ -188,6 +247,9 @@ def test_the_checks_see(check, place, code):
         (wrong_imports, "data/x.py", "from demist import __version__, errors"),
         (foreign_imports, "core/x.py", "import math, torch\nfrom jaxtyping import Float"),
         (dangers, "data/x.py", "np.load(path, allow_pickle=False)\nmodel.eval()"),
+        (dangers, "data/x.py", "AutoModel.from_pretrained(x, trust_remote_code=False)"),
+        (dangers, "data/x.py", "from json import load\nload(file), time.monotonic()"),
+        (times_of_day, "runs.py", "import datetime\ndef now(): datetime.datetime.now()"),
         (dangers, "cli.py", "importlib.import_module(f'demist.commands.{name}')"),
     ],
 )

@@ -1,5 +1,8 @@
+import errno
+import io
 import json
 import os
+import re
 import shutil
 
 import pytest
@@ -68,6 +71,7 @@ DAMAGES = {
     "weights cut short": lambda p: os.truncate(p / "weights.safetensors", 50),
     "manifest emptied": lambda p: (p / "manifest.json").write_text(""),
     "manifest a list": lambda p: (p / "manifest.json").write_text("[1]"),
+    "manifest nested too deeply": lambda p: (p / "manifest.json").write_text("[" * 10**5),
     "manifest null": lambda p: (p / "manifest.json").write_text("null"),
     "manifest with other types": lambda p: (p / "manifest.json").write_text(
         '{"files": [], "sha256": 1, "format": "x"}'
@@ -120,15 +124,57 @@ def test_the_manifest_covers_itself(tmp_path):
         checkpoint.load(path)
 
 
-def test_a_newer_format_asks_for_an_update(tmp_path):
-    path = checkpoint.save(tmp_path, make(1))
+def newer(path):
     manifest = json.loads((path / "manifest.json").read_text())
     del manifest["sha256"]
-    manifest["format"] = 99
+    manifest |= {"format": 99, "demist": "7.1.0"}
     manifest["sha256"] = checkpoint._hash_of(manifest)
     (path / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(DataError, match=r"format 99.*update demist"):
-        checkpoint.load(path)
+
+
+def test_a_newer_format_is_left_alone(tmp_path):
+    """It is whole: an older version neither sets it aside nor goes back to an older one."""
+    checkpoint.save(tmp_path, make(1))
+    newer(checkpoint.save(tmp_path, make(2)))
+    with pytest.raises(DataError, match=r"format 99.* reads 1; update demist to 7\.1\.0 or later"):
+        newest(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["step-00000001", "step-00000002"]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.ESTALE])
+@pytest.mark.parametrize("name", ["manifest.json", "ema.safetensors"])
+def test_what_cannot_be_read_just_now_is_not_set_aside(tmp_path, monkeypatch, number, name):
+    for step in (1, 2):
+        checkpoint.save(tmp_path, make(step))
+    real = io.open
+
+    def refuse(path, *args, **kwargs):
+        if str(path).endswith(f"step-00000002/{name}"):
+            raise OSError(number, os.strerror(number), str(path))
+        return real(path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(io, "open", refuse)  # what Path.open and Path.read_bytes call
+        with pytest.raises(StorageError, match=f"cannot read {name} .*step-00000002: .*; m") as e:
+            newest(tmp_path)
+    assert e.value.exit_code == 74
+    assert newest(tmp_path)[0].step == 2
+
+
+def test_a_sector_that_cannot_be_read_is_damage(tmp_path, monkeypatch):
+    for step in (1, 2):
+        checkpoint.save(tmp_path, make(step))
+    real = checkpoint._facts
+
+    def fail(path):
+        if path == tmp_path / "step-00000002" / "weights.safetensors":
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path)
+
+    monkeypatch.setattr(checkpoint, "_facts", fail)
+    found, said = newest(tmp_path)
+    assert found.step == 1
+    assert "weights.safetensors is damaged (Input/output error); set aside as bad-" in said[0]
 
 
 def test_never_a_silent_start_from_zero(tmp_path):
@@ -153,16 +199,31 @@ def test_saving_again_keeps_a_good_one_and_replaces_a_damaged_one(tmp_path):
 
 
 @pytest.mark.parametrize("call", ["os.rename", "os.fsync", "demist.checkpoint.write_tensors"])
-def test_a_failed_save_leaves_the_others_untouched(tmp_path, monkeypatch, call):
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "No space left on device .*; free some space. Earlier checkpoints"),
+        (errno.EDQUOT, "Disk quota exceeded .*; remove files of yours, or ask for a larger quota"),
+        (errno.EROFS, "Read-only file system .*; make the disk writable, or copy the folder"),
+        (errno.EACCES, "Permission denied .*; make it yours, or writable for you. Earlier"),
+        (errno.EFBIG, r"File too large .*; raise the limit of the size of files \(ulimit -f\)"),
+        (errno.EIO, "Input/output error .*; check the disk. Earlier checkpoints are untouched"),
+    ],
+)
+def test_a_failed_save_leaves_the_others_untouched(tmp_path, monkeypatch, call, number, words):
     for step in (1, 2):
         checkpoint.save(tmp_path, make(step))
 
     def fail(*_, **__):
-        raise OSError(28, "No space left on device")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(call, fail)
-    with pytest.raises(StorageError, match=r"No space left.*MB needed.*MB free.*Free some space"):
+    with pytest.raises(
+        StorageError, match=rf"cannot write a checkpoint to {tmp_path}: {words}"
+    ) as e:
         checkpoint.save(tmp_path, make(3))
+    assert re.search(r"\([\d.]+ MB needed, [\d.]+ MB free\)", str(e.value))
+    assert e.value.exit_code == 74
     monkeypatch.undo()
     assert sorted(os.listdir(tmp_path)) == ["step-00000001", "step-00000002"]
     assert newest(tmp_path)[0].step == 2

@@ -101,6 +101,7 @@ def test_version(capsys):
         ("train --lr fast", 64, "--lr"),
         ("train --lr -1", 64, "lr = -1.0: must be at least 0"),
         ("train --schedule cosin", 64, "did you mean 'cosine'"),
+        ("train eight --limit 9 --sample-solver eulr", 64, "Did you mean 'euler'?"),
         ("train --recipe digts", 64, "there is no recipe 'digts'; did you mean 'digits'?"),
         ("train --config no.toml", 66, "there is no configuration file 'no.toml'"),
         ("train --resume 7", 66, "there is no run '7'"),
@@ -142,7 +143,9 @@ def test_unforeseen_errors(monkeypatch, capsys):
         (KeyboardInterrupt(), 130),
         (OSError(28, "No space left on device"), 74),
         (OSError(30, "Read-only file system"), 74),
-        (PermissionError(13, "Permission denied", "a"), 70),
+        (PermissionError(13, "Permission denied", "a"), 74),
+        (OSError(2, "No such file or directory", b"a"), 74),
+        (ConnectionResetError(104, "Connection reset by peer"), 70),
     ],
 )
 def test_exit_codes(error, code, monkeypatch, capsys):

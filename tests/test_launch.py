@@ -14,7 +14,7 @@ from torch.distributed.run import get_args_parser
 
 from demist import checkpoint, runs
 from demist.commands import train
-from demist.commands.launch import Stop, supervise
+from demist.commands.launch import Options, Stop, _Launch, stoppable, supervise
 
 LINE = "train eight --width 8 --depth 1 --batch-size 8 --sample-count 0 --save-every 20"
 
@@ -41,6 +41,40 @@ def test_back_off_and_no_progress():
     for code in (64, 65, 66, 69, 73, 77):
         assert history([code], []) == (code, [])
     assert history([75, 75], [0], stop_at=1) == (75, [5])
+
+
+@pytest.mark.parametrize(
+    ("left", "ends", "state", "expected"),
+    [
+        ({}, 0, "done", 0),
+        ({}, 1, "stopped", 0),  # torchrun, after its workers stopped in good order
+        ({0: 0, 1: 0}, 1, "done", 0),
+        ({}, 1, None, 75),  # nobody could say why: a worker was killed
+        ({}, -9, None, 75),
+        ({1: 75}, 1, None, 75),
+        ({1: 74, 0: 70}, 1, "failed", 70),
+        ({0: 70, 1: 65}, 1, "failed", 65),  # what lasts counts more than what follows from it
+        ({}, 64, None, 64),
+        ({0: 75}, 0, None, 75),
+    ],
+)
+def test_how_the_ends_of_workers_become_one(tmp_path, monkeypatch, left, ends, state, expected):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "codes").mkdir()
+    with stoppable() as stop:
+        made = _Launch(Options(processes=2), ["eight", "--steps", "5"], tmp_path / "codes", stop)
+        run = runs.create("runs", "eight")
+        runs.begin(run, made.asked.settings, ["demist"])
+        run.write_status("running")
+        worker = "import os, sys\nfrom pathlib import Path\nfrom demist.runs import Run\n"
+        worker += "from demist.processes import leave_code\n"
+        for rank, code in left.items():
+            worker += f"os.environ['RANK'] = '{rank}'\nleave_code({code})\n"
+        if state:
+            worker += f"Run(Path({str(run.path)!r})).write_status({state!r})\n"
+        worker += "os.kill(os.getpid(), 9)" if ends < 0 else f"sys.exit({ends})"
+        monkeypatch.setattr(made, "_line", lambda: [sys.executable, "-c", worker])
+        assert made.once() == expected
 
 
 def launch(folder, *arguments, **more):

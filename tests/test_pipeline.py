@@ -225,7 +225,7 @@ def edit(path, change):
 
 INDEX, SCHEDULER = "model_index.json", "scheduler/scheduler_config.json"
 DAMAGES = [
-    (INDEX, lambda c: c.update(format=99), "format 99"),
+    (INDEX, lambda c: c.update(format=99), r"format 99, .*; if it is one, update demist to \d"),
     (INDEX, lambda c: c.update(_class_name="DDPMPipeline"), "DDPMPipeline"),
     (INDEX, lambda c: c.pop("unet"), "no network"),
     (INDEX, lambda c: c.pop("shape"), "does not describe a model: 'shape'"),

@@ -1,3 +1,4 @@
+import fcntl
 import json
 import math
 import os
@@ -25,7 +26,8 @@ def test_numbers_follow_each_other_whatever_the_name(tmp_path):
     (root / "note.txt").write_text("")
     (root / "other").mkdir()
     assert runs.create(root, "ä").path.name == "0042-run"
-    assert [r.number for r in runs.all_runs(root)] == [1, 2, 41, 42]
+    assert runs.create(root, "../../../etc").path == root / "0043-etc"
+    assert [r.number for r in runs.all_runs(root)] == [1, 2, 41, 42, 43]
 
 
 def test_numbers_are_unique_among_concurrent_callers(tmp_path, monkeypatch):
@@ -108,6 +110,22 @@ def test_lock_names_its_holder_and_ends_with_it(tmp_path):
         assert (run.path / "lock").read_text().startswith(f"{os.getpid()} on ")
 
 
+def test_looking_whether_it_is_locked_disturbs_nobody(tmp_path):
+    """Not even a trainer that wants the lock at that moment, nor what the lock says."""
+    run = runs.create(tmp_path, "a")
+    assert not run.is_locked()
+    assert not (run.path / "lock").exists()
+    with run.lock():
+        said = (run.path / "lock").read_text()
+        assert run.is_locked()
+    assert (run.path / "lock").read_text() == said
+    handle = os.open(run.path / "lock", os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_SH)  # someone looks
+    threading.Timer(0.05, os.close, [handle]).start()
+    with run.lock():
+        pass
+
+
 def test_status(tmp_path):
     run = runs.create(tmp_path, "a")
     with pytest.raises(MissingError):
@@ -138,13 +156,17 @@ def test_metrics_are_rewound_on_resume(tmp_path):
     with path.open("a") as file:
         file.write('{"step": 40, "lo')
     assert [row["step"] for row in runs.read_metrics(path)] == [10, 20, 30]
-    runs.rewind_metrics(path, 20)
+    runs.rewind(Run(tmp_path), 20)
     assert [row["step"] for row in runs.read_metrics(path)] == [10, 20]
     log = MetricsLog(path)
     log.append(step=30)
     log.close()
     assert len(path.read_text().splitlines()) == 3
     assert runs.read_metrics(tmp_path / "absent") == []
+    for step in (18, 19, 20):  # the steps that follow 18, 19 and 20 done ones
+        runs.note_skipped(Run(tmp_path), step, math.nan, math.nan, [step])
+    runs.rewind(Run(tmp_path), 20)
+    assert [row["step"] for row in runs.read_metrics(Run(tmp_path).skipped)] == [18, 19]
 
 
 def test_summary_and_bad_files(tmp_path):

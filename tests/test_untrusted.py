@@ -1,20 +1,24 @@
-"""Saved models that someone made with care: none may lead out, run code or eat the machine."""
+"""Files that someone made with care: none may lead out, run code or eat the machine."""
 
 import json
 import os
 import pickle
+import shutil
 import time
 
 import pytest
 import torch
 
+from demist import runs
 from demist.cli import main
 from demist.codecs import Standardize
 from demist.conditions import Conditioner
+from demist.config import load_toml
 from demist.core import VP, Denoiser, Eps
-from demist.errors import DataError, DemistError, MissingError, RefusedError
+from demist.errors import DataError, DemistError, MissingError, RefusedError, UsageError
 from demist.networks import MLP
 from demist.pipeline import Pipeline
+from demist.untrusted import is_pickle
 
 INDEX, CONFIG = "model_index.json", "mlp/config.json"
 SCHEDULER, WEIGHTS = "scheduler/scheduler_config.json", "mlp/diffusion_pytorch_model.safetensors"
@@ -110,3 +114,112 @@ def test_weights_that_are_no_numbers_are_told_of(tmp_path):
     pipeline = Pipeline(denoiser, Standardize((0.0, 0.0), 1.0), Conditioner(), (2,))
     with pytest.warns(UserWarning, match=r"1 of \d+ tensors in .*model hold NaN or infinity"):
         Pipeline.load(pipeline.save(tmp_path / "model"))
+
+
+# Runs of others
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    line = "train eight --limit 64 --width 4 --depth 1 --batch-size 4 --steps 2 --sample-count 0"
+    assert main([*line.split(), "--runs", str(folder)]) == 0
+    return folder / "0001-eight"
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "runs" / trained.name)
+    return runs.Run(tmp_path / "runs" / trained.name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["config.toml", "model.json", "command.txt", "lock", "checkpoints", "samples/x.png"]
+    + [f"checkpoints/step-00000002/{file}" for file in ("manifest.json", "ema.safetensors")],
+)
+def test_links_out_of_a_run(run, tmp_path, name, capsys):
+    """They are neither followed for reading nor for writing."""
+    place, elsewhere = run.path / name, tmp_path / "elsewhere"
+    if place.exists():
+        place.rename(elsewhere)
+    else:
+        elsewhere.write_text("")
+    before = elsewhere.read_bytes() if elsewhere.is_file() else sorted(os.listdir(elsewhere))
+    place.symlink_to(elsewhere)
+    assert main(["train", "--resume", str(run.path), "--steps", "3"]) == 77
+    assert f"{place} leads out of {run.path}, to {elsewhere}" in capsys.readouterr().err
+    assert main(["sample", str(run.path), "--n", "1", "--out", str(tmp_path / "x.npy")]) == 77
+    run.write_status("running")
+    assert main(["ls", str(run.path.parent)]) == 0
+    after = elsewhere.read_bytes() if elsewhere.is_file() else sorted(os.listdir(elsewhere))
+    assert after == before
+
+
+def test_a_link_for_a_lock_is_not_written_through(run, tmp_path):
+    (tmp_path / "precious").write_text("precious")
+    (run.path / "lock").unlink()
+    (run.path / "lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(OSError), run.lock():
+        pass
+    assert not run.is_locked()
+    assert (tmp_path / "precious").read_text() == "precious"
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("name", ["config.toml", "model.json"])
+def test_pickles_in_place_of_a_runs_files(run, monkeypatch, tmp_path, name, protocol, capsys):
+    monkeypatch.chdir(tmp_path)
+    (run.path / name).write_bytes(pickle.dumps(Trap(), protocol))
+    assert main(["train", "--resume", str(run.path), "--steps", "3"]) == 77
+    said = capsys.readouterr().err
+    assert f"demist: {run.path / name} is a pickle, which could run code when loaded" in said
+    assert not (tmp_path / "trapped").exists()
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("name", ["x.toml", "x.npy", "x.npz", "x.tar", "x.png", "x.safetensors"])
+def test_pickles_under_any_name(monkeypatch, tmp_path, name, protocol, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes(pickle.dumps(Trap(), protocol))
+    line = "train --config x.toml" if name == "x.toml" else f"train {name}"
+    expected = 65 if name == "x.tar" else 77  # as an archive it is damaged
+    assert main(line.split()) == expected
+    assert not (tmp_path / "trapped").exists()
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("value", [Trap(), {"a": [1]}, [1, 2], (1, "x"), [Trap()] * 40])
+@pytest.mark.parametrize("protocol", range(6))
+def test_what_a_pickle_looks_like(value, protocol):
+    assert is_pickle(pickle.dumps(value, protocol)[:256])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["limits.steps = 3\n", "[data]\n", "device = 'cpu'", "data = 1", "", "{}", "[1]", "label,a\n"],
+)
+def test_what_it_does_not(text):
+    assert not is_pickle(text.encode())
+
+
+def test_a_configuration_may_begin_like_a_pickle(tmp_path):
+    (tmp_path / "x.toml").write_text("data.path = 'eight'\n")  # d, a, t, a and . are instructions
+    assert load_toml(tmp_path / "x.toml").data.path == "eight"
+
+
+@pytest.mark.parametrize("key", ["schedule", "parameterization", "times", "weight", "network"])
+@pytest.mark.parametrize("value", ["os.system", "../vp", "/etc/passwd", "https://example.org/x"])
+def test_names_in_a_configuration_are_rows_of_tables(tmp_path, key, value):
+    section = "network" if key == "network" else "diffusion"
+    (tmp_path / "x.toml").write_text(f"[{section}]\n{key} = {value!r}\n")
+    with pytest.raises(UsageError, match=rf"x.toml: {key} = '{value}': "):
+        load_toml(tmp_path / "x.toml")
+
+
+@pytest.mark.parametrize("value", ["os.system", "../adams", "adams:__class__=1", "ddim:eta=x"])
+def test_a_solver_in_a_configuration_is_one_too(tmp_path, value):
+    text = f"[data]\npath = 'eight'\nlimit = 9\n[output]\nsample_solver = {value!r}\n"
+    (tmp_path / "x.toml").write_text(text)
+    assert main(["train", "--config", str(tmp_path / "x.toml"), "--runs", str(tmp_path)]) == 64
+    assert not runs.all_runs(tmp_path)

@@ -27,13 +27,22 @@ from typing import Any
 
 from torch import Tensor
 
+from demist import __version__
 from demist.errors import DataError, MissingError, StorageError
+from demist.files import remedy
 from demist.storage import atomic_folder
 from demist.tensorfile import read_tensors, write_tensors
 
 FORMAT = 1
+"""The newest format that is read; a change of it comes with golden files of the old."""
 PARTS = ("weights", "ema", "optimizer")
 _NAME = re.compile(r"step-(\d{8,})")
+_DAMAGE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EIO)
+"""System errors that say that a file is lost. Others, such as a missing right, may pass."""
+
+
+class NewerFormatError(DataError):
+    """A checkpoint of a later version: whole, and nothing to set aside."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +87,14 @@ def load(path: Path) -> Checkpoint:
 
     Raises:
         DataError: It is damaged, incomplete or of a newer format; the message says which file.
+        StorageError: It cannot be read just now.
     """
     verify(path)
     try:
         state = json.loads((path / "state.json").read_bytes())
         parts = {part: read_tensors(path / f"{part}.safetensors") for part in PARTS}
         return Checkpoint(int(state.pop("step")), parts, state)
-    except (OSError, MissingError, ValueError, KeyError) as error:
+    except (OSError, MissingError, ValueError, KeyError, RecursionError) as error:
         raise DataError(f"checkpoint {path} cannot be read: {error}") from None
 
 
@@ -97,19 +107,23 @@ def load_newest(folder: Path, warn: Callable[[str], None], *, repair: bool) -> C
         repair: Rename damaged ones to `bad-step-N`; only the holder of the run's lock may.
 
     Raises:
-        DataError: There are checkpoints, but none is good.
+        DataError: There are checkpoints, but none is good; or the newest is of a newer format.
+        StorageError: One cannot be read just now, which is no reason to forget it.
     """
     found = steps(folder)
     for step in reversed(found):
         path = folder / folder_name(step)
         try:
             return load(path)
+        except NewerFormatError:
+            raise
         except DataError as error:
             aside = f"; set aside as {_set_aside(path).name}" if repair else ""
             warn(f"{error}{aside}; using the checkpoint before it")
     if found or any(folder.glob("bad-step-*")):
         raise DataError(
-            f"no checkpoint in {folder} is good; restore one from a backup, or start a new run"
+            f"no checkpoint in {folder} is good; restore one from a backup, or start a new run "
+            f"with --fresh"
         )
     return None
 
@@ -119,6 +133,7 @@ def verify(path: Path) -> None:
 
     Raises:
         DataError: Something is missing or differs.
+        StorageError: A file is there but cannot be read.
     """
     try:
         manifest = json.loads((path / "manifest.json").read_bytes())
@@ -126,20 +141,23 @@ def verify(path: Path) -> None:
         if not isinstance(manifest["format"], int) or not isinstance(files, dict):
             raise ValueError("wrong types")
     except OSError as error:
-        raise DataError(f"checkpoint {path}: manifest.json: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _unreadable(error, path, "manifest.json") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"checkpoint {path}: manifest.json is damaged ({error})") from None
     if _hash_of(manifest) != stated:
         raise DataError(f"checkpoint {path}: manifest.json does not match its own hash")
     if manifest["format"] > FORMAT:
-        raise DataError(
-            f"checkpoint {path} has format {manifest['format']}, this version reads {FORMAT}; "
-            f"update demist"
+        raise NewerFormatError(
+            f"checkpoint {path} has format {manifest['format']}, this version ({__version__}) "
+            f"reads {FORMAT}; update demist to {manifest.get('demist', 'the newest')} or later"
         )
     for name in (*(f"{part}.safetensors" for part in PARTS), "state.json"):
         if name not in files:
             raise DataError(f"checkpoint {path} lacks {name}")
-        found, expected = _facts(path / name), files[name]
+        try:
+            found, expected = _facts(path / name), files[name]
+        except OSError as error:
+            raise _unreadable(error, path, name) from None
         if found != expected:
             raise DataError(
                 f"checkpoint {path}: {name} is damaged ({_difference(expected, found)})"
@@ -164,17 +182,21 @@ def _write_json(path: Path, value: Any) -> None:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            return {"bytes": file.tell(), "sha256": digest}
-    except OSError as error:
-        return {"error": error.strerror}
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"bytes": file.tell(), "sha256": digest}
+
+
+def _unreadable(error: OSError, path: Path, name: str) -> DataError | StorageError:
+    if error.errno in _DAMAGE:
+        return DataError(f"checkpoint {path}: {name} is damaged ({error.strerror})")
+    return StorageError(
+        f"cannot read {name} of checkpoint {path}: {error.strerror}; {remedy(error)}, then the "
+        f"same command goes on"
+    )
 
 
 def _difference(expected: Any, found: Mapping[str, Any]) -> str:
-    if "error" in found:
-        return str(found["error"])
     size = expected.get("bytes") if isinstance(expected, dict) else None
     if size != found["bytes"]:
         return f"{found['bytes']} bytes, should be {size}"
@@ -183,7 +205,7 @@ def _difference(expected: Any, found: Mapping[str, Any]) -> str:
 
 def _manifest(folder: Path) -> dict[str, Any]:
     files = {file.name: _facts(file) for file in sorted(folder.iterdir())}
-    manifest = {"format": FORMAT, "files": files}
+    manifest = {"format": FORMAT, "demist": __version__, "files": files}
     return manifest | {"sha256": _hash_of(manifest)}
 
 
@@ -214,10 +236,7 @@ def _set_aside(path: Path) -> Path:
 def _explain(error: OSError, folder: Path, checkpoint: Checkpoint) -> str:
     need = sum(t.nbytes for part in checkpoint.parts.values() for t in part.values())
     free = shutil.disk_usage(folder).free if folder.is_dir() else 0
-    reason = error.strerror or str(error)
-    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    hint = " Free some space" if error.errno in full else ""
     return (
-        f"cannot write a checkpoint to {folder}: {reason} ({need / 1e6:.0f} MB needed, "
-        f"{free / 1e6:.0f} MB free).{hint} Earlier checkpoints are untouched"
+        f"cannot write a checkpoint to {folder}: {error.strerror or error} ({need / 1e6:.1f} MB "
+        f"needed, {free / 1e6:.1f} MB free); {remedy(error)}. Earlier checkpoints are untouched"
     )

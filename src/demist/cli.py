@@ -9,7 +9,6 @@ lock held, 70 internal, 73 cannot create, 74 I/O or disk full, 75 try again, 77 
 """
 
 import difflib
-import errno
 import importlib
 import os
 import sys
@@ -17,6 +16,7 @@ from collections.abc import Sequence
 
 from demist import __version__
 from demist.errors import DemistError, StorageError, UsageError
+from demist.files import REMEDIES, remedy
 from demist.processes import leave_code
 
 COMMANDS = {
@@ -33,10 +33,6 @@ COMMANDS = {
     "doctor": "Check this machine: versions, processor, memory, disk, speed, a sampling self-test.",
 }
 """What help lists; each is the first line of the command's own help."""
-
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
-"""Errors of a disk that takes no more."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -96,8 +92,10 @@ def explain(error: Exception) -> int:
         traceback.print_exception(error)
     if isinstance(error, DemistError):
         message, code = str(error), error.exit_code
-    elif isinstance(error, OSError) and error.errno in FULL:
-        message, code = f"cannot write: {error}", StorageError.exit_code
+    elif isinstance(error, OSError) and (error.filename or error.errno in REMEDIES):
+        what = "a file" if error.filename is None else os.fsdecode(error.filename)
+        message = f"cannot read or write {what}: {error.strerror}; {remedy(error)} and try again"
+        code = StorageError.exit_code
     else:
         kind = type(error).__name__
         message = f"internal error, {kind}: {error}; DEMIST_TRACEBACK=1 shows where it happened"

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
 from .errors import DataError, MissingError, UsageError
+from .untrusted import refuse_pickle
 
 SCHEDULES = (
     "linear", "vp", "ve", "cosine", "sigmoid",
@@ -81,13 +82,13 @@ def _check(name: str, value: Any, rule: Mapping[str, Any]) -> None:
             raise UsageError(f"{name} = {value!r}: must be at least {low:g}")
         if high is not None and not number <= high:
             raise UsageError(f"{name} = {value!r}: must be at most {high:g}")
-    if rule.get("names") and (head := parse_component(value)[0]) not in rule["names"]:
-        known = ", ".join(rule["names"])
-        raise UsageError(f"{name} = {value!r}: unknown{_nearest(head, rule['names'])} of {known}")
     parse = {"duration": parse_duration, "cadence": parse_cadence}.get(rule.get("kind", ""))
+    names = rule.get("names")
     try:
         if parse is not None:
             parse(value)
+        if names and (head := parse_component(value)[0]) not in names:
+            raise UsageError(f"unknown{_nearest(head, names)} of {', '.join(names)}")
     except UsageError as error:
         raise UsageError(f"{name} = {value!r}: {error}") from None
 
@@ -354,17 +355,22 @@ def load_toml(path: str | Path, base: TrainConfig | None = None) -> TrainConfig:
     Raises:
         MissingError: There is no such file.
         DataError: The file is not TOML.
+        RefusedError: It is a pickle.
         UsageError: A key is unknown or a value is of the wrong type or out of range.
     """
+    data = b""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        data = Path(path).read_bytes()
+        text = data.decode()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise MissingError(f"there is no configuration file {str(path)!r}") from None
     except UnicodeDecodeError as error:
+        refuse_pickle(data[:256], path)
         raise DataError(f"{path} is not a text file in UTF-8: {error}") from None
     try:
         return parse_toml(text, base, f"{path}: ")
     except tomllib.TOMLDecodeError as error:
+        refuse_pickle(data[:256], path)
         raise DataError(f"{path} is not valid TOML: {error}") from None
 
 

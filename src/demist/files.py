@@ -1,5 +1,6 @@
 """Atomic files: a reader sees the old content or the new, never half of either."""
 
+import errno
 import json
 import os
 import tempfile
@@ -8,25 +9,48 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+REMEDIES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "remove files of yours, or ask for a larger quota",
+    errno.EFBIG: "raise the limit of the size of files (ulimit -f)",
+    errno.EROFS: "make the disk writable, or copy the folder to another",
+    errno.EACCES: "make it yours, or writable for you",
+    errno.EPERM: "make it yours, or writable for you",
+    errno.EIO: "check the disk",
+}
+"""What helps when the system refuses to read or write."""
+
+
+def remedy(error: OSError) -> str:
+    """What to do about `error`; every remedy begins like the second half of a sentence."""
+    return REMEDIES.get(error.errno or 0, "mend that")
+
 
 @contextmanager
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is fsynced and renamed to `path`.
 
-    On an exception the temporary file is removed and `path` is left as it was.
+    On an exception the temporary file is removed and `path` is left as it was; an OSError names
+    `path`.
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = None
     try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        temporary = Path(name)
+        os.close(handle)
         yield temporary
         os.chmod(temporary, 0o666 & ~_umask())
         sync(temporary)
         os.replace(temporary, path)
         sync(path.parent)
+    except OSError as error:
+        if str(error.filename or ".tmp").endswith(".tmp"):
+            error.filename, error.filename2 = os.fspath(path), None
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:

@@ -29,6 +29,7 @@ from demist.guidance import Instead, Interval, Scale, make_rule
 from demist.runs import Run, find, read_json
 from demist.samplers import Solver, make_grid, make_solver, trajectory
 from demist.storage import atomic_folder
+from demist.untrusted import refuse_links_out
 
 BUCKET = 8
 """The network runs on multiples of this many samples."""
@@ -215,6 +216,7 @@ class Pipeline:
             DataError: No checkpoint is good.
         """
         run = find(run) if isinstance(run, str | os.PathLike) else run
+        refuse_links_out(run.path)
         if step is None:
             found = checkpoint.load_newest(run.checkpoints, warnings.warn, repair=False)
         else:

@@ -24,6 +24,7 @@ import platform
 import re
 import socket
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -71,6 +72,11 @@ class Run:
         return self.path / "metrics.jsonl"
 
     @property
+    def skipped(self) -> Path:
+        """File of the steps skipped for NaN or infinity, one JSON object per line."""
+        return self.path / "skipped.jsonl"
+
+    @property
     def description(self) -> Path:
         """File that describes the model but for its weights."""
         return self.path / "model.json"
@@ -101,12 +107,18 @@ class Run:
         files.write_json(self.path / "status.json", status | {"updated": now()} | facts)
 
     def is_locked(self) -> bool:
-        """Whether a living process writes here."""
+        """Whether a living process writes here; changes nothing."""
         try:
-            with self.lock():
-                return False
-        except LockedError:
+            handle = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+        except BlockingIOError:
             return True
+        finally:
+            os.close(handle)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -115,18 +127,18 @@ class Run:
         Raises:
             LockedError: Another process writes here; its pid is named.
         """
-        handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        handle = os.open(self.path / "lock", flags, 0o666)
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            if not _taken(handle):
                 holder = os.pread(handle, 200, 0).decode(errors="replace").strip()
                 raise LockedError(
                     f"{self.path} is being written by process {holder or 'unknown'}; "
                     f"wait for it, or stop it, before using this folder"
-                ) from None
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, f"{os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+                )
+            with contextlib.suppress(OSError):  # a full disk has room for a lock but not for a name
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, f"{os.getpid()} on {socket.gethostname()}\n".encode(), 0)
             yield
         finally:
             os.close(handle)
@@ -282,10 +294,13 @@ def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def rewind_metrics(path: Path, step: int) -> None:
-    """Drop lines beyond `step`, which a resumed run is about to write again."""
-    rows = [row for row in read_metrics(path) if row.get("step", 0) <= step]
-    files.write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+def rewind(run: Run, step: int) -> None:
+    """Drop what a run that goes on after `step` steps is about to write again."""
+    # metrics.jsonl counts the steps done, skipped.jsonl names them from 0
+    for path, last in ((run.metrics, step), (run.skipped, step - 1)):
+        if path.exists():
+            rows = [row for row in read_metrics(path) if row.get("step", 0) <= last]
+            files.write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def write_summary(run: Run, facts: Mapping[str, Any]) -> None:
@@ -308,7 +323,7 @@ def note_skipped(
 ) -> None:
     """Add a line to skipped.jsonl: a step whose update was skipped, and the items it saw."""
     line = {"step": step, "loss": str(loss), "grad_norm": str(grad_norm), "items": list(indices)}
-    with (run.path / "skipped.jsonl").open("a", encoding="utf-8") as file:
+    with run.skipped.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 
@@ -322,6 +337,16 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor()
+
+
+def _taken(handle: int) -> bool:
+    """Take a lock; who only looks whether it is held may hold it for a moment."""
+    for _ in range(10):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(0.02)
+    return False
 
 
 @contextlib.contextmanager

@@ -140,8 +140,9 @@ def pieces(description: Mapping[str, Any], tensors: Mapping[str, Tensor], where:
     index = description[INDEX]
     if index.get("_class_name") != "DemistPipeline" or index.get("format") != FORMAT:
         raise DataError(
-            f"{where} holds a {index.get('_class_name')} of format {index.get('format')} "
-            f"(demist {index.get('_demist_version')}); this version reads DemistPipeline {FORMAT}"
+            f"{where} holds a {index.get('_class_name')} of format {index.get('format')}, and this "
+            f"version ({__version__}) reads a DemistPipeline of format {FORMAT}; if it is one, "
+            f"update demist to {index.get('_demist_version')} or later"
         )
     try:
         place = place_of(index)

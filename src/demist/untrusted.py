@@ -2,7 +2,6 @@
 
 import os
 import pickletools
-from itertools import islice
 from pathlib import Path
 
 from demist.errors import RefusedError
@@ -17,10 +16,21 @@ def inside(folder: str | os.PathLike[str], name: str) -> Path:
     path = Path(folder) / name
     if not path.resolve().is_relative_to(Path(folder).resolve()):
         raise RefusedError(
-            f"{path} leads out of {os.fspath(folder)}, to {path.resolve()}; a model's files lie in "
-            f"its folder. Copy the file there if you trust it"
+            f"{path} leads out of {os.fspath(folder)}, to {path.resolve()}; what belongs to a run "
+            f"or model lies in its folder. Copy it there if you trust it"
         )
     return path
+
+
+def refuse_links_out(folder: str | os.PathLike[str]) -> None:
+    """Check that nothing in a folder is a link that leads out of it.
+
+    Raises:
+        RefusedError: Something is.
+    """
+    for path in Path(folder).rglob("*"):
+        if path.is_symlink():
+            inside(folder, str(path.relative_to(folder)))
 
 
 def refuse_pickle(head: bytes, path: str | os.PathLike[str]) -> None:
@@ -29,19 +39,27 @@ def refuse_pickle(head: bytes, path: str | os.PathLike[str]) -> None:
     Raises:
         RefusedError: It is one.
     """
-    binary = head[:1] == b"\x80" and head[1:2] <= b"\x05" and len(head) > 1
-    if binary or head.startswith(b"PK\x03\x04") or _is_text_pickle(head):
+    if is_pickle(head) or head.startswith(b"PK\x03\x04"):
         raise RefusedError(
             f"{os.fspath(path)} is a pickle, which could run code when loaded; it is refused "
             f"whatever its name. Use a safetensors file from a source you trust"
         )
 
 
+def is_pickle(head: bytes) -> bool:
+    """Whether the first bytes of a file are a pickle's."""
+    binary = len(head) > 1 and head[:1] == b"\x80" and head[1] <= 5
+    return binary or _is_text_pickle(head)
+
+
 def _is_text_pickle(head: bytes) -> bool:
-    """Whether the first three instructions are those of a pickle without a protocol byte."""
+    """Whether this is the beginning of a pickle without a protocol byte: instructions only."""
     if head[:1] not in (b"c", b"(", b"]", b"}", b"l", b"d", b"i"):
         return False
+    count = 0
     try:
-        return len(list(islice(pickletools.genops(head), 3))) == 3
-    except ValueError:
-        return False
+        for _ in pickletools.genops(head):
+            count += 1
+    except ValueError as error:  # an unknown instruction, or the end of what we were given
+        return count >= 3 and "unknown" not in str(error)
+    return count >= 3

@@ -1,7 +1,10 @@
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from data_samples import encoded, png
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from demist.data.decode import Rules, decode, extensions, formats
 from demist.errors import UsageError
@@ -72,6 +75,15 @@ def test_palette_with_a_transparent_entry():
          background="#070809")  # fmt: skip
 
 
+def test_palette_with_half_transparent_entries():
+    image = Image.new("P", (3, 1))
+    image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
+    image.putdata([0, 1, 2])
+    data = encoded(image, transparency=bytes([255, 51, 0]))  # whole, one fifth, nothing
+    same(data, [[[255, 0, 0]], [[0, 51, 0]], [[0, 0, 0]]], background="black")
+    same(data, [[[255, 204, 255]], [[0, 255, 255]], [[0, 204, 255]]])
+
+
 def test_palette_without_colour_is_grey():
     image = Image.new("P", (2, 1))
     image.putpalette([10, 10, 10, 200, 200, 200, 255, 0, 0])
@@ -88,6 +100,27 @@ def test_cmyk():
         np.array([[[0, 0, 0, 0], [255, 0, 0, 0], [0, 0, 0, 255]]], np.uint8), "CMYK"
     )
     same(encoded(ink, "tiff"), [[[255, 0, 0]], [[255, 255, 0]], [[255, 255, 0]]])
+
+
+@pytest.mark.parametrize("ink", [(0, 0, 0, 0), (255, 0, 0, 0), (0, 255, 255, 0), (0, 0, 0, 255)])
+def test_cmyk_of_a_jpeg(ink):
+    """Photoshop's JPEGs hold the complement; a flat one has no rounding but that of the colour."""
+    cyan, magenta, yellow, black = ink
+    expected = [(255 - c) * (255 - black) // 255 for c in (cyan, magenta, yellow)]
+    data = encoded(Image.new("CMYK", (16, 16), ink), "jpeg", quality=100)
+    found = decode(data, Rules()).astype(int)
+    assert abs(found - np.array(expected)[:, None, None]).max() <= 2
+
+
+def test_16_bits_in_colour_keep_the_high_byte():
+    values = np.array([[[0, 255, 256], [257, 40_000, 65_535]]], ">u2")
+    header = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
+    chunks = {b"IHDR": header, b"IDAT": zlib.compress(b"\0" + values.tobytes()), b"IEND": b""}
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(c)) + k + c + struct.pack(">I", zlib.crc32(k + c))
+        for k, c in chunks.items()
+    )
+    same(data, np.moveaxis(values >> 8, 2, 0))
 
 
 @pytest.mark.parametrize(
@@ -111,8 +144,8 @@ def test_exif_orientation(orientation, turned):
 
 def test_animation_is_its_first_frame():
     frames = [Image.new("RGB", (2, 2), colour) for colour in ("red", "lime", "blue")]
-    for kind in ("gif", "png"):
-        data = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
+    for kind, options in (("gif", {}), ("png", {}), ("webp", {"lossless": True})):
+        data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
         same(data, np.array([255, 0, 0]).reshape(3, 1, 1) * np.ones((1, 2, 2)))
 
 
@@ -173,6 +206,13 @@ def test_postscript_is_never_run():
     assert not {".eps", ".pdf", ".h5"} & extensions()
     with pytest.raises(OSError):
         decode(encoded(Image.new("RGB", (2, 2)), "eps"), Rules())
+
+
+@pytest.mark.parametrize("data", [b"", b"<html>", png("red")[:30]])
+def test_the_reason_is_for_people(data):
+    """Pillow says `<_io.BytesIO object at 0x7f3c>`, which differs from run to run."""
+    with pytest.raises(UnidentifiedImageError, match=r"^not a picture of a kind"):
+        decode(data, Rules())
 
 
 @pytest.mark.parametrize(

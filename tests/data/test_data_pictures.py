@@ -7,6 +7,7 @@ from data_samples import encoded, png, write
 from PIL import Image
 
 from demist.data import BadFile, load, memory
+from demist.data import folder as folder_module
 from demist.errors import DataError
 
 
@@ -21,7 +22,7 @@ def test_bad_files_are_named_skipped_and_recorded(tmp_path):
     data = load(folder(tmp_path, 300, bad))
     assert data.x[:, 0, 0, 0].tolist() == [i % 256 for i in range(300)]
     assert [file.path for file in data.bad] == list(bad)
-    assert "cannot identify" in data.bad[0].reason
+    assert data.bad[0].reason == "not a picture of a kind that is read here"
     assert "truncated" in data.bad[2].reason.lower() or "broken" in data.bad[2].reason.lower()
 
 
@@ -55,6 +56,18 @@ def test_a_file_that_may_not_be_read_is_a_bad_file(tmp_path):
     path = folder(tmp_path, 300, {})
     os.chmod(f"{path}/0000.png", 0)
     assert [file.path for file in load(path).bad] == ["0000.png"]
+
+
+def test_a_file_the_system_will_not_read_says_why(tmp_path, monkeypatch):
+    real = folder_module._read
+
+    def refuse(path):
+        if path.name == "0007.png":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(folder_module, "_read", refuse)
+    assert load(folder(tmp_path, 300, {})).bad == (BadFile("0007.png", "Permission denied"),)
 
 
 def test_a_decompression_bomb_is_a_bad_file(tmp_path):

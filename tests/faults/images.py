@@ -154,7 +154,8 @@ def in_a_folder(bad, whole=2673):
         found = load(folder, size=8)
     names = [file.path for file in found.bad]
     right = names == [f"bad-{i:02d}.png" for i in range(len(bad))] and len(found) == whole
-    return {"listed": len(names), "folder_right": right}
+    said = all(file.reason and " at 0x" not in file.reason for file in found.bad)
+    return {"listed": len(names), "folder_right": right and said}
 
 
 if __name__ == "__main__":

@@ -1,13 +1,17 @@
 """What goes wrong in training, and what happens then."""
 
+import contextlib
 import json
 import math
 import os
+import re
 import resource
+import shutil
+import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -16,13 +20,15 @@ from tiny import CONFIG, one_thread, pictures  # noqa: F401
 
 from demist import checkpoint, runs
 from demist.cli import main
-from demist.config import update
+from demist.config import LimitsConfig, OutputConfig, TrainConfig, flat, update
 from demist.data import Dataset
 from demist.errors import DemistError, StorageError, UsageError
 from demist.training import build as build_module
 from demist.training import gradient, memory, saver, sharding
+from demist.training import run as run_module
 from demist.training.fit import fit, start
-from demist.training.resume import unfinished
+from demist.training.parallel import World
+from demist.training.resume import DECLARED, FREE, require_resumable, unfinished
 from demist.training.run import train
 from demist.training.saver import Saver
 
@@ -70,7 +76,7 @@ def test_a_full_disk_costs_nothing_but_time(config, small_files, monkeypatch, ca
     before = sorted(path.name for path in run.checkpoints.iterdir())
     assert before == ["step-00000003", "step-00000006"]
     small_files(20_000)
-    with pytest.raises(StorageError, match=r"File too large \(\d+ MB needed, \d+ MB free\)") as e:
+    with pytest.raises(StorageError, match=r"too large \([\d.]+ MB needed, [\d.]+ MB free\)") as e:
         train(longer, run, resume=True, data=pictures())
     small_files(None)
     assert e.value.exit_code == 74
@@ -98,6 +104,88 @@ def test_space_that_comes_back_in_time_is_used(config, small_files, monkeypatch,
     assert len(said) == 1
     assert checkpoint.steps(tmp_path) == [0]
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000000"]
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk of 1 MB, and a function that fills it, empties it or makes it read-only."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount")
+
+    def change(how):
+        if how == "ro":  # a second, read-only mount above the first, which has open files
+            subprocess.run(["mount", "--bind", str(place), str(place)], check=True)
+            subprocess.run(["mount", "-o", "remount,bind,ro", str(place)], check=True)
+        elif how == "rw":
+            subprocess.run(["umount", str(place)], check=True)
+        elif how == "full":
+            with contextlib.suppress(OSError), (place / "filler").open("wb", 0) as file:
+                while True:
+                    file.write(bytes(4096))
+        else:
+            (place / "filler").unlink()
+
+    yield place, change
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "back", "words"),
+    [
+        ("full", "empty", "No space left on device"),
+        ("ro", "rw", "Read-only file system"),
+    ],
+)
+def test_a_real_disk_that_takes_no_more(disk, monkeypatch, capsys, trouble, back, words):
+    """In the middle of training, at the start of the next try, and before the first run."""
+    monkeypatch.setattr(saver, "PAUSES", (0.01,))
+    place, change = disk
+    line = "train eight --limit 64 --width 16 --depth 1 --batch-size 4 --sample-count 0"
+    line = [*line.split(), "--steps", "6", "--save-every", "2", "--log-every", "1"]
+    line += ["--threads", "1", "--runs", str(place)]
+    assert main([*line, "--name", "whole"]) == 0
+    real = run_module.fit
+
+    def fit(*args, **kwargs):
+        for state in real(*args, **kwargs):
+            if state.step == 4:
+                wait_for(lambda: checkpoint.steps(place / "0002-hit" / "checkpoints"))
+                change(trouble)
+            yield state
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "fit", fit)
+        assert main([*line, "--name", "hit"]) == 74
+    run = runs.find("2", place)
+    said = capsys.readouterr().err
+    assert f"cannot write a checkpoint to {run.checkpoints}: {words}" in said
+    assert ". Earlier checkpoints are untouched; trying again in 0.01 seconds\n" in said
+    assert said.endswith(". Earlier checkpoints are untouched, and the same command goes on\n")
+    assert checkpoint.steps(run.checkpoints) == [2]
+    assert not list(run.path.rglob(".writing-*"))
+    assert main([*line, "--name", "hit"]) == 74  # nothing has changed yet
+    said = capsys.readouterr().err
+    assert re.search(
+        rf"demist: cannot read or write {run.path}/\S+: {words}; .* and try again\n", said
+    )
+    assert main([*line, "--name", "third"]) == (74 if trouble == "full" else 73)
+    said = capsys.readouterr().err
+    assert re.search(rf"demist: cannot .* {place}(/0003-third/\S+)?: {words}; \w+ \w+", said)
+    assert len(runs.all_runs(place)) == 2
+    change(back)
+    assert main([*line, "--name", "hit"]) == 0
+    assert f"resuming {run.path} after step 2" in capsys.readouterr().err
+    assert_same_weights(runs.find("1", place), run)
+
+
+def wait_for(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_what_training_can_do_without_does_not_end_it(config, monkeypatch, capsys):
@@ -266,6 +354,30 @@ def test_parts_are_found_when_memory_runs_out(config):
         steps_of(update(config, {"auto_microbatch": True}), most=0, say=said.append)
 
 
+@dataclass(frozen=True)
+class WithPeer(World):
+    """One of two processes; memory runs out in the other one while it has one part for each."""
+
+    def any(self, flag):
+        peers.append(flag)
+        return flag or len(peers) == 1
+
+    def sum_in_order(self, value):
+        return value * 2  # the other has found the same
+
+
+peers: list[bool] = []
+
+
+def test_all_processes_halve_when_memory_runs_out_in_one(config):
+    peers.clear()
+    e = build_module.build(config, pictures())
+    how = gradient.InParts(2, WithPeer(1, 2), auto=True, say=pytest.fail)  # the first one speaks
+    _, count = how(e.pipeline.denoiser, e.batches, 0, e.objective, False)
+    assert peers == [False, False]
+    assert (how.parts, count) == (4, 8)
+
+
 @pytest.mark.parametrize("parts", [3, 16])
 def test_parts_that_do_not_divide_the_batch(config, parts):
     with pytest.raises(UsageError, match="choose a power of two"):
@@ -321,6 +433,74 @@ def test_setting_the_clock_changes_nothing(config, monkeypatch):
 # The same command again
 
 
+CHANGED = {
+    "path": "moons", "size": 64, "channels": 1, "background": "red", "limit": 5, "max_bad": 0.5,
+    "budget": "3m", "patience": "3m", "log_every": "3", "save_every": "3", "sample_every": "3",
+    "schedule": "vp", "parameterization": "eps", "times": "uniform", "weight": "simple",
+    "decay": "cosine", "precision": "bf16", "device": "cpu", "network": "mlp", "runs": "elsewhere",
+    "name": "other", "sample_solver": "ddim", "micro_batches": 2, "threads": 3, "images": 7,
+    "steps": 7, "variance_steps": 10, "sample_count": 3, "sample_guidance": 2.0,
+    "keep": 3, "channels_per_level": (64, 64), "attention_levels": (0,), "cross_levels": (0,),
+}  # fmt: skip
+
+
+def changed(name):
+    """Another value of an option."""
+    value = flat(TrainConfig())[name]
+    if name in CHANGED or isinstance(value, bool):
+        return CHANGED.get(name, not value)
+    return value / 2 or 0.5 if isinstance(value, float) else value // 2 or value + 1
+
+
+@pytest.mark.parametrize("name", flat(TrainConfig()))
+def test_every_option_is_free_declared_or_fatal_when_a_run_is_resumed(name):
+    old, new = TrainConfig(), update(TrainConfig(), {name: changed(name)})
+    assert old != new
+    if name in FREE:
+        require_resumable(old, new)
+        return
+    remedy = f"--override {name}" if name in DECLARED else "a new run"
+    values = (re.escape(str(flat(config)[name])) for config in (old, new))
+    row = rf"(?m)^  {name} +{' +'.join(values)} +{remedy}$"
+    with pytest.raises(UsageError, match=row) as caught:
+        require_resumable(old, new)
+    assert caught.value.exit_code == 64
+    if name in DECLARED:
+        require_resumable(old, new, [name])
+    else:
+        with pytest.raises(UsageError, match=f"--override {name}: this cannot change"):
+            require_resumable(old, new, [name])
+
+
+def test_what_is_learned_is_not_free():
+    assert not FREE & DECLARED
+    assert FREE - {"path", "device", "threads", "auto_microbatch"} == {
+        *vars(LimitsConfig()),
+        *vars(OutputConfig()),
+    }
+    assert {"seed", "network", "schedule", "parameterization", "size"}.isdisjoint(FREE | DECLARED)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_a_signal_to_the_command_is_a_clean_stop(tmp_path, monkeypatch, capsys, number):
+    monkeypatch.chdir(tmp_path)
+    real = run_module.fit
+
+    def fit(*args, **kwargs):
+        for state in real(*args, **kwargs):
+            if state.step == 3:
+                os.kill(os.getpid(), number)
+            yield state
+
+    monkeypatch.setattr(run_module, "fit", fit)
+    line = "train eight --limit 64 --width 8 --depth 1 --batch-size 8 --sample-count 0 --steps 9"
+    assert main(line.split()) == 0
+    run = runs.find("1")
+    assert (run.status()["state"], checkpoint.steps(run.checkpoints)) == ("stopped", [3])
+    said = capsys.readouterr().err
+    assert "stopped after step 3; saved. To go on: demist train --resume runs/0001-eight" in said
+
+
 def test_bad_pictures_are_named(config, capsys):
     from demist.data import BadFile
 
@@ -349,7 +529,8 @@ def test_the_same_command_goes_on_with_what_was_not_finished(tmp_path, monkeypat
         patch.setattr(saver, "PAUSES", ())
         patch.setattr(checkpoint, "save", fail)
         assert main([*line.split(), "--steps", "6", "--name", "other"]) == 74
-    assert capsys.readouterr().err.endswith("demist: the disk is full\n")
+    said = capsys.readouterr().err
+    assert said.endswith("demist: the disk is full, and the same command goes on\n")
     run = runs.find("2")
     assert run.status()["state"] == "failed"
     assert unfinished(run.config()) == run

@@ -224,7 +224,7 @@ def test_a_failure_is_recorded(config, monkeypatch):
             train(config, data=pictures(), quiet=True)
     run = runs.find("latest", config.output.runs)
     assert run.status()["state"] == "failed"
-    assert run.status()["message"] == "the disk is full"
+    assert run.status()["message"] == "the disk is full, and the same command goes on"
     # There is no checkpoint yet: it starts again, from the beginning.
     train(config, run, resume=True, data=pictures(), quiet=True)
     assert run.status()["state"] == "done"

@@ -117,7 +117,9 @@ class FrozenText(Condition):
         Raises:
             MissingError: `transformers` or the folder is not there.
         """
-        config = _library(folder).AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = _library(folder).AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
         config = getattr(config, "text_config", config)  # of CLIP with both halves
         return cls(str(Path(folder).resolve()), length, config.hidden_size, drop=drop)
 
@@ -134,11 +136,17 @@ class FrozenText(Condition):
     @cached_property
     def _encoder(self) -> tuple[Any, Any]:
         transformers = _library(self.folder)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
-        config = transformers.AutoConfig.from_pretrained(self.folder, local_files_only=True)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            self.folder, local_files_only=True, trust_remote_code=False
+        )
+        config = transformers.AutoConfig.from_pretrained(
+            self.folder, local_files_only=True, trust_remote_code=False
+        )
         kinds = {"clip": "CLIPTextModel", "t5": "T5EncoderModel"}
         loader = getattr(transformers, kinds.get(config.model_type, "AutoModel"))
-        model = loader.from_pretrained(self.folder, local_files_only=True, use_safetensors=True)
+        model = loader.from_pretrained(
+            self.folder, local_files_only=True, use_safetensors=True, trust_remote_code=False
+        )
         return tokenizer, model.eval().requires_grad_(False)
 
 

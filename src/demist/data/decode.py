@@ -20,7 +20,7 @@ from io import BytesIO
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageColor, ImageOps
+from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
 from demist.errors import UsageError
 
@@ -86,7 +86,11 @@ def decode(data: bytes, rules: Rules) -> UInt8[np.ndarray, "c h w"]:
     Raises:
         Exception: Whatever the decoder of a damaged or hostile file happens to raise.
     """
-    with Image.open(BytesIO(data), formats=formats()) as image:
+    try:
+        opened = Image.open(BytesIO(data), formats=formats())
+    except UnidentifiedImageError:  # Pillow names the object, and an address in memory
+        raise UnidentifiedImageError("not a picture of a kind that is read here") from None
+    with opened as image:
         if image.width * image.height > MAX_PIXELS:
             raise ValueError(f"{image.width} x {image.height} is over {MAX_PIXELS:,} pixels")
         if rules.size is not None:

@@ -34,6 +34,7 @@ from demist.errors import (
     StorageError,
     UsageError,
 )
+from demist.untrusted import is_pickle
 
 NAMES = ("digits", "scenes", *toy.NAMES)
 _DIGITS = Path(__file__).parent / "digits"
@@ -196,7 +197,7 @@ def _unknown(path: Path, head: bytes) -> DemistError:
         return DataError(f"{path} is empty")
     if head.startswith(b"PK"):
         return DataError(f"{path} is a zip archive: unpack it and pass the folder")
-    if head[:1] == b"\x80" and head[1:2] <= b"\x05":
+    if is_pickle(head):
         return RefusedError(
             f"{path} is a pickle, which could run code when loaded: pass the folder if it is a "
             "CIFAR batch, or save the arrays as .npz"

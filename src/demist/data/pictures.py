@@ -172,7 +172,8 @@ def _attempt(name: str, reader: Callable[[], bytes], rules: Rules) -> _Decoded:
     try:
         return name, decode(reader(), rules), ""
     except Exception as error:  # a damaged file may make its decoder raise anything
-        return name, None, str(error) or type(error).__name__
+        reason = error.strerror if isinstance(error, OSError) else None
+        return name, None, reason or str(error) or type(error).__name__
 
 
 def _too_many(bad: list[BadFile], count: int, max_bad: float, path: Path) -> str:

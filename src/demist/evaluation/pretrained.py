@@ -108,7 +108,7 @@ class Transformer:
             )
         with self._readable():
             self.model: Any = transformers.AutoModel.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True
+                folder, local_files_only=True, trust_remote_code=False, use_safetensors=True
             ).eval()
             self.tokenizer: Any = self._open_tokenizer() if self.reads else None
         vision = config.get("vision_config", config)
@@ -152,7 +152,9 @@ class Transformer:
                 f"there is no tokenizer in {self.folder}; save CLIP's there too, by its "
                 "`save_pretrained`"
             )
-        return transformers.AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
+        return transformers.AutoTokenizer.from_pretrained(
+            self.folder, local_files_only=True, trust_remote_code=False
+        )
 
     @contextlib.contextmanager
     def _readable(self) -> Iterator[None]:

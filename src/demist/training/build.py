@@ -26,6 +26,7 @@ from demist.errors import DataError, UsageError
 from demist.objectives import weights
 from demist.objectives.vlb import discretised_decoder, gaussian_decoder
 from demist.pipeline import Defaults, Pipeline
+from demist.samplers import make_solver
 from demist.training.batches import Batch, Batches, Stopwatch
 from demist.training.fit import Denoising, Hybrid, Objective, resolve_precision
 from demist.training.gradient import Averaged, Gradient, InParts, whole
@@ -158,6 +159,7 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
     weight = make("weight", WEIGHTS, config.diffusion.weight, sigma_data=spread)
     out, guidable = config.output, bool(values) and config.data.label_drop > 0
     guidance = (1.5 if images else 1.0) if out.sample_guidance is None else out.sample_guidance
+    make_solver(out.sample_solver)  # a mistake is told of now, not when the first picture is due
     defaults = Defaults(out.sample_steps, out.sample_solver, guidance=guidance if guidable else 1.0)
     facts: dict[str, Any] = {"data": data.name, "items": len(data), "fingerprint": data.fingerprint}
     if "text" in values:

@@ -1,6 +1,7 @@
 """A training run in its folder: `fit`, with everything that is recorded around it."""
 
 import contextlib
+import shutil
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
@@ -31,6 +32,7 @@ from demist.training.resume import require_resumable
 from demist.training.saver import Saver
 from demist.training.sharding import collected
 from demist.training.watchdog import Watchdog
+from demist.untrusted import refuse_links_out
 
 
 def train(
@@ -71,6 +73,7 @@ def train(
         raise CannotCreateError(f"{run.path} holds a run already; resume it instead")
     if resume:
         run = Run(Path(world.agree(str(run.path) if run else "")))
+        refuse_links_out(run.path)
         old = run.config()
         if config.optimization.precision == "auto":
             config = update(config, {"precision": old.optimization.precision})
@@ -90,6 +93,8 @@ def train(
             trainer.train(resume, command or sys.argv)
         except (Exception, KeyboardInterrupt) as error:
             trainer.fail(error)
+            if world.first and not (run.path / "config.toml").exists():
+                shutil.rmtree(run.path, ignore_errors=True)  # nothing could go on with it
             raise
     return run
 
@@ -229,7 +234,7 @@ class _Trainer:
     def _begin(self, resume: bool, command: Sequence[str]) -> None:
         run, data = self.run, self.experiment.data
         if resume:
-            runs.rewind_metrics(run.metrics, self.state.step)
+            runs.rewind(run, self.state.step)
             self.progress.say(f"resuming {run.path} after step {self.state.step}")
         else:
             self.progress.say(f"training in {run.path}")

@@ -94,7 +94,7 @@ class Saver:
                     return
                 except StorageError as error:
                     if pause is None:
-                        raise
+                        raise StorageError(f"{error}, and the same command goes on") from None
                     self._say(f"{error}; trying again in {pause:g} seconds")
                     time.sleep(pause)
         except Exception as error:  # for the training thread to raise
