@@ -24,6 +24,7 @@ from demist.core import (
     V,
     Velocity,
     ZeroTerminal,
+    angle_clock,
     linear_betas,
     time_clock,
 )
@@ -280,8 +281,9 @@ def test_objects_and_json(value):
 
 
 def test_clocks_and_tables():
-    assert saved.to_json(time_clock) == {"kind": "time_clock"}
-    assert saved.from_json({"kind": "time_clock"}, "here") is time_clock
+    for clock in (time_clock, angle_clock):
+        assert saved.to_json(clock) == {"kind": clock.__name__}
+        assert saved.from_json({"kind": clock.__name__}, "here") is clock
     table = Table.from_betas(linear_betas(20))
     back = saved.from_json(json.loads(json.dumps(saved.to_json(table))), "here")
     assert torch.equal(back.alpha_bar, table.alpha_bar)

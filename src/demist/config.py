@@ -28,6 +28,7 @@ SCHEDULES = (
 )  # fmt: skip
 PARAMETERIZATIONS = ("x0", "eps", "v", "velocity", "score", "karras")
 WEIGHTS = ("simple", "v", "x0", "velocity", "edm", "min-snr", "sigmoid")
+CLOCKS = ("angle", "log-snr", "time")
 TIMES = ("uniform", "lognormal", "logit-normal")
 DEFAULT_BUDGET = "10m"
 
@@ -207,6 +208,9 @@ class DiffusionConfig(Section):
     noise, for large images) and zero_terminal=1."""
     parameterization: str = option("velocity", names=PARAMETERIZATIONS)
     """What the network's output means: x0, eps, v, velocity, score, karras."""
+    clock: str = option("angle", names=CLOCKS)
+    """What the network is told of the noise: angle, which is atan(sigma / alpha); log-snr, finer at
+    little noise, for ve; or time."""
     times: str = option("logit-normal", names=TIMES)
     """Noise levels seen in training: uniform, lognormal:mean=-1.2,std=1.2 or
     logit-normal:mean=0,std=1."""

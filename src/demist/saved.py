@@ -43,7 +43,7 @@ KINDS: dict[str, Any] = {
         *(core.Linear, core.VP, core.VE, core.Cosine, core.Sigmoid, core.Shifted),
         *(core.ZeroTerminal, core.Table),
         *(core.X0, core.Eps, core.V, core.Velocity, core.Score, core.Karras),
-        *(core.time_clock, core.LogSNRClock, core.IndexClock),
+        *(core.time_clock, core.angle_clock, core.LogSNRClock, core.IndexClock),
         *(codecs.Pixels, codecs.Standardize),
         *(conditions.Label, conditions.Labels, conditions.Numbers, conditions.Text),
         *(conditions.FrozenText, conditions.States, conditions.Picture, conditions.Masked),

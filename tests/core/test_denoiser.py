@@ -19,6 +19,7 @@ from demist.core import (
     Score,
     V,
     Velocity,
+    angle_clock,
     left,
     many,
     time_clock,
@@ -146,12 +147,14 @@ def test_what_the_network_is_told(t):
     x = torch.zeros(4, 2)
     for clock, want in (
         (time_clock, 0.3),
+        (angle_clock, math.atan(0.3 / 0.7) / (math.pi / 4) - 1),
         (IndexClock(1000), 299.0),
         (LogSNRClock(), math.log(0.3 / 0.7) / 2),
     ):
         Denoiser(Spy(), Linear(), V(), clock=clock)(x, t)
         assert told["clock"].shape == (4,)
         assert told["clock"].tolist() == pytest.approx([want] * 4, rel=1e-6)
+    assert angle_clock(T([0.0, 1.0]), *Linear()(T([0.0, 1.0]))).tolist() == [-1, 1]
     assert LogSNRClock(20.0)(T([0.0, 1.0]), *Linear()(T([0.0, 1.0]))).tolist() == [-5, 5]
 
 

@@ -94,8 +94,9 @@ def test_what_muon_moves_in_a_unet():
     assert not any(name.endswith("bias") or "norm" in name for name in names)
 
 
-def test_a_run_from_before_the_option_goes_on_with_adamw(tmp_path):
+def test_a_run_from_before_the_options_goes_on_as_it_was(tmp_path):
     (tmp_path / "config.toml").write_text("[optimization]\nlr = 1e-3\n")
     assert Run(tmp_path).config().optimization.optimizer == "adamw"
+    assert Run(tmp_path).config().diffusion.clock == "log-snr"
     (tmp_path / "config.toml").write_text('[optimization]\noptimizer = "muon"\n')
     assert Run(tmp_path).config().optimization.optimizer == "muon"

@@ -12,6 +12,7 @@ from demist.core.denoiser import (
     IndexClock,
     LogSNRClock,
     Model,
+    angle_clock,
     many,
     time_clock,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "Vector",
     "Velocity",
     "ZeroTerminal",
+    "angle_clock",
     "combine",
     "cosine_betas",
     "left",

@@ -4,6 +4,7 @@ A denoiser is anything with a `schedule` that maps `(x_t, t, **cond)` to a `Pred
 (`Denoiser`), a closed form (`exact.Exact`), or guidance made of other denoisers.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -35,6 +36,15 @@ class Model(Protocol):
 def time_clock(t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
     """The time itself, in [0, 1]."""
     return t
+
+
+def angle_clock(t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    """The angle atan2(sigma, alpha), from -1 for clean data to 1 for pure noise.
+
+    Regular at both ends. Sampling begins in pure noise, which training hardly ever sees: there a
+    network told of the log-SNR, which is infinite, has to extrapolate far.
+    """
+    return torch.atan2(sigma, alpha) * (4 / math.pi) - 1
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,11 @@ PARAMETERIZATIONS: dict[str, Maker] = {
     "score": core.Score,
     "karras": core.Karras,
 }
+CLOCKS: dict[str, core.Clock] = {
+    "angle": core.angle_clock,
+    "log-snr": core.LogSNRClock(),
+    "time": core.time_clock,
+}
 TIMES: dict[str, Maker] = {
     "uniform": objectives.Uniform,
     "lognormal": objectives.LogNormal,
@@ -152,6 +157,7 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
             config.diffusion.parameterization,
             sigma_data=spread,
         ),
+        clock=CLOCKS[config.diffusion.clock],
         input_std=spread,
         learn_variance=config.diffusion.variance_steps is not None,
     )
