@@ -358,9 +358,9 @@ def test_parts_are_found_when_memory_runs_out(config):
 class WithPeer(World):
     """One of two processes; memory runs out in the other one while it has one part for each."""
 
-    def any(self, flag):
-        peers.append(flag)
-        return flag or len(peers) == 1
+    def any(self, *flags):
+        peers.extend(flags)
+        return [flag or len(peers) == 1 for flag in flags]
 
     def sum_in_order(self, value):
         return value * 2  # the other has found the same
@@ -440,7 +440,9 @@ CHANGED = {
     "decay": "cosine", "precision": "bf16", "device": "cpu", "network": "mlp", "runs": "elsewhere",
     "name": "other", "sample_solver": "ddim", "micro_batches": 2, "threads": 3, "images": 7,
     "steps": 7, "variance_steps": 10, "sample_count": 3, "sample_guidance": 2.0,
-    "keep": 3, "channels_per_level": (64, 64), "attention_levels": (0,), "cross_levels": (0,),
+    "norm_groups": 2, "clock": "time", "optimizer": "adamw", "parallel": "fsdp",
+    "text_encoder": "folder", "keep": 3,
+    "channels_per_level": (64, 64), "attention_levels": (0,), "cross_levels": (0,),
 }  # fmt: skip
 
 
@@ -474,7 +476,7 @@ def test_every_option_is_free_declared_or_fatal_when_a_run_is_resumed(name):
 
 def test_what_is_learned_is_not_free():
     assert not FREE & DECLARED
-    assert FREE - {"path", "device", "threads", "auto_microbatch"} == {
+    assert FREE - {"path", "device", "threads", "auto_microbatch", "parallel"} == {
         *vars(LimitsConfig()),
         *vars(OutputConfig()),
     }
