@@ -90,7 +90,7 @@ def test_nothing_there(tmp_path):
     ("name", "content", "error", "words"),
     [
         ("a.bin", b"", DataError, "is empty"),
-        ("a.parquet", b"PAR1 and so on", DataError, "of no kind that is read here"),
+        ("a.csv", b"label,pixel\n3,0\n", DataError, "of no kind that is read here"),
         ("a.png", png("red"), DataError, "a single picture: pass the folder"),
         ("a.pt", b"\x80\x02}q\x00.", RefusedError, "a pickle"),
         ("a.tar", b"not an archive", DataError, "damaged or incomplete archive"),

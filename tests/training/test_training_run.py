@@ -105,6 +105,7 @@ def test_waiting_for_data_is_told(config, monkeypatch):
 def test_interrupted_and_resumed_is_the_same_as_never_interrupted(
     config, monkeypatch, capsys, number
 ):
+    handler = signal.getsignal(signal.SIGINT)
     config = update(config, {"log_every": "2"})
     whole = train(config, data=pictures(), quiet=True)
     with monkeypatch.context() as patch:
@@ -120,7 +121,7 @@ def test_interrupted_and_resumed_is_the_same_as_never_interrupted(
     assert run.status()["state"] == "done"
     assert_same_weights(whole, run)
     assert [row["step"] for row in runs.read_metrics(run.metrics)] == [2, 4, 6]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_kill_minus_nine_and_the_same_command_again(config, tmp_path):
