@@ -437,10 +437,11 @@ CHANGED = {
     "path": "moons", "size": 64, "channels": 1, "background": "red", "limit": 5, "max_bad": 0.5,
     "budget": "3m", "patience": "3m", "log_every": "3", "save_every": "3", "sample_every": "3",
     "schedule": "vp", "parameterization": "eps", "times": "uniform", "weight": "simple",
-    "decay": "cosine", "precision": "bf16", "device": "cpu", "network": "mlp", "runs": "elsewhere",
-    "name": "other", "sample_solver": "ddim", "micro_batches": 2, "threads": 3, "images": 7,
-    "steps": 7, "variance_steps": 10, "sample_count": 3, "sample_guidance": 2.0,
-    "keep": 3, "channels_per_level": (64, 64), "attention_levels": (0,), "cross_levels": (0,),
+    "decay": "cosine", "optimizer": "adamw", "precision": "bf16", "device": "cpu",
+    "network": "mlp", "runs": "elsewhere", "name": "other", "sample_solver": "ddim",
+    "micro_batches": 2, "threads": 3, "images": 7, "steps": 7, "variance_steps": 10,
+    "sample_count": 3, "sample_guidance": 2.0, "keep": 3,
+    "channels_per_level": (64, 64), "attention_levels": (0,), "cross_levels": (0,),
 }  # fmt: skip
 
 
