@@ -1,4 +1,5 @@
 import os
+import shutil
 
 import pytest
 import torch
@@ -60,6 +61,21 @@ def test_everything_is_flushed_before_the_rename(tmp_path, monkeypatch):
         ("rename", tmp_path / "a"),
         ("sync", tmp_path),
     ]
+
+
+def test_what_is_half_removed_has_not_its_name(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x").touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)  # killed here
+        storage.remove_folder(tmp_path / "a")
+    (left,) = os.listdir(tmp_path)
+    assert left.startswith(storage.TEMPORARY)
+    storage.sweep(tmp_path)
+    assert os.listdir(tmp_path) == []
+    (tmp_path / "b").mkdir()
+    storage.remove_folder(tmp_path / "b")
+    assert os.listdir(tmp_path) == []
 
 
 def test_sweep(tmp_path):

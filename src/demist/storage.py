@@ -65,6 +65,15 @@ def _swap(new: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def remove_folder(path: Path) -> None:
+    """Remove a folder as far as possible; what is left of it when killed has not its name."""
+    with contextlib.suppress(OSError):
+        aside = tempfile.mkdtemp(prefix=TEMPORARY, dir=path.parent)
+        os.rename(path, aside)  # over an empty folder
+        path = Path(aside)
+    shutil.rmtree(path, ignore_errors=True)
+
+
 def sweep(folder: str | os.PathLike[str]) -> None:
     """Remove unfinished folders and files left in `folder` by a process that was killed."""
     for path in Path(folder).glob(f"{TEMPORARY}*"):

@@ -8,6 +8,7 @@ hit often by chance. In between, bytes of the newest checkpoint are flipped now 
 what happened as JSON, and exits 1 if any run ended otherwise than undisturbed.
 """
 
+import contextlib
 import faulthandler
 import json
 import os
@@ -22,6 +23,7 @@ import torch
 
 from demist import checkpoint, runs
 from demist.config import TrainConfig, update
+from demist.errors import DataError
 from demist.training.resume import unfinished
 from demist.training.run import train
 
@@ -80,6 +82,14 @@ def flip(folder, rng):
     file.write_bytes(data)
 
 
+def whole_one(run, step):
+    """Whether a checkpoint is undamaged: one must be, or the run rightly stops."""
+    with contextlib.suppress(DataError):
+        checkpoint.verify(run.checkpoints / checkpoint.folder_name(step))
+        return True
+    return False
+
+
 def unfinished_saves(place):
     """Checkpoints being written, or left so by a trainer that was killed."""
     return set(Path(place).glob("*/checkpoints/.writing-*"))
@@ -132,7 +142,7 @@ def main(kills=60, seed=0):
             saved = checkpoint.steps(found[-1].checkpoints)
             facts["while_saving"] += not unfinished_saves(config.output.runs) <= known
             facts["before_the_first_save"] += not saved
-            if len(saved) > 1 and rng.uniform() < 0.15:
+            if rng.uniform() < 0.15 and len(saved) > 1 and whole_one(found[-1], saved[-2]):
                 flip(found[-1].checkpoints / checkpoint.folder_name(saved[-1]), rng)
                 facts["flipped"] += 1
         assert reap(fork(config)) == 0  # the last one may finish
