@@ -448,8 +448,10 @@ CHANGED = {
 def changed(name):
     """Another value of an option."""
     value = flat(TrainConfig())[name]
-    if name in CHANGED or isinstance(value, bool):
-        return CHANGED.get(name, not value)
+    if name in CHANGED or value is None:
+        return CHANGED.get(name, 8)
+    if isinstance(value, bool):
+        return not value
     return value / 2 or 0.5 if isinstance(value, float) else value // 2 or value + 1
 
 
