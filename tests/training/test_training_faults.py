@@ -358,15 +358,15 @@ def test_parts_are_found_when_memory_runs_out(config):
 class WithPeer(World):
     """One of two processes; memory runs out in the other one while it has one part for each."""
 
-    def any(self, flag):
-        peers.append(flag)
-        return flag or len(peers) == 1
+    def any(self, *flags):
+        peers.append(flags)
+        return [flag or len(peers) == 1 for flag in flags]
 
     def sum_in_order(self, value):
         return value * 2  # the other has found the same
 
 
-peers: list[bool] = []
+peers: list[tuple[bool, ...]] = []
 
 
 def test_all_processes_halve_when_memory_runs_out_in_one(config):
@@ -374,7 +374,7 @@ def test_all_processes_halve_when_memory_runs_out_in_one(config):
     e = build_module.build(config, pictures())
     how = gradient.InParts(2, WithPeer(1, 2), auto=True, say=pytest.fail)  # the first one speaks
     _, count = how(e.pipeline.denoiser, e.batches, 0, e.objective, False)
-    assert peers == [False, False]
+    assert peers == [(False,), (False,)]
     assert (how.parts, count) == (4, 8)
 
 
@@ -437,7 +437,8 @@ CHANGED = {
     "path": "moons", "size": 64, "channels": 1, "background": "red", "limit": 5, "max_bad": 0.5,
     "budget": "3m", "patience": "3m", "log_every": "3", "save_every": "3", "sample_every": "3",
     "schedule": "vp", "parameterization": "eps", "times": "uniform", "weight": "simple",
-    "decay": "cosine", "optimizer": "adamw", "precision": "bf16", "device": "cpu",
+    "decay": "cosine", "optimizer": "adamw", "clock": "time",
+    "text_encoder": "elsewhere", "parallel": "fsdp", "precision": "bf16", "device": "cpu",
     "network": "mlp", "runs": "elsewhere", "name": "other", "sample_solver": "ddim",
     "micro_batches": 2, "threads": 3, "images": 7, "steps": 7, "variance_steps": 10,
     "sample_count": 3, "sample_guidance": 2.0, "keep": 3,
@@ -477,7 +478,7 @@ def test_every_option_is_free_declared_or_fatal_when_a_run_is_resumed(name):
 
 def test_what_is_learned_is_not_free():
     assert not FREE & DECLARED
-    assert FREE - {"path", "device", "threads", "auto_microbatch"} == {
+    assert FREE - {"path", "device", "threads", "auto_microbatch", "parallel"} == {
         *vars(LimitsConfig()),
         *vars(OutputConfig()),
     }
