@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import DDPMScheduler, UNet2DModel
 from diffusers.training_utils import EMAModel
+from safetensors.torch import load_file
 from torch import Tensor
 
 from demist.data import Dataset
@@ -159,7 +160,10 @@ class Contender:
 
     def open(self, checkpoint: Path) -> UNet2DModel:
         """The network of a checkpoint, ready to sample."""
-        return UNet2DModel.from_pretrained(checkpoint).eval()
+        config = UNet2DModel.load_config(checkpoint)
+        net = UNet2DModel.from_config(config)
+        net.load_state_dict(load_file(checkpoint / "diffusion_pytorch_model.safetensors"))
+        return net.eval()
 
     @torch.inference_mode()
     def sample(

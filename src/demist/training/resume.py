@@ -19,8 +19,8 @@ FREE = {
 }
 """Options that may always change: they do not decide what is learned."""
 DECLARED = {
-    "max_bad", "flip", "label_drop", "dropout", "times", "weight", "lr", "batch_size", "warmup",
-    "decay", "muon_ratio", "beta1", "beta2", "weight_decay", "clip", "ema", "precision",
+    "max_bad", "flip", "label_drop", "dropout", "times", "weight", "lr", "muon_ratio", "batch_size",
+    "warmup", "decay", "beta1", "beta2", "weight_decay", "clip", "ema", "precision",
     "micro_batches",
 }  # fmt: skip
 """Options that may change if that is said aloud. All others make another network or other data."""
