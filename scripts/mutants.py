@@ -459,8 +459,8 @@ MUTANTS = {
     ),
     "memory-runs-out-in-one-process-only": (
         "training/gradient.py",
-        "if not self.world.any(found is None):",
-        "if found is not None:",
+        "(failed,) = self.world.any(found is None)",
+        "failed = found is None",
         "tests/training/test_training_faults.py"
         "::test_all_processes_halve_when_memory_runs_out_in_one",
     ),

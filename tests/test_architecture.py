@@ -258,13 +258,14 @@ def test_the_checks_let_pass(check, place, code):
 
 
 def test_nothing_beside_the_package_is_dangerous_either():
-    """Benchmarks may import peers by name: they are not installed everywhere."""
+    """Benchmarks may import peers by name, and have them read what the benchmark just wrote."""
     root = SOURCE.parents[1]
     files = [
         p for place in ("examples", "benchmarks", "scripts") for p in (root / place).rglob("*.py")
     ]
     found = [problem for f in files for problem in dangers(f, ast.parse(f.read_text()))]
-    assert [problem for problem in found if "others name" not in problem] == []
+    peers = ("others name", "code beside weights")
+    assert [problem for problem in found if not problem.endswith(peers)] == []
 
 
 def modules_after(code):

@@ -1,9 +1,10 @@
 import os
+import shutil
 
 import pytest
 import torch
 
-from demist import storage
+from demist import files, storage
 from demist.errors import CannotCreateError, DataError
 from demist.storage import atomic_folder, require_same
 
@@ -36,9 +37,13 @@ def test_failure_leaves_things_as_they_were(tmp_path, monkeypatch, call, there):
         target.mkdir()
         (target / "old").write_text("old")
     monkeypatch.setattr(call, fail)
-    with pytest.raises(OSError), atomic_folder(target, replace=True) as temporary:
+    with (
+        pytest.raises(OSError) as caught,
+        atomic_folder(target, replace=True) as temporary,
+    ):
         (temporary / "x").write_text("1")
     monkeypatch.undo()
+    assert caught.value.filename == str(target)
     assert os.listdir(tmp_path) == (["a"] if there else [])
     assert not there or (target / "old").read_text() == "old"
 
@@ -56,6 +61,21 @@ def test_everything_is_flushed_before_the_rename(tmp_path, monkeypatch):
         ("rename", tmp_path / "a"),
         ("sync", tmp_path),
     ]
+
+
+def test_what_is_half_removed_has_not_its_name(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x").touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)  # killed here
+        storage.remove_folder(tmp_path / "a")
+    (left,) = os.listdir(tmp_path)
+    assert left.startswith(storage.TEMPORARY)
+    storage.sweep(tmp_path)
+    assert os.listdir(tmp_path) == []
+    (tmp_path / "b").mkdir()
+    storage.remove_folder(tmp_path / "b")
+    assert os.listdir(tmp_path) == []
 
 
 def test_sweep(tmp_path):
@@ -78,3 +98,29 @@ def test_tensors_that_do_not_fit_are_a_table():
         ["c", "nothing", "(1,)"],
     ]
     require_same(here, {"a": torch.ones(2), "b": torch.ones(3)}, "file f")
+
+
+@pytest.mark.parametrize("call", ["os.fsync", "os.replace", "tempfile.mkstemp", "os.close"])
+def test_a_file_that_cannot_be_written_is_named_and_left_as_it_was(tmp_path, monkeypatch, call):
+    """By its own name, and not by the temporary one, so that people know what is meant."""
+    (tmp_path / "a.json").write_text("old")
+
+    def refuse(*args, **_):
+        raise OSError(
+            28, "No space left on device", *map(str, args[:1] if "replace" in call else [])
+        )
+
+    monkeypatch.setattr(call, refuse)
+    with pytest.raises(OSError) as caught:
+        files.write_json(tmp_path / "a.json", {})
+    monkeypatch.undo()
+    assert str(caught.value) == f"[Errno 28] No space left on device: '{tmp_path / 'a.json'}'"
+    assert (tmp_path / "a.json").read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_an_error_about_another_file_keeps_its_name(tmp_path):
+    for whole in (files.atomic, atomic_folder):
+        with pytest.raises(FileNotFoundError) as caught, whole(tmp_path / "a"):
+            (tmp_path / "elsewhere").read_text()
+        assert caught.value.filename == str(tmp_path / "elsewhere")

@@ -30,7 +30,7 @@ from torch import Tensor
 from demist import __version__
 from demist.errors import DataError, MissingError, StorageError
 from demist.files import remedy
-from demist.storage import atomic_folder
+from demist.storage import atomic_folder, remove_folder
 from demist.tensorfile import read_tensors, write_tensors
 
 FORMAT = 1
@@ -78,7 +78,7 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Path:
     except OSError as error:
         raise StorageError(_explain(error, folder, checkpoint)) from None
     for step in steps(folder)[: -max(keep, 2)]:
-        shutil.rmtree(folder / folder_name(step), ignore_errors=True)
+        remove_folder(folder / folder_name(step))
     return target
 
 

@@ -46,7 +46,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         sync(path.parent)
     except OSError as error:
         if str(error.filename or ".tmp").endswith(".tmp"):
-            error.filename, error.filename2 = os.fspath(path), None
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
         raise
     finally:
         if temporary is not None:

@@ -96,7 +96,12 @@ class Run:
 
     def status(self) -> dict[str, Any]:
         """status.json; its state is `"killed"` if it says running but no process holds the lock."""
-        status = read_json(self.path / "status.json")
+        try:
+            status = read_json(self.path / "status.json")
+        except MissingError:
+            if not (self.path / "config.toml").exists():
+                raise
+            status = {"state": "running"}  # it has only just begun
         if status.get("state") == "running" and not self.is_locked():
             status["state"] = "killed"
         return status

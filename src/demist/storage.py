@@ -20,7 +20,7 @@ TEMPORARY = ".writing-"
 def atomic_folder(target: str | os.PathLike[str], *, replace: bool = False) -> Iterator[Path]:
     """Yield a temporary folder beside `target`; on success all of it is flushed and renamed.
 
-    On an exception it is removed, and `target` is as it was.
+    On an exception it is removed, and `target` is as it was; an OSError names `target`.
 
     Args:
         target: The folder to make.
@@ -43,6 +43,10 @@ def atomic_folder(target: str | os.PathLike[str], *, replace: bool = False) -> I
         else:
             os.rename(temporary, target)
         sync(target.parent)
+    except OSError as error:
+        if TEMPORARY in str(error.filename or TEMPORARY):
+            raise OSError(error.errno, error.strerror, os.fspath(target)) from None
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -59,6 +63,15 @@ def _swap(new: Path, target: Path) -> None:
             os.rename(old, target)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder as far as possible; what is left of it when killed has not its name."""
+    with contextlib.suppress(OSError):
+        aside = tempfile.mkdtemp(prefix=TEMPORARY, dir=path.parent)
+        os.rename(path, aside)  # over an empty folder
+        path = Path(aside)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def sweep(folder: str | os.PathLike[str]) -> None:

@@ -3,10 +3,12 @@
     python tests/faults/kill.py [KILLS] [SEED]
 
 The trainers are forked from a process that has imported everything, so that a kill costs a fraction
-of a second. In between, bytes of the newest checkpoint are flipped now and then. Prints what
-happened as JSON, and exits 1 if any run ended otherwise than undisturbed.
+of a second. Every third is killed while it writes a checkpoint, which takes too little time to be
+hit often by chance. In between, bytes of the newest checkpoint are flipped now and then. Prints
+what happened as JSON, and exits 1 if any run ended otherwise than undisturbed.
 """
 
+import contextlib
 import faulthandler
 import json
 import os
@@ -21,6 +23,7 @@ import torch
 
 from demist import checkpoint, runs
 from demist.config import TrainConfig, update
+from demist.errors import DataError
 from demist.training.resume import unfinished
 from demist.training.run import train
 
@@ -79,6 +82,26 @@ def flip(folder, rng):
     file.write_bytes(data)
 
 
+def whole_one(run, step):
+    """Whether a checkpoint is undamaged: one must be, or the run rightly stops."""
+    with contextlib.suppress(DataError):
+        checkpoint.verify(run.checkpoints / checkpoint.folder_name(step))
+        return True
+    return False
+
+
+def unfinished_saves(place):
+    """Checkpoints being written, or left so by a trainer that was killed."""
+    return set(Path(place).glob("*/checkpoints/.writing-*"))
+
+
+def until_it_saves(place, known, seconds):
+    """Wait until there is a save beside those known, but no longer than so many seconds."""
+    last = time.monotonic() + seconds
+    while unfinished_saves(place) <= known and time.monotonic() < last:
+        time.sleep(1e-4)
+
+
 def reap(pid):
     """How a process ended: minus the signal, or its exit code."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -98,9 +121,13 @@ def main(kills=60, seed=0):
         span = time.monotonic() - begun
         config = update(CONFIG, {"runs": f"{folder}/killed"})
         while facts["kills"] < kills:
+            known = unfinished_saves(config.output.runs)
             pid = fork(config)
             # Short lives hit start-up and the first save, long ones everything else.
             time.sleep(float(rng.choice([0.1, 0.3, 0.6]) * rng.uniform() * span))
+            if facts["kills"] % 3 == 2:
+                until_it_saves(config.output.runs, known, span)
+                time.sleep(float(rng.uniform() * 0.01))
             os.kill(pid, signal.SIGKILL)
             ended = reap(pid)
             found = runs.all_runs(config.output.runs)
@@ -113,9 +140,9 @@ def main(kills=60, seed=0):
             if not found:
                 continue
             saved = checkpoint.steps(found[-1].checkpoints)
-            facts["while_saving"] += any(found[-1].checkpoints.glob(".writing-*"))
+            facts["while_saving"] += not unfinished_saves(config.output.runs) <= known
             facts["before_the_first_save"] += not saved
-            if len(saved) > 1 and rng.uniform() < 0.15:
+            if rng.uniform() < 0.15 and len(saved) > 1 and whole_one(found[-1], saved[-2]):
                 flip(found[-1].checkpoints / checkpoint.folder_name(saved[-1]), rng)
                 facts["flipped"] += 1
         assert reap(fork(config)) == 0  # the last one may finish

@@ -553,6 +553,7 @@ def test_killed_before_it_could_say_anything(config):
     whole = train(config, data=pictures(), quiet=True)
     run = runs.create(config.output.runs, "tiny")
     runs.begin(run, whole.config(), ["demist"])
+    assert unfinished(whole.config()) == run
     run.write_status("running")
     assert unfinished(whole.config()) == run
     train(config, run, resume=True, data=pictures(), quiet=True)
