@@ -16,6 +16,36 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # name: (file below src/demist, text, replacement, tests to run: a path or a test in it)
 MUTANTS = {
+    "likelihood-log-density-hardly-counts": (
+        "likelihood.py",
+        "0.0, atol * (len(row) - 1) / math.sqrt(len(row))",
+        "rtol, atol",
+        "tests/test_likelihood.py",
+    ),
+    "muon-leaves-convolutions": (
+        "training/optimizer.py",
+        "isinstance(module, nn.Linear | nn.Conv2d)",
+        "isinstance(module, nn.Linear)",
+        "tests/training/test_training_optimizer.py",
+    ),
+    "muon-ratio-ignored": (
+        "training/optimizer.py",
+        'group["lr"] = ratio * lr',
+        'group["lr"] = lr',
+        "tests/training/test_training_optimizer.py",
+    ),
+    "angle-clock-stops-halfway": (
+        "core/denoiser.py",
+        "* (4 / math.pi) - 1",
+        "* (2 / math.pi)",
+        "tests/core/test_denoiser.py",
+    ),
+    "older-runs-get-new-defaults": (
+        "runs.py",
+        'EARLIER = {"optimizer": "adamw", "clock": "log-snr"}',
+        "EARLIER: dict[str, str] = {}",
+        "tests/training/test_training_optimizer.py",
+    ),
     "ddim-swaps-t-and-s": (
         "samplers/ddim.py",
         "ancestral_variances((p.alpha, p.sigma), (alpha, sigma))",
