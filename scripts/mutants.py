@@ -542,6 +542,9 @@ def fails(file: str, text: str, replacement: str, tests: str, name: str) -> bool
 
 def main(names: list[str]) -> int:
     """Try each mutant and print what happened."""
+    if unknown := sorted(set(names) - set(MUTANTS)):
+        known = ", ".join(MUTANTS)
+        raise SystemExit(f"there is no mutant {unknown[0]!r}; without names all run: {known}")
     for tests in sorted({MUTANTS[name][3] for name in names or MUTANTS}):
         if fails("__init__.py", "demist: ", "demist: ", tests, "unchanged"):
             raise SystemExit(f"{tests} fails without any mutation: mend that first")

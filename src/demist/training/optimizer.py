@@ -3,7 +3,7 @@
 Muon replaces the gradient of a matrix, averaged over steps, by the nearest matrix whose singular
 values are all about 1, so that rare directions move as far as common ones. Convolutions count as
 matrices of (out, in * height * width). Embeddings, vectors and matrices with a side below
-`SMALLEST`, such as those that read and write pixels, are left to AdamW.
+`SMALLEST`, such as one that writes a few channels of pixels, are left to AdamW.
 
 References:
     Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks".
