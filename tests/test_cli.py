@@ -17,7 +17,7 @@ from PIL import Image
 
 from demist import cli, recipes, runs
 from demist.cli import COMMANDS, main
-from demist.commands import ls, sampling, train
+from demist.commands import ls, sample, sampling, train
 from demist.commands.shared import free_name
 from demist.config import TrainConfig, flat
 from demist.errors import CannotCreateError, DataError, UsageError
@@ -432,6 +432,19 @@ def test_free_name(tmp_path):
     path.touch()
     (tmp_path / "a-2.png").touch()
     assert free_name(path) == tmp_path / "a-3.png"
+
+
+@pytest.mark.parametrize(
+    ("labels", "prompt", "points", "count"),
+    [
+        (["a", "b"], None, False, 16),
+        ([str(i) for i in range(11)], None, False, 64),
+        ([], "a red seven", False, 16),
+        (["a", "b"], None, True, 1000),
+    ],
+)
+def test_how_many_samples_if_nobody_says(labels, prompt, points, count):
+    assert sample.default_count(sample.Options(prompt=prompt), labels, points) == count
 
 
 if __name__ == "__main__":

@@ -59,7 +59,8 @@ class Options:
     """One sample per cell of a labelled picture, rows then columns: guidance=1,2,4,8 seed=0:6. Also
     prompt=A|B, class, steps, solver, guidance-rule, guidance-interval, negative, time-grid."""
     n: int | None = None
-    """How many samples. Default: 8 of each of up to ten classes, 16 of a prompt, else 64."""
+    """How many samples. Default: 8 pictures of each of up to ten classes, 16 of a prompt, else 64;
+    1000 points."""
     out: Path | None = None
     """PNG to write. Default: samples.png, samples-2.png, ..."""
     animate: Path | None = None
@@ -99,7 +100,7 @@ def main(args: list[str]) -> None:
     # Led by a classifier, a model is told a class only if the user says so.
     asked = options.label or ("none" if options.classifier else None)
     labels = choose_labels(asked, classes_of(pipeline), list(known))
-    n = options.n or default_count(options, labels)
+    n = options.n or default_count(options, labels, points=len(pipeline.shape) == 1)
     each = spread(labels, n)
     cond: dict[str, Any] = {"label": each} if each else {}
     if options.prompt is not None:
@@ -123,8 +124,10 @@ def main(args: list[str]) -> None:
         print(options.animate)
 
 
-def default_count(options: Options, labels: list[str]) -> int:
+def default_count(options: Options, labels: list[str], points: bool) -> int:
     """How many samples, if nobody says."""
+    if points:
+        return 1000
     if labels and len(labels) <= 10:
         return 8 * len(labels)
     return 64 if options.prompt is None else 16
