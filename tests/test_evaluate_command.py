@@ -143,6 +143,11 @@ def test_clip_needs_captions(reader, capsys):
     assert "there is no config.json in nowhere" in capsys.readouterr().err
 
 
+def rounded(value):
+    """Nested JSON with its numbers to six digits."""
+    return json.loads(json.dumps(value), parse_float=lambda digits: f"{float(digits):.6g}")
+
+
 def test_a_saved_model_is_measured_where_one_stands(reader, capsys):
     model = str(reader.model)
     assert main(["evaluate", model, *FEW]) == 64
@@ -150,7 +155,8 @@ def test_a_saved_model_is_measured_where_one_stands(reader, capsys):
     assert main(["evaluate", model, "--data", "pages", "--precision", "fp32", *FEW]) == 0
     assert main(["evaluate", *FEW]) == 0
     saved, run = facts("evaluation.json"), facts()
-    assert saved["report"] == run["report"]
+    # Sums of floats may differ in the last bits with where in memory their terms lie.
+    assert rounded(saved["report"]) == rounded(run["report"])
     assert not any("Other data" in warning for warning in run["report"]["warnings"])
 
 
