@@ -54,7 +54,7 @@ MUTANTS = {
     ),
     "older-runs-get-new-defaults": (
         "runs.py",
-        'EARLIER = {"optimizer": "adamw", "clock": "log-snr"}',
+        'EARLIER = {"optimizer": "adamw", "clock": "log-snr", "bounded": False}',
         "EARLIER: dict[str, str] = {}",
         "tests/training/test_training_optimizer.py",
     ),
