@@ -16,6 +16,18 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # name: (file below src/demist, text, replacement, tests to run: a path or a test in it)
 MUTANTS = {
+    "bounded-training-is-stuck-outside": (
+        "core/denoiser.py",
+        "inside = x0 + (inside - x0).detach()",
+        "pass",
+        "tests/core/test_denoiser.py",
+    ),
+    "bounded-eps-forgets": (
+        "core/denoiser.py",
+        "inside, eps + torch",
+        "inside, eps + 0 * torch",
+        "tests/core/test_denoiser.py",
+    ),
     "likelihood-log-density-hardly-counts": (
         "likelihood.py",
         "0.0, atol * (len(row) - 1) / math.sqrt(len(row))",

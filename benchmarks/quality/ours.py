@@ -25,6 +25,9 @@ SAMPLERS = {
     "dpmpp-2m, uniform": {"solver": "dpmpp-2m", "grid": "uniform"},
     "heun": {"solver": "heun"},
     "heun, even angles": {"solver": "heun", "grid": "angular:clean=1,noisy=1"},
+    "sde-adams, even angles": {"solver": "sde-adams", "grid": "angular:clean=1,noisy=1"},
+    "sde-dpmpp-2m, even angles": {"solver": "sde-dpmpp-2m", "grid": "angular:clean=1,noisy=1"},
+    "ddpm, even angles": {"solver": "ddpm", "grid": "angular:clean=1,noisy=1"},
 }
 
 

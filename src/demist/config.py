@@ -217,6 +217,8 @@ class DiffusionConfig(Section):
     weight: str = option("velocity", names=WEIGHTS)
     """Weight of the squared x0 error over noise levels: simple (the eps error), v, x0, velocity,
     edm, min-snr:gamma=5, sigmoid:bias=-1."""
+    bounded: bool = True
+    """Clamp predictions of pixels to the range of pixels, in training as in sampling."""
     variance_steps: int | None = option(None, 1, 100_000)
     """Learn the variance of ancestral sampling too, with Improved DDPM's hybrid loss over so many
     even steps; sample with ddpm:variance=learned. None: do not."""

@@ -44,7 +44,7 @@ from demist.errors import (
 from demist.untrusted import refuse_pickle
 
 STATES = ("running", "stopped", "done", "failed")
-EARLIER = {"optimizer": "adamw", "clock": "log-snr"}
+EARLIER = {"optimizer": "adamw", "clock": "log-snr", "bounded": False}
 """What a run was made with, if its configuration is older than the option."""
 _FOLDER = re.compile(r"(\d{4,})-(.+)")
 

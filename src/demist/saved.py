@@ -33,6 +33,8 @@ from demist.untrusted import inside
 
 FORMAT = 1
 INDEX, SCHEDULER = "model_index.json", "scheduler/scheduler_config.json"
+DENOISER = ("schedule", "parameterization", "clock", "input_std", "learn_variance", "bounds")
+"""Attributes of a denoiser that are saved; older models have fewer."""
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 NETWORKS: dict[str, Any] = {"unet": networks.UNet, "mlp": networks.MLP, "transformer": networks.DiT}
 """Folder of a network in a saved model -> its class."""
@@ -113,7 +115,6 @@ def describe(pipeline: Any) -> dict[str, Any]:
         kind, known = type(denoiser.net), ", ".join(cls.__name__ for cls in NETWORKS.values())
         raise TypeError(f"a {kind.__name__} cannot be saved; networks that can: {known}")
     place, name = found[0], NETWORKS[found[0]].__name__
-    keys = ("schedule", "parameterization", "clock", "input_std", "learn_variance")
     return {
         INDEX: {
             "_class_name": "DemistPipeline",
@@ -127,7 +128,7 @@ def describe(pipeline: Any) -> dict[str, Any]:
             "facts": dict(pipeline.facts),
         },
         f"{place}/config.json": {"_class_name": name, **denoiser.net.config},
-        SCHEDULER: {key: to_json(getattr(denoiser, key)) for key in keys},
+        SCHEDULER: {key: to_json(getattr(denoiser, key)) for key in DENOISER},
     }
 
 

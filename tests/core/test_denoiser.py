@@ -77,6 +77,56 @@ def test_regular_from_pure_noise_to_clean_data(parameterization):
         assert torch.isfinite(p.eps).all()
 
 
+class Told(nn.Module):
+    """Answers what it is told, whatever it sees."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.answer = nn.Parameter(torch.as_tensor(answer, dtype=f64))
+
+    def forward(self, x, t):
+        return self.answer.expand_as(x)
+
+
+@pytest.mark.parametrize("parameterization", [V(), Velocity(), Karras(0.5), Karras(1.0)])
+def test_a_bounded_prediction_stays_in_the_range_of_the_data(parameterization):
+    x = torch.linspace(-1, 1, 6, dtype=f64).reshape(3, 2)
+    free = Denoiser(Told(1.5), Cosine(), parameterization).eval()
+    model = Denoiser(Told(1.5), Cosine(), parameterization, bounds=(-0.5, 0.7)).eval()
+    for t in (0.2, 0.6, 1.0):
+        p, q = model(5 * x, T(t)), free(5 * x, T(t))
+        assert not torch.equal(p.x0, q.x0)
+        assert torch.equal(p.x0, q.x0.clamp(-0.5, 0.7))
+        torch.testing.assert_close(p.alpha * p.x0 + p.sigma * p.eps, 5 * x)
+    model.bounds = (-1.0, 1.0)
+    p = model(x, T(0.0))  # clean data is its own prediction
+    assert torch.equal(p.x0, x)
+    assert torch.isfinite(p.eps).all()
+
+
+def test_training_may_overshoot_the_end_of_the_range_and_comes_back_from_there():
+    """Its gradient is `clamp(x0_hat) - E[x0]`: zero at the posterior mean and only there.
+
+    At t = 1 the state says nothing of the data, and x0_hat = x - answer.
+    """
+    x = torch.zeros(4, 1, dtype=f64)
+
+    def slope(answer, data):
+        model = Denoiser(Told(answer), Linear(), Velocity(), bounds=(-1, 1))
+        (model(x, T(1.0)).x0 - torch.tensor(data, dtype=f64)[:, None]).square().mean().backward()
+        return float(model.net.answer.grad)
+
+    black, grey = [-1.0, -1.0, -1.0, -1.0], [-1.0, -1.0, 1.0, 0.0]
+    assert slope(1.0, black) == slope(1.7, black) == 0  # x0_hat is -1, and -1.7
+    assert slope(0.25, grey) == 0
+    assert slope(0.0, grey) == pytest.approx(-2 * 0.25)
+    assert slope(3.0, grey) == pytest.approx(2 * 0.75)  # as far as from -1: not from -3, nor lost
+    x = torch.zeros(4, 1, dtype=f64, requires_grad=True)
+    sampling = Denoiser(Told(3.0), Linear(), Velocity(), bounds=(-1, 1)).eval()
+    sampling(x, T(0.5)).x0.sum().backward()
+    assert torch.equal(x.grad, torch.zeros_like(x))  # there the derivative is the true one
+
+
 def test_a_singular_time_is_refused_with_the_remedy():
     model = Denoiser(nn.Module(), Linear(), Eps())
     model.net.forward = lambda x, t: x

@@ -165,5 +165,6 @@ def test_a_run_from_before_the_options_goes_on_as_it_was(tmp_path):
     (tmp_path / "config.toml").write_text("[optimization]\nlr = 1e-3\n")
     assert Run(tmp_path).config().optimization.optimizer == "adamw"
     assert Run(tmp_path).config().diffusion.clock == "log-snr"
+    assert not Run(tmp_path).config().diffusion.bounded
     (tmp_path / "config.toml").write_text('[optimization]\noptimizer = "muon"\n')
     assert Run(tmp_path).config().optimization.optimizer == "muon"

@@ -16,6 +16,8 @@ class Pixels(Codec):
     `decode(encode(x)) == x` for every byte, and a model error below 1/255 changes nothing.
     """
 
+    bounds = (-1.0, 1.0)
+
     def encode(self, x: UInt8[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         """Bytes to float32 in [-1, 1]."""
         return x.float() / 127.5 - 1

@@ -85,6 +85,12 @@ class Denoiser(nn.Module):
             has unit variance for data of that standard deviation (EDM's c_in); else x_t as it is.
         learn_variance: Whether the second half of the output's channels is the spread of the
             ancestral variance, in [-1, 1] (Nichol & Dhariwal 2021, section 3.1).
+        bounds: Range of clean data, if it has one, such as (-1, 1) for pixels. E[x0 | x_t] lies in
+            it, so what the network answers is clamped to it. In training mode the gradient passes
+            the clamp unchanged: the squared error then becomes the loss whose gradient is
+            `clamp(x0_hat) - x0`, convex and with the same minimum, and the network need not hit
+            the frequent ends of the range exactly (the black of a digit's background) but may
+            overshoot them at no cost.
         dtype: Precision the network is run in; the state keeps its own. None: the state's.
     """
 
@@ -97,6 +103,7 @@ class Denoiser(nn.Module):
         clock: Clock = LogSNRClock(),
         input_std: float | None = None,
         learn_variance: bool = False,
+        bounds: tuple[float, float] | None = None,
         dtype: torch.dtype | None = None,
     ):
         super().__init__()
@@ -106,6 +113,7 @@ class Denoiser(nn.Module):
         self.clock = clock
         self.input_std = input_std
         self.learn_variance = learn_variance
+        self.bounds = None if bounds is None else (bounds[0], bounds[1])
         self.dtype = dtype
 
     def forward(self, x: Vector, t: Tensor, **cond: Any) -> Prediction:
@@ -138,6 +146,12 @@ class Denoiser(nn.Module):
             return left(d_alpha, x), left(d_sigma, x)
 
         x0, eps = self.parameterization.invert(output, x, a, s, rates)
+        if self.bounds is not None:
+            inside = x0.clamp(*self.bounds)
+            if self.training:
+                inside = x0 + (inside - x0).detach()
+            # As `Prediction.with_x0`, but also for clean data: there x0 is the state itself.
+            x0, eps = inside, eps + torch.where(s > 0, a / s, 0) * (x0 - inside)
         return Prediction(x0, eps, a, s, spread)
 
 

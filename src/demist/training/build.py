@@ -155,6 +155,7 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
         clock=CLOCKS[config.diffusion.clock],
         input_std=spread,
         learn_variance=config.diffusion.variance_steps is not None,
+        bounds=codec.bounds if config.diffusion.bounded else None,
     )
     times = make("times", TIMES, config.diffusion.times)
     weight = make("weight", WEIGHTS, config.diffusion.weight, sigma_data=spread)

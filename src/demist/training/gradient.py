@@ -169,6 +169,7 @@ def rewrap(denoiser: Denoiser, net: nn.Module) -> Denoiser:
         clock=d.clock,
         input_std=d.input_std,
         learn_variance=d.learn_variance,
+        bounds=d.bounds,
         dtype=d.dtype,
     )
 
