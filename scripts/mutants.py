@@ -42,8 +42,26 @@ MUTANTS = {
     ),
     "muon-ratio-ignored": (
         "training/optimizer.py",
-        'group["lr"] = ratio * lr',
-        'group["lr"] = lr',
+        "self._options.muon_ratio * lr",
+        "lr",
+        "tests/training/test_training_optimizer.py",
+    ),
+    "muon-always-in-bf16": (
+        "training/optimizer.py",
+        "torch.bfloat16 if low else torch.float32",
+        "torch.bfloat16",
+        "tests/training/test_training_fit.py",
+    ),
+    "muon-without-nesterov": (
+        "training/optimizer.py",
+        "gathered(gradient.lerp(momentum, MOMENTUM))",
+        "gathered(momentum.clone())",
+        "tests/training/test_training_optimizer.py",
+    ),
+    "muon-decays-no-weights": (
+        "training/optimizer.py",
+        "p.mul_(1 - lr * self._options.weight_decay)",
+        "pass",
         "tests/training/test_training_optimizer.py",
     ),
     "angle-clock-stops-halfway": (

@@ -270,26 +270,40 @@ def test_blocks_that_are_cut_are_the_innermost_repeated_ones():
     assert sum(p.numel() for p in in_blocks) > 0.8 * sum(p.numel() for p in unet.parameters())
 
 
-@pytest.mark.parametrize("changes", [{"micro_batches": 4}, {"auto_microbatch": True}])
-def test_a_cut_network_computes_its_batch_in_one_piece(config, monkeypatch, changes):
+def chosen(config, monkeypatch, **changes):
+    """How the gradient of a network cut over two processes is computed."""
     monkeypatch.setattr(build_module, "is_sharded", lambda _: True)
     options = update(config, changes).optimization
     denoiser = build_module.build(config, pictures()).pipeline.denoiser
-    with pytest.raises(UsageError, match=r"'fsdp'.*leave out micro_batches"):
-        build_module.choose_gradient(options, denoiser, build_module.World(0, 2), print)
+    return build_module.choose_gradient(options, denoiser, World(1, 2), print)
 
 
-def test_muon_needs_whole_matrices(config):
-    config = update(config, {"parallel": "fsdp", "optimizer": "muon"})
-    with pytest.raises(UsageError, match=r"'muon' needs whole matrices.* use optimizer = 'adamw'"):
-        build_module.build(config, pictures(), build_module.World(0, 2))
+def test_a_cut_network_does_not_search_for_what_fits(config, monkeypatch):
+    with pytest.raises(UsageError, match=r"'fsdp'.*waiting; choose a number with micro_batches"):
+        chosen(config, monkeypatch, auto_microbatch=True)
+
+
+def test_a_cut_network_computes_its_share_in_pieces(config, monkeypatch):
+    """The second of two processes, in two pieces each: the mean over the last half of the batch."""
+    monkeypatch.setattr(World, "mean", lambda _, value: value)
+    config = update(config, {"dropout": 0.0})
+    e = build_module.build(config, pictures())
+    found = []
+    for parts in (None, 4):
+        how = chosen(config, monkeypatch, micro_batches=parts)
+        loss, count = how(how.wrapped, e.batches, 3, e.objective, False)
+        found.append([loss, *(p.grad for p in how.wrapped.net.parameters())])
+        assert count == 8
+    assert how.pieces == 2
+    for whole, pieces in zip(*found, strict=True):
+        torch.testing.assert_close(whole, pieces, rtol=1e-4, atol=1e-6)
 
 
 def test_out_of_memory_of_a_cut_network_tries_nothing(config, monkeypatch):
     """A try in one process would wait for the others for ever."""
     monkeypatch.setattr(memory, "is_sharded", lambda _: True)
     monkeypatch.setattr(memory, "_fits", lambda *_: pytest.fail("a try"))
-    with pytest.raises(DemistError, match=r"8 items of 1 x 8 x 8.*use a smaller --batch-size"):
+    with pytest.raises(DemistError, match=r"8 items of 1 x 8 x 8.*use more --micro-batches"):
         steps_of(config, most=4)
 
 
@@ -338,7 +352,6 @@ def test_out_of_memory_names_what_fits(config):
 
 def test_parts_are_found_when_memory_runs_out(config):
     said = []
-    config = update(config, {"optimizer": "adamw"})  # Muon's bf16 would enlarge rounding errors
     found = steps_of(update(config, {"auto_microbatch": True}), most=3, say=said.append)
     fixed = steps_of(update(config, {"micro_batches": 4}), most=8)
     once = steps_of(config, most=8)

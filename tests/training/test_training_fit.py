@@ -10,6 +10,7 @@ from demist import checkpoint
 from demist.checkpoint import Checkpoint
 from demist.config import LimitsConfig, OptimizationConfig, update
 from demist.errors import DataError, DemistError
+from demist.training import optimizer
 from demist.training.build import build
 from demist.training.fit import fit, learning_rate, progress, resolve_precision, start
 
@@ -106,6 +107,16 @@ def test_building_leaves_torchs_generator_alone():
     value = torch.rand(1)
     torch.manual_seed(5)
     assert torch.equal(value, torch.rand(1))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_muon_computes_in_the_precision_of_the_run(monkeypatch, precision):
+    seen, orthogonal = set(), optimizer.orthogonal
+    monkeypatch.setattr(
+        optimizer, "orthogonal", lambda x, dtype: seen.add(dtype) or orthogonal(x, dtype)
+    )
+    run(build(update(CONFIG, {"precision": precision}), pictures()), 1)
+    assert seen == {{"fp32": torch.float32, "bf16": torch.bfloat16}[precision]}
 
 
 def test_it_learns():

@@ -5,13 +5,14 @@ from torch import nn
 from demist.config import OptimizationConfig
 from demist.networks import UNet
 from demist.runs import Run
-from demist.training.optimizer import Optimizer, hidden_matrices
+from demist.training import optimizer as optimizer_module
+from demist.training.optimizer import Optimizer, hidden_matrices, orthogonal
 
 
 class Layers(nn.Module):
     def __init__(self):
         super().__init__()
-        self.wide, self.tall = nn.Linear(48, 32), nn.Linear(16, 64)
+        self.wide, self.tall, self.same = nn.Linear(48, 32), nn.Linear(16, 64), nn.Linear(48, 32)
         self.conv, self.table = nn.Conv2d(24, 32, 3), nn.Embedding(20, 32)
 
     def set_gradients(self, seed=0):
@@ -20,15 +21,16 @@ class Layers(nn.Module):
             p.grad = torch.randn(p.shape, generator=generator) / (1 + p.shape[0])
 
 
-def changes(net, optimizer, lr):
+def changes(net, optimizer, lr, steps=1, **how):
     before = {name: p.detach().clone() for name, p in net.named_parameters()}
-    optimizer.step(lr)
+    for seed in range(steps):
+        net.set_gradients(seed)
+        optimizer.step(lr, **how)
     return {name: p.detach() - before[name] for name, p in net.named_parameters()}
 
 
 def test_muon_turns_a_matrix_by_about_the_same_in_every_direction():
     net = Layers()
-    net.set_gradients()
     optimizer = Optimizer(net, OptimizationConfig(muon_ratio=5.0))
     moved = changes(net, optimizer, 1e-3)
     for name in ("wide", "tall", "conv"):
@@ -44,9 +46,70 @@ def test_muon_turns_a_matrix_by_about_the_same_in_every_direction():
         assert float(along.min()) > 0.6, "the directions are the gradient's"
 
 
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon")
+@pytest.mark.parametrize("low", [True, False])
+def test_muon_is_torchs(low):
+    """Torch's computes in bf16 always; with torch 2.13 ours does the same to the last bit then."""
+    net, options = Layers(), OptimizationConfig(muon_ratio=2.0, weight_decay=10.0)
+    theirs = {name: nn.Parameter(getattr(net, name).weight.detach().flatten(1).clone())
+              for name in ("wide", "tall", "same", "conv")}  # fmt: skip
+    reference = torch.optim.Muon(
+        theirs.values(), lr=2e-3, weight_decay=10.0, adjust_lr_fn="match_rms_adamw"
+    )
+    start = {name: p.detach().clone() for name, p in theirs.items()}
+    moved = changes(net, Optimizer(net, options), 1e-3, steps=4, low=low)
+    for seed in range(4):
+        copy = Layers()
+        copy.set_gradients(seed)
+        for name, p in theirs.items():
+            p.grad = getattr(copy, name).weight.grad.flatten(1)
+        reference.step()
+    for name, p in theirs.items():
+        change = p.detach() - start[name]
+        off = moved[f"{name}.weight"].flatten(1) - change
+        assert float(off.norm() / change.norm()) < (1e-3 if low else 2e-2), name
+
+
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-5), (torch.bfloat16, 3e-2)])
+@pytest.mark.parametrize("shape", [(20, 30), (40, 16)])
+def test_the_iteration_is_its_polynomial_of_the_singular_values(shape, dtype, error):
+    x = torch.randn(3, *shape, dtype=torch.float64)
+    u, s, v = torch.linalg.svd(x, full_matrices=False)
+    s = s / s.norm(dim=-1, keepdim=True)
+    for _ in range(5):
+        s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
+    wanted = u @ torch.diag_embed(s) @ v
+    found = orthogonal(7 * x.float(), dtype)
+    assert found.dtype == dtype
+    assert float((found.double() - wanted).norm() / wanted.norm()) < error
+    torch.testing.assert_close(orthogonal(7 * x[:1].float(), dtype), found[:1])
+    assert not orthogonal(torch.zeros(1, *shape), dtype).any()
+
+
+def test_how_many_matrices_are_turned_together_changes_nothing(monkeypatch):
+    torch.manual_seed(0)
+    nets = [Layers() for _ in range(2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    together, alone = (Optimizer(net, OptimizationConfig()) for net in nets)
+    one = changes(nets[0], together, 1e-3, steps=2)
+    monkeypatch.setattr(optimizer_module, "TOGETHER", 1)
+    other = changes(nets[1], alone, 1e-3, steps=2)
+    for name, change in one.items():
+        torch.testing.assert_close(change, other[name])
+
+
+def test_a_network_of_nothing_but_matrices_and_one_of_none():
+    for net, moves in ((nn.Linear(16, 16, bias=False), "muon"), (nn.Linear(4, 4), "adamw")):
+        before = [p.detach().clone() for p in net.parameters()]
+        optimizer = Optimizer(net, OptimizationConfig())
+        for p in net.parameters():
+            p.grad = torch.randn_like(p)
+        optimizer.step(1e-3)
+        assert all((p != b).any() for p, b in zip(net.parameters(), before, strict=True)), moves
+
+
 def test_the_rest_moves_by_adamw():
     net = Layers()
-    net.set_gradients()
     optimizer = Optimizer(net, OptimizationConfig())
     moved = changes(net, optimizer, 1e-3)
     for name in ("table.weight", "wide.bias", "conv.bias"):
@@ -81,7 +144,11 @@ def test_its_tensors_are_live_and_there_before_the_first_step(kind):
     assert early.keys() == late.keys()
     assert all(early[name] is late[name] for name in early)
     assert all(float(value.abs().sum()) > 0 for value in late.values())
-    assert any("momentum_buffer" in name for name in late) == (kind == "muon")
+    averaged = {name: tuple(value.shape) for name, value in late.items() if "momentum" in name}
+    assert averaged == {
+        "wide.weight/momentum_buffer": (32, 48), "same.weight/momentum_buffer": (32, 48),
+        "tall.weight/momentum_buffer": (64, 16), "conv.weight/momentum_buffer": (32, 216),
+    } if kind == "muon" else not averaged  # fmt: skip
 
 
 def test_what_muon_moves_in_a_unet():

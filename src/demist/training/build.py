@@ -138,11 +138,6 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
         torch.manual_seed(replace(streams, rank=0, world=1).torch_seed(-1))
         net = make_network(config, data.x.shape[1:], conditioner)
     if options.parallel == "fsdp" and world.size > 1:
-        if options.optimizer == "muon":
-            raise UsageError(
-                "optimizer = 'muon' needs whole matrices, which parallel = 'fsdp' cuts; use "
-                "optimizer = 'adamw', or parallel = 'ddp'"
-            )
         shard(net, world, device)
     net = net.to(device)
     if options.threads:
@@ -188,22 +183,24 @@ def choose_gradient(
     Raises:
         UsageError: The batch cannot be divided so.
     """
-    parts, size = options.micro_batches, world.size
+    parts, size, cut = options.micro_batches, world.size, is_sharded(denoiser.net)
+    if cut and options.auto_microbatch:
+        raise UsageError(
+            "auto_microbatch = True: of processes that hold shares (parallel = 'fsdp'), one that "
+            "runs out of memory leaves the others waiting; choose a number with micro_batches"
+        )
     if parts is None and not options.auto_microbatch:
-        if is_sharded(denoiser.net):
+        if cut:
             return Averaged(world, denoiser)
         return whole if size == 1 else Averaged.of(denoiser, world)
-    if is_sharded(denoiser.net):
-        raise UsageError(
-            "parallel = 'fsdp' computes each process's share of the batch in one piece; leave out "
-            "micro_batches and auto_microbatch, or use parallel = 'ddp'"
-        )
     parts = parts or size
     if parts & (parts - 1) or parts % size or options.batch_size % parts:
         raise UsageError(
             f"micro_batches = {parts}: with {size} processes and a batch of {options.batch_size}, "
             f"choose a power of two that is a multiple of {size} and divides {options.batch_size}"
         )
+    if cut:
+        return Averaged(world, denoiser, parts // size)
     return InParts(parts, world, options.auto_microbatch, say)
 
 

@@ -217,7 +217,7 @@ def fit(
         if math.isfinite(state.loss) and math.isfinite(state.grad_norm):
             if 0 < options.clip < state.grad_norm:
                 torch._foreach_mul_(gradients, options.clip / state.grad_norm)
-            state.optimizer.step(state.lr)
+            state.optimizer.step(state.lr, low)
             state.ema.update(state.step + 1 - state.skipped)
         else:
             state.skipped += 1

@@ -38,10 +38,14 @@ class Averaged:
         world: The processes.
         wrapped: The denoiser whose network torch watches: one that shares its parameters, or itself
             if it is cut (`demist.training.sharding`).
+        pieces: In how many pieces each process computes its share, one after the other. The
+            gradient of each is averaged over the processes at once, so that what is added up is as
+            small as before.
     """
 
     world: World
     wrapped: Denoiser
+    pieces: int = 1
 
     @classmethod
     def of(cls, denoiser: Denoiser, world: World) -> "Averaged":
@@ -53,9 +57,11 @@ class Averaged:
         self, denoiser: Denoiser, batches: Any, step: int, objective: Objective, low: bool
     ) -> tuple[Tensor, int]:
         """See the module."""
-        batch = batches(step)
-        loss = backward(self.wrapped.train(denoiser.training), batch, objective, low)
-        return self.world.mean(loss), len(batch.x0) * self.world.size
+        wrapped, n = self.wrapped.train(denoiser.training), self.pieces
+        mine = range(self.world.rank * n, (self.world.rank + 1) * n)
+        drawn = (part_of(batches, part, n * self.world.size)(step) for part in mine)
+        losses = [backward(wrapped, batch, objective, low, n) for batch in drawn]
+        return self.world.mean(torch.stack(losses).sum()), batches.streams.batch_size
 
 
 @dataclass
@@ -106,8 +112,7 @@ class InParts:
         sums = []
         for part in range(self.world.rank * each, (self.world.rank + 1) * each):
             denoiser.zero_grad(set_to_none=True)
-            share = replace(batches, streams=replace(batches.streams, rank=part, world=self.parts))
-            loss = backward(denoiser, share(step), objective, low)
+            loss = backward(denoiser, part_of(batches, part, self.parts)(step), objective, low)
             sums.append(torch.cat([loss.float().reshape(1), *_flat_gradients(trained(denoiser))]))
             # Add equal powers of two as soon as both are there: few are held at a time.
             count = part + 1 - self.world.rank * each
@@ -130,11 +135,18 @@ class InParts:
             self.say(f"out of memory: from now on {size // self.parts} items at a time")
 
 
-def backward(denoiser: Denoiser, batch: Batch, objective: Objective, low: bool) -> Tensor:
-    """Add the gradient of the mean loss of a batch, and return that loss."""
+def part_of(batches: Any, part: int, parts: int) -> Any:
+    """One of `parts` equal parts of every global batch."""
+    return replace(batches, streams=replace(batches.streams, rank=part, world=parts))
+
+
+def backward(
+    denoiser: Denoiser, batch: Batch, objective: Objective, low: bool, pieces: int = 1
+) -> Tensor:
+    """Add the gradient of the mean loss of a batch, over `pieces`, and return that loss."""
     torch.manual_seed(batch.seed)
     with torch.autocast(batch.x0.device.type, torch.bfloat16, enabled=low):
-        loss = objective(denoiser, batch).mean()
+        loss = objective(denoiser, batch).mean() / pieces
     loss.backward()
     return loss.detach()
 

@@ -3,14 +3,13 @@
 import math
 import resource
 import sys
-from dataclasses import replace
 from typing import Any
 
 import torch
 
 from demist.core import Denoiser
 from demist.errors import DemistError
-from demist.training.gradient import Objective, backward, is_out_of_memory
+from demist.training.gradient import Objective, backward, is_out_of_memory, part_of
 from demist.training.sharding import is_sharded
 
 
@@ -33,7 +32,9 @@ def out_of_memory(
     here = f"out of memory with {size // streams.world} items of {shape} at a time"
     here += f" (peak so far {peak / 1e9:.2f} GB)"
     if is_sharded(denoiser.net):  # a try would wait for the other processes
-        return DemistError(f"{here}; use a smaller --batch-size or --size, or more processes")
+        return DemistError(
+            f"{here}; use more --micro-batches or processes, or a smaller --batch-size or --size"
+        )
     while size % parts == 0:
         if _fits(denoiser, batches, step, objective, low, parts):
             return DemistError(
@@ -51,9 +52,8 @@ def out_of_memory(
 def _fits(
     denoiser: Denoiser, batches: Any, step: int, objective: Objective, low: bool, parts: int
 ) -> bool:
-    share = replace(batches, streams=replace(batches.streams, rank=0, world=parts))
     try:
-        backward(denoiser, share(step), objective, low)
+        backward(denoiser, part_of(batches, 0, parts)(step), objective, low)
     except (RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
             return False

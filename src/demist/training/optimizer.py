@@ -5,19 +5,33 @@ values are all about 1, so that rare directions move as far as common ones. Conv
 matrices of (out, in * height * width). Embeddings, vectors and matrices with a side below
 `SMALLEST`, such as one that writes a few channels of pixels, are left to AdamW.
 
+Where the run computes in bf16 this is torch.optim.Muon, and faster, as matrices of one shape are
+multiplied together. Where it computes in fp32 so does this, and a gradient's rounding, which
+another number of processes changes, stays small. Of parameters of which processes hold shares
+(`demist.training.sharding`) the average is put together, and each process moves its own share.
+
 References:
     Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks".
     Liu et al. 2025, "Muon is Scalable for LLM Training", arXiv:2502.16982, section 2.2 (steps as
         long as AdamW's, whatever the matrix's shape).
 """
 
+import math
+from collections import defaultdict
+
 import torch
 from torch import Tensor, nn
 
 from demist.config import OptimizationConfig
+from demist.training.sharding import gathered, share_of
 
 SMALLEST = 16
 """Shorter sides of a matrix make it no hidden one."""
+TOGETHER = 2**22
+"""Numbers in matrices that are iterated on together: many small ones, or one that may be larger."""
+MOMENTUM, ITERATIONS = 0.95, 5
+QUINTIC = 3.4445, -4.7750, 2.0315
+"""x -> a x + b x^3 + c x^5 draws every singular value in (0, 1] towards 1, the small ones fast."""
 
 
 class Optimizer:
@@ -32,57 +46,80 @@ class Optimizer:
         named = {name: p for name, p in net.named_parameters() if p.requires_grad}
         hidden = hidden_matrices(net) & set(named) if options.optimizer == "muon" else set()
         self.parameters = list(named.values())
+        self._options = options
         self._rest = {name: p for name, p in named.items() if name not in hidden}
         self._matrices = {name: p for name, p in named.items() if name in hidden}
-        # Muon takes matrices only: the same memory, seen as one.
-        self._views = {
-            n: nn.Parameter(p.detach().view(len(p), -1)) for n, p in self._matrices.items()
+        self._momenta = {
+            n: torch.zeros_like(p.detach().flatten(1)) for n, p in self._matrices.items()
         }
-        self._made: list[tuple[torch.optim.Optimizer, float]] = []
-        if self._rest:
-            adamw = torch.optim.AdamW(
-                self._rest.values(),
-                betas=(options.beta1, options.beta2),
-                weight_decay=options.weight_decay,
-                fused=True,
-            )
-            self._made.append((adamw, 1.0))
-        if self._views:
-            muon = torch.optim.Muon(
-                self._views.values(),
-                weight_decay=options.weight_decay,
-                adjust_lr_fn="match_rms_adamw",
-            )
-            self._made.append((muon, options.muon_ratio))
+        self._adamw = torch.optim.AdamW(
+            [{"params": list(self._rest.values())}],  # a group, as it may be empty
+            betas=(options.beta1, options.beta2),
+            weight_decay=options.weight_decay,
+            fused=True,
+        )
 
-    def step(self, lr: float) -> None:
-        """Update all parameters that have a gradient."""
-        for name, view in self._views.items():
-            grad = self._matrices[name].grad
-            view.grad = None if grad is None else grad.flatten(1)
-        for optimizer, ratio in self._made:
-            for group in optimizer.param_groups:
-                group["lr"] = ratio * lr
-            optimizer.step()
+    @torch.no_grad()
+    def step(self, lr: float, low: bool = False) -> None:
+        """Update all parameters that have a gradient.
+
+        Args:
+            lr: Learning rate of AdamW; Muon's is `muon_ratio` times it.
+            low: Whether Muon may compute in bf16.
+        """
+        self._adamw.param_groups[0]["lr"] = lr
+        self._adamw.step()
+        equal = defaultdict(list)
+        for name, p in self._matrices.items():
+            if p.grad is not None:
+                equal[self._momenta[name].shape].append((p, p.grad.flatten(1), self._momenta[name]))
+        for shape, matrices in equal.items():
+            count = max(1, TOGETHER // shape.numel())
+            for i in range(0, len(matrices), count):
+                self._turn(matrices[i : i + count], self._options.muon_ratio * lr, low)
+
+    def _turn(self, matrices: list[tuple[nn.Parameter, Tensor, Tensor]], lr: float, low: bool):
+        """Muon's step for (parameter, gradient, momentum) of one shape."""
+        ahead = []
+        for _, gradient, momentum in matrices:
+            momentum.lerp_(gradient, 1 - MOMENTUM)
+            ahead.append(gathered(gradient.lerp(momentum, MOMENTUM)))  # Nesterov's
+        turned = orthogonal(torch.stack(ahead), torch.bfloat16 if low else torch.float32)
+        length = 0.2 * math.sqrt(max(turned.shape[1:]))
+        for (p, _, _), change in zip(matrices, turned, strict=True):
+            p.mul_(1 - lr * self._options.weight_decay)
+            p.add_(share_of(change.reshape(p.shape), p), alpha=-lr * length)
 
     def tensors(self) -> dict[str, Tensor]:
         """The live state, `parameter/name` -> tensor; made now if there has been no step yet."""
-        out: dict[str, Tensor] = {}
-        for optimizer, _ in self._made:
-            muon = isinstance(optimizer, torch.optim.Muon)
-            for name, p in (self._views if muon else self._rest).items():
-                state = optimizer.state[p]
-                if not state:
-                    state |= _fresh(p, muon)
-                out |= {f"{name}/{key}": value for key, value in state.items()}
+        out = {f"{name}/momentum_buffer": value for name, value in self._momenta.items()}
+        for name, p in self._rest.items():
+            state = self._adamw.state[p]
+            if not state:
+                state["step"] = torch.zeros((), dtype=torch.float32, device=p.device)
+                state |= {key: torch.zeros_like(p) for key in ("exp_avg", "exp_avg_sq")}
+            out |= {f"{name}/{key}": value for key, value in state.items()}
         return out
 
 
-def _fresh(p: Tensor, muon: bool) -> dict[str, Tensor]:
-    if muon:
-        return {"momentum_buffer": torch.zeros_like(p)}
-    step = torch.zeros((), dtype=torch.float32, device=p.device)
-    return {"step": step, "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+def orthogonal(matrices: Tensor, dtype: torch.dtype) -> Tensor:
+    """Matrices of the same singular vectors, all of whose singular values are about 1 (0.7 to 1.2).
+
+    Newton and Schulz's iteration, with Jordan's coefficients.
+
+    Args:
+        matrices: `(N, rows, columns)`.
+        dtype: Of the arithmetic and of the result.
+    """
+    a, b, c = QUINTIC
+    x = matrices.to(dtype)
+    tall = x.shape[1] > x.shape[2]
+    x = x.mT if tall else x
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    for _ in range(ITERATIONS):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
 
 
 def hidden_matrices(net: nn.Module) -> set[str]:

@@ -52,6 +52,17 @@ def gathered(tensor: Tensor) -> Tensor:
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
+def share_of(whole: Tensor, like: Tensor) -> Tensor:
+    """This process's share of a tensor that all have whole, cut as `like` is, if that is cut."""
+    if not hasattr(like, "full_tensor"):
+        return whole
+    from torch.distributed.tensor import DTensor, Replicate
+
+    assert isinstance(like, DTensor)
+    everywhere = DTensor.from_local(whole, like.device_mesh, [Replicate()])
+    return everywhere.redistribute(placements=like.placements)
+
+
 def collected(tensors: Mapping[str, Tensor], world: World) -> Iterator[tuple[str, Tensor]]:
     """Names and whole tensors on the first process, nothing on the others; all must go through it.
 
