@@ -81,6 +81,9 @@ def test_a_weight_counts_like_repetition():
 def test_padding_changes_nothing():
     torch.manual_seed(0)
     reader = TextTransformer(20, 8, 32, 2).eval()
+    for block in reader.blocks:  # as if trained: new ones add nothing
+        torch.nn.init.normal_(block.to_out.weight, std=0.2)
+        torch.nn.init.normal_(block.linear_2.weight, std=0.2)
     said = torch.zeros(1, 8, 2)
     said[0, :4] = torch.tensor([[2.0, 1], [5, 1], [7, 1.5], [3, 1]])
     other = said.clone()
@@ -91,6 +94,16 @@ def test_padding_changes_nothing():
         changed = said.clone()
         changed[0, 1, 0] = 6
         assert not torch.allclose(reader(said)[0, 0], reader(changed)[0, 0])
+
+
+def test_words_of_one_prompt_differ_before_training():
+    """Or attention cannot tell them apart, and learns which is meant much later."""
+    torch.manual_seed(0)
+    said = torch.ones(1, 12, 2)
+    said[0, :, 0] = torch.arange(12)
+    states = torch.nn.functional.normalize(TextTransformer(20, 12, 64, 2)(said)[0], dim=1)
+    alike = states @ states.T - torch.eye(12)
+    assert alike.mean() < 0.1
 
 
 def test_maps_show_what_attends_to_what():

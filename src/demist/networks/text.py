@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from demist.errors import UsageError
 from demist.networks.attention import attend, heads, joined
+from demist.networks.layers import zeroed
 
 
 class TextBlock(nn.Module):
-    """Self-attention and a hidden layer, each added to its input."""
+    """Self-attention and a hidden layer, each added to its input; a new block adds nothing."""
 
     attends = True
 
@@ -24,8 +25,9 @@ class TextBlock(nn.Module):
         super().__init__()
         self.head_dim = head_dim
         self.norm_1, self.norm_2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.to_qkv, self.to_out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.linear_1, self.linear_2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.to_qkv, self.to_out = nn.Linear(width, 3 * width), zeroed(nn.Linear(width, width))
+        self.linear_1 = nn.Linear(width, 4 * width)
+        self.linear_2 = zeroed(nn.Linear(4 * width, width))
 
     def forward(self, x: Float[Tensor, "b m c"], weight: Tensor) -> Float[Tensor, "b m c"]:
         """Transform x."""
@@ -52,8 +54,9 @@ class TextTransformer(nn.Module):
         if width % 32:
             raise UsageError(f"a text transformer of width {width}: choose a multiple of 32")
         self.token = nn.Embedding(vocabulary, width)
-        self.position = nn.Parameter(0.02 * torch.randn(length, width))
-        nn.init.normal_(self.token.weight, std=0.02)
+        # Large beside what the blocks soon add, or all tokens of a prompt look alike to attention.
+        self.position = nn.Parameter(0.5 * torch.randn(length, width))
+        nn.init.normal_(self.token.weight, std=0.5)
         self.blocks = nn.ModuleList(TextBlock(width, 32) for _ in range(depth))
         self.norm_out = nn.LayerNorm(width)
 
