@@ -55,8 +55,8 @@ MAY_IMPORT = {
         "models",
     },
     "training": {
-        "core", "samplers", "objectives", "networks", "codecs", "conditions", "data", "config",
-        "pipeline", "saved", "runs", "checkpoint", "pictures",
+        "core", "samplers", "guidance", "objectives", "networks", "codecs", "conditions", "data",
+        "config", "pipeline", "saved", "runs", "checkpoint", "pictures",
     },
 }  # fmt: skip
 """Room -> rooms it may know, besides itself and the leaves. Rooms not named may know anything."""

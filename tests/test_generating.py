@@ -23,9 +23,9 @@ from demist.commands.generating import (
     made,
     work,
 )
-from demist.commands.shared import weights_hash
 from demist.errors import DataError, DemistError
 from demist.pipeline import Pipeline
+from demist.saved import weights_hash
 
 TINY = ["--width", "8", "--depth", "1", "--batch-size", "8", "--sample-count", "0",
         "--precision", "fp32"]  # fmt: skip

@@ -14,7 +14,7 @@ import re
 import tomllib
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
@@ -59,6 +59,18 @@ def parse_cadence(text: str) -> tuple[int | None, float | None]:
     return None, parse_duration(text)
 
 
+def parse_evaluations(times: tuple[float, ...]) -> tuple[float, ...]:
+    """The times at which a distilled model is asked, as they are.
+
+    Raises:
+        UsageError: They are not 1, or 1 and one between.
+    """
+    first, *rest = times or (0.0,)
+    if first != 1 or len(rest) > 1 or any(not 0 < t < 1 for t in rest):
+        raise UsageError("write 1, or 1 and a time between 0 and 1")
+    return times
+
+
 def parse_component(text: str) -> tuple[str, dict[str, float]]:
     """Name and parameters: `"ddim:eta=0.5"` -> `("ddim", {"eta": 0.5})`.
 
@@ -76,6 +88,13 @@ def parse_component(text: str) -> tuple[str, dict[str, float]]:
     return name, parameters
 
 
+_KINDS: dict[str, Callable[[Any], Any]] = {
+    "duration": parse_duration,
+    "cadence": parse_cadence,
+    "evaluations": parse_evaluations,
+}
+
+
 def _check(name: str, value: Any, rule: Mapping[str, Any]) -> None:
     low, high = rule.get("low"), rule.get("high")
     for number in value if isinstance(value, tuple) else (value,):
@@ -83,7 +102,7 @@ def _check(name: str, value: Any, rule: Mapping[str, Any]) -> None:
             raise UsageError(f"{name} = {value!r}: must be at least {low:g}")
         if high is not None and not number <= high:
             raise UsageError(f"{name} = {value!r}: must be at most {high:g}")
-    parse = {"duration": parse_duration, "cadence": parse_cadence}.get(rule.get("kind", ""))
+    parse = _KINDS.get(rule.get("kind", ""))
     names = rule.get("names")
     try:
         if parse is not None:
@@ -106,7 +125,7 @@ def option(
     low: float | None = None,
     high: float | None = None,
     names: Iterable[str] = (),
-    kind: Literal["plain", "duration", "cadence"] = "plain",
+    kind: Literal["plain", "duration", "cadence", "evaluations"] = "plain",
 ) -> Any:
     """A field with its range (both ends included), its component names or its notation."""
     rule = {"low": low, "high": high, "names": tuple(names), "kind": kind}
@@ -225,6 +244,21 @@ class DiffusionConfig(Section):
 
 
 @dataclass(frozen=True)
+class DistillationConfig(Section):
+    """A trained model teaches another to need one or two evaluations."""
+
+    teacher: str | None = None
+    """Run, folder of a model, or digits: learn to do in few evaluations what it does in many.
+    Network, schedule and conditions are then the teacher's. None: learn from the data."""
+    evaluations: tuple[float, ...] = option((1.0, 0.6), kind="evaluations")
+    """Times at which the student is asked: 1 alone, or 1 and one between 0 and 1."""
+    teacher_guidance: float = option(1.0, 0, 100)
+    """Guidance scale of the teacher, which the student learns with the rest; 1 is none."""
+    student_rate: float = option(0.1, 0, 10)
+    """Learning rate of the student in units of lr, which is that of the critic: it must keep up."""
+
+
+@dataclass(frozen=True)
 class OptimizationConfig(Section):
     """How the weights are found."""
 
@@ -317,6 +351,7 @@ class TrainConfig:
     data: DataConfig = DataConfig()
     network: NetworkConfig = NetworkConfig()
     diffusion: DiffusionConfig = DiffusionConfig()
+    distillation: DistillationConfig = DistillationConfig()
     optimization: OptimizationConfig = OptimizationConfig()
     limits: LimitsConfig = LimitsConfig()
     output: OutputConfig = OutputConfig()

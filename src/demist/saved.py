@@ -132,6 +132,15 @@ def describe(pipeline: Any) -> dict[str, Any]:
     }
 
 
+def weights_hash(pipeline: Any) -> str:
+    """SHA-256 of the names and values of the network's tensors, in hexadecimal."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(pipeline.denoiser.net.state_dict().items()):
+        digest.update(f"{name}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().float().numpy().tobytes())
+    return digest.hexdigest()
+
+
 def pieces(description: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str) -> dict:
     """The arguments of `Pipeline` from a description and the weights.
 

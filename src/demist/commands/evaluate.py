@@ -22,7 +22,7 @@ from demist.commands.sampling import (
     parse_shard,
     require_positive,
 )
-from demist.commands.shared import provenance, weights_hash
+from demist.commands.shared import provenance
 from demist.commands.subjects import Subject, data_of, subject
 from demist.errors import UsageError
 
@@ -184,6 +184,7 @@ class Samples:
         cls, options: Options, model: Subject, test: "demist.data.Dataset", count: int
     ) -> "Samples":
         """What `options` ask of a model, `count` samples of each seed; nothing is made yet."""
+        from demist.saved import weights_hash
         from demist.training.fit import resolve_precision
 
         pipeline = model.pipeline

@@ -6,7 +6,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from demist.commands.shared import weights_hash
 from demist.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -116,6 +115,8 @@ def opened(source: ModelOptions, model: str, sha256: str) -> "demist.pipeline.Pi
     Raises:
         DataError: It is not the model that was meant.
     """
+    from demist.saved import weights_hash
+
     pipeline = source.open(model)
     if weights_hash(pipeline) != sha256:
         raise DataError(

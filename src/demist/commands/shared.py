@@ -1,6 +1,5 @@
 """What several commands need: where a file comes from, and never overwriting one unasked."""
 
-import hashlib
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,20 +15,13 @@ if TYPE_CHECKING:
 
 def provenance(name: str, args: list[str], pipeline: "demist.pipeline.Pipeline") -> dict[str, Any]:
     """What was typed, with which version, and which model: for files made from it."""
+    from demist.saved import weights_hash
+
     return {
         "command": shlex.join(["demist", name, *args]),
         "demist": __version__,
         "model": {"sha256": weights_hash(pipeline), **pipeline.facts},
     }
-
-
-def weights_hash(pipeline: "demist.pipeline.Pipeline") -> str:
-    """SHA-256 of the names and values of the network's tensors, in hexadecimal."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(pipeline.denoiser.net.state_dict().items()):
-        digest.update(f"{name}{tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().float().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def write_array(x: "numpy.ndarray", path: Path) -> None:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from demist.core import Gaussian, Model, Noise, left
+from demist.core import Gaussian, Model, Noise, Prediction, left
 from demist.objectives.weights import Weight, simple
 
 
@@ -40,7 +40,17 @@ def denoising_loss(
     eps = (Gaussian() if noise is None else noise)(x0)
     alpha, sigma = schedule(t)
     p = model(left(alpha, x0) * x0 + left(sigma, x0) * eps, t, **cond)
-    log_snr = schedule.log_snr(t)
+    return weighted_error(p, x0, eps, schedule.log_snr(t), weight)
+
+
+def weighted_error(
+    p: Prediction,
+    x0: Float[Tensor, "B ..."],
+    eps: Float[Tensor, "B ..."],
+    log_snr: Float[Tensor, " B"],
+    weight: Weight,
+) -> Float[Tensor, " B"]:
+    """The loss above of a prediction for `alpha x0 + sigma eps`."""
     clean = log_snr > 0
     error = torch.where(left(clean, x0).bool(), p.eps - eps, p.x0 - x0)
     scale = weight(log_snr) * torch.where(clean, (-log_snr).exp(), 1.0)

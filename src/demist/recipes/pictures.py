@@ -2,6 +2,7 @@
 
 from demist.config import (
     DataConfig,
+    DiffusionConfig,
     LimitsConfig,
     NetworkConfig,
     OptimizationConfig,
@@ -67,11 +68,10 @@ def scenes() -> TrainConfig:
     return TrainConfig(
         data=DataConfig(path="scenes", text_length=40),
         network=NetworkConfig(
-            channels_per_level=(64, 128),
-            attention_levels=(1,),
-            text_width=128,
-            text_depth=2,
+            channels_per_level=(32, 64, 128), attention_levels=(1,), cross_levels=(1, 2)
         ),
+        # What is where is decided in strong noise, and words are learned from nothing else.
+        diffusion=DiffusionConfig(times="logit-normal:mean=0.7,std=1.2"),
         optimization=OptimizationConfig(lr=1e-3, batch_size=64),
         limits=LimitsConfig(budget="30m"),
         output=OutputConfig(sample_guidance=3.0, sample_every="3m"),

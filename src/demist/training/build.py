@@ -28,6 +28,7 @@ from demist.objectives.vlb import discretised_decoder, gaussian_decoder
 from demist.pipeline import Defaults, Pipeline
 from demist.samplers import make_solver
 from demist.training.batches import Batch, Batches, Stopwatch
+from demist.training.distil import lessons, open_teacher, student_of
 from demist.training.fit import Denoising, Hybrid, Objective, resolve_precision
 from demist.training.gradient import Averaged, Gradient, InParts, whole
 from demist.training.parallel import ALONE, World
@@ -78,7 +79,10 @@ WEIGHTS: dict[str, Maker] = {
 
 @dataclass(frozen=True)
 class Experiment:
-    """All objects of a training run; in `config` the precision is decided."""
+    """All objects of a training run; in `config` the precision is decided.
+
+    `denoiser` is what is trained: that of `pipeline`, or a pair of it and its critic.
+    """
 
     config: TrainConfig
     data: Dataset
@@ -87,6 +91,7 @@ class Experiment:
     streams: Streams
     objective: Objective
     waiting: Stopwatch
+    denoiser: Denoiser
 
     @property
     def device(self) -> torch.device:
@@ -121,9 +126,13 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
     if config.data.flip and not images:
         raise UsageError("flip = True mirrors images, and this data is points; leave it out")
     device = pick_device(config.optimization.device)
-    codec: Codec = Pixels() if images else Standardize.of(data.x)
-    conditioner, values = conditions(config, data)
     options = config.optimization
+    teacher = None if config.distillation.teacher is None else open_teacher(config).to(device)
+    if teacher is None:
+        codec: Codec = Pixels() if images else Standardize.of(data.x)
+        conditioner, values = conditions(config, data)
+    else:
+        codec, conditioner, values = teacher.codec, teacher.conditioner, lessons(teacher, data)
     try:
         streams = Streams(options.seed, len(data), options.batch_size, world.rank, world.size)
     except ValueError as error:
@@ -132,47 +141,69 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
         data.x, streams, codec, conditioner, values, flip=config.data.flip, device=device
     )
     spread = data_std(batches)
-    schedule = make_schedule(config.diffusion.schedule)
-    # A network's first weights come from torch's generator; leave the caller's as it was.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(replace(streams, rank=0, world=1).torch_seed(-1))
-        net = make_network(config, data.x.shape[1:], conditioner)
-    if options.parallel == "fsdp" and world.size > 1:
-        shard(net, world, device)
-    net = net.to(device)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    config = update(config, {"precision": resolve_precision(options.precision, net)})
-    denoiser = Denoiser(
-        net,
-        schedule,
-        make(
-            "parameterization",
-            PARAMETERIZATIONS,
-            config.diffusion.parameterization,
-            sigma_data=spread,
-        ),
-        clock=CLOCKS[config.diffusion.clock],
-        input_std=spread,
-        learn_variance=config.diffusion.variance_steps is not None,
-        bounds=codec.bounds if config.diffusion.bounded else None,
-    )
     times = make("times", TIMES, config.diffusion.times)
     weight = make("weight", WEIGHTS, config.diffusion.weight, sigma_data=spread)
-    out, guidable = config.output, bool(values) and config.data.label_drop > 0
-    guidance = (1.5 if images else 1.0) if out.sample_guidance is None else out.sample_guidance
-    make_solver(out.sample_solver)  # a mistake is told of now, not when the first picture is due
-    defaults = Defaults(out.sample_steps, out.sample_solver, guidance=guidance if guidable else 1.0)
     facts: dict[str, Any] = {"data": data.name, "items": len(data), "fingerprint": data.fingerprint}
     if "text" in values:
         cut = zip(values["text"], data.texts or (), strict=True)
         facts["captions_cut"] = sum(kept != caption for kept, caption in cut)
-    pipeline = Pipeline(denoiser, codec, conditioner, data.x.shape[1:], defaults, facts)
-    objective: Objective = Denoising(times, weight)
-    if config.diffusion.variance_steps is not None:
-        decoder = discretised_decoder if images else gaussian_decoder
-        objective = Hybrid(times, weight, config.diffusion.variance_steps, decoder)
-    return Experiment(config, data, pipeline, batches, streams, objective, batches.waiting)
+    objective: Objective
+    if teacher is None:
+        denoiser = make_denoiser(config, data, conditioner, codec, streams, spread, world, device)
+        defaults = choose_defaults(config, images, conditioner)
+        pipeline = Pipeline(denoiser, codec, conditioner, data.x.shape[1:], defaults, facts)
+        objective = Denoising(times, weight)
+        if config.diffusion.variance_steps is not None:
+            decoder = discretised_decoder if images else gaussian_decoder
+            objective = Hybrid(times, weight, config.diffusion.variance_steps, decoder)
+    else:
+        pipeline, denoiser, objective = student_of(
+            teacher, config.distillation, times, weight, facts
+        )
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    config = update(config, {"precision": resolve_precision(options.precision, denoiser.net)})
+    return Experiment(
+        config, data, pipeline, batches, streams, objective, batches.waiting, denoiser
+    )
+
+
+def make_denoiser(
+    config: TrainConfig,
+    data: Dataset,
+    conditioner: Conditioner,
+    codec: Codec,
+    streams: Streams,
+    spread: float,
+    world: World,
+    device: torch.device,
+) -> Denoiser:
+    """A new denoiser for the data, on its device; of several processes all have the same."""
+    # A network's first weights come from torch's generator; leave the caller's as it was.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(replace(streams, rank=0, world=1).torch_seed(-1))
+        net = make_network(config, data.x.shape[1:], conditioner)
+    if config.optimization.parallel == "fsdp" and world.size > 1:
+        shard(net, world, device)
+    d = config.diffusion
+    return Denoiser(
+        net.to(device),
+        make_schedule(d.schedule),
+        make("parameterization", PARAMETERIZATIONS, d.parameterization, sigma_data=spread),
+        clock=CLOCKS[d.clock],
+        input_std=spread,
+        learn_variance=d.variance_steps is not None,
+        bounds=codec.bounds if d.bounded else None,
+    )
+
+
+def choose_defaults(config: TrainConfig, images: bool, conditioner: Conditioner) -> Defaults:
+    """How the model is sampled where nothing is said."""
+    out = config.output
+    make_solver(out.sample_solver)  # a mistake is told of now, not when the first picture is due
+    guidance = (1.5 if images else 1.0) if out.sample_guidance is None else out.sample_guidance
+    guidable = bool(conditioner.conditions) and config.data.label_drop > 0
+    return Defaults(out.sample_steps, out.sample_solver, guidance=guidance if guidable else 1.0)
 
 
 def choose_gradient(

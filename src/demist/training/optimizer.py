@@ -18,6 +18,7 @@ References:
 
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +39,9 @@ class Optimizer:
     """The optimizers of a network's trained parameters, as one.
 
     Args:
-        net: The network, on its device; its parameters must stay the same tensors.
+        net: The network, on its device; its parameters must stay the same tensors. It may have
+            `rates`, which maps how the names of some begin to their learning rate in units of that
+            of the rest.
         options: Kind of optimizer, and its numbers; the learning rate comes with each step.
     """
 
@@ -52,8 +55,16 @@ class Optimizer:
         self._momenta = {
             n: torch.zeros_like(p.detach().flatten(1)) for n, p in self._matrices.items()
         }
+        rates: Mapping[str, float] = getattr(net, "rates", {})
+        self._rates = {
+            name: next((rate for start, rate in rates.items() if name.startswith(start)), 1.0)
+            for name in named
+        }
+        groups = defaultdict(list)
+        for name, p in self._rest.items():
+            groups[self._rates[name]].append(p)
         self._adamw = torch.optim.AdamW(
-            [{"params": list(self._rest.values())}],  # a group, as it may be empty
+            [{"params": some, "rate": rate} for rate, some in groups.items()] or [{"params": []}],
             betas=(options.beta1, options.beta2),
             weight_decay=options.weight_decay,
             fused=True,
@@ -67,16 +78,18 @@ class Optimizer:
             lr: Learning rate of AdamW; Muon's is `muon_ratio` times it.
             low: Whether Muon may compute in bf16.
         """
-        self._adamw.param_groups[0]["lr"] = lr
+        for group in self._adamw.param_groups:
+            group["lr"] = lr * group.get("rate", 1.0)
         self._adamw.step()
         equal = defaultdict(list)
         for name, p in self._matrices.items():
             if p.grad is not None:
-                equal[self._momenta[name].shape].append((p, p.grad.flatten(1), self._momenta[name]))
-        for shape, matrices in equal.items():
+                momentum = self._momenta[name]
+                equal[momentum.shape, self._rates[name]].append((p, p.grad.flatten(1), momentum))
+        for (shape, rate), matrices in equal.items():
             count = max(1, TOGETHER // shape.numel())
             for i in range(0, len(matrices), count):
-                self._turn(matrices[i : i + count], self._options.muon_ratio * lr, low)
+                self._turn(matrices[i : i + count], self._options.muon_ratio * lr * rate, low)
 
     def _turn(self, matrices: list[tuple[nn.Parameter, Tensor, Tensor]], lr: float, low: bool):
         """Muon's step for (parameter, gradient, momentum) of one shape."""

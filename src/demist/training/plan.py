@@ -71,7 +71,7 @@ def plan(config: TrainConfig, data: Dataset | None = None) -> Plan:
     e = build(config, data)
     options = e.config.optimization
     trial = fit(
-        e.pipeline.denoiser,
+        e.denoiser,
         e.batches,
         objective=e.objective,
         options=options,

@@ -10,6 +10,7 @@ from demist.runs import Run
 
 FREE = {
     "path",
+    "teacher",
     "device",
     "threads",
     "auto_microbatch",
@@ -17,11 +18,12 @@ FREE = {
     *vars(LimitsConfig()),
     *vars(OutputConfig()),
 }
-"""Options that may always change: they do not decide what is learned."""
+"""Options that may always change: they do not decide what is learned. What data and teacher are is
+compared, wherever they lie."""
 DECLARED = {
     "max_bad", "flip", "label_drop", "dropout", "times", "weight", "lr", "muon_ratio", "batch_size",
     "warmup", "decay", "beta1", "beta2", "weight_decay", "clip", "ema", "precision",
-    "micro_batches",
+    "micro_batches", "student_rate",
 }  # fmt: skip
 """Options that may change if that is said aloud. All others make another network or other data."""
 

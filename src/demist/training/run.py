@@ -112,7 +112,7 @@ class _Trainer:
     ) -> None:
         self.experiment, self.config, self.run = experiment, experiment.config, run
         self.interrupt, self.progress, self.world = interrupt, progress, world
-        self.state = start(experiment.pipeline.denoiser, self.config.optimization)
+        self.state = start(experiment.denoiser, self.config.optimization)
         self.saver = Saver(run.checkpoints, self.config.output.keep, progress.say, world)
         self.watchdog = Watchdog(parse_duration(self.config.limits.patience))
         self.started, self.begun = runs.now(), 0.0
@@ -207,10 +207,10 @@ class _Trainer:
     def _steps(self) -> Iterator[TrainState]:
         e, options = self.experiment, self.config.optimization
         return fit(
-            e.pipeline.denoiser,
+            e.denoiser,
             e.batches,
             objective=e.objective,
-            gradient=choose_gradient(options, e.pipeline.denoiser, self.world, self.progress.say),
+            gradient=choose_gradient(options, e.denoiser, self.world, self.progress.say),
             options=options,
             limits=self.config.limits,
             state=self.state,
@@ -228,6 +228,12 @@ class _Trainer:
                 f"{run.path} was trained on other data (fingerprint "
                 f"{facts['fingerprint'][:12]}, now {data.fingerprint[:12]}); restore it, or "
                 f"start a new run"
+            )
+        teacher = self.experiment.pipeline.facts.get("teacher")
+        if facts.get("teacher", teacher) != teacher:
+            raise DataError(
+                f"{run.path} had another teacher (weights {facts['teacher'][:12]}, now "
+                f"{str(teacher)[:12]}); restore it, or start a new run"
             )
         return checkpoint.load_newest(run.checkpoints, self.progress.say, repair=True)
 

@@ -1,0 +1,147 @@
+"""A student of few steps: through the options, in a run folder, stopped and resumed."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny import CONFIG, one_thread, pictures, points  # noqa: F401
+
+from demist import saved
+from demist.config import TrainConfig, update
+from demist.errors import DataError, UsageError
+from demist.pipeline import Pipeline
+from demist.training.build import build
+from demist.training.fit import fit, start
+from demist.training.run import train
+
+DATA = pictures()
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    """A run of six steps."""
+    folder = tmp_path_factory.mktemp("teacher")
+    config = update(CONFIG, {"runs": str(folder), "flip": False})
+    return str(train(config, data=DATA, quiet=True).path)
+
+
+@pytest.fixture
+def config(teacher, tmp_path):
+    """Of a student of that run."""
+    own = {"teacher": teacher, "batch_size": 8, "lr": 1e-3, "warmup": 0, "precision": "fp32"}
+    out = {"steps": 6, "runs": str(tmp_path / "runs"), "sample_count": 4, "save_every": "3"}
+    return update(TrainConfig(), own | out)
+
+
+def test_a_student_begins_as_its_teacher(config, teacher):
+    e = build(config, DATA)
+    ours, theirs = (e.pipeline.denoiser.eval(), Pipeline.from_run(teacher).denoiser.eval())
+    x, t, label = torch.randn(4, 1, 8, 8), torch.full((4,), 0.5), torch.arange(4) % 3
+    torch.testing.assert_close(ours(x, t, label=label).x0, theirs(x, t, label=label).x0)
+    for critic in (False, True):
+        torch.testing.assert_close(
+            e.denoiser.eval()(x, t, label=label, critic=critic).x0, ours(x, t, label=label).x0
+        )
+
+
+def test_a_run_leaves_a_model_of_two_evaluations(config):
+    run = train(config, data=DATA, quiet=True)
+    made = Pipeline.load(run.model)
+    assert made.defaults.steps == 2
+    assert made.defaults.solver == "ddpm"
+    assert made.defaults.grid == "1,0.6,0"
+    assert made.defaults.guidance == 1
+    assert made.sample(3, label=["a", "b", "c"]).shape == (3, 1, 8, 8)
+    in_run = Pipeline.from_run(run)
+    assert saved.weights_hash(in_run) == saved.weights_hash(made)
+    assert saved.weights_hash(made) != made.facts["teacher"]
+    assert all(np.isfinite(row) for row in [run.status()["progress"]])
+
+
+def test_stopped_and_resumed_it_takes_the_same_steps(config, tmp_path):
+    whole = train(config, data=DATA, quiet=True)
+    cut = train(update(config, {"steps": 3, "decay": "constant"}), data=DATA, quiet=True)
+    other = update(config, {"decay": "constant"})
+    through = train(other, data=DATA, quiet=True)
+    resumed = train(other, cut, resume=True, data=DATA, quiet=True)
+    one, two = (Pipeline.load(run.model).denoiser.net.state_dict() for run in (through, resumed))
+    for name, tensor in one.items():
+        assert torch.equal(tensor, two[name]), name
+    assert whole.path != through.path
+
+
+def test_another_teacher_is_noticed(config, teacher, tmp_path):
+    there = tmp_path / "teacher"
+    shutil.copytree(teacher, there)
+    config = update(config, {"teacher": str(there), "steps": 3})
+    run = train(config, data=DATA, quiet=True)
+    moved = tmp_path / "moved"
+    there.rename(moved)
+    config = update(config, {"teacher": str(moved), "steps": 4})
+    train(config, run, resume=True, data=DATA, quiet=True)  # the same, elsewhere
+    model = Pipeline.load(moved / "model")
+    with torch.no_grad():
+        next(model.denoiser.net.parameters()).add_(1)
+    model.save(tmp_path / "changed")
+    config = update(config, {"teacher": str(tmp_path / "changed"), "steps": 5})
+    with pytest.raises(DataError, match="had another teacher"):
+        train(config, run, resume=True, data=DATA, quiet=True)
+
+
+def test_the_average_is_the_students_and_the_critic_learns_faster(config):
+    e = build(update(config, {"student_rate": 0.1, "optimizer": "adamw"}), DATA)
+    options = e.config.optimization
+    state = start(e.denoiser, options)
+    before = {n: p.detach().clone() for n, p in e.denoiser.net.named_parameters()}
+    assert set(state.ema.tensors) == set(e.pipeline.denoiser.net.state_dict())
+    limits = update(config, {"steps": 1}).limits
+    list(fit(e.denoiser, e.batches, objective=e.objective, options=options, limits=limits,
+             state=state))  # fmt: skip
+    moved = {
+        n: float((p.detach() - before[n]).abs().max()) for n, p in e.denoiser.net.named_parameters()
+    }
+    # AdamW's first step is the learning rate, whatever the gradient.
+    for kind, length in (("critic.", 1e-3), ("student.", 1e-4)):
+        some = [far for name, far in moved.items() if name.startswith(kind) and far > 0]
+        assert max(some) == pytest.approx(length, rel=0.02)
+
+
+def test_guidance_of_the_teacher_is_learned_with_the_rest(config):
+    plain, guided = (
+        build(update(config, {"teacher_guidance": w}), DATA).objective.teacher for w in (1.0, 3.0)
+    )
+    x, t, label = torch.randn(4, 1, 8, 8), torch.full((4,), 0.5), torch.arange(4) % 3
+    with torch.no_grad():
+        said, unsaid = (plain(x, t, label=value).x0 for value in (label, torch.full((4,), 3)))
+        torch.testing.assert_close(guided(x, t, label=label).x0, unsaid + 3 * (said - unsaid))
+
+
+def test_computed_in_parts(config):
+    run = train(update(config, {"micro_batches": 2}), data=DATA, quiet=True)
+    assert run.status()["state"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("options", "data", "message"),
+    [
+        ({"channels_per_level": [8, 8]}, DATA, r"channels_per_level = \(8, 8\): with a teacher"),
+        ({"label_drop": 0.5}, DATA, "label_drop = 0.5: with a teacher"),
+        ({"sample_steps": 5}, DATA, "sample_steps = 5: with a teacher"),
+        ({"parallel": "fsdp"}, DATA, "use ddp"),
+        ({}, pictures(size=16), "the data is 1 x 16 x 16 and the teacher makes 1 x 8 x 8"),
+        ({}, pictures(classes=("x", "y", "z")), "the teacher knows the classes a, b, c"),
+        ({}, replace(DATA, labels=None, classes=()), "and the data has none"),
+        ({}, points(), "the data is 2 and the teacher makes"),
+    ],
+)
+def test_what_cannot_be_is_said(config, options, data, message):
+    with pytest.raises(UsageError, match=message):
+        build(update(config, options), data)
+
+
+@pytest.mark.parametrize("times", [(), (0.9,), (1.0, 1.0), (1.0, 0.0), (1.0, 0.6, 0.3)])
+def test_times_that_make_no_sense(times):
+    with pytest.raises(UsageError, match="evaluations"):
+        update(TrainConfig(), {"evaluations": times})
