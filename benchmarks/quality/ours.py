@@ -29,6 +29,8 @@ SAMPLERS = {
     "sde-dpmpp-2m, even angles": {"solver": "sde-dpmpp-2m", "grid": "angular:clean=1,noisy=1"},
     "ddpm, even angles": {"solver": "ddpm", "grid": "angular:clean=1,noisy=1"},
 }
+DISTILLED = {"as saved": {}, "once": {"solver": "ddpm", "grid": "1,0"}}
+"""Of a model of few steps."""
 
 
 class Contender:
@@ -78,8 +80,8 @@ class Contender:
         self, pipeline: Pipeline, sampler: str, labels: np.ndarray, steps: int, seed: int
     ) -> np.ndarray:
         """Images (n, c, h, w) in bytes for `labels`, unguided, by `steps` network evaluations."""
-        how = SAMPLERS[sampler]
-        if how["solver"] == "heun":  # asks twice a step
+        how = (SAMPLERS | DISTILLED)[sampler]
+        if how.get("solver") == "heun":  # asks twice a step
             steps //= 2
         names = pipeline.conditioner.conditions["label"].classes
         low = resolve_precision("auto", pipeline.denoiser.net) == "bf16"
