@@ -103,9 +103,24 @@ def test_the_average_is_the_students_and_the_critic_learns_faster(config):
         n: float((p.detach() - before[n]).abs().max()) for n, p in e.denoiser.net.named_parameters()
     }
     # AdamW's first step is the learning rate, whatever the gradient.
-    for kind, length in (("critic.", 1e-3), ("student.", 1e-4)):
+    for kind, length in (("critics.", 1e-3), ("student.", 1e-4)):
         some = [far for name, far in moved.items() if name.startswith(kind) and far > 0]
         assert max(some) == pytest.approx(length, rel=0.02)
+
+
+def test_each_evaluation_has_a_critic_of_its_own(config):
+    e = build(config, DATA)
+    net = e.denoiser.net
+    with torch.no_grad():
+        for k, critic in enumerate(net.critics):
+            critic.conv_out.bias.fill_(k + 1.0)
+            critic.conv_out.weight.zero_()
+        said = net(
+            torch.randn(5, 1, 8, 8), torch.zeros(5), critic=True, label=torch.zeros(5).long()
+        )
+    assert said[:, 0, 0, 0].tolist() == [1, 2, 1, 2, 1]
+    one = build(update(config, {"evaluations": (1.0,)}), DATA)
+    assert len(one.denoiser.net.critics) == 1
 
 
 def test_guidance_of_the_teacher_is_learned_with_the_rest(config):

@@ -2,7 +2,8 @@
 
 A student turns pure noise into data in one or two evaluations. Two denoisers look at what it makes,
 after noise has been added: the teacher, which knows the data, and a critic, which is trained all
-the while on what the student makes. Where samples of the student are too frequent, the critic
+the while on what the student makes (each evaluation has a critic of its own; here they are one
+function). Where samples of the student are too frequent, the critic
 expects them more than the teacher does, and the difference of the two points the way out, since
 
     d KL(student || teacher) / d x_t = score_critic - score_teacher
@@ -55,7 +56,8 @@ def matching_loss(
 
     Args:
         student: Asked for clean data at the times `evaluations`.
-        critic: Learns to denoise the student's samples. On the student's schedule.
+        critic: Learns to denoise the student's samples, of which sample i is one after `1 + i % K`
+            evaluations. On the student's schedule.
         teacher: The model to equal, guided or not; no gradient reaches it.
         like: Anything of the data's shape, dtype and device.
         t: One time in (0, 1] per sample, at which the three are compared.

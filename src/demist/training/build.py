@@ -81,7 +81,7 @@ WEIGHTS: dict[str, Maker] = {
 class Experiment:
     """All objects of a training run; in `config` the precision is decided.
 
-    `denoiser` is what is trained: that of `pipeline`, or a pair of it and its critic.
+    `denoiser` is what is trained: that of `pipeline`, or a school of it and its critics.
     """
 
     config: TrainConfig

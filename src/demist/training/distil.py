@@ -1,6 +1,6 @@
 """A trained model teaches another to need one or two evaluations.
 
-Student and critic (see `demist.objectives.matching_loss`) are one network here, so they are
+Student and critics (see `demist.objectives.matching_loss`) are one network here, so they are
 trained, checkpointed and resumed like any other; the average that is sampled from is the student's.
 """
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from demist import runs, saved
@@ -31,47 +32,59 @@ OWN = {
 """Section -> its options that do not come from the teacher."""
 
 
-class Pair(nn.Module):
-    """The student, which is what becomes of the training, and the critic.
+class School(nn.Module):
+    """The student, which is what becomes of the training, and a critic of each of its evaluations.
+
+    One critic of all would only see to it that samples after one and after two evaluations have
+    the teacher's distribution together: the former came out too much alike, the latter too varied.
 
     Args:
-        net: The teacher's network; both begin as copies of it.
-        rate: Learning rate of the student, in units of the critic's.
+        net: The teacher's network; all begin as copies of it.
+        critics: How many.
+        rate: Learning rate of the student, in units of the critics'.
     """
 
-    def __init__(self, net: nn.Module, rate: float):
+    def __init__(self, net: nn.Module, critics: int, rate: float):
         super().__init__()
-        self.student, self.critic = copy.deepcopy(net), copy.deepcopy(net)
+        self.student = copy.deepcopy(net)
+        self.critics = nn.ModuleList(copy.deepcopy(net) for _ in range(critics))
         self.rates: Mapping[str, float] = {"student.": rate}
 
     def forward(self, x: Tensor, t: Tensor, *, critic: bool = False, **cond: Any) -> Tensor:
-        """What the student says, or the critic."""
-        return (self.critic if critic else self.student)(x, t, **cond)
+        """What the student says; or, of sample i of K critics, number i % K."""
+        if not critic:
+            return self.student(x, t, **cond)
+        count = len(self.critics)
+        said = torch.empty_like(x)
+        for k, net in enumerate(self.critics):
+            told = {name: value[k::count] for name, value in cond.items()}
+            said[k::count] = net(x[k::count], t[k::count], **told).to(x.dtype)
+        return said
 
 
 @dataclass(frozen=True)
 class Critic:
-    """The critic of a pair, as a model of its own."""
+    """The critics of a school, as one model."""
 
-    pair: Denoiser
+    school: Denoiser
 
     @property
     def schedule(self) -> Schedule:
         """The student's."""
-        return self.pair.schedule
+        return self.school.schedule
 
     def __call__(self, x: Tensor, t: Tensor, **cond: Any) -> Prediction:
-        return self.pair(x, t, critic=True, **cond)
+        return self.school(x, t, critic=True, **cond)
 
 
 @dataclass(frozen=True)
 class Matching:
-    """The objective of a pair; see `demist.objectives.matching_loss`.
+    """The objective of a school; see `demist.objectives.matching_loss`.
 
     Attributes:
         teacher: Frozen, guided or not.
         times: Distribution of the times of comparison.
-        weight: Of the critic's loss.
+        weight: Of the critics' loss.
         evaluations: Times at which the student is asked.
     """
 
@@ -109,7 +122,9 @@ def open_teacher(config: TrainConfig) -> Pipeline:
                 f"{name} = {given[name]!r}: with a teacher this is the teacher's; leave it out"
             )
     if config.optimization.parallel != "ddp":
-        raise UsageError("parallel = 'fsdp' with a teacher: use ddp; it needs three copies of one")
+        raise UsageError(
+            "parallel = 'fsdp' with a teacher: use ddp; it needs several copies of one"
+        )
     if teacher.denoiser.learn_variance:
         raise UsageError(f"teacher = {spec!r} has learned variances, which few steps cannot use")
     return teacher
@@ -165,19 +180,19 @@ def student_of(
     weight: Weight,
     facts: Mapping[str, Any],
 ) -> tuple[Pipeline, Denoiser, Matching]:
-    """A student that is still a copy of its teacher, the pair that is trained, and the objective.
+    """A student that is still a copy of its teacher, the school that is trained, and the objective.
 
     Args:
         teacher: On its device.
         options: How to teach.
         times: Distribution of the times of comparison.
-        weight: Of the critic's loss.
+        weight: Of the critics' loss.
         facts: Of the student; the teacher's weights are added.
     """
     facts = {**facts, "teacher": saved.weights_hash(teacher)}
     d, evaluations = teacher.denoiser, options.evaluations
-    both = Pair(d.net, options.student_rate)
-    student, pair = rewrap(d, both.student), rewrap(d, both)
+    net = School(d.net, len(evaluations), options.student_rate)
+    student, school = rewrap(d, net.student), rewrap(d, net)
     grid = ",".join(f"{t:g}" for t in (*evaluations, 0))
     pipeline = replace(
         teacher, denoiser=student, defaults=Defaults(len(evaluations), "ddpm", grid), facts=facts
@@ -185,4 +200,4 @@ def student_of(
     model: Model = d.eval().requires_grad_(False)
     if options.teacher_guidance != 1:
         model = CFG(model, options.teacher_guidance, teacher.conditioner.null)
-    return pipeline, pair, Matching(model, times, weight, evaluations)
+    return pipeline, school, Matching(model, times, weight, evaluations)

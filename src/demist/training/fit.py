@@ -26,7 +26,7 @@ from demist.objectives import Times, Uniform, Weight, denoising_loss, hybrid_los
 from demist.objectives.vlb import Decoder
 from demist.storage import require_same
 from demist.training.batches import Batch
-from demist.training.distil import Pair
+from demist.training.distil import School
 from demist.training.ema import Ema, warmed_up
 from demist.training.gradient import Gradient, Objective, is_out_of_memory, whole
 from demist.training.memory import out_of_memory
@@ -80,7 +80,7 @@ class TrainState:
 
     Attributes:
         denoiser: Has the raw weights.
-        ema: The averaged weights, to sample from; of a pair, the student's.
+        ema: The averaged weights, to sample from; of a school, the student's.
         optimizer: Of the denoiser's parameters.
         step: Steps done, skipped ones included.
         images: Items seen.
@@ -160,7 +160,7 @@ def _named(checkpoint: Checkpoint) -> dict[str, Tensor]:
 def start(denoiser: Denoiser, options: OptimizationConfig) -> TrainState:
     """A state before the first step."""
     net = denoiser.net
-    kept = net.student if isinstance(net, Pair) else net
+    kept = net.student if isinstance(net, School) else net
     return TrainState(denoiser, Ema(kept, warmed_up(options.ema)), Optimizer(net, options))
 
 
