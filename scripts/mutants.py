@@ -16,6 +16,54 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # name: (file below src/demist, text, replacement, tests to run: a path or a test in it)
 MUTANTS = {
+    "matching-flees-the-teacher": (
+        "objectives/matching.py",
+        "pull = (seen.x0 - wanted)",
+        "pull = (wanted - seen.x0)",
+        "tests/objectives/test_matching.py",
+    ),
+    "matching-forgets-the-scale": (
+        "objectives/matching.py",
+        ".clamp(min=1e-3)",
+        ".clamp(min=1e-3) ** 0",
+        "tests/objectives/test_matching.py",
+    ),
+    "few-steps-are-one": (
+        "objectives/matching.py",
+        "last = torch.arange(len(like), device=like.device)",
+        "last = 0 * torch.arange(len(like), device=like.device)",
+        "tests/objectives/test_matching.py",
+    ),
+    "student-as-fast-by-adamw": (
+        "training/optimizer.py",
+        'lr * group.get("rate", 1.0)',
+        "lr",
+        "tests/training/test_training_distil.py",
+    ),
+    "student-as-fast-by-muon": (
+        "training/optimizer.py",
+        "self._options.muon_ratio * lr * rate",
+        "self._options.muon_ratio * lr",
+        "tests/training/test_training_distil.py",
+    ),
+    "one-critic-of-all": (
+        "training/distil.py",
+        "said[k::count] = net(x[k::count]",
+        "said[k::count] = self.critics[0](x[k::count]",
+        "tests/training/test_training_distil.py",
+    ),
+    "teacher-may-change": (
+        "training/run.py",
+        'if facts.get("teacher", teacher) != teacher:',
+        "if False:",
+        "tests/training/test_training_distil.py",
+    ),
+    "words-look-alike": (
+        "networks/text.py",
+        "zeroed(nn.Linear(width, width))",
+        "nn.Linear(width, width)",
+        "tests/conditions/test_text.py",
+    ),
     "bounded-training-is-stuck-outside": (
         "core/denoiser.py",
         "inside = x0 + (inside - x0).detach()",

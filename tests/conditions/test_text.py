@@ -103,7 +103,7 @@ def test_words_of_one_prompt_differ_before_training():
     said[0, :, 0] = torch.arange(12)
     states = torch.nn.functional.normalize(TextTransformer(20, 12, 64, 2)(said)[0], dim=1)
     alike = states @ states.T - torch.eye(12)
-    assert alike.mean() < 0.1
+    assert alike.mean() < 0.06
 
 
 def test_maps_show_what_attends_to_what():
