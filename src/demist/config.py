@@ -254,7 +254,7 @@ class DistillationConfig(Section):
     """Times at which the student is asked: 1 alone, or 1 and one between 0 and 1."""
     teacher_guidance: float = option(1.0, 0, 100)
     """Guidance scale of the teacher, which the student learns with the rest; 1 is none."""
-    student_rate: float = option(0.1, 0, 10)
+    student_rate: float = option(0.05, 0, 10)
     """Learning rate of the student in units of lr, which is that of the critic: it must keep up."""
 
 

@@ -11,7 +11,7 @@ from tiny import CONFIG, one_thread, pictures, points  # noqa: F401
 
 from demist import saved
 from demist.config import TrainConfig, update
-from demist.errors import DataError, UsageError
+from demist.errors import DataError, MissingError, UsageError
 from demist.pipeline import Pipeline
 from demist.training.build import build
 from demist.training.fit import fit, start
@@ -168,6 +168,11 @@ def test_computed_in_parts(config):
 def test_what_cannot_be_is_said(config, options, data, message):
     with pytest.raises(UsageError, match=message):
         build(update(config, options), data)
+
+
+def test_no_such_teacher(config):
+    with pytest.raises(MissingError, match="teacher = 'nobody': no saved model, and there is no"):
+        build(update(config, {"teacher": "nobody"}), DATA)
 
 
 @pytest.mark.parametrize("times", [(), (0.9,), (1.0, 1.0), (1.0, 0.0), (1.0, 0.6, 0.3)])

@@ -114,7 +114,10 @@ def open_teacher(config: TrainConfig) -> Pipeline:
     try:
         teacher = Pipeline.load(spec)
     except MissingError:
-        teacher = Pipeline.from_run(runs.find(spec, config.output.runs))
+        try:
+            teacher = Pipeline.from_run(runs.find(spec, config.output.runs))
+        except MissingError as error:
+            raise MissingError(f"teacher = {spec!r}: no saved model, and {error}") from None
     given, usual = flat(config), flat(TrainConfig())
     for name in fixed():
         if given[name] != usual[name]:
