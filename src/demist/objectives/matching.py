@@ -13,9 +13,10 @@ The teacher's own sampling is never run.
 
 References:
     Yin et al. 2023, "One-step Diffusion with Distribution Matching Distillation",
-        arXiv:2311.18828, eq. 4, 7 and 8.
+        arXiv:2311.18828, section 3.2.
     Yin et al. 2024, "Improved Distribution Matching Distillation", arXiv:2405.14867, sections 4.2
-        (the critic learns faster than the student) and 4.4 (several steps, simulated in training).
+        (the critic learns faster than the student), 4.4 and 4.5 (several steps, simulated in
+        training).
 """
 
 from collections.abc import Sequence
