@@ -2,9 +2,9 @@
 
 A student turns pure noise into data in one or two evaluations. Two denoisers look at what it makes,
 after noise has been added: the teacher, which knows the data, and a critic, which is trained all
-the while on what the student makes (each evaluation has a critic of its own; here they are one
-function). Where samples of the student are too frequent, the critic
-expects them more than the teacher does, and the difference of the two points the way out, since
+the while on what the student makes (each evaluation has one of its own; here they are one function).
+Where samples of the student are too frequent, the critic expects them more than the teacher does,
+and the difference of the two points the way out, since
 
     d KL(student || teacher) / d x_t = score_critic - score_teacher
                                      = (alpha / sigma^2) (x0_critic - x0_teacher).
