@@ -2,7 +2,7 @@
 
 A student turns pure noise into data in one or two evaluations. Two denoisers look at what it makes,
 after noise has been added: the teacher, which knows the data, and a critic, which is trained all
-the while on what the student makes (each evaluation has one of its own; here they are one function).
+the while on what the student makes (each evaluation has one of its own; here they are one model).
 Where samples of the student are too frequent, the critic expects them more than the teacher does,
 and the difference of the two points the way out, since
 
