@@ -34,6 +34,12 @@ MUTANTS = {
         "last = 0 * torch.arange(len(like), device=like.device)",
         "tests/objectives/test_matching.py",
     ),
+    "second-evaluation-sees-other-noise": (
+        "objectives/matching.py",
+        "left(sigma, made) * noise(like)[on]",
+        "left(alpha, made) * noise(like)[on]",
+        "tests/objectives/test_matching.py",
+    ),
     "student-as-fast-by-adamw": (
         "training/optimizer.py",
         'lr * group.get("rate", 1.0)',

@@ -4,7 +4,6 @@ import copy
 import shutil
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from tiny import CONFIG, one_thread, pictures, points  # noqa: F401
@@ -58,19 +57,16 @@ def test_a_run_leaves_a_model_of_two_evaluations(config):
     in_run = Pipeline.from_run(run)
     assert saved.weights_hash(in_run) == saved.weights_hash(made)
     assert saved.weights_hash(made) != made.facts["teacher"]
-    assert all(np.isfinite(row) for row in [run.status()["progress"]])
 
 
-def test_stopped_and_resumed_it_takes_the_same_steps(config, tmp_path):
-    whole = train(config, data=DATA, quiet=True)
-    cut = train(update(config, {"steps": 3, "decay": "constant"}), data=DATA, quiet=True)
-    other = update(config, {"decay": "constant"})
-    through = train(other, data=DATA, quiet=True)
-    resumed = train(other, cut, resume=True, data=DATA, quiet=True)
+def test_stopped_and_resumed_it_takes_the_same_steps(config):
+    config = update(config, {"decay": "constant"})  # which does not depend on where a run ends
+    through = train(config, data=DATA, quiet=True)
+    cut = train(update(config, {"steps": 3}), data=DATA, quiet=True)
+    resumed = train(config, cut, resume=True, data=DATA, quiet=True)
     one, two = (Pipeline.load(run.model).denoiser.net.state_dict() for run in (through, resumed))
     for name, tensor in one.items():
         assert torch.equal(tensor, two[name]), name
-    assert whole.path != through.path
 
 
 def test_another_teacher_is_noticed(config, teacher, tmp_path):

@@ -100,7 +100,7 @@ class Experiment:
 
     @property
     def parameters(self) -> int:
-        """Number of trained numbers."""
+        """Number of trained numbers of the model; critics are not counted."""
         return sum(p.numel() for p in self.pipeline.denoiser.parameters() if p.requires_grad)
 
 
