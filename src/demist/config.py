@@ -1,6 +1,6 @@
 """All options of a training run, once: flags, TOML files and the Python API read them from here.
 
-A `TrainConfig` is plain frozen data in six sections. Its values come, later ones winning, from the
+A `TrainConfig` is plain frozen data in seven sections. Its values are, later ones winning, from the
 defaults below, a recipe, a TOML file (`load_toml`) and flags. Names are unique across sections, so
 a flag needs no prefix (`--size 32 --lr 3e-4`) and `update(config, {"size": 32})` needs no path.
 
