@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from demist import Pipeline, data, models
+from demist.cli import main
 from demist.commands.sampling import ModelOptions
 
 
@@ -23,6 +25,14 @@ def test_digits_are_what_was_asked_for():
     flat = made.reshape(40, 1, -1).astype(float)
     nearest = ((flat - means) ** 2).sum(-1).argmin(1)
     assert (nearest == np.array([int(k) for k in asked])).mean() > 0.7
+
+
+def test_many_of_one_class_make_about_a_square(tmp_path):
+    out = tmp_path / "threes.png"
+    main(["sample", "digits", "--class", "3", "--n", "16", "--steps", "1", "--out", str(out)])
+    with Image.open(out) as picture:
+        width, height = picture.size
+    assert 0.8 < width / height < 1.25
 
 
 def test_a_folder_of_that_name_wins(tmp_path, monkeypatch):

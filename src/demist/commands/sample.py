@@ -110,7 +110,8 @@ def main(args: list[str]) -> None:
     x = pipeline.sample(n, **settings, guide=guide, batch_size=batch_size, progress=bar, **cond)
 
     facts = provenance("sample", args, pipeline) | {"sampling": {"n": n, **settings, **cond}}
-    columns = options.columns or (n // len(labels) if labels and n % len(labels) == 0 else None)
+    rows = len(labels or ())
+    columns = options.columns or (n // rows if rows > 1 and n % rows == 0 else None)
     save_png(draw(x, each, columns), out, facts)
     print(out)
     if options.arrays:
