@@ -49,7 +49,7 @@ def test_muon_turns_a_matrix_by_about_the_same_in_every_direction():
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon")
 @pytest.mark.parametrize("low", [True, False])
 def test_muon_is_torchs(low):
-    """Torch's computes in bf16 always; with torch 2.13 ours does the same to the last bit then."""
+    """Torch's computes in bf16 always, and so rounds even where ours does not."""
     net, options = Layers(), OptimizationConfig(muon_ratio=2.0, weight_decay=10.0)
     theirs = {name: nn.Parameter(getattr(net, name).weight.detach().flatten(1).clone())
               for name in ("wide", "tall", "same", "conv")}  # fmt: skip
@@ -67,11 +67,11 @@ def test_muon_is_torchs(low):
     for name, p in theirs.items():
         change = p.detach() - start[name]
         off = moved[f"{name}.weight"].flatten(1) - change
-        assert float(off.norm() / change.norm()) < (1e-3 if low else 2e-2), name
+        assert float(off.norm() / change.norm()) < 4e-2, name
 
 
-@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-5), (torch.bfloat16, 3e-2)])
-@pytest.mark.parametrize("shape", [(20, 30), (40, 16)])
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-5), (torch.bfloat16, 5e-2)])
+@pytest.mark.parametrize("shape", [(20, 30), (16, 40), (40, 16)])
 def test_the_iteration_is_its_polynomial_of_the_singular_values(shape, dtype, error):
     x = torch.randn(3, *shape, dtype=torch.float64)
     u, s, v = torch.linalg.svd(x, full_matrices=False)
@@ -84,6 +84,18 @@ def test_the_iteration_is_its_polynomial_of_the_singular_values(shape, dtype, er
     assert float((found.double() - wanted).norm() / wanted.norm()) < error
     torch.testing.assert_close(orthogonal(7 * x[:1].float(), dtype), found[:1])
     assert not orthogonal(torch.zeros(1, *shape), dtype).any()
+
+
+@pytest.mark.parametrize(("dtype", "off"), [(torch.float32, 1e-3), (torch.bfloat16, 0.7)])
+@pytest.mark.parametrize("shape", [(64, 80), (64, 300)])
+def test_rounding_grows_no_new_directions(shape, dtype, off):
+    """The small singular values of a gradient of low rank grow 480-fold, and its rounding with
+    them: what is new must stay below what was there."""
+    torch.manual_seed(0)
+    x = torch.randn(2, shape[0], 4) @ torch.randn(2, 4, shape[1]) + 1e-3 * torch.randn(2, *shape)
+    exact, found = orthogonal(x, torch.float64), orthogonal(x, dtype).double()
+    assert float((found - exact).norm() / exact.norm()) < off
+    assert float(torch.linalg.svdvals(found).max()) < 1.4
 
 
 def test_how_many_matrices_are_turned_together_changes_nothing(monkeypatch):
