@@ -153,6 +153,8 @@ def test_computed_in_parts(config):
     [
         ({"channels_per_level": [8, 8]}, DATA, r"channels_per_level = \(8, 8\): with a teacher"),
         ({"label_drop": 0.5}, DATA, "label_drop = 0.5: with a teacher"),
+        ({"times": "uniform"}, DATA, "times = 'uniform': with a teacher"),
+        ({"teacher": None, "evaluations": (1.0,)}, DATA, "says how a --teacher teaches"),
         ({"sample_steps": 5}, DATA, "sample_steps = 5: with a teacher"),
         ({"parallel": "fsdp"}, DATA, "use ddp"),
         ({}, pictures(size=16), "the data is 1 x 16 x 16 and the teacher makes 1 x 8 x 8"),

@@ -455,6 +455,7 @@ CHANGED = {
     "steps": 7, "variance_steps": 10, "sample_count": 3, "sample_guidance": 2.0,
     "norm_groups": 2, "clock": "time", "optimizer": "adamw", "parallel": "fsdp",
     "text_encoder": "folder", "keep": 3, "teacher": "digits", "evaluations": (1.0,),
+    "matching_times": "uniform",
     "channels_per_level": (64, 64), "attention_levels": (0,), "cross_levels": (0,),
 }  # fmt: skip
 

@@ -17,6 +17,7 @@ from demist.config import (
     NetworkConfig,
     OptimizationConfig,
     TrainConfig,
+    flat,
     parse_component,
     update,
 )
@@ -127,7 +128,7 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
         raise UsageError("flip = True mirrors images, and this data is points; leave it out")
     device = pick_device(config.optimization.device)
     options = config.optimization
-    teacher = None if config.distillation.teacher is None else open_teacher(config).to(device)
+    teacher = open_teacher(config, device)
     if teacher is None:
         codec: Codec = Pixels() if images else Standardize.of(data.x)
         conditioner, values = conditions(config, data)
@@ -141,7 +142,8 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
         data.x, streams, codec, conditioner, values, flip=config.data.flip, device=device
     )
     spread = data_std(batches)
-    times = make("times", TIMES, config.diffusion.times)
+    levels = "times" if teacher is None else "matching_times"
+    times = make(levels, TIMES, flat(config)[levels])
     weight = make("weight", WEIGHTS, config.diffusion.weight, sigma_data=spread)
     facts: dict[str, Any] = {"data": data.name, "items": len(data), "fingerprint": data.fingerprint}
     if "text" in values:

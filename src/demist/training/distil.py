@@ -27,7 +27,7 @@ from demist.training.gradient import rewrap
 OWN = {
     "data": ("path", "size", "channels", "background", "limit", "max_bad", "flip"),
     "network": (),
-    "diffusion": ("times", "weight"),
+    "diffusion": ("weight",),
 }
 """Section -> its options that do not come from the teacher."""
 
@@ -101,16 +101,22 @@ class Matching:
         )  # fmt: skip
 
 
-def open_teacher(config: TrainConfig) -> Pipeline:
-    """The teacher that `config` names: a saved model, one of the package, or a run.
+def open_teacher(config: TrainConfig, device: torch.device) -> Pipeline | None:
+    """The teacher that `config` names, if any: a saved model, one of the package, or a run.
 
     Raises:
         MissingError: There is none.
         DataError: It is damaged.
-        UsageError: It cannot teach, or an option says again what the teacher is.
+        UsageError: It cannot teach, or an option says again what the teacher is; or there is to be
+            none, and an option says how it teaches.
     """
+    given, usual = flat(config), flat(TrainConfig())
     spec = config.distillation.teacher
-    assert spec is not None
+    if spec is None:
+        for name in vars(config.distillation):
+            if given[name] != usual[name]:
+                raise UsageError(f"{name} = {given[name]!r} says how a --teacher teaches; name one")
+        return None
     try:
         teacher = Pipeline.load(spec)
     except MissingError:
@@ -118,7 +124,6 @@ def open_teacher(config: TrainConfig) -> Pipeline:
             teacher = Pipeline.from_run(runs.find(spec, config.output.runs))
         except MissingError as error:
             raise MissingError(f"teacher = {spec!r}: no saved model, and {error}") from None
-    given, usual = flat(config), flat(TrainConfig())
     for name in fixed():
         if given[name] != usual[name]:
             raise UsageError(
@@ -130,11 +135,11 @@ def open_teacher(config: TrainConfig) -> Pipeline:
         )
     if teacher.denoiser.learn_variance:
         raise UsageError(f"teacher = {spec!r} has learned variances, which few steps cannot use")
-    return teacher
+    return teacher.to(device)
 
 
 def fixed() -> list[str]:
-    """Options that the teacher decides."""
+    """Options that the teacher decides, and those that only training without one reads."""
     nothing = TrainConfig()
     names = [
         name

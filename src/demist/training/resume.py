@@ -23,7 +23,7 @@ compared, wherever they lie."""
 DECLARED = {
     "max_bad", "flip", "label_drop", "dropout", "times", "weight", "lr", "muon_ratio", "batch_size",
     "warmup", "decay", "beta1", "beta2", "weight_decay", "clip", "ema", "precision",
-    "micro_batches", "student_rate",
+    "micro_batches", "matching_times", "student_rate",
 }  # fmt: skip
 """Options that may change if that is said aloud. All others make another network or other data."""
 
