@@ -58,6 +58,12 @@ MUTANTS = {
         "said[k::count] = self.critics[0](x[k::count]",
         "tests/training/test_training_distil.py",
     ),
+    "matching-at-times-of-training": (
+        "training/build.py",
+        'levels = "times" if teacher is None else "matching_times"',
+        'levels = "times"',
+        "tests/training/test_training_distil.py",
+    ),
     "teacher-may-change": (
         "training/run.py",
         'if facts.get("teacher", teacher) != teacher:',
@@ -105,6 +111,24 @@ MUTANTS = {
         "torch.bfloat16 if low else torch.float32",
         "torch.bfloat16",
         "tests/training/test_training_fit.py",
+    ),
+    "muon-iterates-five-times-on-rounding": (
+        "training/optimizer.py",
+        "ON_END = {torch.bfloat16: 3}",
+        "ON_END: dict[torch.dtype, int] = {}",
+        "tests/training/test_training_optimizer.py",
+    ),
+    "muon-takes-half-of-the-next-product": (
+        "training/optimizer.py",
+        "factor(now @ (now @ gram), count - 1)",
+        "factor(now @ gram, count - 1)",
+        "tests/training/test_training_optimizer.py",
+    ),
+    "muon-iterates-once-too-often": (
+        "training/optimizer.py",
+        "min(on_end, ITERATIONS - done)",
+        "on_end",
+        "tests/training/test_training_optimizer.py",
     ),
     "muon-without-nesterov": (
         "training/optimizer.py",

@@ -10,6 +10,7 @@ from tiny import CONFIG, one_thread, pictures, points  # noqa: F401
 
 from demist import saved
 from demist.config import TrainConfig, update
+from demist.core import Linear
 from demist.errors import DataError, MissingError, UsageError
 from demist.pipeline import Pipeline
 from demist.training.build import build
@@ -141,6 +142,15 @@ def test_guidance_of_the_teacher_is_learned_with_the_rest(config):
     with torch.no_grad():
         said, unsaid = (plain(x, t, label=value).x0 for value in (label, torch.full((4,), 3)))
         torch.testing.assert_close(guided(x, t, label=label).x0, unsaid + 3 * (said - unsaid))
+
+
+def test_times_of_comparison(config):
+    """By default mostly noisy ones."""
+    usual, even = (build(update(config, o), DATA).objective.times
+                   for o in ({}, {"matching_times": "uniform"}))  # fmt: skip
+    u = torch.linspace(0.01, 0.99, 99, dtype=torch.float64)
+    torch.testing.assert_close(even(u, Linear()), u)
+    assert float(usual(u, Linear()).median()) > 0.6
 
 
 def test_computed_in_parts(config):
