@@ -254,9 +254,9 @@ class DistillationConfig(Section):
     """Times at which the student is asked: 1 alone, or 1 and one between 0 and 1."""
     teacher_guidance: float = option(1.0, 0, 100)
     """Guidance scale of the teacher, which the student learns with the rest; 1 is none."""
-    matching_times: str = option("logit-normal:mean=0.7", names=TIMES)
+    matching_times: str = option("logit-normal:mean=1.2", names=TIMES)
     """Noise levels at which student and teacher are compared: uniform, lognormal:mean=0,std=1.2 or
-    logit-normal:mean=0.7,std=1. At less noise it learns details, and to leave out what is rare."""
+    logit-normal:mean=1.2,std=1. At less noise it learns details, and to leave out what is rare."""
     student_rate: float = option(0.05, 0, 10)
     """Learning rate of the student in units of lr, which is that of the critic: it must keep up."""
 
