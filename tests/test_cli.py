@@ -114,7 +114,7 @@ def test_version(capsys):
         ("sample --out no/a.png", 73, "there is no folder no"),
         ("evaluate", 66, "there is no run 'latest'"),
         ("classifier moons", 64, "moons is not images"),
-        ("ls elsewhere", 66, "there is no folder elsewhere"),
+        ("ls --runs elsewhere", 66, "there is no folder elsewhere"),
         ("config eihgt", 66, "did you mean 'eight'?"),
     ],
 )

@@ -151,7 +151,7 @@ def test_links_out_of_a_run(run, tmp_path, name, capsys):
     assert f"{place} leads out of {run.path}, to {elsewhere}" in capsys.readouterr().err
     assert main(["sample", str(run.path), "--n", "1", "--out", str(tmp_path / "x.npy")]) == 77
     run.write_status("running")
-    assert main(["ls", str(run.path.parent)]) == 0
+    assert main(["ls", "--runs", str(run.path.parent)]) == 0
     after = elsewhere.read_bytes() if elsewhere.is_file() else sorted(os.listdir(elsewhere))
     assert after == before
 

@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
 
 import tyro
-from tyro.conf import Positional, arg
 
 from demist.errors import DemistError, MissingError
 from demist.runs import Run, all_runs, read_metrics
@@ -16,7 +14,7 @@ from demist.runs import Run, all_runs, read_metrics
 class Options:
     """List the runs: number, name, status, step, loss, age, path."""
 
-    runs: Annotated[Positional[Path], arg(metavar="FOLDER")] = Path("runs")
+    runs: Path = Path("runs")
     """Folder in which run folders are."""
 
 
