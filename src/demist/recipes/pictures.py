@@ -3,6 +3,7 @@
 from demist.config import (
     DataConfig,
     DiffusionConfig,
+    DistillationConfig,
     LimitsConfig,
     NetworkConfig,
     OptimizationConfig,
@@ -23,6 +24,17 @@ def demo() -> TrainConfig:
     """The same in two and a half minutes."""
     return TrainConfig(
         limits=LimitsConfig(budget="150s"), output=OutputConfig(name="demo", sample_guidance=2.0)
+    )
+
+
+@recipe("student")
+def student() -> TrainConfig:
+    """Digits in two evaluations instead of many, learned from the model that comes along."""
+    return TrainConfig(
+        distillation=DistillationConfig(teacher="digits", student_rate=0.1),
+        optimization=OptimizationConfig(lr=1e-3),
+        limits=LimitsConfig(budget="14m"),
+        output=OutputConfig(name="student", sample_every="3m"),
     )
 
 
