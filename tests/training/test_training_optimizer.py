@@ -67,11 +67,11 @@ def test_muon_is_torchs(low):
     for name, p in theirs.items():
         change = p.detach() - start[name]
         off = moved[f"{name}.weight"].flatten(1) - change
-        assert float(off.norm() / change.norm()) < 4e-2, name
+        assert float(off.norm() / change.norm()) < (1e-3 if low and name in ("wide", "same") else 2e-2), name
 
 
-@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-5), (torch.bfloat16, 5e-2)])
-@pytest.mark.parametrize("shape", [(20, 30), (16, 40), (40, 16)])
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-5), (torch.bfloat16, 3e-2)])
+@pytest.mark.parametrize("shape", [(20, 30), (40, 16)])
 def test_the_iteration_is_its_polynomial_of_the_singular_values(shape, dtype, error):
     x = torch.randn(3, *shape, dtype=torch.float64)
     u, s, v = torch.linalg.svd(x, full_matrices=False)

@@ -5,8 +5,9 @@ values are all about 1, so that rare directions move as far as common ones. Conv
 matrices of (out, in * height * width). Embeddings, vectors and matrices with a side below
 `SMALLEST`, such as one that writes a few channels of pixels, are left to AdamW.
 
-Where the run computes in bf16 this is torch.optim.Muon up to rounding, in less than half of the
-time, as wide matrices are iterated on by way of their small products with themselves. Where it
+Where the run computes in bf16 this is torch.optim.Muon, but for other rounding of wide matrices
+(gradients of convolutions are), which are iterated on by way of their small products with
+themselves in less than half of the time. Where it
 computes in fp32 so does this, and a gradient's rounding, which another number of processes changes,
 stays small. Of parameters of which processes hold shares (`demist.training.sharding`) the average
 is put together, and each process moves its own share.
@@ -134,18 +135,32 @@ def orthogonal(matrices: Tensor, dtype: torch.dtype) -> Tensor:
     tall = x.shape[1] > x.shape[2]
     x = x.mT if tall else x
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
-    on_end = ON_END.get(dtype, ITERATIONS) if x.shape[2] > 1.5 * x.shape[1] else 1
-    for done in range(0, ITERATIONS, on_end):
-        x = factor(x @ x.mT, min(on_end, ITERATIONS - done)) @ x
+    if x.shape[2] > 1.5 * x.shape[1]:
+        on_end = ON_END.get(dtype, ITERATIONS)
+        for done in range(0, ITERATIONS, on_end):
+            x = factor(x @ x.mT, min(on_end, ITERATIONS - done)) @ x
+    else:
+        for _ in range(ITERATIONS):
+            x = torch.baddbmm(x, cubic_and_quintic(x @ x.mT), x, beta=QUINTIC[0])
     return x.mT if tall else x
+
+
+def cubic_and_quintic(gram: Tensor) -> Tensor:
+    """b x x^T + c (x x^T)^2, of which `gram` is x x^T."""
+    _, b, c = QUINTIC
+    return torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
 
 
 def factor(gram: Tensor, count: int) -> Tensor:
     """What `count` iterations multiply matrices x by, of which `gram` is x x^T."""
-    a, b, c = QUINTIC
-    now = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
-    now.diagonal(dim1=1, dim2=2).add_(a)
-    return now if count == 1 else factor(now @ (now @ gram), count - 1) @ now
+    first, rest = QUINTIC[0], cubic_and_quintic(gram)
+    if count == 1:
+        rest.diagonal(dim1=1, dim2=2).add_(first)
+        return rest
+    for _ in range(2):
+        gram = torch.baddbmm(gram, rest, gram, beta=first)
+    later = factor(gram, count - 1)
+    return torch.baddbmm(later, later, rest, beta=first)
 
 
 def hidden_matrices(net: nn.Module) -> set[str]:
