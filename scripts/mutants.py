@@ -120,8 +120,8 @@ MUTANTS = {
     ),
     "muon-takes-half-of-the-next-product": (
         "training/optimizer.py",
-        "factor(now @ (now @ gram), count - 1)",
-        "factor(now @ gram, count - 1)",
+        "for _ in range(2):",
+        "for _ in range(1):",
         "tests/training/test_training_optimizer.py",
     ),
     "muon-iterates-once-too-often": (

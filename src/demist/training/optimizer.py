@@ -146,7 +146,7 @@ def orthogonal(matrices: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def cubic_and_quintic(gram: Tensor) -> Tensor:
-    """b x x^T + c (x x^T)^2, of which `gram` is x x^T."""
+    """The sum b x x^T + c (x x^T)^2, of which `gram` is x x^T."""
     _, b, c = QUINTIC
     return torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
 
