@@ -1,8 +1,8 @@
 """All options of a training run, once: flags, TOML files and the Python API read them from here.
 
-A `TrainConfig` is plain frozen data in seven sections. Its values are, later ones winning, from the
-defaults below, a recipe, a TOML file (`load_toml`) and flags. Names are unique across sections, so
-a flag needs no prefix (`--size 32 --lr 3e-4`) and `update(config, {"size": 32})` needs no path.
+A `TrainConfig` is plain frozen data in seven sections. Its values come from the defaults below, a
+recipe, a TOML file (`load_toml`) and flags, later ones winning. Names are unique across sections,
+so a flag needs no prefix (`--size 32 --lr 3e-4`) and `update(config, {"size": 32})` needs no path.
 
 A component is named with its parameters after a colon: `"vp:beta_max=12"`,
 `"lognormal:mean=-1,std=1.4"`. `demist.training.build` looks the names up in tables.

@@ -7,10 +7,10 @@ matrices of (out, in * height * width). Embeddings, vectors and matrices with a 
 
 Where the run computes in bf16 this is torch.optim.Muon, but for other rounding of wide matrices
 (gradients of convolutions are), which are iterated on by way of their small products with
-themselves in less than half of the time. Where it
-computes in fp32 so does this, and a gradient's rounding, which another number of processes changes,
-stays small. Of parameters of which processes hold shares (`demist.training.sharding`) the average
-is put together, and each process moves its own share.
+themselves in less than half of the time. Where it computes in fp32 so does this, and a gradient's
+rounding, which another number of processes changes, stays small. Of parameters of which processes
+hold shares (`demist.training.sharding`) the average is put together, and each process moves its own
+share.
 
 References:
     Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks".
