@@ -14,7 +14,7 @@ import numpy as np
 
 from demist.commands.sampling import ModelOptions
 from demist.data import load
-from demist.evaluation.distances import squared_distances
+from demist.evaluation.metrics.distances import squared_distances
 
 
 def rank(made: np.ndarray, real: np.ndarray, right: np.ndarray) -> np.ndarray:

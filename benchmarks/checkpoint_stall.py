@@ -14,9 +14,9 @@ from pathlib import Path
 
 import torch
 
-from demist import checkpoint
-from demist.checkpoint import Checkpoint
-from demist.training.saver import Saver
+from demist.runs import checkpoint
+from demist.runs.checkpoint import Checkpoint
+from demist.training.background_saver import BackgroundSaver
 
 
 def state(mebibytes):
@@ -42,7 +42,7 @@ def main():
     args = parser.parse_args()
     parts = state(args.mebibytes)
     with tempfile.TemporaryDirectory() as folder:
-        saver = Saver(Path(folder), 2, print)
+        saver = BackgroundSaver(Path(folder), 2, print)
         prepare = seconds(lambda: saver.prepare(parts))
         stalls, writes, blocking = [], [], []
         for step in range(1, args.repeat + 1):

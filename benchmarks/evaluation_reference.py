@@ -20,13 +20,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from demist import files, runs
+from demist import runs
 from demist.data import load
-from demist.evaluation.classifier_training import train_classifier
-from demist.evaluation.distances import neighbour_radius, squared_distances
-from demist.evaluation.modes import count_modes, kl_floor, kl_to
-from demist.evaluation.precision_recall import precision_recall
+from demist.evaluation.judge.train import train_classifier
+from demist.evaluation.metrics.distances import neighbour_radius, squared_distances
+from demist.evaluation.metrics.modes import count_modes, kl_floor, kl_to
+from demist.evaluation.metrics.precision_recall import precision_recall
 from demist.evaluation.report import evaluate
+from demist.io import files
 
 N, DIMENSION, K = 10_000, 1000, 5
 PRINTED = (0.477, 0.471, 1.056, 0.974)

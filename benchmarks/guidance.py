@@ -21,14 +21,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from demist.commands.judging import judge
 from demist.commands.sampling import ModelOptions, classes_of, spread
 from demist.core import Model
 from demist.data import digits
-from demist.evaluation.frechet import Moments, frechet_distance
-from demist.evaluation.precision_recall import precision_recall
+from demist.evaluation.metrics.frechet import Moments, frechet_distance
+from demist.evaluation.metrics.precision_recall import precision_recall
 from demist.guidance import Autoguidance, Classifier
-from demist.pipeline import Pipeline
+from demist.measuring.judging import judge
+from demist.model.pipeline import Pipeline
 from demist.training.noisy_classifier import NoisyClassifier
 
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 15.0)

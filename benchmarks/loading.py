@@ -17,8 +17,9 @@ import numpy as np
 from PIL import Image
 
 from demist import TrainConfig, load, update
-from demist.data import files_at, memory
-from demist.data.pack import pack
+from demist.data import files_at
+from demist.data.images.pack import pack
+from demist.machine import memory
 from demist.training.build import build
 from demist.training.fit import fit
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 
-from demist import __version__
 from demist.core.exact import Exact
 from demist.samplers import Adams, make_grid, make_solver, sample, smooth, solver_names
+from demist.version import __version__
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from field.report import machine

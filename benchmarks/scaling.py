@@ -30,10 +30,10 @@ from torch.distributed.tensor.debug import CommDebugMode
 
 from demist import runs
 from demist.config import LimitsConfig, TrainConfig, update
+from demist.training.background_saver import BackgroundSaver
 from demist.training.build import build, choose_gradient
 from demist.training.fit import fit, start
 from demist.training.parallel import World, joined
-from demist.training.saver import Saver
 
 CONFIG = update(TrainConfig(), {"optimizer": "adamw", "norm_groups": 4, "scale_shift": False})
 """Fixed, so that tables of different days compare; what is cut needs AdamW."""
@@ -103,7 +103,7 @@ def measure(parallel: str, steps: int, world: World) -> dict:
         take(1)
     parts = state.checkpoint().parts
     with tempfile.TemporaryDirectory() as folder:
-        saver = Saver(Path(folder), 2, print, world)
+        saver = BackgroundSaver(Path(folder), 2, print, world)
         if world.first:
             saver.prepare(parts)
         world.any(False)

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from demist.commands.sampling import ModelOptions
-from demist.data import scenes
-from demist.evaluation.scene_judge import TAGS, train_judge
-from demist.pictures import image_grid, save_png
+from demist.data.readers import scenes
+from demist.drawing import image_grid, save_png
+from demist.evaluation.judge.scenes import TAGS, train_judge
 
 
 def main(

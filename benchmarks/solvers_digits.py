@@ -19,10 +19,10 @@ from field.report import machine
 from field.trained import Trained
 from solvers import MODULES, samplers, version
 
-from demist.commands.judging import judge
 from demist.data import load
-from demist.evaluation.frechet import Moments, frechet_distance
-from demist.pipeline import Pipeline
+from demist.evaluation.metrics.frechet import Moments, frechet_distance
+from demist.measuring.judging import judge
+from demist.model.pipeline import Pipeline
 
 CHOSEN = {
     "demist": [

@@ -16,9 +16,9 @@ from field.ours import Counted
 from field.problem import Problem, f64
 from field.report import machine
 
-from demist import __version__
 from demist.core.exact import Mixture
 from demist.samplers import make_grid, make_solver, sample, solver_names
+from demist.version import __version__
 
 BUDGETS = (4, 5, 6, 7, 8, 10, 14, 20)
 SHAPES = (  # dimensions, components, scale, log10 of the last axis' scale relative to the first

@@ -38,10 +38,10 @@ import numpy as np
 import torch
 from quality import report
 
-from demist.commands.judging import judge
 from demist.data import Dataset, load
-from demist.evaluation.frechet import Moments, frechet_distance
-from demist.files import write_json
+from demist.evaluation.metrics.frechet import Moments, frechet_distance
+from demist.io.files import write_json
+from demist.measuring.judging import judge
 
 CONTENDERS = {  # name: (module, recipe)
     "demist": ("ours", "digits"),

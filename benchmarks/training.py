@@ -35,7 +35,7 @@ from quality.report import cpu
 from torch.utils.flop_counter import FlopCounterMode
 from training_contenders import CONTENDERS
 
-from demist.files import write_json, write_text
+from demist.io.files import write_json, write_text
 
 SIZES = ("0.5M", "6M", "35M")
 BATCH = {"0.5M": 64, "6M": 64, "35M": 16}

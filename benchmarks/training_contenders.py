@@ -177,7 +177,7 @@ class Azula(_Peer):
 
         channels, blocks, features = self.widths[size]
 
-        class Told(nn.Module):
+        class Routed(nn.Module):
             """The U-Net, modulated by an embedding of the noise level."""
 
             def __init__(self) -> None:
@@ -196,7 +196,7 @@ class Azula(_Peer):
             def forward(self, x: Tensor, log_snr: Tensor) -> Tensor:
                 return self.unet(x, self.time(log_snr[..., None]))
 
-        self.net = KarrasDenoiser(Told(), VPSchedule())
+        self.net = KarrasDenoiser(Routed(), VPSchedule())
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=3e-4)
         self._average = AveragedModel(self.net, multi_avg_fn=get_ema_multi_avg_fn(0.999))
         self._begin(shape, batch)

@@ -15,11 +15,11 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from demist.commands.judging import judge
 from demist.data import Dataset, load
+from demist.evaluation.metrics.rows import ROWS
 from demist.evaluation.reference import Reference
 from demist.evaluation.report import Report, measure
-from demist.evaluation.rows import ROWS
+from demist.measuring.judging import judge
 
 SHOWN = ("fdr", "kid", "precision", "recall", "coverage", "vendi", "label_accuracy", "sharpness",
          "nearest_ratio", "copies", "authenticity")  # fmt: skip

@@ -12,10 +12,10 @@ from demist.codecs import Standardize
 from demist.config import LimitsConfig, OptimizationConfig
 from demist.core import Denoiser, Linear, Seeded, Velocity
 from demist.data import load
-from demist.evaluation.sliced_wasserstein import sliced_wasserstein
+from demist.drawing import scatter
+from demist.evaluation.metrics.sliced_wasserstein import sliced_wasserstein
 from demist.networks import MLP
 from demist.objectives import LogitNormal, weights
-from demist.pictures import scatter
 from demist.samplers import DDIM, DPMpp2M, Heun, angular, sample
 from demist.training.batches import Batches
 from demist.training.fit import Denoising, fit

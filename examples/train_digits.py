@@ -6,7 +6,7 @@ A few minutes on two processor cores; `main(steps=...)` sets how long.
 from pathlib import Path
 
 from demist import Pipeline, recipes, train, update
-from demist.pictures import image_grid, save_png
+from demist.drawing import image_grid, save_png
 
 
 def main(steps: int = 1000, runs: str = "runs", **options) -> Path:

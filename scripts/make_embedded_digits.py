@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from demist.data.idx import parse_idx
-from demist.files import write_bytes
+from demist.data.readers.idx import parse_idx
+from demist.io.files import write_bytes
 
 PER_CLASS = {"train": 1_000, "t10k": 200}
 PACKAGE = Path(__file__).resolve().parents[1] / "src/demist/data/digits"

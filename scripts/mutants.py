@@ -437,13 +437,13 @@ MUTANTS = {
         "tests/samplers/test_deterministic_papers.py",
     ),
     "tensors-may-leave-holes": (
-        "tensorfile.py",
+        "tensors.py",
         "        if begin != end:",
         "        if begin < end:",
         "tests/test_tensorfile.py",
     ),
     "tensors-may-overlap": (
-        "tensorfile.py",
+        "tensors.py",
         "        if begin != end:",
         "        if begin > end:",
         "tests/test_tensorfile.py",
@@ -497,13 +497,13 @@ MUTANTS = {
         "tests/training/test_training_faults.py",
     ),
     "a-save-is-not-flushed": (
-        "storage.py",
+        "folders.py",
         'for path in [*temporary.rglob("*"), temporary]:\n            sync(path)',
         "pass",
         "tests/test_storage.py",
     ),
     "a-rename-is-not-flushed": (
-        "storage.py",
+        "folders.py",
         "        sync(target.parent)\n",
         "",
         "tests/test_storage.py",

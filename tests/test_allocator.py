@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from demist import allocator
+from demist.machine import allocator
 
 
 def faults():

@@ -12,53 +12,38 @@ SOURCE = Path(__file__).parents[1] / "src" / "demist"
 FILES = sorted(SOURCE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text()) for path in FILES}
 
-LEAVES = {
-    "errors",
-    "files",
-    "storage",
-    "tensorfile",
-    "untrusted",
-    "processes",
-    "threads",
-    "allocator",
-}
+LEAVES = {"errors", "version", "parts", "io", "machine"}
 """Small utilities that any room may use."""
+
+MATH = {"core", "samplers", "guidance", "objectives", "likelihood"}
+MODEL = MATH | {"networks", "codecs", "conditions", "config", "runs", "model", "zoo"}
+DATA = {"data", "evaluation", "modalities", "drawing"}
 
 MAY_IMPORT = {
     "errors": set(),
-    "threads": set(),
-    "allocator": set(),
-    "files": set(),
-    "storage": set(),
-    "tensorfile": set(),
-    "untrusted": set(),
-    "processes": set(),
+    "version": set(),
+    "parts": set(),
+    "io": set(),
+    "machine": set(),
     "config": set(),
     "core": set(),
     "samplers": {"core"},
     "guidance": {"core"},
     "objectives": {"core", "samplers"},
     "likelihood": {"core", "samplers", "objectives"},
-    "inversion": {"core", "samplers"},
+    "editing": MODEL,
     "networks": set(),
     "codecs": set(),
     "conditions": set(),
     "data": set(),
-    "evaluation": set(),
-    "models": set(),
+    "evaluation": {"data"},
+    "drawing": {"runs"},
+    "zoo": set(),
     "runs": {"config"},
-    "checkpoint": set(),
-    "pictures": {"runs"},
-    "saved": {"core", "networks", "codecs", "conditions", "runs"},
-    "pipeline": {
-        "core", "samplers", "guidance", "codecs", "conditions", "saved", "runs", "checkpoint",
-        "models",
-    },
-    "training": {
-        "core", "samplers", "guidance", "objectives", "networks", "codecs", "conditions", "data",
-        "config", "pipeline", "saved", "runs", "checkpoint", "pictures",
-    },
-}  # fmt: skip
+    "model": MODEL,
+    "training": MODEL | DATA | {"training"},
+    "measuring": MODEL | DATA | {"measuring", "commands"},
+}
 """Room -> rooms it may know, besides itself and the leaves. Rooms not named may know anything."""
 
 ONLY_TORCH = {"core", "samplers", "guidance", "objectives", "networks", "codecs", "conditions"}
@@ -81,7 +66,7 @@ BANNED_CALLS = {
 }  # fmt: skip
 """Ways to run what a file says; and clocks that jump, which no timer may use."""
 BANNED_KEYWORDS = {"shell", "allow_pickle", "trust_remote_code"}
-TIME_OF_DAY = {"runs.py": "now", "commands/ls.py": "age"}
+TIME_OF_DAY = {"runs/run.py": "now", "commands/ls.py": "age"}
 """The functions that may ask for it: what they give is only ever shown."""
 
 
@@ -231,7 +216,7 @@ def test_the_tree_is_clean(check):
         (dangers, "training/x.py", "import time\nbegun = time.time()"),
         (dangers, "training/x.py", "from time import time\nbegun = time()"),
         (times_of_day, "training/x.py", "from datetime import datetime\ndatetime.now(UTC)"),
-        (times_of_day, "runs.py", "import datetime\ndef other(): datetime.datetime.now()"),
+        (times_of_day, "runs/run.py", "import datetime\ndef other(): datetime.datetime.now()"),
         (dangers, "cli.py", "importlib.import_module(f'{name}.x')"),
     ],
 )
@@ -249,7 +234,7 @@ def test_the_checks_see(check, place, code):
         (dangers, "data/x.py", "np.load(path, allow_pickle=False)\nmodel.eval()"),
         (dangers, "data/x.py", "AutoModel.from_pretrained(x, trust_remote_code=False)"),
         (dangers, "data/x.py", "from json import load\nload(file), time.monotonic()"),
-        (times_of_day, "runs.py", "import datetime\ndef now(): datetime.datetime.now()"),
+        (times_of_day, "runs/run.py", "import datetime\ndef now(): datetime.datetime.now()"),
         (dangers, "cli.py", "importlib.import_module(f'demist.commands.{name}')"),
     ],
 )

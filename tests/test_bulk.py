@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from demist.cli import main
-from demist.pipeline import Pipeline
+from demist.model.pipeline import Pipeline
 
 LINE = "bulk 1 {} --n 200 --steps 2"
 

@@ -8,9 +8,9 @@ import shutil
 import pytest
 import torch
 
-from demist import checkpoint
-from demist.checkpoint import Checkpoint
 from demist.errors import DataError, StorageError
+from demist.runs import checkpoint
+from demist.runs.checkpoint import Checkpoint
 
 
 def make(step):
@@ -198,7 +198,7 @@ def test_saving_again_keeps_a_good_one_and_replaces_a_damaged_one(tmp_path):
     assert (tmp_path / "bad-step-00000001-2").is_dir()
 
 
-@pytest.mark.parametrize("call", ["os.rename", "os.fsync", "demist.checkpoint.write_tensors"])
+@pytest.mark.parametrize("call", ["os.rename", "os.fsync", "demist.runs.checkpoint.write_tensors"])
 @pytest.mark.parametrize(
     ("number", "words"),
     [

@@ -20,8 +20,8 @@ from demist.cli import COMMANDS, main
 from demist.commands import ls, sample, sampling, train
 from demist.commands.shared import free_name
 from demist.config import TrainConfig, flat
+from demist.drawing import read_metadata
 from demist.errors import CannotCreateError, DataError, UsageError
-from demist.pictures import read_metadata
 
 FLAGS = Path(__file__).parent / "golden" / "flags.txt"
 TINY = [
@@ -83,7 +83,7 @@ def test_help_names_every_command_with_its_own_first_line(capsys):
         assert f"  {name:<12}{summary}\n" in text
     assert modules - set(COMMANDS) == {
         *("__init__", "asking", "axes", "generating", "judging", "likelihood", "on_ray"),
-        *("sampling", "shared", "subjects"),
+        *("sampling", "shared", "candidates"),
     }
 
 

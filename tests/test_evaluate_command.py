@@ -15,12 +15,12 @@ from PIL import Image
 from demist import runs
 from demist.cli import main
 from demist.commands import evaluate
-from demist.commands.asking import ask
 from demist.conditions import Conditioner, Label
 from demist.conditions.text import Text, learn_tokenizer
 from demist.data import Dataset, load
 from demist.errors import DataError
-from demist.pipeline import Pipeline
+from demist.measuring.prompts import ask
+from demist.model.pipeline import Pipeline
 
 sys.path.append(str(Path(__file__).parent / "evaluation"))
 from test_eval_pretrained import tiny_clip

@@ -12,8 +12,9 @@ import pytest
 
 from demist import runs
 from demist.cli import main
-from demist.commands import generating
-from demist.commands.generating import (
+from demist.errors import DataError, DemistError
+from demist.measuring import buckets as generating
+from demist.measuring.buckets import (
     BUCKET,
     Task,
     bucket_seed,
@@ -23,9 +24,8 @@ from demist.commands.generating import (
     made,
     work,
 )
-from demist.errors import DataError, DemistError
-from demist.pipeline import Pipeline
-from demist.saved import weights_hash
+from demist.model.folder import weights_hash
+from demist.model.pipeline import Pipeline
 
 TINY = ["--width", "8", "--depth", "1", "--batch-size", "8", "--sample-count", "0",
         "--precision", "fp32"]  # fmt: skip
@@ -108,7 +108,7 @@ def test_what_a_killed_process_finished_is_kept(model, whole, tmp_path):
     task = model[0]
     wish = {"task": dataclasses.asdict(task), "jobs": task.jobs, "folder": str(tmp_path)}
     run = subprocess.Popen(
-        [sys.executable, "-m", "demist.commands.generating"], stdin=subprocess.PIPE, text=True
+        [sys.executable, "-m", "demist.measuring.buckets"], stdin=subprocess.PIPE, text=True
     )
     run.stdin.write(json.dumps(wish))
     run.stdin.close()

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from demist import checkpoint, runs
+from demist import runs
 from demist.config import TrainConfig, update
-from demist.pipeline import Pipeline
-from demist.runs import Run
+from demist.model.pipeline import Pipeline
+from demist.runs import Run, checkpoint
 from demist.training.run import train
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -10,14 +10,14 @@ from PIL import Image
 
 from demist.cli import main
 from demist.codecs import Pixels
-from demist.commands.axes import Axis, parse_axes
+from demist.commands.sweep import Axis, parse_axes
 from demist.conditions import Conditioner, Label, Text, learn_tokenizer
 from demist.core import Denoiser, Linear, Velocity
+from demist.drawing import read_metadata
 from demist.errors import UsageError
 from demist.guidance import Clamp, Compose, Instead, PlusPlus
+from demist.model.pipeline import Defaults, Pipeline
 from demist.networks import UNet
-from demist.pictures import read_metadata
-from demist.pipeline import Defaults, Pipeline
 from demist.samplers import make_grid
 
 WORDS = ["a red seven", "a small blue three"]
@@ -25,7 +25,7 @@ WORDS = ["a red seven", "a small blue three"]
 
 def made(conditions):
     conditioner = Conditioner(conditions)
-    inlets = conditioner.inlets()
+    inlets = conditioner.specs()
     classes = inlets.pop("label")["classes"] if "label" in inlets else 0
     net = UNet(
         channels=(16,), norm_groups=4, head_dim=16, num_classes=classes, inlets=inlets, patch=2

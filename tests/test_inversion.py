@@ -5,7 +5,7 @@ import torch
 
 from demist.core import Linear
 from demist.core.exact import Exact
-from demist.inversion import invert, slerp
+from demist.editing.invert import invert, slerp
 from demist.samplers import DDIM, Adams, DPMpp2M, Heun, angular, sample, smooth
 from truth import MIXTURE, NORMAL, SCHEDULES, T, f64, observed_order, rms
 

@@ -12,9 +12,10 @@ import pytest
 import torch
 from torch.distributed.run import get_args_parser
 
-from demist import checkpoint, runs
+from demist import runs
 from demist.commands import train
 from demist.commands.launch import Options, Stop, _Launch, stoppable, supervise
+from demist.runs import checkpoint
 
 LINE = "train eight --width 8 --depth 1 --batch-size 8 --sample-count 0 --save-every 20"
 
@@ -67,7 +68,7 @@ def test_how_the_ends_of_workers_become_one(tmp_path, monkeypatch, left, ends, s
         runs.begin(run, made.asked.settings, ["demist"])
         run.write_status("running")
         worker = "import os, sys\nfrom pathlib import Path\nfrom demist.runs import Run\n"
-        worker += "from demist.processes import leave_code\n"
+        worker += "from demist.machine.processes import leave_code\n"
         for rank, code in left.items():
             worker += f"os.environ['RANK'] = '{rank}'\nleave_code({code})\n"
         if state:

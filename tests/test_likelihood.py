@@ -134,7 +134,7 @@ def test_continuous_bound_is_tight(x):
 
 
 def test_discrete_bound_approaches_the_entropy_from_below():
-    """Averaged over the data: at one point the discrete model may be denser than the truth."""
+    """DataParallel over the data: at one point the discrete model may be denser than the truth."""
     grid = torch.linspace(-4, 4, 81, dtype=f64)
     density = ONE_D.log_prob(grid[:, None]).exp()
     share = (density / density.sum()).repeat_interleave(48) * WEIGHTS.repeat(81)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from demist.commands.likelihood import measure_likelihood, sentence, settled
 from demist.config import TrainConfig, update
 from demist.data import Dataset
 from demist.errors import DemistError, UsageError
+from demist.measuring.likelihood import measure_likelihood, sentence, settled
 from demist.training.build import build
 
 TINY = {"channels_per_level": (8,), "attention_levels": (), "mid_attention": False, "patch": 2,

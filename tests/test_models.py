@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demist import Pipeline, data, models
+from demist import Pipeline, data, zoo
 from demist.cli import main
 from demist.commands.sampling import ModelOptions
 
 
-@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("name", zoo.NAMES)
 def test_small_enough_to_come_along(name):
-    files = [file for file in models.locate(name).rglob("*") if file.is_file()]
+    files = [file for file in zoo.locate(name).rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in files) < 3e6
-    assert (models.locate(name) / "README.md").is_file()
+    assert (zoo.locate(name) / "README.md").is_file()
 
 
 def test_digits_are_what_was_asked_for():
@@ -37,7 +37,7 @@ def test_many_of_one_class_make_about_a_square(tmp_path):
 
 def test_a_folder_of_that_name_wins(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert models.locate("digits").parent.name == "models"
+    assert zoo.locate("digits").parent.name == "models"
     Pipeline.load("digits").save(tmp_path / "digits")
-    assert models.locate("digits").resolve() == tmp_path / "digits"
+    assert zoo.locate("digits").resolve() == tmp_path / "digits"
     assert ModelOptions(device="cpu").open("digits").shape == (1, 28, 28)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from demist.cli import main
-from demist.commands import on_ray
 from demist.errors import MissingError
+from demist.measuring import on_ray
 
 SCRIPT = '''
 import hashlib, json, os, signal, sys

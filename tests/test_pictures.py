@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demist import pictures
+from demist.drawing.curves import smooth
+from demist.drawing.scatter import round_up
 from demist.errors import CannotCreateError, DataError, MissingError, UsageError
-from demist.pictures.curves import smooth
-from demist.pictures.points import round_up
 
 
 def plain(values, side=28, channels=1):

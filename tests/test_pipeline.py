@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from demist import saved
 from demist.codecs import Pixels, Standardize
 from demist.conditions import Conditioner, Label
 from demist.config import update
@@ -30,8 +29,9 @@ from demist.core import (
 )
 from demist.core.schedule import VP
 from demist.errors import CannotCreateError, DataError, MissingError, UsageError
+from demist.model import folder as model_folder
+from demist.model.pipeline import BUCKET, Defaults, Pipeline, sample_seed
 from demist.networks import MLP, UNet
-from demist.pipeline import BUCKET, Defaults, Pipeline, sample_seed
 
 
 def randomized(net):
@@ -194,7 +194,7 @@ def test_saved_and_loaded_is_the_same(pictures, points, tmp_path):
         assert np.array_equal(back.sample(3), before)
         for key in ("codec", "conditioner", "shape", "defaults", "facts"):
             assert getattr(back, key) == getattr(pipeline, key)
-        for key in saved.DENOISER:
+        for key in model_folder.DENOISER:
             assert getattr(back.denoiser, key) == getattr(pipeline.denoiser, key)
         assert not back.denoiser.training
 
@@ -275,20 +275,20 @@ def test_missing_and_truncated_files(pictures, tmp_path):
     ],
 )
 def test_objects_and_json(value):
-    text = json.dumps(saved.to_json(value))
-    back = saved.from_json(json.loads(text), "here")
+    text = json.dumps(model_folder.to_json(value))
+    back = model_folder.from_json(json.loads(text), "here")
     assert back == (tuple(value) if type(value) is list else value)
 
 
 def test_clocks_and_tables():
     for clock in (time_clock, angle_clock):
-        assert saved.to_json(clock) == {"kind": clock.__name__}
-        assert saved.from_json({"kind": clock.__name__}, "here") is clock
+        assert model_folder.to_json(clock) == {"kind": clock.__name__}
+        assert model_folder.from_json({"kind": clock.__name__}, "here") is clock
     table = Table.from_betas(linear_betas(20))
-    back = saved.from_json(json.loads(json.dumps(saved.to_json(table))), "here")
+    back = model_folder.from_json(json.loads(json.dumps(model_folder.to_json(table))), "here")
     assert torch.equal(back.alpha_bar, table.alpha_bar)
     with pytest.raises(TypeError, match="object cannot be saved"):
-        saved.to_json(object())
+        model_folder.to_json(object())
 
 
 # ------------------------------------------------------------------ runs

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from demist.processes import CODES, codes_left, leave_code
+from demist.machine.processes import CODES, codes_left, leave_code
 
 PARENT = """
 import os, subprocess, sys, time
@@ -18,7 +18,7 @@ time.sleep(60)
 """
 CHILD = """
 import os, time
-from demist import processes
+from demist.machine import processes
 {patch}
 processes.die_with_parent()
 print(os.getpid(), flush=True)

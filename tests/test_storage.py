@@ -4,9 +4,10 @@ import shutil
 import pytest
 import torch
 
-from demist import files, storage
 from demist.errors import CannotCreateError, DataError
-from demist.storage import atomic_folder, require_same
+from demist.io import files, folders
+from demist.io.folders import atomic_folder
+from demist.io.tensors import require_same
 
 
 def fail(*_):
@@ -29,7 +30,7 @@ def test_folder_appears_whole(tmp_path):
     assert os.listdir(tmp_path) == ["a"]
 
 
-@pytest.mark.parametrize("call", ["os.rename", "demist.storage.sync"])
+@pytest.mark.parametrize("call", ["os.rename", "demist.folders.sync"])
 @pytest.mark.parametrize("there", [False, True])
 def test_failure_leaves_things_as_they_were(tmp_path, monkeypatch, call, there):
     target = tmp_path / "a"
@@ -50,7 +51,7 @@ def test_failure_leaves_things_as_they_were(tmp_path, monkeypatch, call, there):
 
 def test_everything_is_flushed_before_the_rename(tmp_path, monkeypatch):
     events = []
-    sync, rename = storage.sync, os.rename
+    sync, rename = folders.sync, os.rename
     monkeypatch.setattr(storage, "sync", lambda p: (events.append(("sync", p)), sync(p)))
     monkeypatch.setattr(os, "rename", lambda a, b: (events.append(("rename", b)), rename(a, b)))
     with atomic_folder(tmp_path / "a") as temporary:
@@ -68,13 +69,13 @@ def test_what_is_half_removed_has_not_its_name(tmp_path, monkeypatch):
     (tmp_path / "a" / "x").touch()
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", lambda *_, **__: None)  # killed here
-        storage.remove_folder(tmp_path / "a")
+        folders.remove_folder(tmp_path / "a")
     (left,) = os.listdir(tmp_path)
-    assert left.startswith(storage.TEMPORARY)
-    storage.sweep(tmp_path)
+    assert left.startswith(folders.TEMPORARY)
+    folders.sweep(tmp_path)
     assert os.listdir(tmp_path) == []
     (tmp_path / "b").mkdir()
-    storage.remove_folder(tmp_path / "b")
+    folders.remove_folder(tmp_path / "b")
     assert os.listdir(tmp_path) == []
 
 
@@ -82,7 +83,7 @@ def test_sweep(tmp_path):
     (tmp_path / ".writing-abc").mkdir()
     (tmp_path / "keep").mkdir()
     (tmp_path / ".status.json.abc.tmp").touch()
-    storage.sweep(tmp_path)
+    folders.sweep(tmp_path)
     assert os.listdir(tmp_path) == ["keep"]
 
 

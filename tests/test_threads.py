@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 
-from demist import threads
+from demist.machine import threads
 
 
 @pytest.fixture(autouse=True)

@@ -16,9 +16,9 @@ from demist.conditions import Conditioner
 from demist.config import load_toml
 from demist.core import VP, Denoiser, Eps
 from demist.errors import DataError, DemistError, MissingError, RefusedError, UsageError
+from demist.io.untrusted import is_pickle
+from demist.model.pipeline import Pipeline
 from demist.networks import MLP
-from demist.pipeline import Pipeline
-from demist.untrusted import is_pickle
 
 INDEX, CONFIG = "model_index.json", "mlp/config.json"
 SCHEDULER, WEIGHTS = "scheduler/scheduler_config.json", "mlp/diffusion_pytorch_model.safetensors"

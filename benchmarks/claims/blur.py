@@ -6,7 +6,7 @@ from baselines import VAE, matched
 from claim import Scale, Verdict, curve, pm
 from lab import BATCH, as_images, digit_model, digits, parameters, sample
 
-from demist.evaluation.spectrum import radial_spectrum, top_octave
+from demist.evaluation.metrics.spectrum import radial_spectrum, top_octave
 
 CLAIM = "VAEs are blurry"
 RULE = (

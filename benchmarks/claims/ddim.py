@@ -12,7 +12,7 @@ from lab import grid_centres
 
 from demist.core import Gaussian, Table, linear_betas
 from demist.core.exact import Exact, Mixture
-from demist.evaluation.sliced_wasserstein import sliced_wasserstein
+from demist.evaluation.metrics.sliced_wasserstein import sliced_wasserstein
 from demist.samplers import make_grid, make_solver, sample
 
 CLAIM = "DDIM is 10–50 times faster than DDPM at equal quality"

@@ -6,8 +6,8 @@ from claim import Scale, Verdict, curve, paired, pm
 from lab import as_images, digit_model, digits, fdr, reference, sample
 from lab import judge as classifier
 
-from demist.evaluation.precision_recall import precision_recall
-from demist.evaluation.vendi import vendi_score
+from demist.evaluation.metrics.precision_recall import precision_recall
+from demist.evaluation.metrics.vendi import vendi_score
 
 CLAIM = "Guidance has a sweet spot above 1"
 RULE = (

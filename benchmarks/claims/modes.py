@@ -21,7 +21,7 @@ from lab import (
 from lab import judge as classifier
 
 from demist.data import Dataset
-from demist.evaluation.modes import count_modes, kl_floor, kl_to, score_modes
+from demist.evaluation.metrics.modes import count_modes, kl_floor, kl_to, score_modes
 
 CLAIM = "Diffusion covers the modes where GANs collapse"
 RULE = (

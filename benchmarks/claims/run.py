@@ -22,7 +22,8 @@ import claim
 import torch
 from claim import HERE, SCALES
 
-from demist import __version__, files
+from demist.io import files
+from demist.version import __version__
 
 CLAIMS = ("ddim", "schedules", "guidance", "modes", "blur", "scores", "stability", "speed")
 NUMERALS = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii")

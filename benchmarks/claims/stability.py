@@ -6,7 +6,7 @@ from baselines import GAN, matched
 from claim import Scale, Verdict, curve, plain, pm
 from lab import BATCH, diffusion, grid, parameters, sample
 
-from demist.evaluation.sliced_wasserstein import sliced_wasserstein
+from demist.evaluation.metrics.sliced_wasserstein import sliced_wasserstein
 
 CLAIM = "Diffusion trains stably, GANs do not"
 RULE = (

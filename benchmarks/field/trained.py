@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from demist.core import Schedule
-from demist.pipeline import Pipeline
+from demist.model.pipeline import Pipeline
 from demist.samplers import make_solver, sample, uniform
 from field.ours import Counted
 from field.problem import TABLE, f64

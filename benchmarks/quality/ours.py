@@ -10,9 +10,10 @@ import demist
 from demist import recipes
 from demist.config import update
 from demist.data import Dataset
-from demist.pipeline import Pipeline
+from demist.machine.precision import resolve_precision
+from demist.model.pipeline import Pipeline
 from demist.training.build import build
-from demist.training.fit import fit, resolve_precision
+from demist.training.fit import fit
 
 from .clock import CpuClock, Marks
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from demist.files import atomic, write_text
+from demist.io.files import atomic, write_text
 
 Row = dict[str, Any]
 

@@ -6,11 +6,11 @@ The names below are loaded when first used, so that importing the package costs 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from demist.version import __version__ as __version__
 
 _HOME = {
     "Dataset": "data",
-    "Pipeline": "pipeline",
+    "Pipeline": "model",
     "TrainConfig": "config",
     "load": "data",
     "plan": "training.plan",
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from demist.config import update as update
     from demist.data import Dataset as Dataset
     from demist.data import load as load
-    from demist.pipeline import Pipeline as Pipeline
+    from demist.model import Pipeline as Pipeline
     from demist.training.plan import plan as plan
     from demist.training.run import train as train
 

@@ -14,10 +14,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from demist import __version__
 from demist.errors import DemistError, StorageError, UsageError
-from demist.files import REMEDIES, remedy
-from demist.processes import leave_code
+from demist.io.files import REMEDIES, remedy
+from demist.machine.processes import leave_code
+from demist.version import __version__
 
 COMMANDS = {
     "demo": "Train a small model on handwritten digits, draw samples, and say how good they are.",

@@ -11,7 +11,7 @@ from demist.conditions import FrozenText  # noqa: E402
 from demist.config import TrainConfig, update  # noqa: E402
 from demist.data import Dataset  # noqa: E402
 from demist.errors import MissingError, UsageError  # noqa: E402
-from demist.pipeline import Pipeline  # noqa: E402
+from demist.model.pipeline import Pipeline  # noqa: E402
 from demist.training.run import train  # noqa: E402
 
 WORDS = {w: i for i, w in enumerate(["<pad>", "<s>", "</s>", "<unk>", "a", "red", "seven"])}

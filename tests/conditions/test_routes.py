@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from demist import saved
 from demist.codecs import Pixels
 from demist.conditions import (
     Conditioner,
@@ -20,8 +19,9 @@ from demist.conditions import (
 )
 from demist.core import Denoiser, Linear, Seeded, Velocity
 from demist.errors import UsageError
+from demist.model import folder as model_folder
+from demist.model.pipeline import Defaults, Pipeline
 from demist.networks import UNet
-from demist.pipeline import Defaults, Pipeline
 
 SHAPE = (1, 8, 8)
 CAPTIONS = ["a red seven", "a small blue three on a dark background", "one (odd) thing"]
@@ -46,7 +46,7 @@ every_case = pytest.mark.parametrize("name", CASES)
 
 def pipeline(*names):
     conditioner = Conditioner({name: CASES[name][0] for name in names})
-    inlets = conditioner.inlets()
+    inlets = conditioner.specs()
     classes = inlets.pop("label")["classes"] if "label" in inlets else 0
     net = UNet(
         channels=(16, 32), norm_groups=4, head_dim=16, num_classes=classes, inlets=inlets, patch=2
@@ -121,7 +121,7 @@ def test_saved_and_read_back_with_all_at_once(tmp_path):
     for guidance in (1.0, 3.0):
         made = p.sample(3, guidance=guidance, **said)
         assert np.array_equal(made, q.sample(3, guidance=guidance, **said))
-    assert all(saved.to_json(c)["kind"] in saved.KINDS for c, _ in CASES.values())
+    assert all(model_folder.to_json(c)["kind"] in model_folder.KINDS for c, _ in CASES.values())
 
 
 def test_a_network_is_given_what_it_was_built_for():

@@ -9,8 +9,8 @@ from demist.conditions import Text, learn_tokenizer
 from demist.conditions.text import split_weights
 from demist.errors import MissingError, UsageError
 from demist.networks.attention import attend, attention_maps
+from demist.networks.conditioning import Routed
 from demist.networks.cross import CrossAttention
-from demist.networks.intake import Told
 from demist.networks.text import TextTransformer
 
 CAPTIONS = ["A red seven, dark", "a blue three", "kind of"]
@@ -55,7 +55,7 @@ def test_mistakes_are_explained():
 
 def test_byte_pairs_spell_anything():
     text = Text(learn_tokenizer([f"word{i} of héé" for i in range(400)], 400), 20)
-    assert text.inlet()["vocabulary"] == 400
+    assert text.spec()["vocabulary"] == 400
     assert text.encode("ünknown (zz:2)", 1)[0, :, 1].max() == 2
     assert text.count("word17") < text.count("zqxjkvbp")
 
@@ -110,7 +110,7 @@ def test_maps_show_what_attends_to_what():
     torch.manual_seed(0)
     cross = CrossAttention(16, 8, head_dim=8)
     torch.nn.init.normal_(cross.to_out.weight)
-    x, told = torch.randn(2, 16, 3, 3), Told(tokens=torch.randn(2, 5, 8), weight=torch.ones(2, 5))
+    x, told = torch.randn(2, 16, 3, 3), Routed(tokens=torch.randn(2, 5, 8), weight=torch.ones(2, 5))
     told.weight[:, 4] = 0
     plain = cross(x, told)
     with attention_maps(cross) as maps:

@@ -7,10 +7,10 @@ from torch import nn
 from demist.core import (
     VE,
     X0,
+    Conditioned,
     Cosine,
     Denoiser,
     Eps,
-    Given,
     IndexClock,
     Karras,
     Linear,
@@ -77,7 +77,7 @@ def test_regular_from_pure_noise_to_clean_data(parameterization):
         assert torch.isfinite(p.eps).all()
 
 
-class Told(nn.Module):
+class Routed(nn.Module):
     """Answers what it is told, whatever it sees."""
 
     def __init__(self, answer):
@@ -91,8 +91,8 @@ class Told(nn.Module):
 @pytest.mark.parametrize("parameterization", [V(), Velocity(), Karras(0.5), Karras(1.0)])
 def test_a_bounded_prediction_stays_in_the_range_of_the_data(parameterization):
     x = torch.linspace(-1, 1, 6, dtype=f64).reshape(3, 2)
-    free = Denoiser(Told(1.5), Cosine(), parameterization).eval()
-    model = Denoiser(Told(1.5), Cosine(), parameterization, bounds=(-0.5, 0.7)).eval()
+    free = Denoiser(Routed(1.5), Cosine(), parameterization).eval()
+    model = Denoiser(Routed(1.5), Cosine(), parameterization, bounds=(-0.5, 0.7)).eval()
     for t in (0.2, 0.6, 1.0):
         p, q = model(5 * x, T(t)), free(5 * x, T(t))
         assert not torch.equal(p.x0, q.x0)
@@ -112,7 +112,7 @@ def test_training_may_overshoot_the_end_of_the_range_and_comes_back_from_there()
     x = torch.zeros(4, 1, dtype=f64)
 
     def slope(answer, data):
-        model = Denoiser(Told(answer), Linear(), Velocity(), bounds=(-1, 1))
+        model = Denoiser(Routed(answer), Linear(), Velocity(), bounds=(-1, 1))
         (model(x, T(1.0)).x0 - torch.tensor(data, dtype=f64)[:, None]).square().mean().backward()
         return float(model.net.answer.grad)
 
@@ -122,7 +122,7 @@ def test_training_may_overshoot_the_end_of_the_range_and_comes_back_from_there()
     assert slope(0.0, grey) == pytest.approx(-2 * 0.25)
     assert slope(3.0, grey) == pytest.approx(2 * 0.75)  # as far as from -1: not from -3, nor lost
     x = torch.zeros(4, 1, dtype=f64, requires_grad=True)
-    sampling = Denoiser(Told(3.0), Linear(), Velocity(), bounds=(-1, 1)).eval()
+    sampling = Denoiser(Routed(3.0), Linear(), Velocity(), bounds=(-1, 1)).eval()
     sampling(x, T(0.5)).x0.sum().backward()
     assert torch.equal(x.grad, torch.zeros_like(x))  # there the derivative is the true one
 
@@ -295,6 +295,6 @@ def test_many_is_one_call_with_the_same_result(t):
 def test_given_fills_in_conditions():
     model = Denoiser(Labelled(), Linear(), V())
     x, one, two = torch.randn(3, 2), torch.ones(3), 2 * torch.ones(3)
-    given = Given(model, {"label": one})
+    given = Conditioned(model, {"label": one})
     torch.testing.assert_close(given(x, T(0.3)).x0, model(x, T(0.3), label=one).x0)
     torch.testing.assert_close(given(x, T(0.3), label=two).x0, model(x, T(0.3), label=two).x0)

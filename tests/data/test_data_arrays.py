@@ -3,8 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from demist.data import load, memory
+from demist.data import load
 from demist.errors import DataError, RefusedError, UsageError
+from demist.machine import memory
 
 NHWC = np.arange(2 * 4 * 5 * 3, dtype=np.uint8).reshape(2, 4, 5, 3)
 NCHW = NHWC.transpose(0, 3, 1, 2)

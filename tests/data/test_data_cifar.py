@@ -8,7 +8,7 @@ import pytest
 from data_samples import write
 
 from demist.data import load
-from demist.data.plainpickle import read_plain_pickle
+from demist.data.readers.plainpickle import read_plain_pickle
 from demist.errors import DataError, RefusedError
 
 RNG = np.random.default_rng(0)

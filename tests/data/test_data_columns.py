@@ -7,9 +7,10 @@ import pytest
 from data_samples import png
 from PIL import Image
 
-from demist.data import load, memory
-from demist.data.columns import Table
+from demist.data import load
+from demist.data.readers.arrow import Table
 from demist.errors import DataError, MissingError
+from demist.machine import memory
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import pytest
 from data_samples import encoded, png
 from PIL import Image, UnidentifiedImageError
 
-from demist.data.decode import Rules, decode, extensions, formats
+from demist.data.images.decode import Rules, decode, extensions, formats
 from demist.errors import UsageError
 
 # Two rows, three columns: enough to tell rows from columns and left from right.

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from data_samples import idx, mnist_like, write
 
-from demist.data import load, memory
+from demist.data import load
 from demist.errors import DataError
+from demist.machine import memory
 
 
 def test_the_canonical_folder(tmp_path):

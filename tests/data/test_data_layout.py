@@ -8,7 +8,7 @@ import pytest
 from data_samples import png, write
 
 from demist.data import load
-from demist.data.layout import natural
+from demist.data.images.layout import natural
 from demist.errors import DataError, UsageError
 
 

@@ -6,9 +6,10 @@ import pytest
 from data_samples import encoded, png, write
 from PIL import Image
 
-from demist.data import BadFile, load, memory
-from demist.data import folder as folder_module
+from demist.data import BadFile, load
+from demist.data.files import folder as folder_module
 from demist.errors import DataError
+from demist.machine import memory
 
 
 def folder(tmp_path, good: int, bad: dict[str, bytes]) -> str:

@@ -5,7 +5,16 @@ import numpy as np
 import pytest
 
 from demist.data import load
-from demist.data.scenes import COLOURS, DIGITS, HELD_OUT, Scene, Thing, describe, draw, invent
+from demist.data.readers.scenes import (
+    COLOURS,
+    DIGITS,
+    HELD_OUT,
+    Scene,
+    Thing,
+    describe,
+    draw,
+    invent,
+)
 from demist.errors import UsageError
 
 

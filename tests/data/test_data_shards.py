@@ -12,10 +12,13 @@ import pytest
 from data_samples import encoded, png, write
 from PIL import Image
 
-from demist import files
 from demist.cli import main
-from demist.data import choose, load, memory, shards, stored
+from demist.data import choose, load
+from demist.data.files import shards
+from demist.data.images import lazy as stored
 from demist.errors import CannotCreateError, DataError
+from demist.io import files
+from demist.machine import memory
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from demist.data import load
-from demist.data.toy import TOYS
+from demist.data.readers.toy import TOYS
 
 
 @pytest.mark.parametrize("name", TOYS)

@@ -10,16 +10,16 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from demist.errors import DataError, MissingError
-from demist.evaluation import classifier_training
-from demist.evaluation.accuracy import accuracy_of, label_accuracy
-from demist.evaluation.classifier import Classifier, Network, softmax
-from demist.evaluation.classifier_training import (
+from demist.evaluation.judge import train as classifier_training
+from demist.evaluation.judge.classifier import Classifier, Network, softmax
+from demist.evaluation.judge.train import (
     augment,
     default_classifier,
     fingerprint_of,
     one_cycle,
     train_classifier,
 )
+from demist.evaluation.metrics.accuracy import accuracy_of, label_accuracy
 
 CLASSES = ("flat", "rows", "columns")
 

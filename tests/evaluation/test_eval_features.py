@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from demist.errors import DataError
-from demist.evaluation.distances import BLOCK, nearest, neighbour_radius, squared_distances
-from demist.evaluation.features import as_matrix, in_blocks, pixels, take
+from demist.evaluation.extractors.features import as_matrix, in_blocks, pixels, take
+from demist.evaluation.metrics.distances import BLOCK, nearest, neighbour_radius, squared_distances
 
 RNG = np.random.default_rng
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from demist.errors import DataError
-from demist.evaluation.frechet import Moments, extrapolate, frechet_distance, ratio
+from demist.evaluation.metrics.frechet import Moments, extrapolate, frechet_distance, ratio
 
 RNG = np.random.default_rng
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from demist.errors import DataError
-from demist.evaluation.kernel import kernel_distance, kernel_distance_subsets
+from demist.evaluation.metrics.kernel import kernel_distance, kernel_distance_subsets
 
 RNG = np.random.default_rng
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from demist.evaluation.memorisation import memorisation
+from demist.evaluation.metrics.memorisation import memorisation
 
 RNG = np.random.default_rng
 

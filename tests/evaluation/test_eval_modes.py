@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from demist.errors import DataError
-from demist.evaluation.modes import count_modes, kl_floor, kl_to, score_modes
+from demist.evaluation.metrics.modes import count_modes, kl_floor, kl_to, score_modes
 
 RNG = np.random.default_rng
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from demist.evaluation.frechet import Moments, frechet_distance
-from demist.evaluation.inception_score import inception_score
-from demist.evaluation.kernel import kernel_distance, kernel_distance_subsets
-from demist.evaluation.precision_recall import precision_recall
-from demist.evaluation.vendi import vendi_score
+from demist.evaluation.metrics.frechet import Moments, frechet_distance
+from demist.evaluation.metrics.inception_score import inception_score
+from demist.evaluation.metrics.kernel import kernel_distance, kernel_distance_subsets
+from demist.evaluation.metrics.precision_recall import precision_recall
+from demist.evaluation.metrics.vendi import vendi_score
 
 RNG = np.random.default_rng
 

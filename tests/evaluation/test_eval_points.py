@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from demist.data.toy import draw
+from demist.data.readers.toy import draw
 from demist.errors import DataError
-from demist.evaluation.points import measure_points
+from demist.evaluation.metrics.points import measure_points
 
 
 def sets(name):

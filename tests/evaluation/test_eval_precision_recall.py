@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from demist.errors import DataError
-from demist.evaluation.distances import neighbour_radius
-from demist.evaluation.precision_recall import PrecisionRecall, precision_recall
+from demist.evaluation.metrics.distances import neighbour_radius
+from demist.evaluation.metrics.precision_recall import PrecisionRecall, precision_recall
 
 RNG = np.random.default_rng
 

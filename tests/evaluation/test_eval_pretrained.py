@@ -8,11 +8,11 @@ import torch
 from safetensors.torch import save_file
 
 from demist.errors import DataError, MissingError, RefusedError, UsageError
-from demist.evaluation import pretrained
-from demist.evaluation.inception import Network
-from demist.evaluation.pretrained import BLOCK, Transformer, load_extractor
-from demist.evaluation.resize import prepare
-from demist.evaluation.text_score import scores
+from demist.evaluation.extractors import pretrained
+from demist.evaluation.extractors.inception import Network
+from demist.evaluation.extractors.pretrained import BLOCK, Transformer, load_extractor
+from demist.evaluation.extractors.resize import prepare
+from demist.evaluation.metrics.text_score import scores
 
 
 def pictures(n=3, side=32, channels=3, seed=0):

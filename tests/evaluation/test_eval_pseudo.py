@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from demist.evaluation.pseudo import clusters
+from demist.evaluation.judge.pseudo import clusters
 
 
 def kinds(n, seed):

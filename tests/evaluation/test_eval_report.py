@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from demist.errors import DataError
-from demist.evaluation.classifier_training import train_classifier
+from demist.evaluation.judge.train import train_classifier
+from demist.evaluation.metrics.rows import ROWS
+from demist.evaluation.metrics.vendi import vendi_score
 from demist.evaluation.reference import Reference
 from demist.evaluation.report import evaluate, over_seeds
 from demist.evaluation.report import measure as measure_set
-from demist.evaluation.rows import ROWS
 from demist.evaluation.tables import markdown
-from demist.evaluation.vendi import vendi_score
 
 CLASSES = ("flat", "rows", "columns")
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from demist.data import scenes
-from demist.data.scenes import COLOURS, PLACES, Scene, Thing, draw
-from demist.evaluation.scene_judge import TAGS, find, train_judge
+from demist.data.readers import scenes
+from demist.data.readers.scenes import COLOURS, PLACES, Scene, Thing, draw
+from demist.evaluation.judge.scenes import TAGS, find, train_judge
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from demist.errors import DataError
-from demist.evaluation.inception_score import inception_score
-from demist.evaluation.vendi import vendi_score
+from demist.evaluation.metrics.inception_score import inception_score
+from demist.evaluation.metrics.vendi import vendi_score
 
 RNG = np.random.default_rng
 

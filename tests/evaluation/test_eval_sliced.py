@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from demist.evaluation.sliced_wasserstein import sliced_wasserstein
+from demist.evaluation.metrics.sliced_wasserstein import sliced_wasserstein
 
 RNG = np.random.default_rng
 

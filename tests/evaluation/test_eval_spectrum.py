@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from demist.errors import DataError
-from demist.evaluation.spectrum import radial_spectrum, top_octave
+from demist.evaluation.metrics.spectrum import radial_spectrum, top_octave
 
 RNG = np.random.default_rng
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from demist.errors import DataError
+from demist.evaluation.metrics.text_score import TextScore, text_score
 from demist.evaluation.report import over_seeds
 from demist.evaluation.tables import markdown
-from demist.evaluation.text_score import TextScore, text_score
 
 
 class Colours:

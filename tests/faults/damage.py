@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from demist import checkpoint
-from demist.checkpoint import Checkpoint
 from demist.errors import DataError
+from demist.runs import checkpoint
+from demist.runs.checkpoint import Checkpoint
 
 STEPS = (10, 20, 30)
 

@@ -21,9 +21,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from demist import checkpoint, runs
+from demist import runs
 from demist.config import TrainConfig, update
 from demist.errors import DataError
+from demist.runs import checkpoint
 from demist.training.resume import unfinished
 from demist.training.run import train
 

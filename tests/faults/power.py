@@ -20,9 +20,10 @@ from unittest import mock
 import numpy as np
 from damage import equal, make
 
-from demist import checkpoint, files, storage
 from demist.errors import DataError
-from demist.storage import TEMPORARY
+from demist.io import files, folders
+from demist.io.folders import TEMPORARY
+from demist.runs import checkpoint
 
 
 class Disk:
@@ -145,7 +146,7 @@ def main(count=30, seed=0):
                 after_the_cut(moment, target, rng)
                 facts["cuts"] += 1
                 try:
-                    storage.sweep(target)
+                    folders.sweep(target)
                     found = checkpoint.load_newest(target, lambda message: None, repair=True)
                 except DataError as error:
                     print(error, file=sys.stderr)

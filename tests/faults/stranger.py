@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 from kill import flip, same, tensors
 
-from demist import checkpoint, runs
+from demist import runs
+from demist.runs import checkpoint
 
 LINE = (
     "train digits --limit 500 --channels-per-level 8 8 --norm-groups 2 --head-dim 4 --patch 2 "

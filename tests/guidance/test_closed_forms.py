@@ -26,7 +26,7 @@ from demist.samplers import DDIM, Adams, Heun, sample, smooth, uniform
 from truth import MIXTURE, SCHEDULES, T, f64
 
 
-class Told:
+class Routed:
     """A model that knows one distribution per value of `label`."""
 
     def __init__(self, schedule, **distributions):
@@ -76,7 +76,7 @@ def mean_by_quadrature(schedule, parts, n=4001):
 
 @pytest.mark.parametrize("scale", [0.0, 0.5, 1.0, 3.0, 7.5])
 def test_cfg_mean_and_standard_deviation(scale):
-    model = Told(Linear(), c=gaussian(0.8, 0.5), u=gaussian(-0.4, 1.2))
+    model = Routed(Linear(), c=gaussian(0.8, 0.5), u=gaussian(-0.4, 1.2))
     mean, std = affine(CFG(model, scale, saying("u")), Linear(), smooth(400, Linear()), label="c")
     assert std == pytest.approx(0.5**scale * 1.2 ** (1 - scale), rel=1e-5)
     want = mean_by_quadrature(Linear(), [(scale, 0.8, 0.5), (1 - scale, -0.4, 1.2)])
@@ -86,7 +86,7 @@ def test_cfg_mean_and_standard_deviation(scale):
 
 
 def test_cfg_means_extrapolate_when_the_stds_agree():
-    model = Told(Linear(), c=gaussian(0.8, 0.6), u=gaussian(-0.4, 0.6))
+    model = Routed(Linear(), c=gaussian(0.8, 0.6), u=gaussian(-0.4, 0.6))
     mean, _ = affine(CFG(model, 4.0, saying("u")), Linear(), smooth(200, Linear()), label="c")
     assert mean == pytest.approx(4 * 0.8 - 3 * -0.4, rel=1e-3)
 
@@ -96,7 +96,7 @@ def test_cfg_covariance_in_two_dimensions():
     axes = torch.linalg.qr(torch.randn(2, 2, dtype=f64))[0]
     c, u = T([0.4, 0.9]), T([1.1, 0.7])
     normals = [Normal(T([0.0, 0.0]), axes @ torch.diag(s**2) @ axes.T) for s in (c, u)]
-    model = Told(Linear(), c=normals[0], u=normals[1])
+    model = Routed(Linear(), c=normals[0], u=normals[1])
     grid = smooth(400, Linear())
     jacobian = sample(
         CFG(model, 2.5, saying("u")), torch.eye(2, dtype=f64), grid, Heun(), label="c"
@@ -109,7 +109,7 @@ def test_cfg_covariance_in_two_dimensions():
 def test_interval(name):
     """Each stretch contributes the ratio of its own stds."""
     schedule, w, low, high = SCHEDULES[name], 3.0, T(0.25), T(0.7)
-    model = Told(schedule, c=gaussian(0.0, 0.5), u=gaussian(0.0, 1.2))
+    model = Routed(schedule, c=gaussian(0.0, 0.5), u=gaussian(0.0, 1.2))
     guided = CFG(model, Interval(w, float(low), float(high)), saying("u"))
     _, gain = affine(guided, schedule, smooth(1500, schedule), label="c")
 
@@ -133,7 +133,7 @@ def test_interval_refuses_what_is_none():
 @pytest.mark.parametrize("strength", [0.0, 0.6, 1.0])
 def test_plus_plus_is_the_papers_algorithm(name, strength):
     schedule, grid = SCHEDULES[name], uniform(7)
-    model = Told(schedule, c=gaussian(0.8, 0.5), u=gaussian(-0.4, 1.2))
+    model = Routed(schedule, c=gaussian(0.8, 0.5), u=gaussian(-0.4, 1.2))
     x = torch.randn(5, 1, dtype=f64)
     want = x
     for t, s in pairwise(grid):
@@ -157,7 +157,7 @@ def test_autoguidance(scale):
 
 
 def test_composed_stds_multiply():
-    model = Told(Linear(), a=gaussian(0.0, 0.5), b=gaussian(0.0, 0.8), u=gaussian(0.0, 1.0))
+    model = Routed(Linear(), a=gaussian(0.0, 0.5), b=gaussian(0.0, 0.8), u=gaussian(0.0, 1.0))
     guided = Compose(model, saying("u"), ((saying("b"), -0.5),), scale=2.0)
     _, std = affine(guided, Linear(), smooth(300, Linear()), label="a")
     assert std == pytest.approx(0.5**2 * 0.8**-0.5, rel=5e-4)
@@ -169,7 +169,7 @@ def test_composition_of_independent_facts_is_their_conjunction():
         return Normal(T(list(mean)), torch.diag(T(list(variance))))
 
     free = (0.0, 1.0)
-    model = Told(
+    model = Routed(
         VP(),
         u=normal(free, free),
         left=normal((-1.0, 0.2), free),
@@ -216,7 +216,7 @@ def test_a_linear_reward_tilts_a_gaussian_exactly(scale):
 
 
 def pictures():
-    model = Told(
+    model = Routed(
         VP(),
         c=Normal(T([1.0, -1.0, 0.5]), torch.diag(T([0.2, 0.3, 0.4]))),
         u=Normal(T([0.0, 0.3, 0.0]), torch.diag(T([1.0, 0.8, 1.2]))),
@@ -256,7 +256,7 @@ def test_apg_drops_the_parallel_part_and_limits_the_rest():
 
 
 def test_apg_is_no_guidance_where_there_is_only_one_direction():
-    model = Told(VP(), c=gaussian(0.8, 0.5), u=gaussian(-0.4, 1.2))
+    model = Routed(VP(), c=gaussian(0.8, 0.5), u=gaussian(-0.4, 1.2))
     x = torch.randn(5, 1, dtype=f64)
     p = APG(model, 6.0, saying("u"))(x, T(0.5), label="c")
     torch.testing.assert_close(p.x0, model(x, T(0.5), "c").x0)

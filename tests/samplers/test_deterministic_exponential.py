@@ -10,16 +10,16 @@ import torch
 from demist.core import VE, VP, Cosine, Linear, combine
 from demist.core.exact import Exact
 from demist.samplers import angular
-from demist.samplers.deis import flow_moments
-from demist.samplers.flow import flow_time, runge_kutta
-from demist.samplers.multistep import heun_correction
-from demist.samplers.polynomials import (
+from demist.samplers.numerics.flow import flow_time, runge_kutta
+from demist.samplers.numerics.multistep import heun_correction
+from demist.samplers.numerics.polynomials import (
     exponential_moments,
     half_log_snr,
     lagrange,
     phi,
     time_at_half,
 )
+from demist.samplers.solvers.deis import flow_moments
 from truth import MIXTURE, NORMAL, T, f64, observed_order, rms
 
 U, W = (0.5 * c for c in np.polynomial.legendre.leggauss(60))

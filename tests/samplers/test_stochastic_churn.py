@@ -9,8 +9,8 @@ import torch
 from demist.core import VE, VP, Linear
 from demist.core.exact import Exact, Mixture
 from demist.samplers import Heun, karras, make_solver, sample, smooth, trajectory, uniform
-from demist.samplers.churn import Churn
 from demist.samplers.restart import restart
+from demist.samplers.solvers.churn import Churn
 from truth import MIXTURE, Recorded, T, f64, interior, observed_order, push
 
 

@@ -8,8 +8,8 @@ from demist.core import VP, Denoiser, Eps, Linear
 from demist.core.exact import Exact
 from demist.errors import UsageError
 from demist.samplers import DDIM, make_solver, sample, trailing
-from demist.samplers.ddpm import DDPM
-from demist.samplers.euler_maruyama import EulerMaruyama
+from demist.samplers.solvers.ddpm import DDPM
+from demist.samplers.solvers.euler_maruyama import EulerMaruyama
 from truth import DDPM_TABLE, MIXTURE, Recorded, T, f64
 
 BAR = DDPM_TABLE.alpha_bar

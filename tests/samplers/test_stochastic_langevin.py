@@ -18,8 +18,8 @@ from demist.samplers import (
     solver_names,
     uniform,
 )
-from demist.samplers.corrector import Corrected
 from demist.samplers.langevin import annealed_langevin, langevin
+from demist.samplers.solvers.corrector import Corrected
 from truth import MIXTURE, Recorded, T, f64, push
 
 VARIANCE = 0.3

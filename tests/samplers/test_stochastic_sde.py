@@ -8,9 +8,9 @@ import torch
 from demist.core import VE, VP, Linear, Prediction
 from demist.core.exact import Exact, Mixture
 from demist.samplers import DDIM, angular, karras, make_solver, sample, smooth
-from demist.samplers.sde_adams import SDEAdams
-from demist.samplers.sde_dpmpp_2m import SDEDPMpp2M
-from demist.samplers.sde_dpmpp_3m import SDEDPMpp3M
+from demist.samplers.solvers.sde_adams import SDEAdams
+from demist.samplers.solvers.sde_dpmpp_2m import SDEDPMpp2M
+from demist.samplers.solvers.sde_dpmpp_3m import SDEDPMpp3M
 from truth import (
     MIXTURE,
     NORMAL,

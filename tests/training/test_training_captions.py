@@ -12,8 +12,8 @@ from demist.conditions.conditioner import Conditioner
 from demist.config import update
 from demist.data import Dataset
 from demist.errors import UsageError
+from demist.model.pipeline import Pipeline
 from demist.networks import DiT, UNet
-from demist.pipeline import Pipeline
 from demist.training.batches import Batches
 from demist.training.build import build, conditions
 from demist.training.run import train

@@ -7,11 +7,11 @@ import pytest
 import torch
 from tiny import CONFIG, one_thread, pictures, points  # noqa: F401
 
-from demist import saved
 from demist.config import TrainConfig, update
 from demist.core import Linear
 from demist.errors import DataError, MissingError, UsageError
-from demist.pipeline import Pipeline
+from demist.model import folder as model_folder
+from demist.model.pipeline import Pipeline
 from demist.training.build import build
 from demist.training.fit import fit, start
 from demist.training.optimizer import Optimizer
@@ -56,8 +56,8 @@ def test_a_run_leaves_a_model_of_two_evaluations(config):
     assert made.defaults.guidance == 1
     assert made.sample(3, label=["a", "b", "c"]).shape == (3, 1, 8, 8)
     in_run = Pipeline.from_run(run)
-    assert saved.weights_hash(in_run) == saved.weights_hash(made)
-    assert saved.weights_hash(made) != made.facts["teacher"]
+    assert model_folder.weights_hash(in_run) == model_folder.weights_hash(made)
+    assert model_folder.weights_hash(made) != made.facts["teacher"]
 
 
 def test_stopped_and_resumed_it_takes_the_same_steps(config):

@@ -18,19 +18,21 @@ import pytest
 import torch
 from tiny import CONFIG, one_thread, pictures  # noqa: F401
 
-from demist import checkpoint, runs
+from demist import runs
 from demist.cli import main
 from demist.config import LimitsConfig, OutputConfig, TrainConfig, flat, update
 from demist.data import Dataset
 from demist.errors import DemistError, StorageError, UsageError
+from demist.runs import checkpoint
+from demist.training import background_saver as saver
 from demist.training import build as build_module
-from demist.training import gradient, memory, saver, sharding
+from demist.training import gradient, memory, sharding
 from demist.training import run as run_module
+from demist.training.background_saver import BackgroundSaver
 from demist.training.fit import fit, start
 from demist.training.parallel import World
 from demist.training.resume import DECLARED, FREE, require_resumable, unfinished
 from demist.training.run import train
-from demist.training.saver import Saver
 
 
 @pytest.fixture
@@ -97,7 +99,7 @@ def test_space_that_comes_back_in_time_is_used(config, small_files, monkeypatch,
 
     monkeypatch.setattr(saver, "PAUSES", (0.01, 0.01))
     live = start(build_module.build(config, pictures()).pipeline.denoiser, config.optimization)
-    writer = Saver(tmp_path, 2, say)
+    writer = BackgroundSaver(tmp_path, 2, say)
     small_files(1000)
     writer.save(live.checkpoint())
     writer.wait()
@@ -205,7 +207,7 @@ def test_what_training_can_do_without_does_not_end_it(config, monkeypatch, capsy
 def test_a_save_is_a_snapshot(tmp_path):
     """What happens to the weights while a thread writes them is not in the file."""
     live = {part: {"w": torch.zeros(2**20)} for part in checkpoint.PARTS}
-    writer = Saver(tmp_path, 2, pytest.fail)
+    writer = BackgroundSaver(tmp_path, 2, pytest.fail)
     writer.save(checkpoint.Checkpoint(1, live, {}))
     for tensors in live.values():
         tensors["w"].add_(1)
@@ -223,7 +225,7 @@ def test_an_unforeseen_error_of_the_thread_is_not_lost(tmp_path, monkeypatch):
         raise ZeroDivisionError
 
     monkeypatch.setattr(checkpoint, "save", fail)
-    writer = Saver(tmp_path, 2, pytest.fail)
+    writer = BackgroundSaver(tmp_path, 2, pytest.fail)
     writer.save(checkpoint.Checkpoint(1, {}, {}))
     with pytest.raises(ZeroDivisionError):
         writer.wait()
@@ -385,7 +387,7 @@ peers: list[bool] = []
 def test_all_processes_halve_when_memory_runs_out_in_one(config):
     peers.clear()
     e = build_module.build(config, pictures())
-    how = gradient.InParts(2, WithPeer(1, 2), auto=True, say=pytest.fail)  # the first one speaks
+    how = gradient.MicroBatched(2, WithPeer(1, 2), auto=True, say=pytest.fail)  # one speaks
     _, count = how(e.pipeline.denoiser, e.batches, 0, e.objective, False)
     assert peers == [False, False]
     assert (how.parts, count) == (4, 8)

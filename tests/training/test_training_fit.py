@@ -6,13 +6,14 @@ import torch
 from tiny import CONFIG, one_thread, pictures, points  # noqa: F401
 from torch import nn
 
-from demist import checkpoint
-from demist.checkpoint import Checkpoint
 from demist.config import LimitsConfig, OptimizationConfig, update
 from demist.errors import DataError, DemistError
+from demist.machine.precision import resolve_precision
+from demist.runs import checkpoint
+from demist.runs.checkpoint import Checkpoint
 from demist.training import optimizer
 from demist.training.build import build
-from demist.training.fit import fit, learning_rate, progress, resolve_precision, start
+from demist.training.fit import fit, learning_rate, progress, start
 
 
 def run(e, steps, state=None, **extra):

@@ -17,11 +17,11 @@ from demist.core import VP, Denoiser, Linear
 from demist.core.exact import Exact, points
 from demist.core.parameterization import X0
 from demist.data import Dataset
+from demist.drawing import read_metadata
 from demist.errors import DataError, MissingError, UsageError
 from demist.guidance import Classifier
+from demist.model.pipeline import Pipeline
 from demist.networks import UNet
-from demist.pictures import read_metadata
-from demist.pipeline import Pipeline
 from demist.samplers import sample, uniform
 from demist.training.noisy_classifier import NoisyClassifier, accuracy_at, train_noisy_classifier
 

@@ -12,10 +12,11 @@ import torch
 from PIL import Image
 from tiny import CONFIG, one_thread, pictures, points  # noqa: F401
 
-from demist import checkpoint, runs
+from demist import runs
 from demist.config import update
 from demist.errors import CannotCreateError, DataError, LockedError, StorageError, UsageError
-from demist.pipeline import Pipeline
+from demist.model.pipeline import Pipeline
+from demist.runs import checkpoint
 from demist.training import run as run_module
 from demist.training.batches import Batches
 from demist.training.interrupt import Interrupt, interruptible
@@ -220,7 +221,7 @@ def test_a_failure_is_recorded(config, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "save", fail)
-        patch.setattr("demist.training.saver.PAUSES", ())
+        patch.setattr("demist.training.background_saver.PAUSES", ())
         with pytest.raises(StorageError):
             train(config, data=pictures(), quiet=True)
     run = runs.find("latest", config.output.runs)

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from demist import files
-from demist.commands import on_ray
 from demist.commands.sampling import (
     ModelOptions,
     SamplingOptions,
@@ -24,10 +22,12 @@ from demist.commands.sampling import (
 )
 from demist.commands.shared import provenance, write_array
 from demist.errors import CannotCreateError
-from demist.runs import read_json
+from demist.io import files
+from demist.io.files import read_json
+from demist.measuring import on_ray
 
 if TYPE_CHECKING:
-    import demist.pipeline
+    import demist.model.pipeline
 
 BUCKET = 64
 """Samples per file, the last one fewer."""
@@ -103,7 +103,7 @@ def main(args: list[str]) -> None:
 
 
 def make_here(
-    pipeline: "demist.pipeline.Pipeline", wishes: Sequence[dict[str, Any]]
+    pipeline: "demist.model.pipeline.Pipeline", wishes: Sequence[dict[str, Any]]
 ) -> Iterator[int]:
     """Make buckets in this process; yields the number of each that is done."""
     for i, wish in enumerate(wishes):

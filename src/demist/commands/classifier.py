@@ -8,11 +8,11 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional, arg
 
-from demist.commands.judging import judge, splits, with_path
 from demist.commands.sampling import ModelOptions
 from demist.commands.shared import require_free
 from demist.errors import UsageError
-from demist.files import cache_folder
+from demist.io.files import cache_folder
+from demist.measuring.judging import judge, splits, with_path
 
 
 @dataclass(frozen=True)

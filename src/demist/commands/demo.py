@@ -8,10 +8,10 @@ from pathlib import Path
 import tyro
 
 from demist import recipes
-from demist.commands.judging import label_accuracy_of
 from demist.commands.sampling import SamplingOptions, classes_of, draw, film, spread
 from demist.commands.shared import provenance
 from demist.config import update
+from demist.measuring.judging import label_accuracy_of
 
 STEPS = 10
 """From noise to data; guidance makes them two evaluations each."""
@@ -36,7 +36,7 @@ class Options:
 def main(args: list[str]) -> None:
     """Train, draw, film, measure; everything goes into a new run folder."""
     options = tyro.cli(Options, prog="demist demo", args=args)
-    from demist.threads import fastest_threads
+    from demist.machine.threads import fastest_threads
 
     threads = fastest_threads()
     config = update(
@@ -52,8 +52,8 @@ def main(args: list[str]) -> None:
         say(f"Computing with {threads} of {os.cpu_count()} cores: more would be no faster now.")
     say(f"Training on 10,000 handwritten digits for {options.budget}. Ctrl-C ends it early.")
 
-    from demist.pictures import animation, save_png
-    from demist.pipeline import Pipeline
+    from demist.drawing import animation, save_png
+    from demist.model.pipeline import Pipeline
     from demist.training.run import train
 
     run = train(config, command=["demist", "demo", *args])

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import tyro
 
-from demist import __version__
 from demist.errors import CannotCreateError, DemistError
 from demist.runs import environment
+from demist.version import __version__
 
 EXTRAS = {"plot": ("matplotlib",), "eval": ("scipy",), "dev": ("pytest", "ruff", "mypy")}
 

@@ -10,11 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from demist import files, runs
-from demist.commands.asking import Asked, ask, reads_captions, require_captions
-from demist.commands.generating import Task, collect, generate
-from demist.commands.judging import judge, open_encoder, open_extractor, splits
-from demist.commands.likelihood import measure_likelihood, sentence
+from demist import runs
 from demist.commands.sampling import (
     ModelOptions,
     SamplingOptions,
@@ -23,13 +19,18 @@ from demist.commands.sampling import (
     require_positive,
 )
 from demist.commands.shared import provenance
-from demist.commands.subjects import Subject, data_of, subject
 from demist.errors import UsageError
+from demist.io import files
+from demist.measuring.buckets import Task, collect, generate
+from demist.measuring.candidate import Candidate, data_of, subject
+from demist.measuring.judging import judge, open_encoder, open_extractor, splits
+from demist.measuring.likelihood import measure_likelihood, sentence
+from demist.measuring.prompts import Asked, ask, reads_captions, require_captions
 
 if TYPE_CHECKING:
     import demist.data
-    import demist.evaluation.features
-    import demist.evaluation.text_score
+    import demist.evaluation.extractors.features
+    import demist.evaluation.metrics.text_score
 
 Report = dict[str, Any]
 
@@ -92,19 +93,19 @@ class Ruler:
 
     train: "demist.data.Dataset"
     test: "demist.data.Dataset"
-    extractor: "demist.evaluation.features.Extractor | None"
-    encoder: "demist.evaluation.text_score.Encoder | None"
+    extractor: "demist.evaluation.extractors.features.Extractor | None"
+    encoder: "demist.evaluation.metrics.text_score.Encoder | None"
 
 
 def main(args: list[str]) -> None:
     """Print the tables and keep them in the run's folder."""
     options = tyro.cli(Options, prog="demist evaluate", args=args, config=(OmitArgPrefixes,))
     specs = [options.run] + ([options.against] if options.against else [])
-    subjects = [subject(spec, options.source) for spec in specs]
+    candidates = [subject(spec, options.source) for spec in specs]
     begun = time.perf_counter()
-    ruler = ruler_for(options, subjects)
-    count = per_seed(options.n, options.seeds, in_turn(subjects, ruler.test))
-    sets = [Samples.of(options, s, ruler.test, count) for s in subjects]
+    ruler = ruler_for(options, candidates)
+    count = per_seed(options.n, options.seeds, in_turn(candidates, ruler.test))
+    sets = [Samples.of(options, s, ruler.test, count) for s in candidates]
     if options.shard is not None:
         for samples in sets:
             print(samples.share(parse_shard(options.shard)))
@@ -112,23 +113,23 @@ def main(args: list[str]) -> None:
     found = [measure(samples, ruler, args) for samples in sets]
     facts = found[0]
     texts = [
-        part for s, f in zip(subjects, found, strict=True) for part in (f"# {s.name}", table(f))
+        part for s, f in zip(candidates, found, strict=True) for part in (f"# {s.name}", table(f))
     ]
-    if len(subjects) > 1:
+    if len(candidates) > 1:
         from demist.evaluation.tables import against
 
         facts["against"] = found[1]
-        names = (subjects[0].name, subjects[1].name)
+        names = (candidates[0].name, candidates[1].name)
         texts += ["# Compared", against(facts["report"], found[1]["report"], names)]
     if options.likelihood:
-        pipeline = subjects[0].pipeline
+        pipeline = candidates[0].pipeline
         bits = measure_likelihood(pipeline, ruler.test, options.likelihood, options.sampling.seed)
         facts |= bits
         texts.append(sentence(bits) + "\n")
     text = "\n".join(texts)
     print(text)
     facts["seconds"] = round(time.perf_counter() - begun, 1)
-    out = free_pair(subjects[0].folder / "evaluation")
+    out = free_pair(candidates[0].folder / "evaluation")
     files.write_text(out.with_suffix(".md"), text)
     files.write_json(out.with_suffix(".json"), facts)
     for samples in sets:
@@ -136,14 +137,14 @@ def main(args: list[str]) -> None:
     print(f"{out.with_suffix('.md')}\n{out.with_suffix('.json')}")
 
 
-def ruler_for(options: Options, subjects: list[Subject]) -> Ruler:
+def ruler_for(options: Options, candidates: list[Candidate]) -> Ruler:
     """Data and extractors, after a look at whether the models go with them.
 
     Raises:
         UsageError: They do not.
     """
-    train, test = splits(data_of(subjects[0], options.data))
-    for model in subjects:
+    train, test = splits(data_of(candidates[0], options.data))
+    for model in candidates:
         if model.pipeline.shape != train.x.shape[1:]:
             raise UsageError(
                 f"{model.name} makes samples of shape {model.pipeline.shape}, but the data has "
@@ -163,10 +164,10 @@ def ruler_for(options: Options, subjects: list[Subject]) -> Ruler:
     )
 
 
-def in_turn(subjects: list[Subject], test: "demist.data.Dataset") -> int:
+def in_turn(candidates: list[Candidate], test: "demist.data.Dataset") -> int:
     """How many classes are asked for in turn; of two models the most, so that counts are equal."""
     return max(
-        0 if reads_captions(s.pipeline, test) else len(classes_of(s.pipeline)) for s in subjects
+        0 if reads_captions(s.pipeline, test) else len(classes_of(s.pipeline)) for s in candidates
     )
 
 
@@ -175,17 +176,17 @@ class Samples:
     """The samples of one model, and where they are kept until they have been measured."""
 
     options: Options
-    model: Subject
+    model: Candidate
     asked: Asked
     task: Task
 
     @classmethod
     def of(
-        cls, options: Options, model: Subject, test: "demist.data.Dataset", count: int
+        cls, options: Options, model: Candidate, test: "demist.data.Dataset", count: int
     ) -> "Samples":
         """What `options` ask of a model, `count` samples of each seed; nothing is made yet."""
-        from demist.saved import weights_hash
-        from demist.training.fit import resolve_precision
+        from demist.machine.precision import resolve_precision
+        from demist.model.folder import weights_hash
 
         pipeline = model.pipeline
         wanted: str = options.precision
@@ -248,7 +249,7 @@ def measure(samples: Samples, ruler: Ruler, args: list[str]) -> dict[str, Any]:
     return facts | {"report": report}
 
 
-def other_training(model: Subject, ruler: Ruler) -> list[str]:
+def other_training(model: Candidate, ruler: Ruler) -> list[str]:
     """A warning if the model was trained on something else than the training data here."""
     known, train = model.pipeline.facts, ruler.train
     if known.get("fingerprint", train.fingerprint) == train.fingerprint:
@@ -266,9 +267,9 @@ def of_images(samples: "dict[int, Any]", asked: Asked, ruler: Ruler) -> list[Rep
     import numpy as np
     from tqdm import tqdm
 
+    from demist.evaluation.metrics.text_score import text_score
     from demist.evaluation.reference import Reference
     from demist.evaluation.report import measure as measure_images
-    from demist.evaluation.text_score import text_score
 
     train, test, encoder = ruler.train, ruler.test, ruler.encoder
     expert = judge(train, test)
@@ -306,7 +307,7 @@ def of_images(samples: "dict[int, Any]", asked: Asked, ruler: Ruler) -> list[Rep
 
 def of_points(samples: "dict[int, Any]", asked: Asked, ruler: Ruler) -> list[Report]:
     """A report for every seed; points of a class are as good as any."""
-    from demist.evaluation.points import measure_points
+    from demist.evaluation.metrics.points import measure_points
 
     train, test = ruler.train, ruler.test
     return [

@@ -17,7 +17,7 @@ from demist import runs
 from demist.commands import train
 from demist.config import parse_duration
 from demist.errors import TryAgainError, UsageError
-from demist.processes import CODES, codes_left, kill_with_parent
+from demist.machine.processes import CODES, codes_left, kill_with_parent
 from demist.runs import Run
 from demist.training.resume import newest
 

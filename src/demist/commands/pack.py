@@ -29,7 +29,7 @@ def main(args: list[str]) -> None:
     """Pack, and print the names of the archives."""
     options = tyro.cli(Options, prog="demist pack", args=args)
     from demist.data import files_at
-    from demist.data.pack import pack
+    from demist.data.images.pack import pack
 
     for path in pack(files_at(options.data), options.out, options.per_shard):
         print(path)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from demist.commands.axes import draw_cells, parse_axes
 from demist.commands.sampling import (
     ModelOptions,
     SamplingOptions,
@@ -23,10 +22,11 @@ from demist.commands.sampling import (
     spread,
 )
 from demist.commands.shared import free_name, provenance, require_free, write_array
+from demist.commands.sweep import draw_cells, parse_axes
 from demist.errors import UsageError
 
 if TYPE_CHECKING:
-    import demist.pipeline
+    import demist.model.pipeline
     from demist.core import Model
 
 FILMED = {4: 100, 2: 2000}
@@ -81,7 +81,7 @@ class Options:
 
 def main(args: list[str]) -> None:
     """Sample, write, and print the names of the files."""
-    from demist.pictures import animation, save_png
+    from demist.drawing import animation, save_png
 
     options = tyro.cli(Options, prog="demist sample", args=args, config=(OmitArgPrefixes,))
     out = options.out or free_name(Path("samples.png"))
@@ -135,7 +135,7 @@ def default_count(options: Options, labels: list[str], points: bool) -> int:
 
 
 def classifier_guide(
-    options: Options, pipeline: "demist.pipeline.Pipeline"
+    options: Options, pipeline: "demist.model.pipeline.Pipeline"
 ) -> "Callable[[Model], Model] | None":
     """The guidance of `--classifier`, if any.
 
@@ -159,14 +159,14 @@ def classifier_guide(
 
 def draw_grid(
     options: Options,
-    pipeline: "demist.pipeline.Pipeline",
+    pipeline: "demist.model.pipeline.Pipeline",
     settings: dict[str, Any],
     guide: "Callable[[Model], Model] | None",
     out: Path,
     args: list[str],
 ) -> None:
     """The labelled grid of `--grid`."""
-    from demist.pictures import image_grid, save_png
+    from demist.drawing import image_grid, save_png
 
     for flag in ("n", "columns", "animate"):
         if getattr(options, flag) is not None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy
     import PIL.Image
 
-    import demist.pipeline
+    import demist.model.pipeline
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class SamplingOptions:
         for name in ("steps", "batch_size"):
             require_positive(name, getattr(self, name))
 
-    def over(self, pipeline: "demist.pipeline.Pipeline") -> dict[str, Any]:
+    def over(self, pipeline: "demist.model.pipeline.Pipeline") -> dict[str, Any]:
         """Arguments for `Pipeline.sample`, defaults of the model filled in, without batch size."""
         own = asdict(pipeline.defaults) | {"seed": self.seed}
         said = {key: value for key, value in asdict(self).items() if value is not None}
@@ -71,15 +71,15 @@ class ModelOptions:
         Raises:
             MissingError: There is no such run.
         """
-        from demist.models import locate
         from demist.runs import find
+        from demist.zoo import locate
 
         place = locate(spec)
         if not (place / "model_index.json").is_file():
             place = find(spec, self.runs).path
         return place
 
-    def open(self, spec: str) -> "demist.pipeline.Pipeline":
+    def open(self, spec: str) -> "demist.model.pipeline.Pipeline":
         """The model of a run (path, number, name or `latest`), of a folder, or of the package.
 
         Raises:
@@ -89,10 +89,10 @@ class ModelOptions:
         """
         import torch
 
-        from demist.pipeline import Pipeline
+        from demist.machine.device import pick_device
+        from demist.machine.threads import fastest_threads
+        from demist.model.pipeline import Pipeline
         from demist.runs import Run
-        from demist.threads import fastest_threads
-        from demist.training.build import pick_device
 
         place = self.locate(spec)
         if (place / "model_index.json").is_file():
@@ -104,7 +104,7 @@ class ModelOptions:
 
 
 @lru_cache(maxsize=1)
-def opened(source: ModelOptions, model: str, sha256: str) -> "demist.pipeline.Pipeline":
+def opened(source: ModelOptions, model: str, sha256: str) -> "demist.model.pipeline.Pipeline":
     """A model in a process that makes buckets of it; the next bucket finds it open.
 
     Args:
@@ -115,7 +115,7 @@ def opened(source: ModelOptions, model: str, sha256: str) -> "demist.pipeline.Pi
     Raises:
         DataError: It is not the model that was meant.
     """
-    from demist.saved import weights_hash
+    from demist.model.folder import weights_hash
 
     pipeline = source.open(model)
     if weights_hash(pipeline) != sha256:
@@ -125,7 +125,7 @@ def opened(source: ModelOptions, model: str, sha256: str) -> "demist.pipeline.Pi
     return pipeline
 
 
-def gpus_of(pipeline: "demist.pipeline.Pipeline") -> int:
+def gpus_of(pipeline: "demist.model.pipeline.Pipeline") -> int:
     """How many graphics processors a model runs on."""
     return int(next(pipeline.denoiser.parameters()).is_cuda)
 
@@ -159,7 +159,7 @@ def parse_interval(text: str) -> tuple[float, float]:
         ) from None
 
 
-def classes_of(pipeline: "demist.pipeline.Pipeline") -> tuple[str, ...]:
+def classes_of(pipeline: "demist.model.pipeline.Pipeline") -> tuple[str, ...]:
     """Names of the classes the model can be asked for."""
     condition = pipeline.conditioner.conditions.get("label")
     return condition.classes if condition else ()  # type: ignore[attr-defined]
@@ -192,7 +192,7 @@ def choose_labels(
     return [class_name(word.strip(), classes) for word in text.split(",")]
 
 
-def require_prompts(pipeline: "demist.pipeline.Pipeline") -> None:
+def require_prompts(pipeline: "demist.model.pipeline.Pipeline") -> None:
     """Raise UsageError unless the model reads prompts; say what it is told instead."""
     known = pipeline.conditioner.conditions
     if "text" not in known:
@@ -204,7 +204,7 @@ def require_prompts(pipeline: "demist.pipeline.Pipeline") -> None:
         )
 
 
-def negative_of(pipeline: "demist.pipeline.Pipeline", word: str) -> dict[str, str]:
+def negative_of(pipeline: "demist.model.pipeline.Pipeline", word: str) -> dict[str, str]:
     """The condition that `--negative` speaks of: a prompt, or a class of a model without prompts.
 
     Raises:
@@ -230,7 +230,7 @@ def spread(labels: Sequence[str], n: int) -> list[str]:
 
 def draw(x: "numpy.ndarray", labels: Sequence[str], columns: int | None) -> "PIL.Image.Image":
     """Images as a labelled grid, points as a scatter or histogram."""
-    from demist.pictures import image_grid, scatter
+    from demist.drawing import image_grid, scatter
 
     if x.ndim == 2:
         return scatter(x)
@@ -243,8 +243,8 @@ def film(
     """One picture per state; points share one scale, the last state's."""
     import numpy as np
 
-    from demist.pictures import image_grid, scatter
-    from demist.pictures.points import round_up
+    from demist.drawing import image_grid, scatter
+    from demist.drawing.scatter import round_up
 
     if states[0].ndim == 2:
         limit = round_up(1.5 * float(np.abs(states[-1]).max()))

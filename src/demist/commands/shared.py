@@ -4,18 +4,21 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from demist import __version__, files
 from demist.errors import CannotCreateError
+from demist.io import files
+from demist.version import __version__
 
 if TYPE_CHECKING:
     import numpy
 
-    import demist.pipeline
+    import demist.model.pipeline
 
 
-def provenance(name: str, args: list[str], pipeline: "demist.pipeline.Pipeline") -> dict[str, Any]:
+def provenance(
+    name: str, args: list[str], pipeline: "demist.model.pipeline.Pipeline"
+) -> dict[str, Any]:
     """What was typed, with which version, and which model: for files made from it."""
-    from demist.saved import weights_hash
+    from demist.model.folder import weights_hash
 
     return {
         "command": shlex.join(["demist", name, *args]),

@@ -75,7 +75,7 @@ def advise(config: TrainConfig) -> None:
     """Say so if other programs keep the machine so busy that fewer threads would be faster."""
     import torch
 
-    from demist.threads import fastest_threads
+    from demist.machine.threads import fastest_threads
 
     if config.optimization.threads is None:
         fastest = fastest_threads()

@@ -47,8 +47,8 @@ class Condition(abc.ABC):
         """The encoding of "nothing said", in the shape of `encoded`."""
 
     @abc.abstractmethod
-    def inlet(self) -> dict[str, Any]:
-        """What a network has to build to take it in, as JSON (see `demist.networks.intake`)."""
+    def spec(self) -> dict[str, Any]:
+        """What a network has to build to take it in, as JSON; see `networks.conditioning`."""
 
     def augment(self, encoded: Tensor, draw: Draw) -> Tensor:
         """What training shows instead of `encoded`; by default the same."""
@@ -90,9 +90,9 @@ class Conditioner:
                 has = ", ".join(self.conditions) or "none: it is unconditional"
                 raise UsageError(f"this model has no condition {name!r}; it has {has}")
 
-    def inlets(self) -> dict[str, dict[str, Any]]:
+    def specs(self) -> dict[str, dict[str, Any]]:
         """What a network has to build, by the name of the condition."""
-        return {name: c.inlet() for name, c in self.conditions.items()}
+        return {name: c.spec() for name, c in self.conditions.items()}
 
     def null(self, cond: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """`cond` with nothing said: what guidance starts from."""

@@ -52,7 +52,7 @@ class Label(Condition):
     def null(self, encoded: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
         return torch.full_like(encoded, len(self.classes))
 
-    def inlet(self) -> dict[str, Any]:
+    def spec(self) -> dict[str, Any]:
         return {"route": self.route, "classes": len(self.classes)}
 
     def _index(self, value: Value) -> int:

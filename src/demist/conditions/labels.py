@@ -62,7 +62,7 @@ class Labels(Condition):
     def null(self, encoded: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
         return torch.tensor(self._row(None)).to(encoded).expand_as(encoded)
 
-    def inlet(self) -> dict[str, Any]:
+    def spec(self) -> dict[str, Any]:
         return {"route": self.route, "features": len(self.classes) + 1}
 
     def _row(self, value: str | Sequence[str | int] | None) -> list[float]:

@@ -73,7 +73,7 @@ class Numbers(Condition):
     def null(self, encoded: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
         return self._row(None).to(encoded).expand_as(encoded)
 
-    def inlet(self) -> dict[str, Any]:
+    def spec(self) -> dict[str, Any]:
         return {"route": self.route, "features": len(self.names) * (1 + 2 * self.octaves) + 1}
 
     def _row(self, row: Any) -> Tensor:

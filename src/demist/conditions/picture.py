@@ -46,7 +46,7 @@ class Picture(Condition):
     def null(self, encoded: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         return self.encode(None, len(encoded)).to(encoded)
 
-    def inlet(self) -> dict[str, Any]:
+    def spec(self) -> dict[str, Any]:
         return {"route": self.route, "channels": self.shape[0] + 1}
 
 
@@ -94,7 +94,7 @@ class Masked(Condition):
     def null(self, encoded: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         return self.encode(None, len(encoded)).to(encoded)
 
-    def inlet(self) -> dict[str, Any]:
+    def spec(self) -> dict[str, Any]:
         return {"route": self.route, "channels": self.shape[0] + 1}
 
 
@@ -157,7 +157,7 @@ class LowResolution(Condition):
         large = F.interpolate(noisy, scale_factor=self.factor, mode="nearest")
         return torch.cat([large, level.expand_as(encoded[:, -1:])], 1)
 
-    def inlet(self) -> dict[str, Any]:
+    def spec(self) -> dict[str, Any]:
         return {"route": self.route, "channels": self.shape[0] + 1}
 
 

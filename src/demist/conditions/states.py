@@ -61,7 +61,7 @@ class States(Condition):
     def null(self, encoded: Float[Tensor, "b l d"]) -> Float[Tensor, "b l d"]:
         return self.encode(None, len(encoded)).to(encoded)
 
-    def inlet(self) -> dict[str, Any]:
+    def spec(self) -> dict[str, Any]:
         return {"route": self.route, "features": self.features}
 
 
@@ -107,7 +107,7 @@ class FrozenText(Condition):
     def null(self, encoded: Float[Tensor, "b l d"]) -> Float[Tensor, "b l d"]:
         return self.encode("", 1).to(encoded).expand_as(encoded)
 
-    def inlet(self) -> dict[str, Any]:
+    def spec(self) -> dict[str, Any]:
         return {"route": self.route, "features": self.features}
 
     @classmethod

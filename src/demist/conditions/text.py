@@ -73,7 +73,7 @@ class Text(Condition):
     def null(self, encoded: Float[Tensor, "b l 2"]) -> Float[Tensor, "b l 2"]:
         return self.encode("", 1).to(encoded).expand_as(encoded)
 
-    def inlet(self) -> dict[str, Any]:
+    def spec(self) -> dict[str, Any]:
         return {
             "route": self.route,
             "vocabulary": self._tokenizer.get_vocab_size(),

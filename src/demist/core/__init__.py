@@ -7,8 +7,8 @@ noise, exact; brownian and sde when wanted.
 from demist.core.brownian import Brownian
 from demist.core.denoiser import (
     Clock,
+    Conditioned,
     Denoiser,
-    Given,
     IndexClock,
     LogSNRClock,
     Model,
@@ -29,7 +29,7 @@ from demist.core.parameterization import (
 )
 from demist.core.prediction import Prediction
 from demist.core.schedule import VE, VP, Cosine, Linear, Schedule, Sigmoid
-from demist.core.shapes import Vector, combine, left
+from demist.core.state import State, combine, left
 from demist.core.table import (
     Table,
     cosine_betas,
@@ -45,11 +45,11 @@ __all__ = [
     "X0",
     "Brownian",
     "Clock",
+    "Conditioned",
     "Cosine",
     "Denoiser",
     "Eps",
     "Gaussian",
-    "Given",
     "IndexClock",
     "Karras",
     "Linear",
@@ -63,9 +63,9 @@ __all__ = [
     "Seeded",
     "Shifted",
     "Sigmoid",
+    "State",
     "Table",
     "V",
-    "Vector",
     "Velocity",
     "ZeroTerminal",
     "angle_clock",

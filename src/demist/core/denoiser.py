@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from demist.core.parameterization import Parameterization
 from demist.core.prediction import Prediction
 from demist.core.schedule import Schedule
-from demist.core.shapes import Vector, left
+from demist.core.state import State, left
 
 Clock = Callable[[Tensor, Tensor, Tensor], Tensor]
 """What the network is told of the time: a function of `(t, alpha, sigma)`, of `t`'s shape."""
@@ -29,7 +29,7 @@ class Model(Protocol):
     def schedule(self) -> Schedule:
         """The path on which predictions are made."""
 
-    def __call__(self, x: Vector, t: Tensor, **cond: Any) -> Prediction:
+    def __call__(self, x: State, t: Tensor, **cond: Any) -> Prediction:
         """Predict both ends of the line through `x` at time `t`."""
 
 
@@ -116,7 +116,7 @@ class Denoiser(nn.Module):
         self.bounds = None if bounds is None else (bounds[0], bounds[1])
         self.dtype = dtype
 
-    def forward(self, x: Vector, t: Tensor, **cond: Any) -> Prediction:
+    def forward(self, x: State, t: Tensor, **cond: Any) -> Prediction:
         """Predict both ends of the line through `x`.
 
         Args:
@@ -156,7 +156,7 @@ class Denoiser(nn.Module):
 
 
 @dataclass(frozen=True)
-class Given:
+class Conditioned:
     """A denoiser with conditions filled in; conditions given later take precedence."""
 
     model: Model
@@ -167,13 +167,11 @@ class Given:
         """The model's."""
         return self.model.schedule
 
-    def __call__(self, x: Vector, t: Tensor, **cond: Any) -> Prediction:
+    def __call__(self, x: State, t: Tensor, **cond: Any) -> Prediction:
         return self.model(x, t, **{**self.cond, **cond})
 
 
-def many(
-    model: Model, x: Vector, t: Tensor, conds: Sequence[Mapping[str, Any]]
-) -> list[Prediction]:
+def many(model: Model, x: State, t: Tensor, conds: Sequence[Mapping[str, Any]]) -> list[Prediction]:
     """Predictions under several conditions, in one call of the model where that is possible.
 
     It is possible when the state is a tensor and all conditions have the same names and are

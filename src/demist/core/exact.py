@@ -16,7 +16,7 @@ from torch import Tensor
 
 from demist.core.prediction import Prediction
 from demist.core.schedule import Schedule
-from demist.core.shapes import left
+from demist.core.state import left
 
 
 class Distribution(abc.ABC):

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demist.core.shapes import Vector
+from demist.core.state import State
 
 
 class Noise(abc.ABC):
     """A source of standard normal states."""
 
     @abc.abstractmethod
-    def __call__(self, like: Vector) -> Vector:
+    def __call__(self, like: State) -> State:
         """A draw of the shape, dtype and device of `like`."""
 
     @abc.abstractmethod

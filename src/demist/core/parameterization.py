@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from demist.core.shapes import Vector, combine
+from demist.core.state import State, combine
 
 Rates = Callable[[], tuple[Tensor, Tensor]]
 """Gives `(alpha', sigma')` when asked; only one row needs them."""
@@ -28,14 +28,14 @@ class Parameterization(abc.ABC):
     def row(self, alpha: Tensor, sigma: Tensor, rates: Rates) -> tuple[Scalar, Scalar]:
         """The coefficients `(a, b)` where the path is at `(alpha, sigma)`."""
 
-    def target(self, x0: Vector, eps: Vector, alpha: Tensor, sigma: Tensor, rates: Rates) -> Vector:
+    def target(self, x0: State, eps: State, alpha: Tensor, sigma: Tensor, rates: Rates) -> State:
         """What a perfect network would output."""
         a, b = self.row(alpha, sigma, rates)
         return a * x0 + b * eps
 
     def invert(
-        self, output: Vector, x: Vector, alpha: Tensor, sigma: Tensor, rates: Rates
-    ) -> tuple[Vector, Vector]:
+        self, output: State, x: State, alpha: Tensor, sigma: Tensor, rates: Rates
+    ) -> tuple[State, State]:
         """Solve `alpha x0 + sigma eps = x`, `a x0 + b eps = output` for `(x0, eps)`.
 
         Raises:

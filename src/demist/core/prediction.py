@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from demist.core.shapes import Vector
+from demist.core.state import State
 
 
 @dataclass(frozen=True)
@@ -22,18 +22,18 @@ class Prediction:
             log beta (1), shape of `x_t` (Nichol & Dhariwal 2021, eq. 15); None if not learned.
     """
 
-    x0: Vector
-    eps: Vector
+    x0: State
+    eps: State
     alpha: Tensor
     sigma: Tensor
-    spread: Vector | None = None
+    spread: State | None = None
 
     @property
-    def score(self) -> Vector:
+    def score(self) -> State:
         """Gradient of log p_t at x_t: -eps / sigma (Song et al. 2021; Efron's identity)."""
         return (-1 / self.sigma) * self.eps
 
-    def velocity(self, rates: tuple[Tensor, Tensor]) -> Vector:
+    def velocity(self, rates: tuple[Tensor, Tensor]) -> State:
         """dx/dt of the probability-flow ODE: alpha' x0 + sigma' eps."""
         d_alpha, d_sigma = rates
         return d_alpha * self.x0 + d_sigma * self.eps
@@ -46,11 +46,11 @@ class Prediction:
             eps=self.eps + w * (other.eps - self.eps),
         )
 
-    def with_x0(self, x0: Vector) -> "Prediction":
+    def with_x0(self, x0: State) -> "Prediction":
         """Replace x0 (clamp, threshold, measurement); eps follows, so that x_t stays."""
         return replace(self, x0=x0, eps=self.eps + (self.alpha / self.sigma) * (self.x0 - x0))
 
-    def add_score(self, gradient: Vector) -> "Prediction":
+    def add_score(self, gradient: State) -> "Prediction":
         """Add `gradient` to the score (Dhariwal & Nichol 2021, algorithm 2); needs alpha > 0."""
         return replace(
             self,

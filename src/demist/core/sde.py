@@ -25,7 +25,7 @@ from torch import Tensor
 from demist.core.denoiser import Model
 from demist.core.noise import Noise
 from demist.core.schedule import Schedule
-from demist.core.shapes import Vector, left
+from demist.core.state import State, left
 
 
 def drift(schedule: Schedule, t: Tensor) -> Tensor:
@@ -46,17 +46,17 @@ def squared_diffusion(schedule: Schedule, t: Tensor) -> Tensor:
     return 2 * sigma * (d_sigma - drift(schedule, t) * sigma)
 
 
-def score(model: Model, x: Vector, t: Tensor, **cond: Any) -> Vector:
+def score(model: Model, x: State, t: Tensor, **cond: Any) -> State:
     """Gradient of log p_t at `x`, of its shape; needs t > 0."""
     return model(x, t, **cond).score
 
 
-def velocity(model: Model, x: Vector, t: Tensor, **cond: Any) -> Vector:
+def velocity(model: Model, x: State, t: Tensor, **cond: Any) -> State:
     """dx/dt of the probability-flow ODE at `x`, of its shape."""
     return reverse_drift(model, x, t, eta=0.0, **cond)
 
 
-def reverse_drift(model: Model, x: Vector, t: Tensor, *, eta: float = 1.0, **cond: Any) -> Vector:
+def reverse_drift(model: Model, x: State, t: Tensor, *, eta: float = 1.0, **cond: Any) -> State:
     """dx/dt of the reverse SDE at `x`, apart from its noise `eta g dw`.
 
     Args:
@@ -91,13 +91,13 @@ def transition(schedule: Schedule, t: Tensor, s: Tensor) -> tuple[Tensor, Tensor
     return kept, (g_s**2 - (kept * g_t) ** 2).clamp(min=0).sqrt()
 
 
-def forward_jump(schedule: Schedule, x: Vector, t: Tensor, s: Tensor, noise: Noise) -> Vector:
+def forward_jump(schedule: Schedule, x: State, t: Tensor, s: Tensor, noise: Noise) -> State:
     """A draw of the forward process at the noisier `s`, given `x` at `t`: exact for any step."""
     kept, std = (left(c, x) for c in transition(schedule, t, s))
     return kept * x + std * noise(x)
 
 
-def forward_euler(schedule: Schedule, x: Vector, t: Tensor, s: Tensor, noise: Noise) -> Vector:
+def forward_euler(schedule: Schedule, x: State, t: Tensor, s: Tensor, noise: Noise) -> State:
     """The same by one Euler-Maruyama step of the forward SDE: only for small `s - t`."""
     h = s - t
     kept, std = 1 + h * drift(schedule, t), (h * squared_diffusion(schedule, t)).sqrt()

@@ -6,7 +6,7 @@ laying out a folder (`layout`), and one each the formats: `folder`, `tar`, `shar
 """
 
 from demist.data.dataset import BadFile, Dataset, choose
-from demist.data.decode import Rules, decode
+from demist.data.images.decode import Rules, decode
 from demist.data.load import NAMES, digits, files_at, load
 
 __all__ = ["NAMES", "BadFile", "Dataset", "Rules", "choose", "decode", "digits", "files_at", "load"]

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 
-from demist.data.stored import BLOCK, Stored
+from demist.data.images.lazy import BLOCK, LazyImages
 from demist.errors import DataError
 
 if TYPE_CHECKING:
-    Samples = Any  # mostly an array; what is asked of it, `Stored` gives too
+    Samples = Any  # mostly an array; what is asked of it, `LazyImages` gives too
 else:
-    Samples = UInt8[np.ndarray, "n c h w"] | Float32[np.ndarray, "n d"] | Stored
+    Samples = UInt8[np.ndarray, "n c h w"] | Float32[np.ndarray, "n d"] | LazyImages
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Dataset:
 
     Attributes:
         x: Pictures (N, C, H, W) with values 0..255, C being 1 (grey) or 3 (RGB); or points (N, D).
-            Pictures may be `Stored`, which is used like an array.
+            Pictures may be `LazyImages`, which is used like an array.
         labels: (N,) indices into `classes`, or None.
         classes: Names of the classes; may name some that no picture has.
         texts: N captions, or None.
@@ -72,7 +72,7 @@ class Dataset:
     @property
     def stored(self) -> bool:
         """Whether the pictures stay on the disk, because memory would not hold them."""
-        return isinstance(self.x, Stored)
+        return isinstance(self.x, LazyImages)
 
     def subset(self, indices: Int64[np.ndarray, "m"]) -> "Dataset":
         """The samples at `indices`, in that order."""
@@ -89,7 +89,7 @@ class Dataset:
         """SHA-256 of the shapes, samples, labels and texts, in hexadecimal."""
         if self.known_fingerprint:
             return self.known_fingerprint
-        known = self.x.digest if isinstance(self.x, Stored) else None
+        known = self.x.digest if isinstance(self.x, LazyImages) else None
         digest = known.copy() if known else samples_digest(self.x.dtype, self.x.shape)
         for begin in range(0, 0 if known else len(self.x), BLOCK):
             digest.update(np.ascontiguousarray(self.x[begin : begin + BLOCK]).data)

@@ -12,20 +12,19 @@ from jaxtyping import UInt8
 from PIL import Image
 from tqdm import tqdm
 
-from demist.data import scenes, toy
-from demist.data.arrays import read_npy, read_npz
-from demist.data.cifar import find_cifar, read_cifar
-from demist.data.columns import is_saved, open_table
 from demist.data.dataset import Dataset, choose
-from demist.data.decode import Rules, extensions, fit
-from demist.data.folder import Folder
-from demist.data.idx import find_idx, is_idx, read_idx
-from demist.data.layout import canonical_split, require_split
-from demist.data.memory import check_memory
-from demist.data.pictures import read_pictures
-from demist.data.shards import Shards, is_compressed, plain_shards
-from demist.data.tar import Tar
-from demist.data.tree import Tree
+from demist.data.files.folder import Folder
+from demist.data.files.shards import Shards, is_compressed, plain_shards
+from demist.data.files.tar import Tar
+from demist.data.files.tree import Tree
+from demist.data.images.decode import Rules, extensions, fit
+from demist.data.images.layout import canonical_split, require_split
+from demist.data.images.read import read_pictures
+from demist.data.readers import scenes, toy
+from demist.data.readers.arrays import read_npy, read_npz
+from demist.data.readers.arrow import is_saved, open_table
+from demist.data.readers.cifar import find_cifar, read_cifar
+from demist.data.readers.idx import find_idx, is_idx, read_idx
 from demist.errors import (
     DataError,
     DemistError,
@@ -34,7 +33,8 @@ from demist.errors import (
     StorageError,
     UsageError,
 )
-from demist.untrusted import is_pickle
+from demist.io.untrusted import is_pickle
+from demist.machine.memory import check_memory
 
 NAMES = ("digits", "scenes", *toy.NAMES)
 _DIGITS = Path(__file__).parent / "digits"

@@ -10,18 +10,18 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64, Int64, UInt8
 
 from demist.errors import DataError
-from demist.evaluation.accuracy import accuracy_of
-from demist.evaluation.classifier import Classifier, softmax
-from demist.evaluation.distances import neighbour_radius
-from demist.evaluation.features import Extractor, pixels, take
-from demist.evaluation.frechet import Moments, extrapolate, frechet_distance
-from demist.evaluation.inception_score import inception_score
-from demist.evaluation.kernel import kernel_distance, kernel_within
-from demist.evaluation.memorisation import Closeness
-from demist.evaluation.modes import count_modes, kl_to
-from demist.evaluation.precision_recall import precision_recall
-from demist.evaluation.spectrum import top_octave
-from demist.evaluation.vendi import vendi_score
+from demist.evaluation.extractors.features import Extractor, pixels, take
+from demist.evaluation.judge.classifier import Classifier, softmax
+from demist.evaluation.metrics.accuracy import accuracy_of
+from demist.evaluation.metrics.distances import neighbour_radius
+from demist.evaluation.metrics.frechet import Moments, extrapolate, frechet_distance
+from demist.evaluation.metrics.inception_score import inception_score
+from demist.evaluation.metrics.kernel import kernel_distance, kernel_within
+from demist.evaluation.metrics.memorisation import Closeness
+from demist.evaluation.metrics.modes import count_modes, kl_to
+from demist.evaluation.metrics.precision_recall import precision_recall
+from demist.evaluation.metrics.spectrum import top_octave
+from demist.evaluation.metrics.vendi import vendi_score
 
 MOST = 10_000
 """Training images at most for the kernel distance, whose cost grows with the square."""

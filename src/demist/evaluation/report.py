@@ -19,11 +19,11 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from demist.errors import DataError
-from demist.evaluation.accuracy import accuracy_of
-from demist.evaluation.classifier import Classifier
-from demist.evaluation.features import pixels
+from demist.evaluation.extractors.features import pixels
+from demist.evaluation.judge.classifier import Classifier
+from demist.evaluation.metrics.accuracy import accuracy_of
+from demist.evaluation.metrics.rows import ROWS
 from demist.evaluation.reference import Reference, Seen
-from demist.evaluation.rows import ROWS
 
 Report = dict[str, Any]
 """`protocol`: how it was measured; `metrics`: name -> {value, floor}; `classes`; `warnings`."""

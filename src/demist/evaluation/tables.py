@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from demist.errors import DataError
-from demist.evaluation.rows import ALL_ROWS
+from demist.evaluation.metrics.rows import ALL_ROWS
 
 T_975 = (
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from demist.core import Model, Prediction, Vector
+from demist.core import Model, Prediction, State
 from demist.guidance.rule import Rule, Scale, is_number, scale_at
 
 
@@ -31,6 +31,6 @@ class Autoguidance(Rule):
     scale: Scale
     neutral: ClassVar[Mapping[str, Any]] = {"scale": 1.0}
 
-    def __call__(self, x: Vector, t: Tensor, **cond: Any) -> Prediction:
+    def __call__(self, x: State, t: Tensor, **cond: Any) -> Prediction:
         good, w = self.model(x, t, **cond), scale_at(self.scale, t, x)
         return good if is_number(w, 1) else self.weak(x, t, **cond).lerp(good, w)

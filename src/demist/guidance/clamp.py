@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from demist.core import Prediction, Vector
+from demist.core import Prediction, State
 from demist.guidance.rule import Rule
 from demist.guidance.statistics import magnitude
 
@@ -30,7 +30,7 @@ class Clamp(Rule):
     neutral: ClassVar[Mapping[str, Any]] = {"low": -inf, "high": inf}
     linear: ClassVar[bool] = False
 
-    def __call__(self, x: Vector, t: Tensor, **cond: Any) -> Prediction:
+    def __call__(self, x: State, t: Tensor, **cond: Any) -> Prediction:
         p = self.model(x, t, **cond)
         return p.with_x0(p.x0.clamp(self.low, self.high))
 
@@ -56,7 +56,7 @@ class Threshold(Rule):
     neutral: ClassVar[Mapping[str, Any]] = {"bound": 1e30}
     linear: ClassVar[bool] = False
 
-    def __call__(self, x: Vector, t: Tensor, **cond: Any) -> Prediction:
+    def __call__(self, x: State, t: Tensor, **cond: Any) -> Prediction:
         p = self.model(x, t, **cond)
         wall = magnitude(p.x0, self.quantile).clamp(min=self.bound)
         return p.with_x0((p.x0 / wall).clamp(-1, 1) * self.bound if self.bound < 1e30 else p.x0)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from demist.core import Prediction, Vector
+from demist.core import Prediction, State
 from demist.guidance.rule import Rule, Scale, is_number, scale_at
 
 
@@ -34,7 +34,7 @@ class Classifier(Rule):
     neutral: ClassVar[Mapping[str, Any]] = {"scale": 0.0}
     linear: ClassVar[bool] = False
 
-    def __call__(self, x: Vector, t: Tensor, **cond: Any) -> Prediction:
+    def __call__(self, x: State, t: Tensor, **cond: Any) -> Prediction:
         p, w = self.model(x, t, **cond), scale_at(self.scale, t, x)
         if is_number(w, 0) or is_number(p.alpha, 0):
             return p
@@ -68,7 +68,7 @@ class Reward(Rule):
     neutral: ClassVar[Mapping[str, Any]] = {"scale": 0.0}
     linear: ClassVar[bool] = False
 
-    def __call__(self, x: Vector, t: Tensor, **cond: Any) -> Prediction:
+    def __call__(self, x: State, t: Tensor, **cond: Any) -> Prediction:
         w = scale_at(self.scale, t, x)
         if is_number(w, 0) or is_number(self.schedule(t)[0], 0):
             return self.model(x, t, **cond)

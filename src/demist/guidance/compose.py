@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from demist.core import Prediction, Vector, many
+from demist.core import Prediction, State, many
 from demist.guidance.rule import Cond, Null, Rule, Scale, is_number, scale_at
 
 
@@ -34,7 +34,7 @@ class Compose(Rule):
     scale: Scale = 1.0
     neutral: ClassVar[Mapping[str, Any]] = {"terms": (), "scale": 1.0}
 
-    def __call__(self, x: Vector, t: Tensor, **cond: Any) -> Prediction:
+    def __call__(self, x: State, t: Tensor, **cond: Any) -> Prediction:
         said: list[tuple[Cond, Any]] = [(cond, scale_at(self.scale, t, x))]
         said += [(instead(cond), scale_at(weight, t, x)) for instead, weight in self.terms]
         said = [(told, w) for told, w in said if not is_number(w, 0)]

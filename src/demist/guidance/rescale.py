@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from demist.core import Prediction, Vector
+from demist.core import Prediction, State
 from demist.guidance.rule import Null, Rule, Scale, both_ends, is_number, scale_at
 from demist.guidance.statistics import std
 
@@ -35,7 +35,7 @@ class Rescale(Rule):
     neutral: ClassVar[Mapping[str, Any]] = {"scale": 1.0}
     linear: ClassVar[bool] = False
 
-    def __call__(self, x: Vector, t: Tensor, **cond: Any) -> Prediction:
+    def __call__(self, x: State, t: Tensor, **cond: Any) -> Prediction:
         w = scale_at(self.scale, t, x)
         if is_number(w, 1) or not cond:
             return self.model(x, t, **cond)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from demist.core import Model, Prediction, Schedule, Vector, left, many
+from demist.core import Model, Prediction, Schedule, State, left, many
 
 Cond = Mapping[str, Any]
 """Conditions by name, as the network takes them."""
@@ -49,7 +49,7 @@ class Rule(abc.ABC):
         return self.model.schedule
 
     @abc.abstractmethod
-    def __call__(self, x: Vector, t: Tensor, **cond: Any) -> Prediction:
+    def __call__(self, x: State, t: Tensor, **cond: Any) -> Prediction:
         """Predict both ends of the line through `x` at time `t`."""
 
 
@@ -68,7 +68,7 @@ class Instead:
         return {**cond, **{name: _like(v, cond.get(name)) for name, v in self.cond.items()}}
 
 
-def scale_at(scale: Scale, t: Tensor, x: Vector) -> Any:
+def scale_at(scale: Scale, t: Tensor, x: State) -> Any:
     """The scale at time `t`: a number, or one per sample where `t` is."""
     w = scale(t) if callable(scale) else scale
     return left(w, x) if isinstance(w, Tensor) else w
@@ -80,7 +80,7 @@ def is_number(w: Any, value: float) -> bool:
 
 
 def both_ends(
-    model: Model, null: Null, x: Vector, t: Tensor, cond: Cond
+    model: Model, null: Null, x: State, t: Tensor, cond: Cond
 ) -> tuple[Prediction, Prediction]:
     """Predictions without and with the conditions, in one batched call."""
     without, with_ = many(model, x, t, [null(cond), cond])

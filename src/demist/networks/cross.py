@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from demist.errors import UsageError
 from demist.networks.attention import attend, heads, joined
-from demist.networks.intake import Told
+from demist.networks.conditioning import Routed
 from demist.networks.layers import group_norm, zeroed
 
 
@@ -54,7 +54,7 @@ class CrossAttention(nn.Module):
         self.extra_kv = nn.Linear(tokens, 2 * channels) if to_extra else None
         self.extra_out = zeroed(nn.Linear(channels, channels)) if to_extra else None
 
-    def forward(self, x: Float[Tensor, "b c h w"], told: Told) -> Float[Tensor, "b c h w"]:
+    def forward(self, x: Float[Tensor, "b c h w"], told: Routed) -> Float[Tensor, "b c h w"]:
         """Tell the pixels."""
         q = heads(self.to_q(self.group_norm(x).flatten(2).transpose(1, 2)), self.head_dim)
         y = x

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from demist.errors import UsageError
 from demist.networks.attention import attend, heads, joined
-from demist.networks.intake import Inlets, Intake
+from demist.networks.conditioning import ConditionEmbedding, Specs
 from demist.networks.layers import (
     TimeEmbedding,
     add_class,
@@ -113,7 +113,7 @@ class DiT(nn.Module):
         patch: Side of the patches that become tokens; it must divide the sides of the image.
         head_dim: Channels per attention head.
         num_classes: Number of classes; 0 for none. Label `num_classes` means "no class".
-        inlets: Of further conditions, by name (see `demist.networks.intake`).
+        inlets: Of further conditions, by name (see `demist.networks.conditioning`).
         dropout: Probability of dropping a hidden unit, in [0, 1).
         qk_norm: Normalise attention's queries and keys.
         time_scale: As in `UNet`.
@@ -133,7 +133,7 @@ class DiT(nn.Module):
         patch: int = 2,
         head_dim: int = 32,
         num_classes: int = 0,
-        inlets: Inlets | None = None,
+        inlets: Specs | None = None,
         dropout: float = 0.0,
         qk_norm: bool = True,
         time_scale: float = 30.0,
@@ -162,7 +162,7 @@ class DiT(nn.Module):
         self.in_channels, self.patch = in_channels, patch
         self.time_embedding = TimeEmbedding(width, width, time_scale, max_period)
         self.class_embedding = class_table(num_classes, width)
-        self.intake = Intake(inlets or {}, width, width, width, patch)
+        self.intake = ConditionEmbedding(inlets or {}, width, width, width, patch)
         if self.intake.has("extra"):
             raise UsageError(
                 "a transformer has one joint attention, so no condition can have one of its own "

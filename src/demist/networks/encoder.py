@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from demist.networks.intake import Told
+from demist.networks.conditioning import Routed
 from demist.networks.layers import Attention, Downsample, ResBlock, TimeEmbedding, group_norm
 from demist.networks.unet_blocks import DownBlock
 
@@ -85,5 +85,5 @@ class Encoder(nn.Module):
         x = F.pixel_unshuffle(x, self.patch).to(memory_format=torch.channels_last)
         x = self.conv_in(x)
         for block in self.down_blocks:
-            x = block(x, emb, Told())[-1]
+            x = block(x, emb, Routed())[-1]
         return self.linear_out(F.silu(self.norm_out(x)).mean((2, 3)))

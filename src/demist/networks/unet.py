@@ -25,8 +25,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from demist.errors import UsageError
+from demist.networks.conditioning import ConditionEmbedding, Specs, token_width
 from demist.networks.cross import CrossAttention
-from demist.networks.intake import Inlets, Intake, token_width
 from demist.networks.layers import (
     Attention,
     Downsample,
@@ -54,7 +54,7 @@ class UNet(nn.Module):
         attention: levels with self-attention after each block, 0 = finest.
         mid_attention: self-attention between the two blocks at the bottom.
         num_classes: number of classes; 0 for none. Label `num_classes` means "no class".
-        inlets: of further conditions, by name (see `demist.networks.intake`).
+        inlets: of further conditions, by name (see `demist.networks.conditioning`).
         cross: levels with attention to tokens after each block, if there are tokens; all by
             default. The bottom attends to them too.
         patch: side of the patches in which the image is read and written, 1 for pixels; 2 spares
@@ -87,7 +87,7 @@ class UNet(nn.Module):
         attention: Sequence[int] = (),
         mid_attention: bool = True,
         num_classes: int = 0,
-        inlets: Inlets | None = None,
+        inlets: Specs | None = None,
         cross: Sequence[int] | None = None,
         patch: int = 1,
         head_dim: int | None = None,
@@ -133,7 +133,7 @@ class UNet(nn.Module):
             return Attention(width, head_dim, norm_groups, qk_norm)
 
         tokens = token_width(inlets or {})
-        self.intake = Intake(inlets or {}, width, tokens, first, patch)
+        self.intake = ConditionEmbedding(inlets or {}, width, tokens, first, patch)
 
         def told(level: int, count: int) -> list[CrossAttention]:
             to_tokens, to_extra = self.intake.has("tokens"), self.intake.has("extra")

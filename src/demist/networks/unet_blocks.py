@@ -9,8 +9,8 @@ from itertools import zip_longest
 import torch
 from torch import Tensor, nn
 
+from demist.networks.conditioning import Routed
 from demist.networks.cross import CrossAttention
-from demist.networks.intake import Told
 from demist.networks.layers import Attention, Downsample, ResBlock, Upsample
 
 
@@ -30,7 +30,7 @@ class DownBlock(nn.Module):
         self.downsamplers = nn.ModuleList(downsamplers)
         self.crosses = nn.ModuleList(crosses)
 
-    def forward(self, x: Tensor, emb: Tensor, told: Told) -> list[Tensor]:
+    def forward(self, x: Tensor, emb: Tensor, told: Routed) -> list[Tensor]:
         """Every feature map on the way, the last being the result."""
         maps = []
         for resnet, attention, cross in zip_longest(self.resnets, self.attentions, self.crosses):
@@ -58,7 +58,7 @@ class MidBlock(nn.Module):
         self.attentions = nn.ModuleList(attentions)
         self.crosses = nn.ModuleList(crosses)
 
-    def forward(self, x: Tensor, emb: Tensor, told: Told) -> Tensor:
+    def forward(self, x: Tensor, emb: Tensor, told: Routed) -> Tensor:
         x = self.resnets[0](x, emb)
         for attention in self.attentions:
             x = attention(x)
@@ -83,7 +83,7 @@ class UpBlock(nn.Module):
         self.upsamplers = nn.ModuleList(upsamplers)
         self.crosses = nn.ModuleList(crosses)
 
-    def forward(self, x: Tensor, emb: Tensor, stack: list[Tensor], told: Told) -> Tensor:
+    def forward(self, x: Tensor, emb: Tensor, stack: list[Tensor], told: Routed) -> Tensor:
         """Take one feature map off the stack for every residual block."""
         for resnet, attention, cross in zip_longest(self.resnets, self.attentions, self.crosses):
             x = resnet(torch.cat([x, stack.pop()], dim=1), emb)

@@ -1,14 +1,7 @@
 """From noise to data: grids of times, solvers, and the loop that applies one along the other."""
 
-from demist.samplers.adams import Adams
 from demist.samplers.adaptive import Solution, integrate
-from demist.samplers.churn import Churn
-from demist.samplers.corrector import Corrected
-from demist.samplers.ddim import DDIM, ancestral_variances
-from demist.samplers.ddpm import DDPM
-from demist.samplers.dpmpp_2m import DPMpp2M
-from demist.samplers.euler_maruyama import EulerMaruyama
-from demist.samplers.grid import (
+from demist.samplers.grids import (
     angular,
     beta,
     cosine,
@@ -22,17 +15,24 @@ from demist.samplers.grid import (
     trailing,
     uniform,
 )
-from demist.samplers.heun import Heun
 from demist.samplers.langevin import annealed_langevin, langevin
-from demist.samplers.loop import State, renoise, sample, trajectory
+from demist.samplers.loop import TrajectoryPoint, renoise, sample, trajectory
 from demist.samplers.named import GRIDS, make_grid, make_solver, solver_names
 from demist.samplers.optimise import optimised
 from demist.samplers.restart import restart
-from demist.samplers.sde_adams import SDEAdams
-from demist.samplers.sde_dpmpp_2m import SDEDPMpp2M
-from demist.samplers.sde_dpmpp_3m import SDEDPMpp3M
 from demist.samplers.solver import Solver
-from demist.samplers.trig import Trig
+from demist.samplers.solvers.adams import Adams
+from demist.samplers.solvers.churn import Churn
+from demist.samplers.solvers.corrector import Corrected
+from demist.samplers.solvers.ddim import DDIM, ancestral_variances
+from demist.samplers.solvers.ddpm import DDPM
+from demist.samplers.solvers.dpmpp_2m import DPMpp2M
+from demist.samplers.solvers.euler_maruyama import EulerMaruyama
+from demist.samplers.solvers.heun import Heun
+from demist.samplers.solvers.sde_adams import SDEAdams
+from demist.samplers.solvers.sde_dpmpp_2m import SDEDPMpp2M
+from demist.samplers.solvers.sde_dpmpp_3m import SDEDPMpp3M
+from demist.samplers.solvers.trig import Trig
 
 __all__ = [
     "DDIM",
@@ -49,7 +49,7 @@ __all__ = [
     "SDEDPMpp3M",
     "Solution",
     "Solver",
-    "State",
+    "TrajectoryPoint",
     "Trig",
     "ancestral_variances",
     "angular",

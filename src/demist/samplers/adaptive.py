@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from demist.core import Model, combine
-from demist.samplers.flow import flow_time
+from demist.samplers.numerics.flow import flow_time
 
 # Dormand & Prince 1980; Hairer, Norsett & Wanner 1993, table II.5.2: RK5(4)7M.
 _NODES = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)

@@ -18,13 +18,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from demist.core import Gaussian, Model, Noise, Vector
-from demist.samplers.loop import State
+from demist.core import Gaussian, Model, Noise, State
+from demist.samplers.loop import TrajectoryPoint
 
 
 def langevin(
     model: Model,
-    x: Vector,
+    x: State,
     t: Tensor,
     steps: int,
     delta: float = 0.1,
@@ -32,7 +32,7 @@ def langevin(
     *,
     index: int = 0,
     **cond: Any,
-) -> Iterator[Vector]:
+) -> Iterator[State]:
     """Yield the state after each of `steps` Langevin steps at the noise level of `t`.
 
     One evaluation per step.
@@ -64,13 +64,13 @@ def langevin(
 
 def annealed_langevin(
     model: Model,
-    x: Vector,
+    x: State,
     grid: Tensor,
     steps: int = 5,
     delta: float = 0.1,
     noise: Noise | None = None,
     **cond: Any,
-) -> Iterator[State]:
+) -> Iterator[TrajectoryPoint]:
     """Yield the state after `steps` Langevin steps at each level of `grid`, noisiest first.
 
     Between levels the state is left as it is. A grid that ends in 0 ends with the predicted x0,
@@ -105,13 +105,13 @@ def annealed_langevin(
         else:
             for k in range(i * steps, (i + 1) * steps):
                 x = _step(model, x, t, delta, noise.at(k, t, t), cond)
-        yield State(i, t, x, None)
+        yield TrajectoryPoint(i, t, x, None)
 
 
 @torch.no_grad()
 def _step(
-    model: Model, x: Vector, t: Tensor, delta: float, noise: Noise, cond: dict[str, Any]
-) -> Vector:
+    model: Model, x: State, t: Tensor, delta: float, noise: Noise, cond: dict[str, Any]
+) -> State:
     p = model(x, t, **cond)
     return x + (delta * p.sigma**2 / 2) * p.score + (math.sqrt(delta) * p.sigma) * noise(x)
 

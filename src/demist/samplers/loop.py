@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from demist.core import Gaussian, Given, Model, Noise, Vector
-from demist.samplers.adams import Adams
+from demist.core import Conditioned, Gaussian, Model, Noise, State
 from demist.samplers.solver import Solver
+from demist.samplers.solvers.adams import Adams
 
 
 @dataclass(frozen=True)
-class State:
+class TrajectoryPoint:
     """A point on a trajectory, and all that is needed to go on from it.
 
     To resume or branch: `trajectory(model, state.x, grid, solver, noise, index=state.index,
@@ -29,23 +29,23 @@ class State:
 
     index: int
     t: Tensor
-    x: Vector
+    x: State
     memory: Any
 
 
 def trajectory(
     model: Model,
-    x: Vector,
+    x: State,
     grid: Tensor,
     solver: Solver | None = None,
     noise: Noise | None = None,
     *,
-    constrain: Callable[[Vector, Tensor], Vector] | None = None,
+    constrain: Callable[[State, Tensor], State] | None = None,
     index: int = 0,
     memory: Any = None,
     differentiable: bool = False,
     **cond: Any,
-) -> Iterator[State]:
+) -> Iterator[TrajectoryPoint]:
     """Yield the state after each step along `grid`.
 
     Args:
@@ -56,13 +56,13 @@ def trajectory(
         solver: Default `Adams()`.
         noise: Default `Gaussian()`; use `Seeded` for pictures that do not depend on the batch.
         constrain: Projection `(x, s) -> x` applied after each step.
-        index: Number of steps already done, to resume from a `State`.
+        index: Number of steps already done, to resume from a `TrajectoryPoint`.
         memory: The solver's memory at that point.
         differentiable: Keep the graph through all steps (memory grows with every step).
         cond: Conditions, handed to the model.
 
     Yields:
-        `State` at `grid[index + 1]`, `grid[index + 2]`, ...
+        `TrajectoryPoint` at `grid[index + 1]`, `grid[index + 2]`, ...
 
     Raises:
         ValueError: If `grid` is not such a sequence.
@@ -71,7 +71,7 @@ def trajectory(
     noise = Gaussian() if noise is None else noise
     times = _checked(grid).unbind()
     if cond:
-        model = Given(model, cond)
+        model = Conditioned(model, cond)
     for i, (t, s) in enumerate(pairwise(times[index:]), index):
         here = noise.at(i, t, s)
         with torch.set_grad_enabled(differentiable and torch.is_grad_enabled()):
@@ -81,26 +81,26 @@ def trajectory(
                 x, memory = solver.step(model, x, t, s, memory, here)
             if constrain is not None:
                 x = constrain(x, s)
-        yield State(i + 1, s, x, memory)
+        yield TrajectoryPoint(i + 1, s, x, memory)
 
 
 def sample(
     model: Model,
-    x: Vector,
+    x: State,
     grid: Tensor,
     solver: Solver | None = None,
     noise: Noise | None = None,
     *,
-    constrain: Callable[[Vector, Tensor], Vector] | None = None,
+    constrain: Callable[[State, Tensor], State] | None = None,
     **cond: Any,
-) -> Vector:
+) -> State:
     """The last state of `trajectory`, which explains the arguments."""
     for state in trajectory(model, x, grid, solver, noise, constrain=constrain, **cond):
         x = state.x
     return x
 
 
-def renoise(model: Model, x: Vector, t: Tensor, s: Tensor, noise: Noise) -> Vector:
+def renoise(model: Model, x: State, t: Tensor, s: Tensor, noise: Noise) -> State:
     """One draw of the forward process q(x_s | x_t), from `t` up to the noisier `s`."""
     (a_t, g_t), (a_s, g_s) = model.schedule(t), model.schedule(s)
     kept = a_s / a_t

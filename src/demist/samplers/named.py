@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import demist.samplers
+import demist.samplers.solvers
 from demist.core import Schedule
 from demist.errors import UsageError
-from demist.samplers import grid
+from demist.samplers import grids as grid
 from demist.samplers.solver import Solver
 
 GRIDS: dict[str, Callable[..., Tensor]] = {
@@ -45,8 +45,8 @@ GRIDS: dict[str, Callable[..., Tensor]] = {
 @cache
 def solver_classes() -> dict[str, type[Solver]]:
     """Every solver of this package by its name."""
-    for module in pkgutil.iter_modules(demist.samplers.__path__):
-        importlib.import_module(f"demist.samplers.{module.name}")
+    for module in pkgutil.iter_modules(demist.samplers.solvers.__path__):
+        importlib.import_module(f"demist.samplers.solvers.{module.name}")
 
     def below(cls: type[Solver]) -> Iterable[type[Solver]]:
         for sub in cls.__subclasses__():

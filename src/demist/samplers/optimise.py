@@ -2,17 +2,17 @@
 
 from torch import Tensor
 
-from demist.core import Model, Vector
-from demist.samplers.adams import Adams
-from demist.samplers.grid import angular
+from demist.core import Model, State
+from demist.samplers.grids import angular
 from demist.samplers.loop import sample
 from demist.samplers.solver import Solver
+from demist.samplers.solvers.adams import Adams
 
 
 def optimised(
     n: int,
     model: Model,
-    x: Vector,
+    x: State,
     solver: Solver | None = None,
     *,
     sweeps: int = 8,
@@ -30,7 +30,7 @@ def optimised(
 
     Args:
         n: Steps; the search costs about `2 sweeps n^2` evaluations of the model.
-        model: Any denoiser, conditions filled in (`Given`).
+        model: Any denoiser, conditions filled in (`Conditioned`).
         x: Starts at t = 1, `sigma(1)` times noise: some tens suffice. A tensor.
         solver: Deterministic; default `Adams()`.
         sweeps: Rounds over all times.

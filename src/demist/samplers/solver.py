@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from demist.core import Model, Noise, Vector
+from demist.core import Model, Noise, State
 
 
 class Solver(abc.ABC):
@@ -34,8 +34,8 @@ class Solver(abc.ABC):
 
     @abc.abstractmethod
     def step(
-        self, model: Model, x: Vector, t: Tensor, s: Tensor, memory: Any, noise: Noise
-    ) -> tuple[Vector, Any]:
+        self, model: Model, x: State, t: Tensor, s: Tensor, memory: Any, noise: Noise
+    ) -> tuple[State, Any]:
         """Move `x` from time `t` to the cleaner time `s`.
 
         Args:

@@ -61,7 +61,7 @@ class Batches:
     """Batches of a data set.
 
     Attributes:
-        x: Data in memory, `(N, ...)`, or `Stored` on the disk.
+        x: Data in memory, `(N, ...)`, or `LazyImages` on the disk.
         streams: Where all randomness comes from.
         codec: Turns data into what the model sees.
         conditioner: Conditions of the model.

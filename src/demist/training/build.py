@@ -24,14 +24,16 @@ from demist.config import (
 from demist.core import Denoiser, Schedule, Table
 from demist.data import Dataset, load
 from demist.errors import DataError, UsageError
+from demist.machine.device import pick_device
+from demist.machine.precision import resolve_precision
+from demist.model.pipeline import Defaults, Pipeline
 from demist.objectives import weights
 from demist.objectives.vlb import discretised_decoder, gaussian_decoder
-from demist.pipeline import Defaults, Pipeline
 from demist.samplers import make_solver
 from demist.training.batches import Batch, Batches, Stopwatch
 from demist.training.distil import lessons, open_teacher, student_of
-from demist.training.fit import Denoising, Hybrid, Objective, resolve_precision
-from demist.training.gradient import Averaged, Gradient, InParts, whole
+from demist.training.fit import Denoising, Hybrid, Objective
+from demist.training.gradient import DataParallel, Gradient, MicroBatched, whole
 from demist.training.parallel import ALONE, World
 from demist.training.sharding import is_sharded, shard
 from demist.training.streams import Streams, permutation
@@ -224,8 +226,8 @@ def choose_gradient(
         )
     if parts is None and not options.auto_microbatch:
         if cut:
-            return Averaged(world, denoiser)
-        return whole if size == 1 else Averaged.of(denoiser, world)
+            return DataParallel(world, denoiser)
+        return whole if size == 1 else DataParallel.of(denoiser, world)
     parts = parts or size
     if parts & (parts - 1) or parts % size or options.batch_size % parts:
         raise UsageError(
@@ -233,8 +235,8 @@ def choose_gradient(
             f"choose a power of two that is a multiple of {size} and divides {options.batch_size}"
         )
     if cut:
-        return Averaged(world, denoiser, parts // size)
-    return InParts(parts, world, options.auto_microbatch, say)
+        return DataParallel(world, denoiser, parts // size)
+    return MicroBatched(parts, world, options.auto_microbatch, say)
 
 
 def conditions(config: TrainConfig, data: Dataset) -> tuple[Conditioner, dict[str, Any]]:
@@ -263,7 +265,7 @@ def make_network(
     config: TrainConfig, shape: tuple[int, ...], conditioner: Conditioner
 ) -> nn.Module:
     """The network for samples of `shape`, `(C, H, W)` or `(D,)`, told what `conditioner` says."""
-    inlets = conditioner.inlets()
+    inlets = conditioner.specs()
     num_classes = inlets.pop("label")["classes"] if "label" in inlets else 0
     n, kind = config.network, config.network.network
     if kind == "auto":
@@ -373,16 +375,3 @@ def data_std(batches: Batches) -> float:
     encoded = batches.codec.encode(torch.from_numpy(batches.x[index])).double()
     scale = round(float(encoded.square().mean().sqrt()), 4)
     return scale if scale > 1e-3 else 1.0
-
-
-def pick_device(name: str) -> torch.device:
-    """The device called `name`; `auto` is the first CUDA device, else the CPU."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"device = {name!r} cannot be used: {reason}; try auto or cpu") from None
-    return device

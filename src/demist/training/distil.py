@@ -13,14 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from demist import runs, saved
+from demist import runs
 from demist.config import DistillationConfig, TrainConfig, flat
 from demist.core import Denoiser, Model, Prediction, Schedule
 from demist.data import Dataset
 from demist.errors import MissingError, UsageError
 from demist.guidance import CFG
+from demist.model import folder as model_folder
+from demist.model.pipeline import Defaults, Pipeline
 from demist.objectives import Times, Weight, matching_loss
-from demist.pipeline import Defaults, Pipeline
 from demist.training.batches import Batch
 from demist.training.gradient import rewrap
 
@@ -197,7 +198,7 @@ def student_of(
         weight: Of the critics' loss.
         facts: Of the student; the teacher's weights are added.
     """
-    facts = {**facts, "teacher": saved.weights_hash(teacher)}
+    facts = {**facts, "teacher": model_folder.weights_hash(teacher)}
     d, evaluations = teacher.denoiser, options.evaluations
     net = School(d.net, len(evaluations), options.student_rate)
     student, school = rewrap(d, net.student), rewrap(d, net)

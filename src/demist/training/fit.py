@@ -18,13 +18,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from demist.checkpoint import Checkpoint
 from demist.config import DEFAULT_BUDGET, LimitsConfig, OptimizationConfig, parse_duration
 from demist.core import Denoiser
 from demist.errors import DemistError
+from demist.io.tensors import require_same
+from demist.machine.precision import resolve_precision
 from demist.objectives import Times, Uniform, Weight, denoising_loss, hybrid_loss, weights
 from demist.objectives.vlb import Decoder
-from demist.storage import require_same
+from demist.runs.checkpoint import Checkpoint
 from demist.training.batches import Batch
 from demist.training.distil import School
 from demist.training.ema import Ema, warmed_up
@@ -263,21 +264,6 @@ def progress(state: TrainState, limits: LimitsConfig) -> float:
         state.images / limits.images if limits.images else 0.0,
         state.seconds / parse_duration(budget) if budget else 0.0,
     )
-
-
-def resolve_precision(precision: str, net: nn.Module) -> str:
-    """`auto` becomes bf16 for convolutional networks where the processor multiplies in it.
-
-    A rule and not a measurement: the same command gives the same weights on a busy machine.
-    """
-    if precision != "auto":
-        return precision
-    if not any(isinstance(module, nn.Conv2d) for module in net.modules()):
-        return "fp32"
-    if next(net.parameters()).is_cuda:
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return "bf16" if any(getattr(torch.cpu, check, bool)() for check in checks) else "fp32"
 
 
 def scalars(state: TrainState) -> Mapping[str, Any]:

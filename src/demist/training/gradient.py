@@ -31,7 +31,7 @@ def whole(
 
 
 @dataclass(frozen=True)
-class Averaged:
+class DataParallel:
     """Each process computes its share; torch averages the gradients while they are computed.
 
     Attributes:
@@ -48,7 +48,7 @@ class Averaged:
     pieces: int = 1
 
     @classmethod
-    def of(cls, denoiser: Denoiser, world: World) -> "Averaged":
+    def of(cls, denoiser: Denoiser, world: World) -> "DataParallel":
         """Wrap a denoiser's network; all processes then have the first one's weights."""
         net = DistributedDataParallel(denoiser.net, gradient_as_bucket_view=False)
         return cls(world, rewrap(denoiser, net))
@@ -65,7 +65,7 @@ class Averaged:
 
 
 @dataclass
-class InParts:
+class MicroBatched:
     """The global batch in `parts` equal parts, one after the other, added in a fixed tree.
 
     The tree depends on the number of parts alone, so any number of processes that divides it gives
@@ -75,7 +75,7 @@ class InParts:
         parts: A power of two.
         world: The processes; their number divides `parts`.
         auto: On running out of memory, double `parts` and go on.
-        say: Told when that happens.
+        say: Routed when that happens.
     """
 
     parts: int

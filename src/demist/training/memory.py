@@ -1,24 +1,13 @@
-"""Memory: how much was used, and what to do when there is none left."""
+"""What to do when there is no memory left."""
 
 import math
-import resource
-import sys
 from typing import Any
-
-import torch
 
 from demist.core import Denoiser
 from demist.errors import DemistError
+from demist.machine.memory import peak_memory
 from demist.training.gradient import Objective, backward, is_out_of_memory, part_of
 from demist.training.sharding import is_sharded
-
-
-def peak_memory() -> int:
-    """Largest memory of this process so far, in bytes: of the GPU if it is used, else resident."""
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        return torch.cuda.max_memory_allocated()
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def out_of_memory(

@@ -24,11 +24,11 @@ from demist.conditions.label import class_index
 from demist.core import LogSNRClock, Schedule, left
 from demist.data import Dataset
 from demist.errors import DataError, MissingError, UsageError
-from demist.files import write_bytes
+from demist.io.files import write_bytes
+from demist.io.tensors import require_same
+from demist.model.folder import from_json, to_json
+from demist.model.pipeline import Pipeline
 from demist.networks.encoder import Encoder
-from demist.pipeline import Pipeline
-from demist.saved import from_json, to_json
-from demist.storage import require_same
 from demist.training.batches import Batches
 from demist.training.streams import Streams
 

@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from demist.errors import UsageError
-from demist.processes import die_with_parent
+from demist.machine.processes import die_with_parent
 
 
 @dataclass(frozen=True)

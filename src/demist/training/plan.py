@@ -8,9 +8,9 @@ import numpy as np
 
 from demist.config import DEFAULT_BUDGET, TrainConfig, parse_duration, update
 from demist.data import Dataset
+from demist.machine.memory import peak_memory
 from demist.training.build import build
 from demist.training.fit import fit
-from demist.training.memory import peak_memory
 
 
 @dataclass(frozen=True)

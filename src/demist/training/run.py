@@ -11,28 +11,29 @@ from typing import Any
 
 import numpy as np
 
-from demist import checkpoint, runs, saved
-from demist.checkpoint import Checkpoint
+from demist import runs
 from demist.config import TrainConfig, parse_duration, update
 from demist.data import Dataset
 from demist.errors import CannotCreateError, DataError, DemistError, MissingError
-from demist.files import write_json
-from demist.pipeline import Pipeline
-from demist.runs import Run
-from demist.storage import sweep
+from demist.io.files import read_json, write_json
+from demist.io.folders import sweep
+from demist.io.untrusted import refuse_links_out
+from demist.machine.memory import peak_memory
+from demist.model import folder as model_folder
+from demist.model.pipeline import Pipeline
+from demist.runs import Run, checkpoint
+from demist.runs.checkpoint import Checkpoint
+from demist.training.background_saver import BackgroundSaver
 from demist.training.build import Experiment, build, choose_gradient
 from demist.training.cadence import Cadence
-from demist.training.drawing import draw_samples
 from demist.training.fit import TrainState, fit, scalars, start
 from demist.training.interrupt import Interrupt, interruptible
-from demist.training.memory import peak_memory
 from demist.training.parallel import ALONE, World
 from demist.training.progress import Progress
 from demist.training.resume import require_resumable
-from demist.training.saver import Saver
+from demist.training.samples import draw_samples
 from demist.training.sharding import collected
 from demist.training.watchdog import Watchdog
-from demist.untrusted import refuse_links_out
 
 
 def train(
@@ -113,7 +114,7 @@ class _Trainer:
         self.experiment, self.config, self.run = experiment, experiment.config, run
         self.interrupt, self.progress, self.world = interrupt, progress, world
         self.state = start(experiment.denoiser, self.config.optimization)
-        self.saver = Saver(run.checkpoints, self.config.output.keep, progress.say, world)
+        self.saver = BackgroundSaver(run.checkpoints, self.config.output.keep, progress.say, world)
         self.watchdog = Watchdog(parse_duration(self.config.limits.patience))
         self.started, self.begun = runs.now(), 0.0
 
@@ -250,7 +251,7 @@ class _Trainer:
             self.progress.say(f"left out {bad.path}: {bad.reason}")
         if len(data.bad) > 10:
             self.progress.say(f"left out {len(data.bad)} files in all; see bad_files.jsonl")
-        write_json(run.description, saved.describe(self.experiment.pipeline))
+        write_json(run.description, model_folder.describe(self.experiment.pipeline))
         self.status("running")
         self.saver.prepare(self.state.checkpoint().parts)
 
@@ -258,7 +259,7 @@ class _Trainer:
         """What the run says of its data; nothing if it was killed before it could say anything."""
         if not self.run.description.exists() and not checkpoint.steps(self.run.checkpoints):
             return {}
-        return runs.read_json(self.run.description)[saved.INDEX]["facts"]
+        return read_json(self.run.description)[model_folder.INDEX]["facts"]
 
     def _note_skipped(self) -> None:
         state, streams = self.state, self.experiment.streams
@@ -331,6 +332,6 @@ class _Trainer:
         }
         runs.write_summary(run, summary)
         with contextlib.suppress(DataError, MissingError):  # no matplotlib, or hardly any steps
-            from demist.pictures import loss_curve
+            from demist.drawing import loss_curve
 
             loss_curve(run.metrics, run.path / "loss.png")

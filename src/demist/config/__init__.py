@@ -1,0 +1,65 @@
+"""All options of a training run, once: flags, TOML files and the Python API read them from here.
+
+`options` holds them, `notation` says how values are written, `toml` turns them into text and back.
+"""
+
+from demist.config.notation import (
+    DEFAULT_BUDGET,
+    nearest,
+    parse_cadence,
+    parse_component,
+    parse_duration,
+    parse_evaluations,
+)
+from demist.config.options import (
+    CLOCKS,
+    PARAMETERIZATIONS,
+    SCHEDULES,
+    SECTION_OF,
+    SECTIONS,
+    TIMES,
+    WEIGHTS,
+    DataConfig,
+    DiffusionConfig,
+    DistillationConfig,
+    LimitsConfig,
+    NetworkConfig,
+    OptimizationConfig,
+    OutputConfig,
+    Section,
+    TrainConfig,
+    option,
+)
+from demist.config.toml import differences, flat, load_toml, parse_toml, to_toml, update
+
+__all__ = [
+    "CLOCKS",
+    "DEFAULT_BUDGET",
+    "PARAMETERIZATIONS",
+    "SCHEDULES",
+    "SECTIONS",
+    "SECTION_OF",
+    "TIMES",
+    "WEIGHTS",
+    "DataConfig",
+    "DiffusionConfig",
+    "DistillationConfig",
+    "LimitsConfig",
+    "NetworkConfig",
+    "OptimizationConfig",
+    "OutputConfig",
+    "Section",
+    "TrainConfig",
+    "differences",
+    "flat",
+    "load_toml",
+    "nearest",
+    "option",
+    "parse_cadence",
+    "parse_component",
+    "parse_duration",
+    "parse_evaluations",
+    "parse_toml",
+    "to_toml",
+    "update",
+]

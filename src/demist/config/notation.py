@@ -1,0 +1,73 @@
+"""How values are written: durations, cadences, and components with their parameters."""
+
+import difflib
+import math
+import re
+from collections.abc import Iterable
+
+from demist.errors import UsageError
+
+DEFAULT_BUDGET = "10m"
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in `"90s"`, `"5m"`, `"1h30m"`, `"2d"`, `"1.5h"` or a bare number of seconds.
+
+    Raises:
+        UsageError: The text is something else, or not above zero.
+    """
+    match = re.fullmatch(
+        r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?",
+        text.strip().lower(),
+    )
+    parts = [float(part or 0) for part in match.groups()] if match else []
+    seconds = sum(unit * part for unit, part in zip((86400, 3600, 60, 1), parts, strict=False))
+    if not 0 < seconds < math.inf:
+        raise UsageError(f"{text!r} is not a duration above zero; write 90s, 5m or 1h30m")
+    return seconds
+
+
+def parse_cadence(text: str) -> tuple[int | None, float | None]:
+    """(steps, None) of `"500"`, or (None, seconds) of `"60s"`."""
+    if re.fullmatch(r"\d+", text.strip()):
+        if int(text) == 0:
+            raise UsageError("'0' is not a cadence; write a number of steps (500) or a time (60s)")
+        return int(text), None
+    return None, parse_duration(text)
+
+
+def parse_evaluations(times: tuple[float, ...]) -> tuple[float, ...]:
+    """The times at which a distilled model is asked, as they are.
+
+    Raises:
+        UsageError: They are not 1, or 1 and one between.
+    """
+    first, *rest = times or (0.0,)
+    if first != 1 or len(rest) > 1 or any(not 0 < t < 1 for t in rest):
+        raise UsageError("write 1, or 1 and a time between 0 and 1")
+    return times
+
+
+def parse_component(text: str) -> tuple[str, dict[str, float]]:
+    """Name and parameters: `"ddim:eta=0.5"` -> `("ddim", {"eta": 0.5})`.
+
+    Raises:
+        UsageError: A parameter is not written `name=number`.
+    """
+    name, _, rest = text.strip().partition(":")
+    parameters = {}
+    for item in filter(None, rest.split(",")):
+        key, _, value = item.partition("=")
+        try:
+            parameters[key.strip().replace("-", "_")] = float(value)
+        except ValueError:
+            raise UsageError(f"{item!r} in {text!r} is not name=number") from None
+    return name, parameters
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown word: what was perhaps meant, or what there is."""
+    known = list(known)
+    near = difflib.get_close_matches(word.replace("-", "_"), known, n=1, cutoff=0.5)
+    near = near or difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else f"; choose one of {', '.join(known)}"

@@ -1,0 +1,307 @@
+"""All options of a training run, once: flags, TOML files and the Python API read them from here.
+
+A `TrainConfig` is plain frozen data in seven sections. Its values come from the defaults below, a
+recipe, a TOML file (`load_toml`) and flags, later ones winning. Names are unique across sections,
+so a flag needs no prefix (`--size 32 --lr 3e-4`) and `update(config, {"size": 32})` needs no path.
+
+A component is named with its parameters after a colon: `"vp:beta_max=12"`,
+`"lognormal:mean=-1,std=1.4"`. `demist.training.build` looks the names up in tables.
+"""
+
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from demist.config.notation import (
+    nearest,
+    parse_cadence,
+    parse_component,
+    parse_duration,
+    parse_evaluations,
+)
+from demist.errors import UsageError
+
+SCHEDULES = (
+    "linear", "vp", "ve", "cosine", "sigmoid",
+    "ddpm-linear", "ddpm-scaled-linear", "ddpm-cosine", "ddpm-sigmoid",
+)  # fmt: skip
+PARAMETERIZATIONS = ("x0", "eps", "v", "velocity", "score", "karras")
+WEIGHTS = ("simple", "v", "x0", "velocity", "edm", "min-snr", "sigmoid")
+CLOCKS = ("angle", "log-snr", "time")
+TIMES = ("uniform", "lognormal", "logit-normal")
+
+_KINDS: dict[str, Callable[[Any], Any]] = {
+    "duration": parse_duration,
+    "cadence": parse_cadence,
+    "evaluations": parse_evaluations,
+}
+
+
+def _check(name: str, value: Any, rule: Mapping[str, Any]) -> None:
+    low, high = rule.get("low"), rule.get("high")
+    for number in value if isinstance(value, tuple) else (value,):
+        if low is not None and not number >= low:
+            raise UsageError(f"{name} = {value!r}: must be at least {low:g}")
+        if high is not None and not number <= high:
+            raise UsageError(f"{name} = {value!r}: must be at most {high:g}")
+    parse = _KINDS.get(rule.get("kind", ""))
+    names = rule.get("names")
+    try:
+        if parse is not None:
+            parse(value)
+        if names and (head := parse_component(value)[0]) not in names:
+            raise UsageError(f"unknown{nearest(head, names)} of {', '.join(names)}")
+    except UsageError as error:
+        raise UsageError(f"{name} = {value!r}: {error}") from None
+
+
+def option(
+    default: Any,
+    low: float | None = None,
+    high: float | None = None,
+    names: Iterable[str] = (),
+    kind: Literal["plain", "duration", "cadence", "evaluations"] = "plain",
+) -> Any:
+    """A field with its range (both ends included), its component names or its notation."""
+    rule = {"low": low, "high": high, "names": tuple(names), "kind": kind}
+    return field(default=default, metadata=rule)
+
+
+class Section:
+    """A group of options. Every value is checked when the group is made."""
+
+    def __post_init__(self) -> None:
+        for spec in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, spec.name)
+            if value is not None:
+                _check(spec.name, value, spec.metadata)
+
+
+@dataclass(frozen=True)
+class DataConfig(Section):
+    """What to learn from."""
+
+    path: str = "digits"
+    """Folder, file or archive of data, or an embedded set: digits, scenes, moons, spiral,
+    25-gaussians, eight."""
+    size: int | None = option(None, 4, 1024)
+    """Side of the square pictures, pixels; images are resized and centre-cropped to it. None: their
+    own size if all are alike."""
+    channels: int | None = option(None, 1, 4)
+    """Colour channels: 1 grey, 3 RGB, 4 RGBA. None: as found."""
+    background: str = "white"
+    """Colour put behind transparent pixels: a name or #rrggbb."""
+    limit: int | None = option(None, 1)
+    """Use at most this many items. None: all."""
+    max_bad: float = option(0.01, 0, 1)
+    """Fraction of unreadable files to tolerate; more stops the run."""
+    flip: bool = False
+    """Mirror images left-right half of the time. Not for digits or letters."""
+    labels: bool = True
+    """Condition on class labels, if the data has them."""
+    label_drop: float = option(0.1, 0, 1)
+    """Probability of hiding a label or caption while training; above 0 it allows guidance."""
+    captions: bool = True
+    """Condition on captions, if the data has them."""
+    text_length: int = option(64, 2, 1024)
+    """Longest prompt in tokens; longer captions are cut, and the number of them is told."""
+    text_vocabulary: int = option(2000, 300, 100_000)
+    """Words known, if the captions have no more; else the size of a vocabulary of byte pairs."""
+
+
+@dataclass(frozen=True)
+class NetworkConfig(Section):
+    """The shape of the network."""
+
+    network: Literal["auto", "unet", "dit", "mlp"] = "auto"
+    """Kind of network: U-Net or transformer for images, MLP for points. auto: unet or mlp."""
+    channels_per_level: tuple[int, ...] = option((32, 64), 4, 4096)
+    """U-Net: channels at each resolution, finest first."""
+    blocks_per_level: int = option(1, 1, 16)
+    """U-Net: residual blocks at each resolution."""
+    attention_levels: tuple[int, ...] = option((), 0, 16)
+    """U-Net: levels with self-attention; 0 is the finest."""
+    mid_attention: bool = True
+    """U-Net: self-attention at the coarsest resolution, between the two halves."""
+    head_dim: int = option(32, 1, 4096)
+    """U-Net, DiT: channels per attention head."""
+    norm_groups: int | None = option(None, 1, 4096)
+    """U-Net: groups of every normalisation; must divide all channels. None: groups of 16 channels,
+    which a CPU computes fastest."""
+    scale_shift: bool = True
+    """U-Net: time and class scale and shift the features instead of being added."""
+    qk_norm: bool = False
+    """U-Net, DiT: normalise queries and keys of attention."""
+    patch: int = option(2, 1, 4)
+    """U-Net, DiT: side of the patches in which pixels enter: 1, 2 or 4. 1 sees finer, 2 is about 4
+    times as fast."""
+    dropout: float = option(0.0, 0, 0.95)
+    """Dropout probability in residual blocks."""
+    width: int = option(128, 1, 65536)
+    """MLP, DiT: units per layer."""
+    depth: int = option(4, 1, 256)
+    """MLP: hidden layers; DiT: blocks."""
+    cross_levels: tuple[int, ...] | None = option(None, 0, 16)
+    """U-Net: levels whose pixels attend to the words of a prompt. None: all."""
+    text_width: int = option(128, 32, 4096)
+    """Width of the transformer that reads prompts, a multiple of 32."""
+    text_depth: int = option(2, 1, 64)
+    """Its layers."""
+    text_encoder: str | None = None
+    """Folder of a pretrained encoder (CLIP, T5, ...) that reads prompts instead, and stays as it
+    is; needs demist[encoders]."""
+
+
+@dataclass(frozen=True)
+class DiffusionConfig(Section):
+    """What noise means, what the network predicts and how the loss is weighted."""
+
+    schedule: str = option("linear", names=SCHEDULES)
+    """Signal and noise over time: linear, vp, ve, cosine, sigmoid, ddpm-linear, ddpm-scaled-linear,
+    ddpm-cosine, ddpm-sigmoid; parameters as in vp:beta_max=12, and for any of them shift=2 (more
+    noise, for large images) and zero_terminal=1."""
+    parameterization: str = option("velocity", names=PARAMETERIZATIONS)
+    """What the network's output means: x0, eps, v, velocity, score, karras."""
+    clock: str = option("angle", names=CLOCKS)
+    """What the network is told of the noise: angle, which is atan(sigma / alpha); log-snr, finer at
+    little noise, for ve; or time."""
+    times: str = option("logit-normal", names=TIMES)
+    """Noise levels seen in training: uniform, lognormal:mean=-1.2,std=1.2 or
+    logit-normal:mean=0,std=1."""
+    weight: str = option("velocity", names=WEIGHTS)
+    """Weight of the squared x0 error over noise levels: simple (the eps error), v, x0, velocity,
+    edm, min-snr:gamma=5, sigmoid:bias=-1."""
+    bounded: bool = True
+    """Clamp predictions of pixels to the range of pixels, in training as in sampling."""
+    variance_steps: int | None = option(None, 1, 100_000)
+    """Learn the variance of ancestral sampling too, with Improved DDPM's hybrid loss over so many
+    even steps; sample with ddpm:variance=learned. None: do not."""
+
+
+@dataclass(frozen=True)
+class DistillationConfig(Section):
+    """A trained model teaches another to need one or two evaluations."""
+
+    teacher: str | None = None
+    """Run, folder of a model, or digits: learn to do in few evaluations what it does in many.
+    Network, schedule and conditions are then the teacher's. None: learn from the data."""
+    evaluations: tuple[float, ...] = option((1.0, 0.6), kind="evaluations")
+    """Times at which the student is asked: 1 alone, or 1 and one between 0 and 1."""
+    teacher_guidance: float = option(1.0, 0, 100)
+    """Guidance scale of the teacher, which the student learns with the rest; 1 is none."""
+    matching_times: str = option("logit-normal:mean=1.2", names=TIMES)
+    """Noise levels at which student and teacher are compared: uniform, lognormal:mean=0,std=1.2 or
+    logit-normal:mean=1.2,std=1. At less noise it learns details, and to leave out what is rare."""
+    student_rate: float = option(0.05, 0, 10)
+    """Learning rate of the student in units of lr, which is that of the critic: it must keep up."""
+
+
+@dataclass(frozen=True)
+class OptimizationConfig(Section):
+    """How the weights are found."""
+
+    optimizer: Literal["muon", "adamw"] = "muon"
+    """muon: Muon moves the hidden matrices, AdamW the rest; adamw: AdamW moves all."""
+    lr: float = option(2e-3, 0, 10)
+    """Peak learning rate."""
+    muon_ratio: float = option(5.0, 0, 1000)
+    """Muon: its learning rate in units of lr, which is AdamW's."""
+    batch_size: int = option(128, 1)
+    """Items per step, over all processes together."""
+    warmup: int = option(100, 0)
+    """Steps over which the learning rate rises from zero."""
+    decay: Literal["cosine", "linear", "constant"] = "linear"
+    """Shape of the learning rate after that, down to zero when the first limit is reached."""
+    beta1: float = option(0.9, 0, 0.9999)
+    """AdamW: memory of the gradient's mean."""
+    beta2: float = option(0.99, 0, 0.99999)
+    """AdamW: memory of the gradient's square."""
+    weight_decay: float = option(0.0, 0, 10)
+    """Decoupled weight decay."""
+    clip: float = option(1.0, 0)
+    """Largest gradient norm; longer gradients are scaled down. 0: no clipping."""
+    ema: float = option(0.999, 0, 0.999999)
+    """Memory of the averaged weights that are sampled from; shorter in the first steps."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the network. auto: bf16 where the machine computes faster in it."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:1."""
+    threads: int | None = option(None, 1, 4096)
+    """Processor threads; on a busy machine fewer are faster. None: one per core."""
+    micro_batches: int | None = option(None, 1, 4096)
+    """Compute each batch in so many parts, over all processes together, added in a fixed order:
+    less memory, and the same weights, bit for bit, on 1, 2, 4, ... processes. A power of two. None:
+    one part per process."""
+    auto_microbatch: bool = False
+    """When memory runs out, compute each batch in twice as many parts and go on."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """What each of several processes holds: ddp, a copy of everything; fsdp, a share of weights,
+    average and optimizer state, for models that are too large for one device."""
+    seed: int = option(0, 0, 2**63 - 1)
+    """Fixes initial weights, data order, noise and dropout."""
+
+
+@dataclass(frozen=True)
+class LimitsConfig(Section):
+    """When to stop: at the first limit reached. With none given, after 10 minutes."""
+
+    steps: int | None = option(None, 1)
+    """Optimizer steps."""
+    images: int | None = option(None, 1)
+    """Items seen, repeats included."""
+    budget: str | None = option(None, kind="duration")
+    """Wall-clock time of training: 90s, 5m, 1h30m."""
+    patience: str = option("30m", kind="duration")
+    """Give up, with exit code 75, when a step and what is drawn after it take longer."""
+
+
+@dataclass(frozen=True)
+class OutputConfig(Section):
+    """What is written, where and how often: every 500 (steps) or every 60s."""
+
+    runs: str = "runs"
+    """Folder in which run folders are made."""
+    name: str = ""
+    """Short name of the run. Empty: the data's name."""
+    log_every: str = option("20", kind="cadence")
+    """How often a line is added to metrics.jsonl."""
+    save_every: str = option("60s", kind="cadence")
+    """How often a checkpoint is written; one is always written at the end."""
+    keep: int = option(2, 2)
+    """Checkpoints kept."""
+    sample_every: str = option("60s", kind="cadence")
+    """How often a picture of samples is drawn, from the same noise each time."""
+    sample_count: int | None = option(None, 0, 4096)
+    """Samples in such a picture. None: 40 images or 1000 points; 0: no pictures."""
+    sample_steps: int = option(20, 1, 10000)
+    """Sampling steps for such a picture."""
+    sample_solver: str = "adams"
+    """Solver for such a picture: adams, ddim, heun, dpmpp-2m, ...; parameters as in ddim:eta=1."""
+    sample_guidance: float | None = option(None, 0, 100)
+    """Guidance scale for such a picture, if the model is conditional; 1 is none. None: 1.5 for
+    images, 1 for points."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a training run."""
+
+    data: DataConfig = DataConfig()
+    network: NetworkConfig = NetworkConfig()
+    diffusion: DiffusionConfig = DiffusionConfig()
+    distillation: DistillationConfig = DistillationConfig()
+    optimization: OptimizationConfig = OptimizationConfig()
+    limits: LimitsConfig = LimitsConfig()
+    output: OutputConfig = OutputConfig()
+
+
+SECTIONS: dict[str, type[Section]] = {
+    f.name: typing.cast(type[Section], f.type) for f in fields(TrainConfig)
+}
+SECTION_OF: dict[str, str] = {
+    f.name: section
+    for section, cls in SECTIONS.items()
+    for f in fields(cls)  # type: ignore[arg-type]
+}
+"""Name of an option -> name of its section; complete, because names are unique."""

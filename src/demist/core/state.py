@@ -1,0 +1,58 @@
+"""Times broadcast from the left, and what a state may be.
+
+A time of shape `()`, `(B,)` or `(B, F)` pairs with a state of shape `(B, F, ...)`: one time for
+all, one per sample (training), one per frame (video). Trailing broadcasting, torch's own rule,
+would silently pair a time of shape `(B,)` with the *last* axis whenever that has length B.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor
+
+State = Any
+"""A state: a tensor, or anything with `+`, `-` and `*` by a scalar, such as several tensors.
+
+Solvers, guidance and objectives add states, scale them and ask for noise like them; nothing else.
+"""
+
+
+def left(c: Tensor, x: State) -> Tensor:
+    """Align the coefficient `c` with the leading axes of the state `x`.
+
+    Args:
+        c: Coefficient of shape `()`, or of the shape of `x`'s leading axes.
+        x: State of shape `(B, ...)`.
+
+    Returns:
+        `c` itself if 0-dimensional (it broadcasts with anything and never promotes `x`);
+        else `c` with trailing axes of length 1, in `x`'s dtype and on `x`'s device.
+
+    Raises:
+        ValueError: If `c`'s shape is not the shape of `x`'s leading axes.
+    """
+    if c.ndim == 0:
+        return c
+    if c.shape != x.shape[: c.ndim]:
+        raise ValueError(
+            f"a time of shape {tuple(c.shape)} does not match the leading axes of a state of shape "
+            f"{tuple(x.shape)}; give one time, or one per sample with shape ({len(x)},)"
+        )
+    return c.reshape(c.shape + (1,) * (x.ndim - c.ndim)).to(x)
+
+
+def combine(weights: Iterable[Tensor | float], states: Iterable[State]) -> State:
+    """The linear combination `sum_j w_j states_j`, for single numbers w_j.
+
+    On tensors the terms are added in place, to the new tensor that the first term makes: a step's
+    own cost is that of allocating memory, more than of the arithmetic.
+    """
+    total = None
+    for w, y in zip(map(float, weights), states, strict=True):
+        if total is None:
+            total = w * y
+        elif isinstance(total, Tensor):
+            total.add_(y, alpha=w)
+        else:
+            total = total + w * y
+    return total

@@ -1,0 +1,1 @@
+"""Where files are: a folder, an archive, a folder of archives."""

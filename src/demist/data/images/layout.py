@@ -1,0 +1,183 @@
+"""Which files of a tree are the pictures of a split, and what they are called.
+
+1. Pictures are the files with a picture's extension. Folders that all of them share at the top are
+   passed over.
+2. If everything then lies in folders called train, test, valid or a synonym, these are the splits;
+   otherwise all of it is the split "train".
+3. With a metadata file, labels and texts come from there only.
+   Labels that never repeat, beside texts, are titles and not classes.
+4. Otherwise files beside a picture that are called like it say what it is, as in WebDataset:
+   `a.json` an object with "label", and "text" or "caption"; failing that, `a.cls` the class and
+   `a.txt` the caption.
+5. Without a class there, the next folder is the class, however deep the picture lies below it.
+6. Classes are those of all splits, in natural order: "2" before "10". One class is no class.
+"""
+
+import posixpath
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from demist.data.dataset import label_indices
+from demist.data.files.tree import Tree
+from demist.data.images.decode import extensions
+from demist.data.images.metadata import Row, read_companions, read_metadata
+from demist.errors import DataError, UsageError
+
+_SYNONYMS = {
+    "train": ("train", "training"),
+    "valid": ("valid", "validation", "val", "dev"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+SPLITS = {word: split for split, words in _SYNONYMS.items() for word in words}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The pictures of one split, sorted by name, with what is known of each."""
+
+    names: tuple[str, ...]
+    labels: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
+    texts: tuple[str, ...] | None = None
+
+
+def canonical_split(word: str) -> str:
+    """The split that `word` means: train, valid or test."""
+    if word.lower() not in SPLITS:
+        raise UsageError(f"there is no split {word!r}: choose train, valid or test")
+    return SPLITS[word.lower()]
+
+
+def split_word(name: str) -> str:
+    """The split that the name of a file speaks of, as `photos-val-0001.tar` does; "" for none."""
+    words = re.split("[^a-z]+", name.lower())
+    return next((SPLITS[word] for word in words if word in SPLITS), "")
+
+
+def require_split(split: str, found: Collection[str], name: str) -> None:
+    """Raise DataError if `split` is not among those `found` in the data set `name`."""
+    if split not in found:
+        raise DataError(f"{name} has no split {split!r}; it has {', '.join(sorted(found))}")
+
+
+def natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    """Sort key that puts "2" before "10", and digits before letters."""
+    parts = re.findall(r"([0-9]+)|([^0-9]+)", name)
+    numbers_first = [
+        (0, len(digits.lstrip("0")), digits.lstrip("0")) if digits else (1, 0, text)
+        for digits, text in parts
+    ]
+    return numbers_first, name
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file is called like a picture."""
+    return posixpath.splitext(name)[1].lower() in extensions()
+
+
+def arrange(tree: Tree, split: str) -> Listing:
+    """List the pictures of `split` with labels and texts, by the rules above.
+
+    Raises:
+        DataError: No pictures, no such split, or labels that do not match the pictures.
+    """
+    splits, parts = _divide(tree)
+    require_split(split, set(splits.values()), str(tree.path))
+    chosen = [name for name in splits if splits[name] == split]
+    rows = read_metadata(tree)
+    if rows:
+        return _from_metadata(chosen, rows)
+    rows = read_companions(tree, list(splits))
+    if any(row.label is not None for row in rows.values()):
+        return _from_metadata(chosen, rows)
+    listing = _from_folders(chosen, {n: p[0] if len(p) > 1 else "" for n, p in parts.items()})
+    return replace(listing, texts=_column("text", {name: rows[name].text for name in chosen}))
+
+
+def splits_of(tree: Tree) -> tuple[str, ...]:
+    """The splits that a tree of pictures has; see `arrange`."""
+    return tuple(sorted(set(_divide(tree)[0].values())))
+
+
+def _divide(tree: Tree) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """The split of every picture, and the parts of its name that follow it."""
+    pictures = [name for name in tree.names if is_picture(name)]
+    if not pictures:
+        raise DataError(_no_pictures(tree))
+    places = {name: tree.place(name) for name in pictures}
+    depth = _shared_depth(list(places.values()))
+    parts = {name: place.split("/")[depth:] for name, place in places.items()}
+    tops = {p[0].lower() if len(p) > 1 else "" for p in parts.values()}
+    if not tops <= SPLITS.keys():
+        return dict.fromkeys(pictures, "train"), parts
+    splits = {name: SPLITS[p[0].lower()] for name, p in parts.items()}
+    return splits, {name: p[1:] for name, p in parts.items()}
+
+
+def _shared_depth(pictures: Sequence[str]) -> int:
+    shared = posixpath.commonpath([posixpath.dirname(name) for name in pictures])
+    parts = shared.split("/") if shared else []
+    return next((i for i, part in enumerate(parts) if part.lower() in SPLITS), len(parts))
+
+
+def _from_folders(chosen: list[str], folder: dict[str, str]) -> Listing:
+    """Labels from the class folder of every picture, "" meaning none."""
+    classes = sorted(set(folder.values()) - {""}, key=natural)
+    loose = [name for name in chosen if not folder[name]]
+    if len(loose) == len(chosen) or (len(classes) == 1 and not loose):
+        return Listing(tuple(chosen))
+    if loose:
+        raise DataError(
+            f"{len(loose)} of {len(chosen)} pictures lie beside the class folders, "
+            f"first {loose[0]!r}: move them into one, or give all labels in a metadata.csv"
+        )
+    labels = label_indices([folder[name] for name in chosen], classes)
+    return Listing(tuple(chosen), labels, tuple(classes))
+
+
+def _from_metadata(chosen: list[str], rows: dict[str, Row]) -> Listing:
+    lost = [name for name in chosen if name not in rows]
+    if lost:
+        raise DataError(
+            f"{len(lost)} of {len(chosen)} pictures have no row in the metadata, "
+            f"first {lost[0]!r}: add the rows or remove the pictures"
+        )
+    labels = _column("label", {name: rows[name].label for name in chosen})
+    texts = _column("text", {name: rows[name].text for name in chosen})
+    everywhere = [row.label for row in rows.values() if row.label is not None]
+    classes = sorted(set(everywhere), key=natural)
+    titles = texts is not None and len(classes) == len(everywhere)
+    if labels is None or len(classes) == 1 or titles:
+        return Listing(tuple(chosen), texts=texts)
+    return Listing(tuple(chosen), label_indices(labels, classes), tuple(classes), texts)
+
+
+def _column(what: str, values: dict[str, str | None]) -> tuple[str, ...] | None:
+    """All values, or None if there are none at all."""
+    given = {name: value for name, value in values.items() if value is not None}
+    if given and len(given) < len(values):
+        first = next(name for name in values if name not in given)
+        raise DataError(
+            f"{len(values) - len(given)} of {len(values)} pictures have no {what} in the metadata "
+            f"or beside them, first {first!r}: give one to all pictures or to none"
+        )
+    return tuple(given.values()) or None
+
+
+def _no_pictures(tree: Tree) -> str:
+    if not tree.names:
+        return f"{tree.path} is empty: put pictures in it, in one sub-folder per class if you like"
+    packed = [n for n in tree.names if re.search(r"\.(tgz|txz|tbz2|tar\.\w+)$", n.lower())]
+    if packed:
+        return (
+            f"{tree.path} has no pictures, and {packed[0]} is compressed: pass that archive alone, "
+            "or decompress all, as with gunzip, so that they can be read at random"
+        )
+    kinds = sorted({posixpath.splitext(name)[1].lower() or "no extension" for name in tree.names})
+    return (
+        f"none of the {len(tree.names)} files in {tree.path} has a picture's extension such as "
+        f".png or .jpg; there are: {', '.join(kinds[:8])}"
+    )

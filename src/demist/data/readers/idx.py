@@ -1,0 +1,96 @@
+"""IDX files, the format of MNIST: a magic number, the sizes as big-endian integers, then bytes.
+
+Reference:
+    LeCun, Cortes, Burges, "The MNIST database of handwritten digits",
+    http://yann.lecun.com/exdb/mnist/, "File formats".
+"""
+
+import gzip
+import math
+import re
+import zlib
+from io import BytesIO
+
+import numpy as np
+from jaxtyping import UInt8
+
+from demist.data.dataset import Dataset, numbered
+from demist.data.files.tree import Tree, read
+from demist.errors import DataError
+from demist.machine.memory import check_memory
+
+_IMAGES = re.compile(r"(.*/)?[^/]*images[-.]idx3[-.]ubyte(\.gz)?")
+_GZIP = b"\x1f\x8b"
+
+
+def find_idx(tree: Tree) -> dict[str, str]:
+    """The image file of every split, by the canonical names; empty if there is none.
+
+    Raises:
+        DataError: There are several data sets.
+    """
+    found: dict[str, str] = {}
+    for name in filter(_IMAGES.fullmatch, tree.names):  # sorted: x comes before x.gz
+        file = name.rpartition("/")[2]
+        split = "test" if "t10k" in file or "test" in file else "train"
+        if found.setdefault(split, name) not in (name, name.removesuffix(".gz")):
+            raise DataError(
+                f"{tree.path} holds several IDX sets, such as {found[split]!r} and {name!r}: "
+                "pass the folder of one"
+            )
+    return found
+
+
+def is_idx(head: bytes) -> bool:
+    """Whether a file that begins with `head` (a hundred bytes will do) is an IDX file of bytes."""
+    if head.startswith(_GZIP):
+        try:
+            head = zlib.decompressobj(wbits=31).decompress(head, 4)
+        except zlib.error:
+            return False
+    return head[:4] in (b"\0\0\x08\x01", b"\0\0\x08\x03")
+
+
+def read_idx(tree: Tree, images: str) -> Dataset:
+    """Read the image file `images` and, if there is one beside it, the label file.
+
+    Raises:
+        DataError: A file is damaged, not what its name says, or the labels are not as many.
+    """
+    x = parse_idx(read(tree, images), images, 3)
+    source = _labels_beside(tree, images)
+    if source is None:
+        return Dataset(x[:, None])
+    labels = parse_idx(read(tree, source), source, 1).astype(np.int64)
+    if len(labels) != len(x):
+        raise DataError(f"{source} has {len(labels)} labels, but {images} has {len(x)} pictures")
+    return Dataset(x[:, None], labels, numbered(labels))
+
+
+def parse_idx(data: bytes, name: str, dimensions: int) -> UInt8[np.ndarray, "..."]:
+    """The array in an IDX file, gzipped or not, which must have so many dimensions."""
+    stream = gzip.GzipFile(fileobj=BytesIO(data)) if data.startswith(_GZIP) else BytesIO(data)
+    try:
+        header = stream.read(4 + 4 * dimensions)
+        if header[:4] != bytes([0, 0, 8, dimensions]):
+            raise DataError(
+                f"{name} begins with {header[:4].hex(' ') or 'nothing'}, not with "
+                f"00 00 08 {dimensions:02x} as an IDX file of {dimensions}-dimensional bytes does"
+            )
+        shape = [int.from_bytes(header[i : i + 4], "big") for i in range(4, len(header), 4)]
+        check_memory(shape, name)
+        size = math.prod(shape)
+        body = stream.read(size + 1)  # one more: also reads, and checks, the end of the gzip file
+    except (EOFError, OSError, zlib.error) as error:
+        raise DataError(f"{name} is damaged or incomplete: {error}") from None
+    if len(body) != size or len(shape) != dimensions:
+        raise DataError(f"{name} is damaged or incomplete: it does not hold the {size} bytes of "
+                        f"{' x '.join(map(str, shape))}")  # fmt: skip
+    return np.frombuffer(body, np.uint8).reshape(shape)
+
+
+def _labels_beside(tree: Tree, images: str) -> str | None:
+    folder, slash, file = images.removesuffix(".gz").rpartition("/")
+    name = folder + slash + file.replace("images", "labels").replace("idx3", "idx1")
+    names = set(tree.names) - {images}
+    return next((n for n in (name, name + ".gz") if n in names), None)

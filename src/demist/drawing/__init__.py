@@ -1,0 +1,12 @@
+"""Pictures of what a model makes: labelled grids, films of the denoising, curves and points.
+
+Grids, films and points need Pillow alone; `loss_curve` needs the `plot` extra. Everything is
+written atomically, and a PNG can carry the facts that reproduce it.
+"""
+
+from demist.drawing.curves import loss_curve
+from demist.drawing.grid import image_grid
+from demist.drawing.output import animation, read_metadata, save_png
+from demist.drawing.scatter import scatter
+
+__all__ = ["animation", "image_grid", "loss_curve", "read_metadata", "save_png", "scatter"]

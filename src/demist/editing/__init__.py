@@ -1,0 +1,1 @@
+"""Changing what is there: from data to noise and back."""

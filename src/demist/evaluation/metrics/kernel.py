@@ -1,0 +1,94 @@
+r"""Kernel distance (KID): squared maximum mean discrepancy with a polynomial kernel.
+
+.. math::
+    k(x, y) = (x^⊤ y / d + 1)^3                                            ([1], eq. 4 ff.)
+
+.. math::
+    \mathrm{MMD}² = \frac{1}{m(m-1)} \sum_{i≠j} k(x_i, x_j)
+                  + \frac{1}{n(n-1)} \sum_{i≠j} k(y_i, y_j)
+                  - \frac{2}{mn} \sum_{i,j} k(x_i, y_j)                    ([2], eq. 3)
+
+Unlike the Fréchet distance this is unbiased at any sample count and assumes no Gaussian. It can be
+negative: for two samples of one distribution its mean is exactly zero.
+
+References:
+    [1] Bińkowski et al. Demystifying MMD GANs, 2018. https://arxiv.org/abs/1801.01401
+    [2] Gretton et al. A Kernel Two-Sample Test, 2012. https://jmlr.org/papers/v13/gretton12a.html
+"""
+
+import numpy as np
+from jaxtyping import Float, Float64
+
+from demist.errors import DataError
+from demist.evaluation.extractors.features import as_matrix, take
+
+BLOCK = 512
+
+
+def kernel_distance(
+    x: Float[np.ndarray, "n d"],
+    y: Float[np.ndarray, "m d"],
+    degree: int = 3,
+    within_y: float | None = None,
+) -> float:
+    """Unbiased KID of two feature sets, over all pairs.
+
+    Arguments:
+        x: features.
+        y: features.
+        degree: of the polynomial kernel.
+        within_y: `kernel_within(y, degree)`, where the caller has it already.
+
+    Raises:
+        DataError: a set of fewer than two samples.
+    """
+    x, y = as_matrix(x, least=2), as_matrix(y, least=2)
+    within_y = kernel_within(y, degree) if within_y is None else within_y
+    between = _sum(x, y, degree) / (len(x) * len(y))
+    return kernel_within(x, degree) + within_y - 2 * between
+
+
+def kernel_within(x: Float[np.ndarray, "n d"], degree: int = 3) -> float:
+    """Mean kernel of the pairs of different members of one set; raises as `kernel_distance`."""
+    x = as_matrix(x, least=2)
+    return (_sum(x, x, degree) - _diagonal(x, degree)) / (len(x) * (len(x) - 1))
+
+
+def kernel_distance_subsets(
+    x: Float[np.ndarray, "n d"],
+    y: Float[np.ndarray, "m d"],
+    subsets: int = 100,
+    size: int = 1000,
+    degree: int = 3,
+    seed: int = 0,
+) -> Float64[np.ndarray, " {subsets}"]:
+    """KID of random subsets, the published protocol; report mean and standard deviation.
+
+    Raises:
+        DataError: a set smaller than `size`.
+    """
+    if min(len(x), len(y)) < size:
+        raise DataError(
+            f"Subsets of {size} cannot be drawn from sets of {len(x)} and {len(y)}; "
+            "make `size` smaller."
+        )
+    rng = np.random.default_rng(seed)
+    pairs = ((take(x, size, rng), take(y, size, rng)) for _ in range(subsets))
+    return np.array([kernel_distance(a, b, degree) for a, b in pairs])
+
+
+def _sum(x: np.ndarray, y: np.ndarray, degree: int) -> float:
+    blocks = (x[i : i + BLOCK] for i in range(0, len(x), BLOCK))
+    return sum(float(_power(block @ y.T / x.shape[1] + 1, degree).sum()) for block in blocks)
+
+
+def _diagonal(x: np.ndarray, degree: int) -> float:
+    return float(_power(np.einsum("nd,nd->n", x, x) / x.shape[1] + 1, degree).sum())
+
+
+def _power(base: np.ndarray, degree: int) -> np.ndarray:
+    """Integer power by multiplication, many times faster than `**` on arrays."""
+    result = base
+    for _ in range(degree - 1):
+        result = result * base
+    return result

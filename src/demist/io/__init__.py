@@ -1,0 +1,1 @@
+"""Bytes on the disk: whole or not there, and checked before they are believed."""

@@ -1,0 +1,130 @@
+"""Atomic files: a reader sees the old content or the new, never half of either."""
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from demist.errors import DataError, MissingError, StorageError
+from demist.io.untrusted import refuse_pickle
+
+REMEDIES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "remove files of yours, or ask for a larger quota",
+    errno.EFBIG: "raise the limit of the size of files (ulimit -f)",
+    errno.EROFS: "make the disk writable, or copy the folder to another",
+    errno.EACCES: "make it yours, or writable for you",
+    errno.EPERM: "make it yours, or writable for you",
+    errno.EIO: "check the disk",
+}
+"""What helps when the system refuses to read or write."""
+
+
+def remedy(error: OSError) -> str:
+    """What to do about `error`; every remedy begins like the second half of a sentence."""
+    return REMEDIES.get(error.errno or 0, "mend that")
+
+
+@contextmanager
+def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is fsynced and renamed to `path`.
+
+    On an exception the temporary file is removed and `path` is left as it was; an OSError names
+    `path`.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        temporary = Path(name)
+        os.close(handle)
+        yield temporary
+        os.chmod(temporary, 0o666 & ~_umask())
+        sync(temporary)
+        os.replace(temporary, path)
+        sync(path.parent)
+    except OSError as error:
+        if str(error.filename or ".tmp").endswith(".tmp"):
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+        raise
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Replace `path` by `data`, atomically."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Replace `path` by `text` in UTF-8, atomically."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Replace `path` by `value` as readable JSON, atomically. NaN is refused."""
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """`value` as readable JSON, as all files of the project hold it. NaN is refused."""
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
+
+
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        MissingError: There is no such file.
+        DataError: It is not a JSON object.
+        RefusedError: It is a pickle.
+        StorageError: It cannot be read.
+    """
+    try:
+        data = Path(path).read_bytes()
+        refuse_pickle(data[:256], path)
+        value = json.loads(data)
+    except FileNotFoundError:
+        raise MissingError(f"there is no file {os.fspath(path)}") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{os.fspath(path)} is not valid JSON: {error}") from None
+    except OSError as error:
+        raise StorageError(f"cannot read {os.fspath(path)}: {error.strerror}") from None
+    if not isinstance(value, dict):
+        raise DataError(f"{os.fspath(path)} should hold a JSON object, not {type(value).__name__}")
+    return value
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync(path: str | os.PathLike[str]) -> None:
+    """Flush a file, or a folder's list of names, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def cache_folder() -> Path:
+    """For what can be made again: $DEMIST_CACHE, else demist in the user's cache folder."""
+    if folder := os.environ.get("DEMIST_CACHE"):
+        return Path(folder)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "demist"
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,1 @@
+"""This machine: its devices, threads, memory, precision and processes."""

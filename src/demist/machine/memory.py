@@ -1,0 +1,45 @@
+"""Memory: how much there is, what would not fit, and how much was used."""
+
+import math
+import os
+import resource
+import sys
+from collections.abc import Sequence
+
+from demist.errors import DataError
+
+SHARE = 0.6  # of the machine's memory; the rest is for the model, the system and other people
+
+
+def memory_limit() -> int:
+    """Bytes a data set may take: 60 % of the machine's memory (8 GB where that is unknown)."""
+    try:
+        return int(SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):
+        return 8 * 10**9
+
+
+def fits(shape: Sequence[int]) -> bool:
+    """Whether pictures of `shape`, one byte per value, would fit."""
+    return math.prod(shape) <= memory_limit()
+
+
+def check_memory(shape: Sequence[int], name: str, itemsize: int = 1) -> None:
+    """Raise DataError if an array of `shape` with `itemsize` bytes per value would not fit."""
+    needed, limit = math.prod(shape) * itemsize, memory_limit()
+    if needed > limit:
+        raise DataError(
+            f"{name} would take {needed / 1e9:.1f} GB in memory as "
+            f"{' x '.join(map(str, shape))}, more than the {limit / 1e9:.1f} GB allowed here "
+            "(60 % of the machine): pass a smaller --size, or --limit to use fewer samples"
+        )
+
+
+def peak_memory() -> int:
+    """Largest memory of this process so far, in bytes: of the GPU if it is used, else resident."""
+    import torch
+
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,19 @@
+"""The arithmetic of a network: float32 or bfloat16."""
+
+import torch
+from torch import nn
+
+
+def resolve_precision(precision: str, net: nn.Module) -> str:
+    """`auto` becomes bf16 for convolutional networks where the processor multiplies in it.
+
+    A rule and not a measurement: the same command gives the same weights on a busy machine.
+    """
+    if precision != "auto":
+        return precision
+    if not any(isinstance(module, nn.Conv2d) for module in net.modules()):
+        return "fp32"
+    if next(net.parameters()).is_cuda:
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return "bf16" if any(getattr(torch.cpu, check, bool)() for check in checks) else "fp32"

@@ -1,0 +1,1 @@
+"""Measuring models: what they are asked for, samples in buckets, reports."""

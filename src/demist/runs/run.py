@@ -1,0 +1,339 @@
+"""The run folder: the contract between the trainer, the command line and every later reader.
+
+```
+runs/0007-digits/
+  config.toml        every option, resolved              command.txt   how it was started
+  environment.json   versions, processor, threads        status.json   state, pid, step, times
+  metrics.jsonl      one line per logged step            loss.png      the same, drawn
+  samples/step-000500.png     the same noise every time
+  checkpoints/step-00000500/  see `demist.runs.checkpoint`
+  bad_files.jsonl    unreadable inputs, if any           lock          held by the one writer
+  skipped.jsonl      steps skipped for NaN or infinity, with the items they saw
+  model.json         the model but for its weights     model/    the finished model
+  summary.json, summary.md
+```
+
+Reading needs no torch. Files are replaced atomically; metrics are only ever appended to.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import re
+import socket
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from demist.config import TrainConfig, load_toml, to_toml, update
+from demist.errors import (
+    CannotCreateError,
+    LockedError,
+    MissingError,
+)
+from demist.io import files
+from demist.io.files import read_json
+from demist.version import __version__
+
+STATES = ("running", "stopped", "done", "failed")
+EARLIER = {"optimizer": "adamw", "clock": "log-snr", "bounded": False}
+"""What a run was made with, if its configuration is older than the option."""
+_FOLDER = re.compile(r"(\d{4,})-(.+)")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder."""
+
+    path: Path
+
+    @property
+    def number(self) -> int:
+        """7 of `0007-digits`; 0 for a folder named otherwise."""
+        match = _FOLDER.fullmatch(self.path.name)
+        return int(match[1]) if match else 0
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        """File of metrics, one JSON object per line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def skipped(self) -> Path:
+        """File of the steps skipped for NaN or infinity, one JSON object per line."""
+        return self.path / "skipped.jsonl"
+
+    @property
+    def description(self) -> Path:
+        """File that describes the model but for its weights."""
+        return self.path / "model.json"
+
+    @property
+    def model(self) -> Path:
+        """Folder of the finished model."""
+        return self.path / "model"
+
+    def picture(self, step: int) -> Path:
+        """Where the samples drawn after `step` steps go."""
+        return self.path / "samples" / f"step-{step:06d}.png"
+
+    def config(self) -> TrainConfig:
+        """The resolved options the run was started (or last resumed) with."""
+        return load_toml(self.path / "config.toml", update(TrainConfig(), EARLIER))
+
+    def status(self) -> dict[str, Any]:
+        """status.json; its state is `"killed"` if it says running but no process holds the lock."""
+        try:
+            status = read_json(self.path / "status.json")
+        except MissingError:
+            if not (self.path / "config.toml").exists():
+                raise
+            status = {"state": "running"}  # it has only just begun
+        if status.get("state") == "running" and not self.is_locked():
+            status["state"] = "killed"
+        return status
+
+    def write_status(self, state: str, **facts: Any) -> None:
+        """Replace status.json: `state` is one of `STATES`; `facts` are JSON values."""
+        status = {"state": state, "pid": os.getpid(), "host": socket.gethostname()}
+        files.write_json(self.path / "status.json", status | {"updated": now()} | facts)
+
+    def is_locked(self) -> bool:
+        """Whether a living process writes here; changes nothing."""
+        try:
+            handle = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(handle)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Be the only writer. The system releases the lock when the process ends, however it ends.
+
+        Raises:
+            LockedError: Another process writes here; its pid is named.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        handle = os.open(self.path / "lock", flags, 0o666)
+        try:
+            if not _taken(handle):
+                holder = os.pread(handle, 200, 0).decode(errors="replace").strip()
+                raise LockedError(
+                    f"{self.path} is being written by process {holder or 'unknown'}; "
+                    f"wait for it, or stop it, before using this folder"
+                )
+            with contextlib.suppress(OSError):  # a full disk has room for a lock but not for a name
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, f"{os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+            yield
+        finally:
+            os.close(handle)
+
+
+def now() -> str:
+    """The time of day in UTC, ISO 8601, seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def create(root: str | os.PathLike[str], name: str) -> Run:
+    """Make the next run folder, such as `runs/0007-digits`; safe among concurrent callers.
+
+    Raises:
+        CannotCreateError: The folder cannot be made here.
+    """
+    root = Path(root)
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "run"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with _folder_lock(root):
+            number = max((run.number for run in all_runs(root)), default=0) + 1
+            run = Run(root / f"{number:04d}-{slug}")
+            run.path.mkdir()
+        (run.path / "samples").mkdir()
+        run.checkpoints.mkdir()
+    except OSError as error:
+        raise CannotCreateError(
+            f"cannot make a run folder in {root}: {error.strerror}; choose another with --runs"
+        ) from None
+    return run
+
+
+def all_runs(root: str | os.PathLike[str]) -> list[Run]:
+    """The run folders in `root`, by number."""
+    root = Path(root)
+    names = [entry.name for entry in root.iterdir() if entry.is_dir()] if root.is_dir() else []
+    return sorted(
+        (Run(root / name) for name in names if _FOLDER.fullmatch(name)), key=lambda run: run.number
+    )
+
+
+def find(spec: str | os.PathLike[str] = "latest", root: str | os.PathLike[str] = "runs") -> Run:
+    """The run meant by a path, a folder name (`0007-digits`), a number (`7`) or `latest`.
+
+    Raises:
+        MissingError: There is no such run; those that exist are named.
+    """
+    spec = os.fspath(spec)
+    if (Path(spec) / "config.toml").is_file():
+        return Run(Path(spec))
+    runs = all_runs(root)
+    wanted = [run for run in runs if run.path.name == spec or spec == str(run.number)]
+    if not wanted and spec.isdigit():
+        wanted = [run for run in runs if run.number == int(spec)]
+    if not wanted and spec == "latest":
+        wanted = runs
+    if wanted:
+        return wanted[-1]
+    known = ", ".join(run.path.name for run in runs[-8:]) or "none yet; make one: demist train"
+    raise MissingError(f"there is no run {spec!r}; runs in {os.fspath(root)}: {known}")
+
+
+def begin(run: Run, config: TrainConfig, command: Sequence[str]) -> None:
+    """Record the resolved options, the command and the environment, before training."""
+    import shlex
+
+    files.write_text(run.path / "config.toml", to_toml(config))
+    with (run.path / "command.txt").open("a", encoding="utf-8") as file:
+        file.write(shlex.join(command) + "\n")
+    files.write_json(run.path / "environment.json", environment())
+
+
+def resume_command(run: Run) -> str:
+    """What to type to go on with `run`."""
+    import shlex
+
+    return f"demist train --resume {shlex.quote(str(run.path))}"
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, as far as they can matter to a result. Does not import torch."""
+    packages = {}
+    for package in ("torch", "numpy", "safetensors", "pillow"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            packages[package] = metadata.version(package)
+    facts: dict[str, Any] = {
+        "demist": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        "packages": packages,
+    }
+    if torch := sys.modules.get("torch"):
+        facts["threads"] = torch.get_num_threads()
+        if torch.cuda.is_available():
+            facts["gpu"] = torch.cuda.get_device_name()
+    return facts
+
+
+class MetricsLog:
+    """Appends to metrics.jsonl, flushing every line. NaN and infinity are written as null."""
+
+    def __init__(self, path: Path):
+        self._file = path.open("a", encoding="utf-8")
+
+    def append(self, **values: float | int | str | None) -> None:
+        """Add one line; `step` should be among the values."""
+        line = {
+            k: None if v in (float("inf"), -float("inf")) or v != v else v
+            for k, v in values.items()
+        }
+        self._file.write(json.dumps(line, allow_nan=False) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """The lines of a metrics file; a last line cut short by a crash is left out."""
+    rows = []
+    with contextlib.suppress(FileNotFoundError):
+        for line in Path(path).read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError):
+                rows.append(json.loads(line))
+    return rows
+
+
+def rewind(run: Run, step: int) -> None:
+    """Drop what a run that goes on after `step` steps is about to write again."""
+    # metrics.jsonl counts the steps done, skipped.jsonl names them from 0
+    for path, last in ((run.metrics, step), (run.skipped, step - 1)):
+        if path.exists():
+            rows = [row for row in read_metrics(path) if row.get("step", 0) <= last]
+            files.write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def write_summary(run: Run, facts: Mapping[str, Any]) -> None:
+    """Write summary.json and the same as a table in summary.md."""
+    files.write_json(run.path / "summary.json", dict(facts))
+    rows = [f"| {key.replace('_', ' ')} | {_show(value)} |" for key, value in facts.items()]
+    text = "\n".join([f"# {run.path.name}", "", "| | |", "|---|---|", *rows, ""])
+    files.write_text(run.path / "summary.md", text)
+
+
+def write_bad_files(run: Run, bad: Iterable[tuple[str, str]]) -> None:
+    """Write bad_files.jsonl from (path, reason) pairs; nothing if there are none."""
+    lines = [json.dumps({"path": path, "reason": reason}) for path, reason in bad]
+    if lines:
+        files.write_text(run.path / "bad_files.jsonl", "\n".join(lines) + "\n")
+
+
+def note_skipped(
+    run: Run, step: int, loss: float, grad_norm: float, indices: Sequence[int]
+) -> None:
+    """Add a line to skipped.jsonl: a step whose update was skipped, and the items it saw."""
+    line = {"step": step, "loss": str(loss), "grad_norm": str(grad_norm), "items": list(indices)}
+    with run.skipped.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def _show(value: Any) -> str:
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def _taken(handle: int) -> bool:
+    """Take a lock; who only looks whether it is held may hold it for a moment."""
+    for _ in range(10):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@contextlib.contextmanager
+def _folder_lock(folder: Path) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

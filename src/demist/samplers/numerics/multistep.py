@@ -1,0 +1,43 @@
+"""How a multistep method remembers, and how it begins while it has too little to remember.
+
+A start is a named choice:
+
+- `lower`: with lower orders, as published. The first step is Euler's, so no method gets beyond
+  order 2 on a grid whose first steps are not shorter than the rest.
+- `corrected`: the same, but once the model has been asked at the end of an Euler step, that step is
+  turned into Heun's. It costs nothing and keeps order 3.
+- `runge-kutta`: the first steps are Heun's of third order in flow time, at three evaluations each.
+  It keeps order 4.
+"""
+
+from demist.core import Prediction, State
+
+STARTS = {"lower": 2, "corrected": 3, "runge-kutta": 4}
+"""The order that each start allows."""
+
+Levels = tuple[tuple[float, State], ...]
+"""Known values and the points at which they are known, newest first."""
+
+
+def check_options(p: int, highest: int, start: str) -> None:
+    """Raise ValueError for an order or a start that does not exist."""
+    if not 1 <= p <= highest:
+        raise ValueError(f"the order p must be between 1 and {highest}, got {p}")
+    if start not in STARTS:
+        raise ValueError(f"there is no start {start!r}; there are: {', '.join(STARTS)}")
+
+
+def starting_steps(p: int, start: str) -> int:
+    """How many first steps a method of order `p` takes as Runge-Kutta steps."""
+    return max(p - 2, 0) if start == "runge-kutta" else 0
+
+
+def heun_correction(euler: Prediction, p: Prediction) -> State:
+    """What makes Heun's step of Euler's (DDIM's), once the prediction at its end is known.
+
+    Args:
+        euler: The prediction from which the step was made.
+        p: The prediction at its end.
+    """
+    half_alpha, half_sigma = (p.alpha - euler.alpha) / 2, (p.sigma - euler.sigma) / 2
+    return half_alpha * (p.x0 - euler.x0) + half_sigma * (p.eps - euler.eps)
