@@ -37,7 +37,7 @@ def test_many_of_one_class_make_about_a_square(tmp_path):
 
 def test_a_folder_of_that_name_wins(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert zoo.locate("digits").parent.name == "models"
+    assert zoo.locate("digits").parent.name == "zoo"
     Pipeline.load("digits").save(tmp_path / "digits")
     assert zoo.locate("digits").resolve() == tmp_path / "digits"
     assert ModelOptions(device="cpu").open("digits").shape == (1, 28, 28)

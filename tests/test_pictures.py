@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from demist import drawing
 from demist.drawing.curves import smooth
 from demist.drawing.scatter import round_up
 from demist.errors import CannotCreateError, DataError, MissingError, UsageError
@@ -23,7 +24,7 @@ def ink(image):
 
 def test_every_pixel_is_enlarged_without_smoothing():
     images = np.random.default_rng(0).integers(0, 256, (5, 3, 4, 6), dtype=np.uint8)
-    page = np.array(pictures.image_grid(images, columns=2, scale=3))
+    page = np.array(drawing.image_grid(images, columns=2, scale=3))
     # Gap 3; cells 12 high and 18 wide; three rows of two.
     assert page.shape == (3 + 3 * 15, 3 + 2 * 21, 3)
     for i, image in enumerate(images):
@@ -34,21 +35,21 @@ def test_every_pixel_is_enlarged_without_smoothing():
 
 
 def test_small_images_grow_and_large_ones_do_not():
-    assert pictures.image_grid(plain([0])).size == (2 + 56 + 2, 2 + 56 + 2)
-    assert pictures.image_grid(plain([0], side=64)).size == (68, 68)
-    assert pictures.image_grid(plain([0], side=300)).size == (304, 304)
+    assert drawing.image_grid(plain([0])).size == (2 + 56 + 2, 2 + 56 + 2)
+    assert drawing.image_grid(plain([0], side=64)).size == (68, 68)
+    assert drawing.image_grid(plain([0], side=300)).size == (304, 304)
 
 
 def test_default_shape_is_about_a_square():
-    width, height = pictures.image_grid(plain(range(9)), scale=1).size
+    width, height = drawing.image_grid(plain(range(9)), scale=1).size
     assert width == height
-    assert pictures.image_grid(plain(range(2)), scale=1).size == (2 + 2 * 30, 2 + 30)
+    assert drawing.image_grid(plain(range(2)), scale=1).size == (2 + 2 * 30, 2 + 30)
 
 
 def test_labels_shared_by_rows_are_written_once_on_the_left():
     images = plain([200] * 6)
-    bare = pictures.image_grid(images, columns=3)
-    page = pictures.image_grid(images, columns=3, labels=[7, 7, 7, 8, 8, 8])
+    bare = drawing.image_grid(images, columns=3)
+    page = drawing.image_grid(images, columns=3, labels=[7, 7, 7, 8, 8, 8])
     assert page.height == bare.height
     assert page.width > bare.width
     _, columns = ink(page)
@@ -58,8 +59,8 @@ def test_labels_shared_by_rows_are_written_once_on_the_left():
 
 def test_labels_shared_by_columns_are_written_once_above():
     images = plain([200] * 6)
-    bare = pictures.image_grid(images, columns=3)
-    page = pictures.image_grid(images, columns=3, labels=list("abcabc"))
+    bare = drawing.image_grid(images, columns=3)
+    page = drawing.image_grid(images, columns=3, labels=list("abcabc"))
     assert page.width == bare.width
     assert page.height > bare.height
     rows, _ = ink(page)
@@ -69,8 +70,8 @@ def test_labels_shared_by_columns_are_written_once_above():
 
 def test_other_labels_become_captions_cut_to_the_width():
     images = plain([200] * 4)
-    bare = pictures.image_grid(images, columns=2)
-    page = pictures.image_grid(images, columns=2, labels=["a", "b", "c", "a" * 100])
+    bare = drawing.image_grid(images, columns=2)
+    page = drawing.image_grid(images, columns=2, labels=["a", "b", "c", "a" * 100])
     assert page.width == bare.width
     assert (page.height - bare.height) % 2 == 0
     assert page.height > bare.height
@@ -79,13 +80,13 @@ def test_other_labels_become_captions_cut_to_the_width():
 
 
 def test_a_last_row_that_is_shorter_keeps_its_label():
-    page = pictures.image_grid(plain([200] * 5), columns=3, labels=["x"] * 3 + ["y"] * 2)
-    assert page.height == pictures.image_grid(plain([200] * 5), columns=3).height
+    page = drawing.image_grid(plain([200] * 5), columns=3, labels=["x"] * 3 + ["y"] * 2)
+    assert page.height == drawing.image_grid(plain([200] * 5), columns=3).height
 
 
 def test_transparency_shows_on_white():
     images = np.zeros((1, 4, 28, 28), np.uint8)
-    page = np.array(pictures.image_grid(images))
+    page = np.array(drawing.image_grid(images))
     assert (page == 255).all()
 
 
@@ -99,14 +100,14 @@ def test_transparency_shows_on_white():
 )
 def test_impossible_grids_are_refused(images, labels, words):
     with pytest.raises(UsageError, match=words):
-        pictures.image_grid(images, labels=labels)
+        drawing.image_grid(images, labels=labels)
 
 
 def test_png_keeps_pixels_and_facts(tmp_path):
-    image = pictures.image_grid(plain([3, 200]))
+    image = drawing.image_grid(plain([3, 200]))
     facts = {"seed": 5, "classes": ["ü", "七"], "guidance": 1.5}
-    pictures.save_png(image, tmp_path / "a.png", facts)
-    assert pictures.read_metadata(tmp_path / "a.png") == facts
+    drawing.save_png(image, tmp_path / "a.png", facts)
+    assert drawing.read_metadata(tmp_path / "a.png") == facts
     with Image.open(tmp_path / "a.png") as read:
         np.testing.assert_array_equal(np.array(read), np.array(image))
         assert json.loads(read.text["demist"]) == facts
@@ -118,14 +119,14 @@ def test_facts_of_a_foreign_picture(tmp_path):
     (tmp_path / "b.png").write_text("no picture")
     for name in ("a.png", "b.png", "c.png"):
         with pytest.raises(DataError, match="not a picture made by demist"):
-            pictures.read_metadata(tmp_path / name)
+            drawing.read_metadata(tmp_path / name)
 
 
 @pytest.mark.parametrize("ending", ["gif", "webp"])
 def test_film_keeps_order_speed_and_the_last_frame(tmp_path, ending):
     frames = [Image.new("L", (8, 8), value) for value in (0, 120, 250)]
     path = tmp_path / f"a.{ending}"
-    pictures.animation(frames, path, fps=10.0, hold=0.5)
+    drawing.animation(frames, path, fps=10.0, hold=0.5)
     greys, durations = [], []
     with Image.open(path) as film:
         assert film.n_frames == 3
@@ -141,34 +142,34 @@ def test_film_keeps_order_speed_and_the_last_frame(tmp_path, ending):
 
 def test_film_of_nothing_or_in_another_format(tmp_path):
     with pytest.raises(UsageError, match="at least one frame"):
-        pictures.animation([], tmp_path / "a.gif")
+        drawing.animation([], tmp_path / "a.gif")
     with pytest.raises(UsageError, match=r"end it in \.gif or \.webp"):
-        pictures.animation([Image.new("L", (2, 2))], tmp_path / "a.mp4")
+        drawing.animation([Image.new("L", (2, 2))], tmp_path / "a.mp4")
 
 
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(CannotCreateError, match=r"no/a\.png: No such file"):
-        pictures.save_png(Image.new("L", (2, 2)), tmp_path / "no" / "a.png")
+        drawing.save_png(Image.new("L", (2, 2)), tmp_path / "no" / "a.png")
 
 
 def test_loss_curve_reads_past_other_lines_and_a_cut_one(tmp_path):
     lines = [json.dumps({"step": step, "loss": 1 / (step + 1)}) for step in range(50)]
     lines[10:10] = ['{"event": "saved"}', '{"step": 10, "loss": NaN}', ""]
     (tmp_path / "m.jsonl").write_text("\n".join(lines) + '\n{"step": 50, "lo')
-    pictures.loss_curve(tmp_path / "m.jsonl", tmp_path / "c.png")
+    drawing.loss_curve(tmp_path / "m.jsonl", tmp_path / "c.png")
     with Image.open(tmp_path / "c.png") as image:
         assert image.size == (840, 480)
         assert len(image.convert("RGB").getcolors(100_000)) > 20
-    pictures.loss_curve(tmp_path / "m.jsonl", tmp_path / "c.svg")
+    drawing.loss_curve(tmp_path / "m.jsonl", tmp_path / "c.svg")
     assert b"<svg" in (tmp_path / "c.svg").read_bytes()
 
 
 def test_loss_curve_without_losses(tmp_path):
     with pytest.raises(MissingError, match="a run writes it"):
-        pictures.loss_curve(tmp_path / "m.jsonl", tmp_path / "c.png")
+        drawing.loss_curve(tmp_path / "m.jsonl", tmp_path / "c.png")
     (tmp_path / "m.jsonl").write_text('{"step": 1, "loss": 2}\n')
     with pytest.raises(DataError, match="holds 1 losses"):
-        pictures.loss_curve(tmp_path / "m.jsonl", tmp_path / "c.png")
+        drawing.loss_curve(tmp_path / "m.jsonl", tmp_path / "c.png")
 
 
 def test_smooth_is_a_centred_mean():
@@ -179,7 +180,7 @@ def test_smooth_is_a_centred_mean():
 
 def test_scatter_puts_a_point_where_it_belongs(tmp_path):
     points = np.array([[0.5, 0.25]], np.float32)
-    image = pictures.scatter(points, tmp_path / "s.png", limit=1.0, size=400)
+    image = drawing.scatter(points, tmp_path / "s.png", limit=1.0, size=400)
     dark = np.array(image.convert("L"))[40:360, 40:360] < 200
     y, x = np.argwhere(dark).mean(axis=0) + 40
     # The plane [-1, 1] spans pixels 34 to 366; up is positive.
@@ -190,7 +191,7 @@ def test_scatter_puts_a_point_where_it_belongs(tmp_path):
 
 
 def test_histogram_of_one_repeated_number():
-    image = pictures.scatter(np.full((100, 1), 8, np.float32))
+    image = drawing.scatter(np.full((100, 1), 8, np.float32))
     columns = (np.array(image.convert("L"))[100:400] < 100).any(axis=0)
     bar = np.flatnonzero(columns)
     assert len(bar) == bar[-1] - bar[0] + 1  # one bar
@@ -199,12 +200,12 @@ def test_histogram_of_one_repeated_number():
 
 def test_points_that_are_not_finite():
     points = np.array([[0, 0], [np.nan, 1]], np.float32)
-    red = np.array(pictures.scatter(points))[:40].astype(int)
+    red = np.array(drawing.scatter(points))[:40].astype(int)
     assert ((red[..., 0] - red[..., 1]) > 80).any()
     with pytest.raises(UsageError, match="none of the 1 points"):
-        pictures.scatter(points[1:])
+        drawing.scatter(points[1:])
     with pytest.raises(UsageError, match="3 coordinates"):
-        pictures.scatter(np.zeros((4, 3), np.float32))
+        drawing.scatter(np.zeros((4, 3), np.float32))
 
 
 def testround_up():

@@ -30,7 +30,7 @@ def test_folder_appears_whole(tmp_path):
     assert os.listdir(tmp_path) == ["a"]
 
 
-@pytest.mark.parametrize("call", ["os.rename", "demist.folders.sync"])
+@pytest.mark.parametrize("call", ["os.rename", "demist.io.folders.sync"])
 @pytest.mark.parametrize("there", [False, True])
 def test_failure_leaves_things_as_they_were(tmp_path, monkeypatch, call, there):
     target = tmp_path / "a"
@@ -52,7 +52,7 @@ def test_failure_leaves_things_as_they_were(tmp_path, monkeypatch, call, there):
 def test_everything_is_flushed_before_the_rename(tmp_path, monkeypatch):
     events = []
     sync, rename = folders.sync, os.rename
-    monkeypatch.setattr(storage, "sync", lambda p: (events.append(("sync", p)), sync(p)))
+    monkeypatch.setattr(folders, "sync", lambda p: (events.append(("sync", p)), sync(p)))
     monkeypatch.setattr(os, "rename", lambda a, b: (events.append(("rename", b)), rename(a, b)))
     with atomic_folder(tmp_path / "a") as temporary:
         (temporary / "x").write_text("1")
