@@ -21,8 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from demist.data import Rules, load
-from demist.data.images import decode
+from demist.data import Rules, decode, load
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (24, 32, 3)).astype(np.uint8)

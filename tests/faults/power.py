@@ -114,7 +114,7 @@ def record_a_save(folder):
         checkpoint.save(folder, make(step))
     disk = Disk(folder)
     patches = [
-        mock.patch.object(storage, "sync", disk.sync),
+        mock.patch.object(folders, "sync", disk.sync),
         mock.patch.object(files, "sync", disk.sync),
         mock.patch.object(os, "rename", disk.rename),
         mock.patch.object(shutil, "rmtree", disk.rmtree),
