@@ -1,24 +1,64 @@
 """What a codec is."""
 
 import abc
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+
+Draw = Callable[[Tensor], Tensor]
+"""Gives standard normal numbers of the shape of its argument, as every `demist.core.Noise` does."""
 
 
 class Codec(abc.ABC):
-    """Two directions between data as stored and what the model sees: numbers of order one.
+    """Two directions between data as stored and the state, which the model sees.
+
+    A state has numbers of order one, and may have another shape than the data: then `state_shape`
+    and `data_shape` say which. A codec may hold networks (`components`). They have been trained
+    before; training a denoiser leaves them as they are.
 
     Attributes:
         bounds: Smallest and largest number that `encode` can give; None: there are none.
+        lossless: Whether `decode(encode(x))` is `x`, up to rounding.
     """
 
     bounds: ClassVar[tuple[float, float] | None] = None
+    lossless: ClassVar[bool] = True
 
     @abc.abstractmethod
-    def encode(self, x: Tensor) -> Tensor:
-        """Data as stored, `(B, ...)`, to float32."""
+    def encode(self, x: Tensor, noise: Draw | None = None) -> Tensor:
+        """Data as stored, `(B, ...)`, to float32.
+
+        Args:
+            x: The data.
+            noise: For codecs that give a distribution of states: draw from it with these numbers.
+                None: its mean. Other codecs do not use it.
+        """
 
     @abc.abstractmethod
-    def decode(self, x: Tensor) -> Tensor:
+    def decode(self, z: Tensor) -> Tensor:
         """Back to data as stored."""
+
+    @property
+    def components(self) -> Mapping[str, nn.Module]:
+        """Networks that belong to the codec, by the name of their folder in a saved model."""
+        return {}
+
+    def state_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the state of one sample whose data has `shape`.
+
+        Raises:
+            UsageError: Data of that shape cannot be encoded.
+        """
+        return tuple(shape)
+
+    def data_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the data of one sample whose state has `shape`."""
+        return tuple(shape)
+
+    def to(self, device: str | torch.device) -> "Codec":
+        """This codec, its networks moved to `device`."""
+        for net in self.components.values():
+            net.to(device)
+        return self

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from demist.codecs.codec import Codec
+from demist.codecs.codec import Codec, Draw
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,12 @@ class Pixels(Codec):
 
     bounds = (-1.0, 1.0)
 
-    def encode(self, x: UInt8[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+    def encode(
+        self, x: UInt8[Tensor, "B C H W"], noise: Draw | None = None
+    ) -> Float[Tensor, "B C H W"]:
         """Bytes to float32 in [-1, 1]."""
         return x.float() / 127.5 - 1
 
-    def decode(self, x: Float[Tensor, "B C H W"]) -> UInt8[Tensor, "B C H W"]:
+    def decode(self, z: Float[Tensor, "B C H W"]) -> UInt8[Tensor, "B C H W"]:
         """Numbers to bytes; what lies outside [-1, 1] is clamped, NaN becomes 0."""
-        return torch.nan_to_num((x + 1) * 127.5).clamp(0, 255).round().to(torch.uint8)
+        return torch.nan_to_num((z + 1) * 127.5).clamp(0, 255).round().to(torch.uint8)

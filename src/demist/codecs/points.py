@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from demist.codecs.codec import Codec
+from demist.codecs.codec import Codec, Draw
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Standardize(Codec):
         std = float(np.sqrt(points.var(axis=0).mean()))
         return cls(tuple(points.mean(axis=0).tolist()), std if std > 1e-12 else 1.0)
 
-    def encode(self, x: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
+    def encode(self, x: Float[Tensor, "B D"], noise: Draw | None = None) -> Float[Tensor, "B D"]:
         """Data units to units of the model."""
         return (x - torch.tensor(self.mean).to(x)) / self.std
 
-    def decode(self, x: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
+    def decode(self, z: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
         """Units of the model to data units."""
-        return x * self.std + torch.tensor(self.mean).to(x)
+        return z * self.std + torch.tensor(self.mean).to(z)

@@ -1,0 +1,106 @@
+"""Images <-> the latents of a trained autoencoder."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from demist.codecs.channels import ChannelScale
+from demist.codecs.codec import Codec, Draw
+from demist.codecs.pixels import Pixels
+from demist.errors import UsageError
+
+AT_ONCE = 8
+"""Samples per call of the network. Always so many, padded if need be: on a CPU a sample then has
+the same bits whatever batch it comes in."""
+
+
+@runtime_checkable
+class Coder(Protocol):
+    """What an autoencoder must offer, besides being a module; see `networks.Autoencoder`."""
+
+    in_channels: int
+    latent_channels: int
+    downsample: int
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of the latents."""
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Back to images in [-1, 1]."""
+
+
+@dataclass(frozen=True, eq=False)
+class KLAutoencoder(Codec):
+    """Pixels, then the autoencoder's mean (or a draw), then centred and scaled.
+
+    Attributes:
+        net: The autoencoder; never changed here.
+        pixels: Range of the data.
+        scale: Of the latents.
+    """
+
+    lossless: ClassVar[bool] = False
+    net: Coder
+    pixels: Codec = Pixels()  # noqa: RUF009 (a frozen value)
+    scale: ChannelScale = ChannelScale()  # noqa: RUF009 (a frozen value)
+
+    @property
+    def components(self) -> Mapping[str, nn.Module]:
+        """The autoencoder."""
+        return {"autoencoder": cast(nn.Module, self.net)}
+
+    def encode(self, x: Tensor, noise: Draw | None = None) -> Tensor:
+        """Data `(B, C, H, W)` to latents `(B, k, H / f, W / f)`, the mean or a draw."""
+        return self.scale.encode(self.latents(x, noise))
+
+    def latents(self, x: Tensor, noise: Draw | None = None) -> Tensor:
+        """As `encode`, but neither centred nor scaled."""
+        mean, log_variance = self._in_parts(self.net.encode, self.pixels.encode(x))
+        return mean if noise is None else mean + (log_variance / 2).exp() * noise(mean)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Latents to data."""
+        (x,) = self._in_parts(lambda part: (self.net.decode(part),), self.scale.decode(z))
+        return self.pixels.decode(x)
+
+    def state_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the latents of one image.
+
+        Raises:
+            UsageError: It has other channels, or sides that cannot be divided.
+        """
+        f, channels = self.net.downsample, self.net.in_channels
+        if len(shape) != 3 or shape[0] != channels or shape[1] % f or shape[2] % f:
+            raise UsageError(
+                f"data of shape {tuple(shape)} does not fit the codec, which reads images of "
+                f"{channels} channels with sides that are multiples of {f}; see --size and "
+                f"--channels, or use another codec"
+            )
+        return (self.net.latent_channels, shape[1] // f, shape[2] // f)
+
+    def data_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the image of one sample's latents."""
+        f = self.net.downsample
+        return (self.net.in_channels, shape[1] * f, shape[2] * f)
+
+    @torch.no_grad()
+    def _in_parts(
+        self, call: Callable[[Tensor], tuple[Tensor, ...]], x: Tensor
+    ) -> tuple[Tensor, ...]:
+        """`call` on `AT_ONCE` samples at a time, the results joined."""
+        net = self.components["autoencoder"].eval()
+        x = x.to(next(net.parameters()).device)
+        found = []
+        for begin in range(0, len(x), AT_ONCE):
+            part = x[begin : begin + AT_ONCE]
+            missing = AT_ONCE - len(part)
+            padded = torch.cat([part, part[-1:].expand(missing, *part.shape[1:])])
+            found.append([y[: len(part)] for y in call(padded)])
+        return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
