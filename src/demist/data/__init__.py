@@ -5,8 +5,21 @@ laying out a folder (`layout`), and one each the formats: `folder`, `tar`, `shar
 `idx`, `cifar`, `arrays`, `columns`, `toy`. Pictures that memory would not hold are `stored`.
 """
 
+from demist.data.column import Column
 from demist.data.dataset import BadFile, Dataset, choose
 from demist.data.images.decode import Rules, decode
-from demist.data.load import NAMES, digits, files_at, load
+from demist.data.load import NAMES, digits, files_at, load, train_and_test
 
-__all__ = ["NAMES", "BadFile", "Dataset", "Rules", "choose", "decode", "digits", "files_at", "load"]
+__all__ = [
+    "NAMES",
+    "BadFile",
+    "Column",
+    "Dataset",
+    "Rules",
+    "choose",
+    "decode",
+    "digits",
+    "files_at",
+    "load",
+    "train_and_test",
+]

@@ -1,7 +1,7 @@
-"""The value every reader returns: pictures or points, with labels, texts and their origin."""
+"""The value every reader returns: images or points, columns of what is known of each, an origin."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 
+from demist.data.column import Column
 from demist.data.images.lazy import BLOCK, LazyImages
 from demist.errors import DataError
 
@@ -16,6 +17,16 @@ if TYPE_CHECKING:
     Samples = Any  # mostly an array; what is asked of it, `LazyImages` gives too
 else:
     Samples = UInt8[np.ndarray, "n c h w"] | Float32[np.ndarray, "n d"] | LazyImages
+
+
+LABEL, TEXT = "label", "text"
+"""The usual columns of classes and of captions."""
+
+_OPEN: Any = object()
+"""Stands for an argument that was not given."""
+
+SHORT = {LABEL: "labels", TEXT: "texts"}
+"""What they are called in messages."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +37,14 @@ class BadFile:
     reason: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Dataset:
-    """N pictures or points, held in memory if it can hold them.
+    """N samples, held in memory if it can hold them, and what is known of each.
 
     Attributes:
-        x: Pictures (N, C, H, W) with values 0..255, C being 1 (grey) or 3 (RGB); or points (N, D).
-            Pictures may be `LazyImages`, which is used like an array.
-        labels: (N,) indices into `classes`, or None.
-        classes: Names of the classes; may name some that no picture has.
-        texts: N captions, or None.
+        x: What is generated. Images (N, C, H, W) with values 0..255, C being 1 (grey) or 3 (RGB);
+            or points (N, D). Images may be `LazyImages`, which is used like an array.
+        columns: Name -> what else is known of every sample; any of them may condition `x`.
         name: Short, for run names and messages.
         source: Where the data came from; for embedded data also its licence.
         bad: Files that were skipped.
@@ -43,31 +52,82 @@ class Dataset:
     """
 
     x: Samples
-    labels: Int64[np.ndarray, "_"] | None = None
-    classes: tuple[str, ...] = ()
-    texts: tuple[str, ...] | None = None
-    name: str = ""
-    source: str = ""
-    bad: tuple[BadFile, ...] = ()
-    known_fingerprint: str = ""
+    columns: Mapping[str, Column]
+    name: str
+    source: str
+    bad: tuple[BadFile, ...]
+    known_fingerprint: str
 
-    def __post_init__(self):
-        label = self.name or "the data"
-        if self.x.ndim == 4 and self.x.shape[1] not in (1, 3):
-            raise DataError(f"{label}: {self.x.shape[1]} channels; pictures have 1 or 3")
-        for what, values in (("labels", self.labels), ("texts", self.texts)):
-            if values is not None and len(values) != len(self.x):
-                raise DataError(f"{label}: {len(values)} {what} for {len(self.x)} samples")
-        if self.labels is not None and len(self.labels):
-            low, high = self.labels.min(), self.labels.max()
-            if low < 0 or high >= len(self.classes):
-                raise DataError(
-                    f"{label}: labels reach from {low} to {high}, "
-                    f"but there are {len(self.classes)} classes, numbered from 0"
-                )
+    def __init__(
+        self,
+        x: Samples,
+        labels: Int64[np.ndarray, "_"] | None = _OPEN,
+        classes: tuple[str, ...] = (),
+        texts: tuple[str, ...] | None = _OPEN,
+        name: str = "",
+        source: str = "",
+        bad: tuple[BadFile, ...] = (),
+        known_fingerprint: str = "",
+        columns: Mapping[str, Column] | None = None,
+    ) -> None:
+        """Samples with their columns.
+
+        Args:
+            x: As the attribute.
+            labels: Short for the column `label` of kind class: (N,) indices into `classes`; None
+                removes it from `columns`.
+            classes: Names of the classes; may name some that no sample has.
+            texts: Short for the column `text` of kind text: N captions; None removes it.
+            name: As the attribute.
+            source: As the attribute.
+            bad: As the attribute.
+            known_fingerprint: As the attribute.
+            columns: All other columns.
+
+        Raises:
+            DataError: A column does not fit the samples.
+        """
+        made = dict(columns or {})
+        if labels is not _OPEN:
+            made.pop(LABEL, None)
+            if labels is not None:
+                made[LABEL] = Column("class", labels, tuple(classes))
+        if texts is not _OPEN:
+            made.pop(TEXT, None)
+            if texts is not None:
+                made[TEXT] = Column("text", tuple(texts))
+        fields = {
+            "x": x, "columns": made, "name": name, "source": source, "bad": bad,
+            "known_fingerprint": known_fingerprint,
+        }  # fmt: skip
+        for key, value in fields.items():
+            object.__setattr__(self, key, value)
+        where = name or "the data"
+        if x.ndim == 4 and x.shape[1] not in (1, 3):
+            raise DataError(f"{where}: {x.shape[1]} channels; pictures have 1 or 3")
+        for key, column in made.items():
+            words = SHORT.get(key, f"values of {key!r}")
+            if len(column) != len(x):
+                raise DataError(f"{where}: {len(column)} {words} for {len(x)} samples")
+            column.require_sane(f"{where}: {words}")
 
     def __len__(self) -> int:
         return len(self.x)
+
+    @property
+    def labels(self) -> Int64[np.ndarray, "_"] | None:
+        """Values of the column `label`: (N,) indices into `classes`, or None."""
+        return self.columns[LABEL].values if LABEL in self.columns else None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes of the column `label`."""
+        return self.columns[LABEL].names if LABEL in self.columns else ()
+
+    @property
+    def texts(self) -> tuple[str, ...] | None:
+        """Values of the column `text`: N captions, or None."""
+        return self.columns[TEXT].values if TEXT in self.columns else None
 
     @property
     def stored(self) -> bool:
@@ -79,14 +139,13 @@ class Dataset:
         return replace(
             self,
             x=self.x.take(indices, axis=0),
-            labels=None if self.labels is None else self.labels[indices],
-            texts=None if self.texts is None else tuple(self.texts[i] for i in indices),
+            columns={name: column.take(indices) for name, column in self.columns.items()},
             known_fingerprint="",
         )
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the shapes, samples, labels and texts, in hexadecimal."""
+        """SHA-256 of the shapes, samples and columns, in hexadecimal."""
         if self.known_fingerprint:
             return self.known_fingerprint
         known = self.x.digest if isinstance(self.x, LazyImages) else None
@@ -97,7 +156,10 @@ class Dataset:
             digest.update(b"labels" + self.labels.astype("<i8").tobytes())
         for text in self.texts or ():
             digest.update(hashlib.sha256(text.encode()).digest())
-        return digest.hexdigest()
+        for name in sorted(self.columns.keys() - SHORT.keys()):
+            digest.update(name.encode())
+            self.columns[name].update(digest)
+        return str(digest.hexdigest())
 
 
 def samples_digest(dtype: np.dtype, shape: Sequence[int]) -> Any:

@@ -40,6 +40,8 @@ NAMES = ("digits", "scenes", *toy.NAMES)
 _DIGITS = Path(__file__).parent / "digits"
 _DIGITS_SOURCE = "MNIST (LeCun, Cortes, Burges), a class-balanced part; CC BY-SA 3.0"
 _TOY_COUNT, _SCENE_COUNT = 20_000, 40_000
+MEASURED = 50_000
+"""How many samples of data that memory would not hold are measured against: the field's custom."""
 _KINDS = (
     "a folder of pictures or of tar archives, a tar archive of pictures, IDX files (MNIST), "
     "CIFAR batches, .npz or .npy, what `datasets` saves, .parquet"
@@ -104,6 +106,52 @@ def load(
     if len(data) < 2:
         raise DataError(f"{path}: {len(data)} usable sample(s); a data set needs at least 2")
     return data if data.x.ndim == 4 and _fits(data.x.shape, rules) else _refit(data, rules)
+
+
+def train_and_test(
+    path: str,
+    *,
+    size: int | None = None,
+    channels: int | None = None,
+    background: str = "white",
+    limit: int | None = None,
+    max_bad: float = 0.01,
+) -> tuple[Dataset, Dataset]:
+    """Training and test data: the one place where they are divided.
+
+    Where the data has no split "test", every tenth sample of the split "train" is the test data.
+    Of data that stays on the disk both are at most `MEASURED` samples, in memory.
+
+    Args:
+        path: As for `load`, which says what is raised, too.
+        size: As for `load`.
+        channels: As for `load`.
+        background: As for `load`.
+        limit: As for `load`.
+        max_bad: As for `load`.
+    """
+
+    def part(split: str) -> Dataset:
+        return load(
+            path, size=size, channels=channels, background=background, split=split, limit=limit,
+            max_bad=max_bad,
+        )  # fmt: skip
+
+    train = part("train")
+    try:
+        test = part("test")
+    except DataError:
+        tenth = np.arange(len(train)) % 10 == 9
+        train, test = (train.subset(np.flatnonzero(rows)) for rows in (~tenth, tenth))
+    return in_memory(train), in_memory(test)
+
+
+def in_memory(data: Dataset) -> Dataset:
+    """The data in memory; if it stays on the disk, `MEASURED` samples of it."""
+    if not data.stored:
+        return data
+    some = data.subset(choose(len(data), data.labels, MEASURED, 0))
+    return replace(some, x=some.x[:])
 
 
 def digits(split: str = "train") -> Dataset:
