@@ -10,31 +10,33 @@ model_index.json                         codec, conditions, shape, defaults, fac
 unet/config.json                         the network's arguments (mlp/ or transformer/ for others)
 unet/diffusion_pytorch_model.safetensors
 scheduler/scheduler_config.json          schedule, parameterization, clock
+autoencoder/...                          likewise, for a model in the latents of one
 ```
 """
 
 import dataclasses
-import hashlib
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from demist import codecs, conditions, core, networks
 from demist.errors import DataError, UsageError
 from demist.io.files import read_json, sha256, write_json
-from demist.io.tensors import read_tensors, require_same, write_tensors
+from demist.io.tensors import write_tensors
 from demist.io.untrusted import inside
+from demist.model import components
+from demist.model.components import WEIGHTS
 from demist.version import __version__
 
 FORMAT = 1
+CODEC = "DemistCodec"
+"""Class of a saved codec in its `model_index.json`; that of a model is `DemistPipeline`."""
 INDEX, SCHEDULER = "model_index.json", "scheduler/scheduler_config.json"
 DENOISER = ("schedule", "parameterization", "clock", "input_std", "learn_variance", "bounds")
 """Attributes of a denoiser that are saved; older models have fewer."""
-WEIGHTS = "diffusion_pytorch_model.safetensors"
 NETWORKS: dict[str, Any] = {"unet": networks.UNet, "mlp": networks.MLP, "transformer": networks.DiT}
 """Folder of a network in a saved model -> its class."""
 
@@ -45,7 +47,7 @@ KINDS: dict[str, Any] = {
         *(core.ZeroTerminal, core.Table),
         *(core.X0, core.Eps, core.V, core.Velocity, core.Score, core.Karras),
         *(core.time_clock, core.angle_clock, core.LogSNRClock, core.IndexClock),
-        *(codecs.Pixels, codecs.Standardize),
+        *(codecs.Pixels, codecs.Standardize, codecs.ChannelScale, codecs.KLAutoencoder),
         *(conditions.Label, conditions.Labels, conditions.Numbers, conditions.Text),
         *(conditions.FrozenText, conditions.States, conditions.Picture, conditions.Masked),
         conditions.LowResolution,
@@ -105,48 +107,69 @@ def from_json(value: Any, where: str) -> Any:
         raise DataError(f"{where}: {kind} cannot be made from {fields}: {error}") from None
 
 
+def modules_of(pipeline: Any) -> dict[str, nn.Module]:
+    """The networks of a pipeline by the names of their folders, the denoiser's first.
+
+    Raises:
+        TypeError: The denoiser's is of no class that can be saved.
+    """
+    net = pipeline.denoiser.net
+    # Not by its very class: torch derives another one for a network that is cut.
+    found = [place for place, known in NETWORKS.items() if isinstance(net, known)]
+    if not found:
+        known = ", ".join(cls.__name__ for cls in NETWORKS.values())
+        raise TypeError(f"a {type(net).__name__} cannot be saved; networks that can: {known}")
+    return {found[0]: net, **pipeline.codec.components}
+
+
 def describe(pipeline: Any) -> dict[str, Any]:
     """All of a pipeline but its weights: name of a JSON file -> content."""
     denoiser = pipeline.denoiser
-    # Not by its very class: torch derives another one for a network that is cut.
-    found = [place for place, known in NETWORKS.items() if isinstance(denoiser.net, known)]
-    if not found:
-        kind, known = type(denoiser.net), ", ".join(cls.__name__ for cls in NETWORKS.values())
-        raise TypeError(f"a {kind.__name__} cannot be saved; networks that can: {known}")
-    place, name = found[0], NETWORKS[found[0]].__name__
+    place, *_ = modules_of(pipeline)
+    name, further = NETWORKS[place].__name__, pipeline.codec.components
     return {
         INDEX: {
             "_class_name": "DemistPipeline",
             "_demist_version": __version__,
             "format": FORMAT,
             place: ["demist", name],
+            **components.classes_of(further),
             "shape": list(pipeline.shape),
-            "codec": to_json(pipeline.codec),
+            "codec": components.codec_json(pipeline.codec, to_json),
             "conditions": to_json(pipeline.conditioner.conditions),
             "defaults": dataclasses.asdict(pipeline.defaults),
             "facts": dict(pipeline.facts),
         },
         f"{place}/config.json": {"_class_name": name, **denoiser.net.config},
         SCHEDULER: {key: to_json(getattr(denoiser, key)) for key in DENOISER},
+        **{f"{key}/config.json": components.config_of(net) for key, net in further.items()},
     }
 
 
 def weights_hash(pipeline: Any) -> str:
-    """SHA-256 of the names and values of the network's tensors, in hexadecimal."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(pipeline.denoiser.net.state_dict().items()):
-        digest.update(f"{name}{tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().float().numpy().tobytes())
-    return digest.hexdigest()
+    """SHA-256 of the names and values of all networks' tensors, in hexadecimal."""
+    return components.hash_of(modules_of(pipeline))
 
 
-def pieces(description: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str) -> dict:
+def pieces(
+    description: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    where: str,
+    further: Mapping[str, nn.Module] | None = None,
+) -> dict[str, Any]:
     """The arguments of `Pipeline` from a description and the weights.
+
+    Args:
+        description: As `describe` gives it.
+        tensors: Of the denoiser's network.
+        where: For messages.
+        further: The other networks, if the model has any.
 
     Raises:
         DataError: The description is not of this format, or the weights do not fit it.
     """
     index = description[INDEX]
+    refuse_codec(index, where)
     if index.get("_class_name") != "DemistPipeline" or index.get("format") != FORMAT:
         raise DataError(
             f"{where} holds a {index.get('_class_name')} of format {index.get('format')}, and this "
@@ -155,17 +178,13 @@ def pieces(description: Mapping[str, Any], tensors: Mapping[str, Tensor], where:
         )
     try:
         place = place_of(index)
-        config = {k: v for k, v in description[f"{place}/config.json"].items() if k[0] != "_"}
-        _require_sane(config, tensors)
-        with torch.device("meta"):
-            net = NETWORKS[place](**config)
-        require_same(net.state_dict(), tensors, where)
-        _warn_of_broken(tensors, where)
-        net.load_state_dict(dict(tensors), assign=True)
+        config = description[f"{place}/config.json"]
+        net = components.build(NETWORKS[place], config, tensors, where)
+        codec = components.with_networks(index["codec"], further or {})
         scheduler = from_json(description[SCHEDULER], where)
         return {
             "denoiser": core.Denoiser(net, **scheduler).eval(),
-            "codec": from_json(index["codec"], where),
+            "codec": from_json(codec, where),
             "conditioner": conditions.Conditioner(from_json(index["conditions"], where)),
             "shape": tuple(index["shape"]),
             "defaults": index["defaults"],
@@ -173,6 +192,19 @@ def pieces(description: Mapping[str, Any], tensors: Mapping[str, Tensor], where:
         }
     except (TypeError, KeyError, ValueError, UsageError) as error:
         raise DataError(f"{where} does not describe a model: {error}") from None
+
+
+def refuse_codec(index: Mapping[str, Any], where: str) -> None:
+    """Say what to do with a codec, where a model is wanted.
+
+    Raises:
+        DataError: `index` is a codec's.
+    """
+    if index.get("_class_name") == CODEC:
+        raise DataError(
+            f"{where} is a codec, which makes no samples by itself; train a model in its latents: "
+            f"demist train PATH --codec {where}"
+        )
 
 
 def place_of(index: Mapping[str, Any]) -> str:
@@ -188,7 +220,7 @@ def write(pipeline: Any, folder: Path) -> None:
         write_json(folder / name, content)
     name = f"{place_of(description[INDEX])}/{WEIGHTS}"
     write_tensors(folder / name, pipeline.denoiser.net.state_dict())
-    sums = {name: sha256(folder / name)}
+    sums = {name: sha256(folder / name)} | components.write(folder, pipeline.codec.components)
     write_json(folder / INDEX, {**description[INDEX], "sha256": sums})
 
 
@@ -201,35 +233,9 @@ def read(folder: Path) -> dict[str, Any]:
         RefusedError: A file is a pickle, or a link out of the folder.
     """
     index = read_json(inside(folder, INDEX))
+    refuse_codec(index, str(folder))
     place = place_of(index)
     names = (f"{place}/config.json", SCHEDULER)
     description = {INDEX: index, **{name: read_json(inside(folder, name)) for name in names}}
-    weights = inside(folder, f"{place}/{WEIGHTS}")
-    tensors = read_tensors(weights)
-    known = index.get("sha256", {})  # models of other makers have none
-    if isinstance(known, dict) and known.get(f"{place}/{WEIGHTS}", "") not in ("", sha256(weights)):
-        raise DataError(
-            f"{weights} is damaged: its SHA-256 is not the one in {INDEX}. Copy it anew; if it was "
-            f"changed on purpose, remove `sha256` from {INDEX}"
-        )
-    return pieces(description, tensors, str(folder))
-
-
-def _require_sane(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Refuse a network that could not come from these weights before time is spent on making it."""
-    layers = {"depth", "blocks"}
-    for key, value in config.items():
-        for number in value if isinstance(value, list) else [value]:
-            most = len(tensors) if key in layers else 2**20
-            if isinstance(number, int) and number > most:
-                raise ValueError(f"{key} = {value!r} is more than {len(tensors)} tensors can hold")
-
-
-def _warn_of_broken(tensors: Mapping[str, Tensor], where: str) -> None:
-    broken = [k for k, v in tensors.items() if v.is_floating_point() and not v.isfinite().all()]
-    if broken:
-        warnings.warn(
-            f"{len(broken)} of {len(tensors)} tensors in {where} hold NaN or infinity, first "
-            f"{broken[0]!r}: what is sampled will be noise; train again with a lower --lr",
-            stacklevel=2,
-        )
+    tensors = components.read_weights(folder, place, index)
+    return pieces(description, tensors, str(folder), components.read(folder, index))

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from demist import zoo
 from demist.codecs import Codec
@@ -29,6 +29,7 @@ from demist.io.files import read_json
 from demist.io.folders import atomic_folder
 from demist.io.untrusted import refuse_links_out
 from demist.machine.allocator import keep_freed_memory
+from demist.model import components
 from demist.model import folder as model_folder
 from demist.runs import Run, checkpoint, find
 from demist.samplers import Solver, make_grid, make_solver, trajectory
@@ -79,7 +80,7 @@ class Pipeline:
         denoiser: The network, read through its schedule and parameterization.
         codec: Range of the data.
         conditioner: What the model can be told.
-        shape: Of one sample, `(C, H, W)` or `(D,)`.
+        shape: Of the data of one sample, `(C, H, W)` or `(D,)`.
         defaults: How to sample.
         facts: Where the model comes from (data, steps, ...), as JSON values.
     """
@@ -177,9 +178,19 @@ class Pipeline:
         for i, x in enumerate(self._denoise(task, range(n)), 1):
             yield Frame(i, float(task.grid[i]), self._decode(x))
 
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        """Shape of the state of one sample, which the denoiser sees; `shape` is the data's."""
+        return self.codec.state_shape(self.shape)
+
+    def components(self) -> Mapping[str, nn.Module]:
+        """All networks by the names of their folders in a saved model, the denoiser's first."""
+        return model_folder.modules_of(self)
+
     def to(self, device: str | torch.device) -> "Pipeline":
-        """This pipeline, its network moved to `device`."""
+        """This pipeline, all its networks moved to `device`."""
         self.denoiser.to(device)
+        self.codec.to(device)
         return self
 
     def save(self, folder: str | os.PathLike[str], *, replace: bool = False) -> Path:
@@ -231,16 +242,17 @@ class Pipeline:
             raise MissingError(
                 f"{run.path} has no checkpoint; one is written every minute and at the end"
             )
-        arguments = model_folder.pieces(
-            read_json(run.description), found.parts["ema"], str(run.path)
-        )
+        description = read_json(run.description)
+        further = components.read(run.path, description[model_folder.INDEX])
+        arguments = model_folder.pieces(description, found.parts["ema"], str(run.path), further)
         arguments["facts"] = {**arguments["facts"], "step": found.step}
         return cls._assemble(arguments)
 
     def of_weights(self, tensors: Mapping[str, Tensor]) -> "Pipeline":
         """This pipeline with other weights: a network of the same kind that holds these tensors."""
         where = "the weights given"
-        return self._assemble(model_folder.pieces(model_folder.describe(self), tensors, where))
+        description, further = model_folder.describe(self), self.codec.components
+        return self._assemble(model_folder.pieces(description, tensors, where, further))
 
     @classmethod
     def _assemble(cls, arguments: dict[str, Any]) -> "Pipeline":
@@ -311,7 +323,7 @@ class Pipeline:
         seeds = [task.seed_of(indices.start + i) for i in range(_whole(len(indices)))]
         device = next(self.denoiser.parameters()).device
         noise = Seeded(seeds)
-        start = noise(torch.empty(len(seeds), *self.shape, device=device))
+        start = noise(torch.empty(len(seeds), *self.state_shape, device=device))
         return start * self.denoiser.schedule(task.grid[0])[1], noise
 
     @torch.inference_mode()

@@ -1,0 +1,195 @@
+"""The networks of a model, by name: the denoiser's first, then those of its codec.
+
+Each has a sub-folder of its own, listed in `model_index.json` with its class:
+
+```
+model_index.json                     "unet": ["demist", "UNet"], "autoencoder": [...], "sha256"
+unet/...                             the denoiser's network
+autoencoder/config.json              a further network's arguments
+autoencoder/diffusion_pytorch_model.safetensors
+```
+
+A run keeps the networks that it does not train in the same sub-folders of its own folder, so that
+it stays whole when the model they came from is gone.
+"""
+
+import dataclasses
+import hashlib
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from demist import networks
+from demist.codecs import Codec
+from demist.errors import DataError, UsageError
+from demist.io.files import read_json, sha256, write_json
+from demist.io.tensors import read_tensors, require_same, write_tensors
+from demist.io.untrusted import inside
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+FURTHER: dict[str, type[nn.Module]] = {"autoencoder": networks.Autoencoder}
+"""Folder of a network that is not the denoiser's -> its class. The table is closed: a file names a
+row, never a module."""
+
+
+def classes_of(modules: Mapping[str, nn.Module]) -> dict[str, list[str]]:
+    """The rows of `model_index.json` for further networks.
+
+    Raises:
+        TypeError: One is of no class in the table.
+    """
+    for name, net in modules.items():
+        if name not in FURTHER or not isinstance(net, FURTHER[name]):
+            raise TypeError(f"a {type(net).__name__} cannot be saved as {name!r}")
+    return {name: ["demist", FURTHER[name].__name__] for name in modules}
+
+
+def config_of(net: Any) -> dict[str, Any]:
+    """What stands in a network's `config.json`."""
+    return {"_class_name": type(net).__name__, **net.config}
+
+
+def write(folder: Path, modules: Mapping[str, nn.Module]) -> dict[str, str]:
+    """Write further networks into their sub-folders.
+
+    Returns:
+        Name of each file of weights -> its SHA-256.
+    """
+    sums = {}
+    for name, net in modules.items():
+        (folder / name).mkdir(exist_ok=True)
+        write_json(folder / name / "config.json", config_of(net))
+        file = f"{name}/{WEIGHTS}"
+        write_tensors(folder / file, net.state_dict())
+        sums[file] = sha256(folder / file)
+    return sums
+
+
+def read(folder: Path, index: Mapping[str, Any]) -> dict[str, nn.Module]:
+    """The further networks that `index` lists, from their sub-folders, on the CPU.
+
+    Raises:
+        MissingError: A file is not there.
+        DataError: The content is damaged.
+        RefusedError: A file is a pickle, or a link out of the folder.
+    """
+    found = {}
+    for name, kind in FURTHER.items():
+        if name in index:
+            config = read_json(inside(folder, f"{name}/config.json"))
+            tensors = read_weights(folder, name, index)
+            where = str(folder / name)
+            try:
+                found[name] = build(kind, config, tensors, where)
+            except (TypeError, KeyError, ValueError, AttributeError, UsageError) as error:
+                raise DataError(f"{where} does not describe a network: {error}") from None
+    return found
+
+
+def read_weights(folder: Path, name: str, index: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors of one network, after comparing their SHA-256 with that in `index`.
+
+    Raises:
+        MissingError: There is no such file.
+        DataError: The content is damaged.
+        RefusedError: The file is a pickle, or a link out of the folder.
+    """
+    weights = inside(folder, f"{name}/{WEIGHTS}")
+    tensors = read_tensors(weights)
+    known = index.get("sha256", {})  # models of other makers have none
+    if isinstance(known, dict) and known.get(f"{name}/{WEIGHTS}", "") not in ("", sha256(weights)):
+        raise DataError(
+            f"{weights} is damaged: its SHA-256 is not the one recorded. Copy it anew; if it was "
+            f"changed on purpose, remove `sha256` from model_index.json"
+        )
+    return tensors
+
+
+def build(
+    make: Callable[..., Any], config: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str
+) -> Any:
+    """A network from its configuration and its tensors, in evaluation mode.
+
+    Args:
+        make: Its class.
+        config: Its arguments; keys that begin with `_` are left out.
+        tensors: They become its parameters, without a copy.
+        where: For messages.
+
+    Raises:
+        DataError: The tensors do not fit.
+        TypeError, ValueError, UsageError: There is no such network.
+    """
+    options = {key: value for key, value in config.items() if key[0] != "_"}
+    _require_sane(options, tensors)
+    with torch.device("meta"):
+        net = make(**options)
+    require_same(net.state_dict(), tensors, where)
+    _warn_of_broken(tensors, where)
+    net.load_state_dict(dict(tensors), assign=True)
+    return net.eval()
+
+
+def codec_json(codec: Codec, to_json: Callable[[Any], Any]) -> Any:
+    """A codec's JSON; a field that is one of its networks is `{"component": name}`."""
+    names = {id(net): name for name, net in codec.components.items()}
+    if not names:
+        return to_json(codec)
+    fields = {f.name: getattr(codec, f.name) for f in dataclasses.fields(codec)}  # type: ignore[arg-type]
+    return {"kind": type(codec).__name__} | {
+        key: {"component": names[id(value)]} if id(value) in names else to_json(value)
+        for key, value in fields.items()
+    }
+
+
+def with_networks(value: Any, modules: Mapping[str, nn.Module]) -> Any:
+    """A codec's JSON with the networks that it names put in.
+
+    Raises:
+        ValueError: One is missing.
+    """
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"component"}:
+        if value["component"] not in modules:
+            raise ValueError(f"its codec needs the network {value['component']!r}, which is absent")
+        return modules[value["component"]]
+    return {key: with_networks(item, modules) for key, item in value.items()}
+
+
+def hash_of(modules: Mapping[str, nn.Module]) -> str:
+    """SHA-256 of the names and values of all tensors, in hexadecimal.
+
+    The first network's tensors are named as they are, those of further ones with their network.
+    """
+    digest = hashlib.sha256()
+    for i, (place, net) in enumerate(modules.items()):
+        prefix = f"{place}/" if i else ""
+        for name, tensor in sorted(net.state_dict().items()):
+            digest.update(f"{prefix}{name}{tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().float().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _require_sane(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Refuse a network that could not come from these weights before time is spent on making it."""
+    layers = {"depth", "blocks"}
+    for key, value in config.items():
+        for number in value if isinstance(value, list) else [value]:
+            most = len(tensors) if key in layers else 2**20
+            if isinstance(number, int) and number > most:
+                raise ValueError(f"{key} = {value!r} is more than {len(tensors)} tensors can hold")
+
+
+def _warn_of_broken(tensors: Mapping[str, Tensor], where: str) -> None:
+    broken = [k for k, v in tensors.items() if v.is_floating_point() and not v.isfinite().all()]
+    if broken:
+        warnings.warn(
+            f"{len(broken)} of {len(tensors)} tensors in {where} hold NaN or infinity, first "
+            f"{broken[0]!r}: what is sampled will be noise; train again with a lower --lr",
+            stacklevel=2,
+        )

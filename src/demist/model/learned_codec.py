@@ -1,0 +1,178 @@
+"""A codec that was trained, as it is saved: a folder as a model's, without a denoiser.
+
+```
+model_index.json      class DemistCodec, codec, shape, facts
+autoencoder/...       its network; see `demist.model.components`
+```
+"""
+
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from demist import runs
+from demist.codecs import Codec
+from demist.conditions import Conditioner
+from demist.errors import DataError, MissingError, UsageError
+from demist.io.files import read_json, write_json
+from demist.io.folders import atomic_folder
+from demist.io.untrusted import inside, refuse_links_out
+from demist.model import components, folder
+from demist.model.folder import CODEC, FORMAT, INDEX
+from demist.runs import Run, checkpoint
+from demist.version import __version__
+
+
+@dataclass(frozen=True)
+class LearnedCodec:
+    """A codec with where it comes from.
+
+    Attributes:
+        codec: With one network or more.
+        shape: Of the data of one sample it was trained on, `(C, H, W)`.
+        facts: Where it comes from (data, steps, ...), as JSON values.
+    """
+
+    codec: Codec
+    shape: tuple[int, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def conditioner(self) -> Conditioner:
+        """It has no conditions."""
+        return Conditioner({})
+
+    def components(self) -> Mapping[str, nn.Module]:
+        """Its networks by name, the one that is trained first."""
+        return self.codec.components
+
+    def to(self, device: str | torch.device) -> "LearnedCodec":
+        """This codec, its networks moved to `device`."""
+        self.codec.to(device)
+        return self
+
+    def describe(self) -> dict[str, Any]:
+        """All but the weights: name of a JSON file -> content."""
+        nets = self.components()
+        return {
+            INDEX: {
+                "_class_name": CODEC,
+                "_demist_version": __version__,
+                "format": FORMAT,
+                **components.classes_of(nets),
+                "shape": list(self.shape),
+                "codec": components.codec_json(self.codec, folder.to_json),
+                "facts": dict(self.facts),
+            },
+            **{f"{name}/config.json": components.config_of(net) for name, net in nets.items()},
+        }
+
+    def of_weights(self, tensors: Mapping[str, Tensor]) -> "LearnedCodec":
+        """This codec with other weights of its first network, which hold these tensors."""
+        description, where = self.describe(), "the weights given"
+        first = _first(description[INDEX], where)
+        config = description[f"{first}/config.json"]
+        net = components.build(components.FURTHER[first], config, tensors, where)
+        return _made(description[INDEX], {**self.components(), first: net}, where)
+
+    def save(self, path: str | os.PathLike[str], *, replace: bool = False) -> Path:
+        """Write the codec to a new folder, all of it or nothing.
+
+        Raises:
+            CannotCreateError: The folder exists and `replace` is false.
+        """
+        with atomic_folder(path, replace=replace) as temporary:
+            sums = components.write(temporary, self.components())
+            write_json(temporary / INDEX, {**self.describe()[INDEX], "sha256": sums})
+        return Path(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "LearnedCodec":
+        """Read a saved codec, to the CPU; or that of a saved model in latents.
+
+        Raises:
+            MissingError: There is none.
+            DataError: It is damaged, of another format, or has no network.
+            RefusedError: A file is a pickle, or a link out of the folder.
+        """
+        where = Path(path)
+        index = read_json(inside(where, INDEX))
+        return _made(index, components.read(where, index), str(where))
+
+    @classmethod
+    def from_run(cls, run: Run) -> "LearnedCodec":
+        """That of a run: the one it trains, with averaged weights, or the one it uses.
+
+        Raises:
+            MissingError: It has no checkpoint yet.
+            DataError: No checkpoint is good, or the run's model has no learned codec.
+        """
+        refuse_links_out(run.path)
+        description, where = read_json(run.description), str(run.path)
+        index = description[INDEX]
+        if index.get("_class_name") != CODEC:
+            return _made(index, components.read(run.path, index), where)
+        found = checkpoint.load_newest(run.checkpoints, warnings.warn, repair=False)
+        if found is None:
+            raise MissingError(f"{run.path} has no checkpoint; one is written every minute")
+        first = _first(index, where)
+        config = description[f"{first}/config.json"]
+        net = components.build(components.FURTHER[first], config, found.parts["ema"], where)
+        made = _made(index, {first: net}, where)
+        return replace(made, facts={**made.facts, "step": found.step})
+
+
+def open_codec(spec: str, root: str | os.PathLike[str] = "runs") -> LearnedCodec:
+    """The learned codec that `spec` names: a saved codec or model, or a run of either.
+
+    Args:
+        spec: A folder, or a run: its folder, its number, or `latest`.
+        root: Folder of runs.
+
+    Raises:
+        MissingError: There is none.
+        DataError: It is damaged.
+        UsageError: What is there has no learned codec.
+    """
+    if (Path(spec) / INDEX).is_file():
+        return LearnedCodec.load(spec)
+    try:
+        run = runs.find(spec, root)
+    except MissingError as error:
+        raise MissingError(f"codec = {spec!r}: no saved codec, and {error}") from None
+    if (run.model / INDEX).is_file():
+        return LearnedCodec.load(run.model)
+    return LearnedCodec.from_run(run)
+
+
+def _first(index: Mapping[str, Any], where: str) -> str:
+    names = [name for name in components.FURTHER if name in index]
+    if not names:
+        raise UsageError(
+            f"{where} has no codec with a network, so nothing to be used as --codec; train one: "
+            f"demist train PATH --recipe autoencoder"
+        )
+    return names[0]
+
+
+def _made(index: Mapping[str, Any], nets: Mapping[str, nn.Module], where: str) -> LearnedCodec:
+    if index.get("format") != FORMAT:
+        raise DataError(
+            f"{where} has format {index.get('format')}, and this version ({__version__}) reads "
+            f"{FORMAT}; update demist to {index.get('_demist_version')} or later"
+        )
+    _first(index, where)
+    try:
+        codec = folder.from_json(components.with_networks(index["codec"], nets), where)
+        shape, facts = tuple(index["shape"]), index["facts"]
+        if codec.components.keys() != nets.keys():
+            raise ValueError(f"its codec uses {', '.join(codec.components) or 'no network'}")
+        return LearnedCodec(codec, shape, facts)
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise DataError(f"{where} does not describe a codec: {error}") from None
