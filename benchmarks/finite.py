@@ -16,7 +16,7 @@ from torch import nn
 
 from demist.config import SCHEDULES
 from demist.core import Denoiser, Seeded, V
-from demist.samplers import make_grid, make_solver, sample, solver_names
+from demist.samplers import SOLVERS, make_grid, make_solver, sample
 from demist.training.build import make_schedule
 
 STEPS = (1, 2, 3, 5, 10, 50, 1000)
@@ -37,7 +37,7 @@ class Network(nn.Module):
 def main() -> int:
     """Print a line per solver; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--solver", nargs="*", default=solver_names())
+    parser.add_argument("--solver", nargs="*", default=SOLVERS.names())
     names = parser.parse_args().solver
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from demist.core.exact import Exact
-from demist.samplers import Adams, make_grid, make_solver, sample, smooth, solver_names
+from demist.samplers import SOLVERS, Adams, make_grid, make_solver, sample, smooth
 from demist.version import __version__
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
@@ -59,7 +59,7 @@ def main() -> None:
         "| solver | grid | claim | " + " | ".join(NAMES) + " |",
         "| --- | --- | --- |" + " --- |" * len(NAMES),
     ]
-    for spec in sorted([*solver_names(), *MORE]):
+    for spec in sorted([*SOLVERS.names(), *MORE]):
         solver = make_solver(spec)
         if solver.stochastic:
             continue

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from demist.core import VE, Cosine, Denoiser, Karras, Linear, Table, V, Velocity, linear_betas
-from demist.samplers import make_solver, sample, solver_names, uniform
+from demist.samplers import SOLVERS, make_solver, sample, uniform
 
 
 class Constant(nn.Module):
@@ -41,7 +41,7 @@ def per_call(model, x, solver, steps, repeats=5):
 def main() -> None:
     """Print one row per solver, one column per schedule."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--solver", nargs="*", default=solver_names())
+    parser.add_argument("--solver", nargs="*", default=SOLVERS.names())
     parser.add_argument("--shape", type=int, nargs="*", default=[64, 1, 28, 28])
     parser.add_argument("--steps", type=int, default=200)
     args = parser.parse_args()

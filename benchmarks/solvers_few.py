@@ -17,7 +17,7 @@ from field.problem import Problem, f64
 from field.report import machine
 
 from demist.core.exact import Mixture
-from demist.samplers import make_grid, make_solver, sample, solver_names
+from demist.samplers import SOLVERS, make_grid, make_solver, sample
 from demist.version import __version__
 
 BUDGETS = (4, 5, 6, 7, 8, 10, 14, 20)
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    names = [n for n in solver_names() if not make_solver(n).stochastic] + ["adams:p=2"]
+    names = [n for n in SOLVERS.names() if not make_solver(n).stochastic] + ["adams:p=2"]
     data, rows = problems(), {}
     for spec in names:
         logs = [[math.log(error(p, spec, budget)) for p in data] for budget in BUDGETS]

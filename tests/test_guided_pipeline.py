@@ -94,7 +94,7 @@ def test_any_other_guidance_goes_in_as_a_function(digits):
     ("changes", "words"),
     [
         ({"guidance_rule": "cgf"}, "no guidance rule called 'cgf'. Did you mean 'cfg'?"),
-        ({"guidance_rule": "apg:eta=1"}, "There are: parallel, radius"),
+        ({"guidance_rule": "apg:eta=1"}, "There are: model, scale, parallel, radius"),
         ({"guidance_rule": "apg:parallel=x"}, "'x' is not a number"),
         ({"guidance_interval": (0.8, 0.1)}, "a guidance interval from 0.8 to 0.1 is none"),
         ({"negative": {"text": "x"}}, "no condition 'text'; it has label"),

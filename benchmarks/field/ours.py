@@ -8,7 +8,7 @@ from torch import Tensor
 import demist
 from demist.core.prediction import Prediction
 from demist.errors import UsageError
-from demist.samplers import GRIDS, make_grid, make_solver, sample, solver_names
+from demist.samplers import GRIDS, SOLVERS, make_grid, make_solver, sample
 from field.problem import Problem, Sampler
 
 DEFAULT = ("adams", "angular")
@@ -29,7 +29,7 @@ class Counted:
 
 def _solvers() -> Iterator[str]:
     """Names with options: the default, and one more for every other value of an integer option."""
-    for name in solver_names():
+    for name in SOLVERS.names():
         solver = make_solver(name)
         if solver.stochastic:
             continue
@@ -58,5 +58,5 @@ def samplers() -> list[Sampler]:
         mark = "library" if (solver, grid) == DEFAULT else "class" if home else ""
         return Sampler("demist", solver, grid, run, mark)
 
-    grids = {*GRIDS, *(make_solver(name).grid for name in solver_names())}
+    grids = {*GRIDS.names(), *(make_solver(name).grid for name in SOLVERS.names())}
     return [entry(solver, grid) for solver in _solvers() for grid in sorted(grids)]

@@ -12,12 +12,12 @@ from test_solvers import Parts
 from torch import nn
 
 from demist.core import VP, X0, Denoiser, Eps, Linear, Prediction, V, Velocity
-from demist.guidance import CFG, Instead, Interval, rule_classes
+from demist.guidance import CFG, RULES, Instead, Interval
 from demist.samplers import sample, smooth
 from truth import T, f64
 
-RULES = rule_classes()
-every_rule = pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+ALL = {cls.__name__: cls for cls in RULES.classes}
+every_rule = pytest.mark.parametrize("rule", ALL.values(), ids=ALL)
 SCHEDULE = VP()
 
 
@@ -135,7 +135,7 @@ def test_commutes_with_the_parameterization(rule, x, parameterization):
 
 
 @every_rule
-@pytest.mark.parametrize("other", RULES.values(), ids=RULES)
+@pytest.mark.parametrize("other", ALL.values(), ids=ALL)
 def test_composes(rule, other, x):
     """Any rule around any other: the line is kept, and a neutral rule changes nothing."""
     inner = build(other)
@@ -201,7 +201,7 @@ def test_only_vector_space_operations_unless_it_says_otherwise(rule):
 
 
 def test_says_where_it_is_from():
-    for rule in RULES.values():
+    for rule in ALL.values():
         assert "References:" in rule.__doc__
 
 

@@ -9,6 +9,7 @@ from torch import nn
 from demist.core import VP, Cosine, Denoiser, Gaussian, Linear, Seeded, V
 from demist.core.exact import Exact, Mixture
 from demist.samplers import (
+    SOLVERS,
     Adams,
     Heun,
     angular,
@@ -16,7 +17,6 @@ from demist.samplers import (
     make_solver,
     sample,
     smooth,
-    solver_names,
     trajectory,
     uniform,
 )
@@ -34,7 +34,7 @@ from truth import (
     rms,
 )
 
-VARIANTS = [*solver_names(), "ddim:eta=0.5", "ddim:eta=1", "adams:p=1", "adams:p=2"]
+VARIANTS = [*SOLVERS.names(), "ddim:eta=0.5", "ddim:eta=1", "adams:p=1", "adams:p=2"]
 ALL = {spec: make_solver(spec) for spec in VARIANTS}
 DETERMINISTIC = {k: s for k, s in ALL.items() if not s.stochastic}
 STOCHASTIC = {k: s for k, s in ALL.items() if s.stochastic}

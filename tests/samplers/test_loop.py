@@ -6,11 +6,11 @@ from demist.core.exact import Exact
 from demist.errors import UsageError
 from demist.samplers import (
     DDIM,
+    SOLVERS,
     DPMpp2M,
     Heun,
     make_solver,
     sample,
-    solver_names,
     trajectory,
     uniform,
 )
@@ -85,13 +85,13 @@ def test_clear_errors(grid, message):
 
 
 def test_solvers_by_name():
-    assert {"ddim", "heun", "dpmpp-2m"} <= set(solver_names())
+    assert {"ddim", "heun", "dpmpp-2m"} <= set(SOLVERS.names())
     assert make_solver("dpmpp-2m") == DPMpp2M()
     assert make_solver("ddim:eta=0.5") == DDIM(0.5)
     for spec, message in {
         "ddimm": "Did you mean 'ddim'",
         "ddim:etta=1": "no option of solver ddim called 'etta'. Did you mean 'eta'",
-        "ddim:eta=x": "eta='x' is not a valid float",
+        "ddim:eta=x": "eta='x' is not a number",
         "ddim:eta=2": "between 0 .* got 2",
     }.items():
         with pytest.raises(UsageError, match=message):

@@ -11,11 +11,11 @@ from demist.core.exact import Exact, Mixture, points
 from demist.errors import UsageError
 from demist.samplers import (
     DDIM,
+    SOLVERS,
     Heun,
     angular,
     make_solver,
     sample,
-    solver_names,
     uniform,
 )
 from demist.samplers.langevin import annealed_langevin, langevin
@@ -168,7 +168,7 @@ def test_corrector_keeps_the_memory_of_its_predictor():
 def test_corrector_by_name():
     assert make_solver("corrected:solver=heun,n=2") == Corrected(Heun(), n=2)
     assert make_solver("corrected:solver=ddim:eta=0.5,delta=1") == Corrected(DDIM(0.5), delta=1.0)
-    assert "corrected" in solver_names()
+    assert "corrected" in SOLVERS.names()
     with pytest.raises(UsageError, match="heum"):
         make_solver("corrected:solver=heum")
     with pytest.raises(UsageError, match="use the solver alone"):

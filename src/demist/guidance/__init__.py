@@ -5,19 +5,33 @@ from demist.guidance.autoguidance import Autoguidance
 from demist.guidance.cfg import CFG
 from demist.guidance.clamp import Clamp, Threshold
 from demist.guidance.classifier import Classifier, Reward
-from demist.guidance.compose import Compose
-from demist.guidance.named import make_rule, rule_classes, rule_names
+from demist.guidance.compose import Compose, read_terms
+from demist.guidance.make import RULES, RuleMaker, make_rule
 from demist.guidance.rescale import Rescale
-from demist.guidance.rule import Instead, Null, Rule, Scale
+from demist.guidance.rule import (
+    Cond,
+    Encode,
+    Instead,
+    Null,
+    Rule,
+    Scale,
+    both_ends,
+    is_number,
+    scale_at,
+)
 from demist.guidance.scale import Interval, PlusPlus
+from demist.guidance.statistics import along, magnitude, norm, per_sample, std
 
 __all__ = [
     "APG",
     "CFG",
+    "RULES",
     "Autoguidance",
     "Clamp",
     "Classifier",
     "Compose",
+    "Cond",
+    "Encode",
     "Instead",
     "Interval",
     "Null",
@@ -25,9 +39,17 @@ __all__ = [
     "Rescale",
     "Reward",
     "Rule",
+    "RuleMaker",
     "Scale",
     "Threshold",
+    "along",
+    "both_ends",
+    "is_number",
+    "magnitude",
     "make_rule",
-    "rule_classes",
-    "rule_names",
+    "norm",
+    "per_sample",
+    "read_terms",
+    "scale_at",
+    "std",
 ]

@@ -1,7 +1,7 @@
 """Guidance by a weaker version of the model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -27,8 +27,9 @@ class Autoguidance(Rule):
         scale: 1 is the model itself, and spares the weak one's evaluation.
     """
 
-    weak: Model
+    weak: Model = field(metadata={"needs": "a weaker model: --weak RUN, or weak= in Python"})
     scale: Scale
+    name: ClassVar[str] = "autoguidance"
     neutral: ClassVar[Mapping[str, Any]] = {"scale": 1.0}
 
     def __call__(self, x: State, t: Tensor, **cond: Any) -> Prediction:

@@ -27,6 +27,7 @@ class Clamp(Rule):
 
     low: float = -1.0
     high: float = 1.0
+    name: ClassVar[str] = "clamp"
     neutral: ClassVar[Mapping[str, Any]] = {"low": -inf, "high": inf}
     linear: ClassVar[bool] = False
 
@@ -53,6 +54,7 @@ class Threshold(Rule):
 
     quantile: float = 0.995
     bound: float = 1.0
+    name: ClassVar[str] = "threshold"
     neutral: ClassVar[Mapping[str, Any]] = {"bound": 1e30}
     linear: ClassVar[bool] = False
 

@@ -1,13 +1,23 @@
 """Several conditions at once, with weights."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from torch import Tensor
 
 from demist.core import Prediction, State, many
-from demist.guidance.rule import Cond, Null, Rule, Scale, is_number, scale_at
+from demist.guidance.rule import Cond, Encode, Instead, Null, Rule, Scale, is_number, scale_at
+from demist.parts import Part, bare, listed, split
+
+
+def read_terms(text: str) -> tuple[tuple[Part[Instead], float], ...]:
+    """Conditions and their weights from `((label=3,2),(text=a red dot,-0.5))`.
+
+    Raises:
+        ValueError: The text is not such a list.
+    """
+    return listed(text, [_read_term])
 
 
 @dataclass(frozen=True)
@@ -24,14 +34,15 @@ class Compose(Rule):
 
     Attributes:
         null: Maps the conditions to those that the directions start from.
-        terms: What is said instead (`Instead`), and its weight. What the model is told itself
-            counts with `scale`.
+        terms: Conditions that count instead of the model's own (`Instead`), each with its weight;
+            as text: `((label=3,2),(text=a red dot,-0.5))`. The model's own count with `scale`.
         scale: Weight of the model's own conditions.
     """
 
     null: Null
-    terms: tuple[tuple[Null, Scale], ...] = ()
+    terms: tuple[tuple[Null, Scale], ...] = field(default=(), metadata={"read": read_terms})
     scale: Scale = 1.0
+    name: ClassVar[str] = "compose"
     neutral: ClassVar[Mapping[str, Any]] = {"terms": (), "scale": 1.0}
 
     def __call__(self, x: State, t: Tensor, **cond: Any) -> Prediction:
@@ -45,3 +56,19 @@ class Compose(Rule):
         for end, (_, w) in zip(ends, said, strict=True):
             p = replace(p, x0=p.x0 + w * (end.x0 - base.x0), eps=p.eps + w * (end.eps - base.eps))
         return p
+
+
+def _read_term(text: str) -> tuple[Part[Instead], float]:
+    *conditions, weight = split(bare(text)) or [""]
+    pairs = [condition.partition("=")[::2] for condition in conditions]
+    try:
+        if not pairs or not all(name and value for name, value in pairs):
+            raise ValueError
+        words = {name.strip(): bare(value) for name, value in pairs}
+        return Part("condition", _instead, {"words": words}, text), float(weight)
+    except ValueError:
+        raise ValueError("a list of conditions and weights, such as ((label=3,2))") from None
+
+
+def _instead(words: Cond, encode: Encode) -> Instead:
+    return Instead(encode(words))

@@ -1,13 +1,14 @@
 """What rules of guidance share: a denoiser made of denoisers, a scale, and a null.
 
-To add a rule, write one file with one subclass of `Rule`: the contract tests find it, build it from
+To add a rule, write one file with one subclass of `Rule`: the command line finds it by its `name`,
+and the contract tests find it, build it from
 the names of its fields, and check that it keeps `x_t = alpha x0 + sigma eps`, does nothing at its
 neutral value, goes with every other rule, and treats every sample by itself.
 """
 
 import abc
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -19,6 +20,9 @@ Cond = Mapping[str, Any]
 
 Null = Callable[[Cond], Cond]
 """Conditions -> what guidance leads away from: nothing said, or something else (`Instead`)."""
+
+Encode = Callable[[Cond], Cond]
+"""Conditions by name, as they are written -> encoded, for one sample."""
 
 Scale = float | Callable[[Tensor], Any]
 """A number, or a function of the time `t` (see `demist.guidance.scale`)."""
@@ -32,10 +36,10 @@ class Rule(abc.ABC):
         model: The denoiser to guide, itself guided perhaps.
     """
 
-    model: Model
+    model: Model = field(metadata={"part": True})
 
     name: ClassVar[str] = ""
-    """The name on the command line; empty for a rule that needs more than numbers."""
+    """The name on the command line; empty for a rule that needs a function of the caller's."""
 
     neutral: ClassVar[Mapping[str, Any]]
     """Fields with which the rule does nothing."""

@@ -313,9 +313,13 @@ class Pipeline:
                 over_time: Scale = scale if interval is None else Interval(scale, *interval)
             except ValueError as error:
                 raise UsageError(str(error)) from None
-            said = {name: conditions[name].encode(v, 1) for name, v in (negative or {}).items()}
-            instead, null = Instead(said), self.conditioner.null
-            model = rule_of(model, over_time, lambda told: instead(null(told)))
+
+            def encode(words: Mapping[str, Any]) -> dict[str, Tensor]:
+                self.conditioner.require(words)
+                return {name: conditions[name].encode(value, 1) for name, value in words.items()}
+
+            instead, null = Instead(encode(negative or {})), self.conditioner.null
+            model = rule_of(model, over_time, lambda told: instead(null(told)), encode=encode)
         return model if guide is None else guide(model)
 
     def _noise(self, task: "_Task", indices: range) -> tuple[Tensor, Seeded]:

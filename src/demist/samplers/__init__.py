@@ -1,7 +1,7 @@
 """From noise to data: grids of times, solvers, and the loop that applies one along the other."""
 
-from demist.samplers.adaptive import Solution, integrate
-from demist.samplers.grids import (
+from demist.samplers.adaptive import Solution, Step, dormand_prince, integrate
+from demist.samplers.grids.functions import (
     angular,
     beta,
     cosine,
@@ -15,9 +15,14 @@ from demist.samplers.grids import (
     trailing,
     uniform,
 )
+from demist.samplers.grids.grid import Grid
+from demist.samplers.grids.in_angle import AngularGrid, CosineGrid, SmoothGrid
+from demist.samplers.grids.in_level import ExponentialGrid, KarrasGrid, LogSNRGrid
+from demist.samplers.grids.in_steps import LeadingGrid, LinspaceGrid, TrailingGrid
+from demist.samplers.grids.in_time import BetaGrid, ShiftedGrid, UniformGrid
 from demist.samplers.langevin import annealed_langevin, langevin
 from demist.samplers.loop import TrajectoryPoint, renoise, sample, trajectory
-from demist.samplers.named import GRIDS, make_grid, make_solver, solver_names
+from demist.samplers.make import GRIDS, SOLVERS, make_grid, make_solver
 from demist.samplers.optimise import optimised
 from demist.samplers.restart import restart
 from demist.samplers.solver import Solver
@@ -26,36 +31,72 @@ from demist.samplers.solvers.churn import Churn
 from demist.samplers.solvers.corrector import Corrected
 from demist.samplers.solvers.ddim import DDIM, ancestral_variances
 from demist.samplers.solvers.ddpm import DDPM
+from demist.samplers.solvers.deis import DEIS
+from demist.samplers.solvers.dpm_solver import DPMSolver2, DPMSolver3
 from demist.samplers.solvers.dpmpp_2m import DPMpp2M
+from demist.samplers.solvers.dpmpp_3m import DPMpp3M
+from demist.samplers.solvers.dpmpp_single import DPMpp2S, DPMpp3S
+from demist.samplers.solvers.euler import Euler
 from demist.samplers.solvers.euler_maruyama import EulerMaruyama
 from demist.samplers.solvers.heun import Heun
+from demist.samplers.solvers.ipndm import IPNDM
+from demist.samplers.solvers.lms import LMS
+from demist.samplers.solvers.pndm import PNDM
 from demist.samplers.solvers.sde_adams import SDEAdams
 from demist.samplers.solvers.sde_dpmpp_2m import SDEDPMpp2M
 from demist.samplers.solvers.sde_dpmpp_3m import SDEDPMpp3M
 from demist.samplers.solvers.trig import Trig
+from demist.samplers.solvers.unipc import UniPC
 
 __all__ = [
     "DDIM",
     "DDPM",
+    "DEIS",
     "GRIDS",
+    "IPNDM",
+    "LMS",
+    "PNDM",
+    "SOLVERS",
     "Adams",
+    "AngularGrid",
+    "BetaGrid",
     "Churn",
     "Corrected",
+    "CosineGrid",
+    "DPMSolver2",
+    "DPMSolver3",
     "DPMpp2M",
+    "DPMpp2S",
+    "DPMpp3M",
+    "DPMpp3S",
+    "Euler",
     "EulerMaruyama",
+    "ExponentialGrid",
+    "Grid",
     "Heun",
+    "KarrasGrid",
+    "LeadingGrid",
+    "LinspaceGrid",
+    "LogSNRGrid",
     "SDEAdams",
     "SDEDPMpp2M",
     "SDEDPMpp3M",
+    "ShiftedGrid",
+    "SmoothGrid",
     "Solution",
     "Solver",
+    "Step",
+    "TrailingGrid",
     "TrajectoryPoint",
     "Trig",
+    "UniPC",
+    "UniformGrid",
     "ancestral_variances",
     "angular",
     "annealed_langevin",
     "beta",
     "cosine",
+    "dormand_prince",
     "exponential",
     "integrate",
     "karras",
@@ -71,7 +112,6 @@ __all__ = [
     "sample",
     "shifted",
     "smooth",
-    "solver_names",
     "trailing",
     "trajectory",
     "uniform",

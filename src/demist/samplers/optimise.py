@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from demist.core import Model, State
-from demist.samplers.grids import angular
+from demist.samplers.grids.functions import angular
 from demist.samplers.loop import sample
 from demist.samplers.solver import Solver
 from demist.samplers.solvers.adams import Adams

@@ -1,1 +1,35 @@
 """The arithmetic that several solvers share."""
+
+from demist.samplers.numerics.flow import TABLEAUS, flow_time, runge_kutta
+from demist.samplers.numerics.lagrange import integral_weights
+from demist.samplers.numerics.multistep import (
+    STARTS,
+    Levels,
+    check_options,
+    heun_correction,
+    starting_steps,
+)
+from demist.samplers.numerics.polynomials import (
+    exponential_moments,
+    half_log_snr,
+    lagrange,
+    phi,
+    time_at_half,
+)
+
+__all__ = [
+    "STARTS",
+    "TABLEAUS",
+    "Levels",
+    "check_options",
+    "exponential_moments",
+    "flow_time",
+    "half_log_snr",
+    "heun_correction",
+    "integral_weights",
+    "lagrange",
+    "phi",
+    "runge_kutta",
+    "starting_steps",
+    "time_at_half",
+]

@@ -7,7 +7,6 @@ from typing import Any
 from torch import Tensor
 
 from demist.core import Model, Noise, State
-from demist.samplers.named import make_solver
 from demist.samplers.solver import Solver
 from demist.samplers.solvers.ddim import DDIM
 
@@ -44,7 +43,7 @@ class Corrected(Solver):
     name = "corrected"
     order = 1
     stochastic = True
-    solver: Solver = field(default=DDIM(), metadata={"parse": make_solver})
+    solver: Solver = field(default=DDIM())
     n: int = 1
     delta: float = 0.5
 

@@ -1,0 +1,219 @@
+"""A family of parts: what it holds, by name, and how one of them is made."""
+
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Generic, Literal, TypeVar
+
+from demist.errors import UsageError
+from demist.parts.notation import (
+    PLAIN,
+    Reader,
+    bare,
+    first,
+    listed,
+    one_of,
+    parse,
+    unknown,
+)
+from demist.parts.saved import from_json, kind_of, to_json
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """One option of a part.
+
+    Attributes:
+        name: As it is written.
+        hint: Its type.
+        default: Its value if not given; `inspect.Parameter.empty` if it must be given.
+        read: Turns text into the value; None if only a program can give it.
+    """
+
+    name: str
+    hint: Any
+    default: Any
+    read: Reader | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Part(Generic[T]):
+    """A part that was named but not made yet.
+
+    Attributes:
+        what: What its family is called, for messages.
+        cls: Its class, or a function that makes it.
+        options: Values given for it; parts among them are not made either.
+        spec: What was written.
+    """
+
+    what: str
+    cls: Any
+    options: Mapping[str, Any]
+    spec: str
+
+    def make(self, **measured: Any) -> T:
+        """The part.
+
+        Args:
+            measured: Values for options that are left open, of this part and those in it; a part
+                that has no such option does without.
+
+        Raises:
+            UsageError: An option is missing, or a value is out of range.
+        """
+        known = inspect.signature(self.cls).parameters
+        values = {key: value for key, value in measured.items() if key in known}
+        values |= {key: _made(value, measured) for key, value in self.options.items()}
+        for key, parameter in known.items():
+            if parameter.default is parameter.empty and key not in values:
+                name = self.spec.partition(":")[0]
+                needs = _metadata(self.cls, "needs").get(key) or f"{key}: write {name}:{key}=..."
+                raise UsageError(f"{self.what} {self.spec!r} needs {needs}")
+        try:
+            return typing.cast(T, self.cls(**values))
+        except ValueError as error:
+            raise UsageError(f"{self.what} {self.spec!r}: {error}") from None
+
+
+class Family(Generic[T]):
+    """Every concrete class below `base` in the modules of a package.
+
+    Args:
+        what: What one of them is called, in messages.
+        base: Their base class. A class with a `name` can be asked for by it; one that is saved
+            under another kind than the name of its class says so in `saved_as`. The metadata of a
+            field may say how its text is read (`read`), that it is another part of this family
+            though its type is wider (`part`), or where its value comes from (`needs`).
+        package: Where they are, below `demist`, such as `"samplers.solvers"`.
+        uses: Families of the parts that may be options, besides this one.
+    """
+
+    def __init__(
+        self, what: str, base: type[T], package: str, uses: "Sequence[Family[Any]]" = ()
+    ) -> None:
+        self.what = what
+        self.base = base
+        self.package = package
+        self.uses = tuple(uses)
+
+    @cached_property
+    def classes(self) -> tuple[type[T], ...]:
+        """All of them, bases before what is derived from them."""
+        path = importlib.import_module(f"demist.{self.package}").__path__
+        for module in pkgutil.iter_modules(path):
+            importlib.import_module(f"demist.{self.package}.{module.name}")
+        home = f"demist.{self.package}."
+        found = [cls for cls in _below(self.base) if cls.__module__.startswith(home)]
+        return tuple(cls for cls in found if not inspect.isabstract(cls))
+
+    def names(self) -> list[str]:
+        """Names of those that can be asked for, sorted."""
+        return sorted(self._named)
+
+    @cached_property
+    def _named(self) -> dict[str, type[T]]:
+        return {name: cls for cls in self.classes if (name := getattr(cls, "name", ""))}
+
+    @cached_property
+    def kinds(self) -> dict[str, type[T]]:
+        """Kind in JSON -> class."""
+        kinds: dict[str, type[T]] = {}
+        for cls in self.classes:
+            kinds.setdefault(kind_of(cls), cls)
+        return kinds
+
+    def options(self, cls: type[T]) -> dict[str, Option]:
+        """The options of one of them, by name."""
+        hints = typing.get_type_hints(cls.__init__)
+        read, parts = _metadata(cls, "read"), _metadata(cls, "part")
+        return {
+            key: Option(
+                key,
+                hints.get(key, Any),
+                parameter.default,
+                self.read if key in parts else read.get(key) or self._reader(hints.get(key, Any)),
+            )
+            for key, parameter in inspect.signature(cls).parameters.items()
+        }
+
+    def read(self, spec: str) -> Part[T]:
+        """The part that `spec` names.
+
+        Raises:
+            UsageError: There is no such part or option, or a value is of the wrong kind.
+        """
+        name, given = parse(spec)
+        if name not in self._named:
+            raise UsageError(unknown(self.what, name, self.names()))
+        cls = self._named[name]
+        known = {key: o.read for key, o in self.options(cls).items() if o.read is not None}
+        values = {}
+        for key, text in given.items():
+            if key not in known:
+                raise UsageError(unknown(f"option of {self.what} {name}", key, known))
+            try:
+                values[key] = known[key](text)
+            except ValueError as error:
+                raise UsageError(f"{self.what} {name}: {key}={text!r} is not {error}") from None
+        return Part(self.what, cls, values, bare(spec))
+
+    def make(self, spec: str, **measured: Any) -> T:
+        """`read(spec).make(**measured)`."""
+        return self.read(spec).make(**measured)
+
+    def to_json(self, value: T) -> Any:
+        """JSON of a part; see `demist.parts.to_json`."""
+        return to_json(value, self._all_kinds)
+
+    def from_json(self, value: Any, where: str) -> T:
+        """A part from its JSON; see `demist.parts.from_json`."""
+        return typing.cast(T, from_json(value, where, self._all_kinds))
+
+    @property
+    def _all_kinds(self) -> dict[str, type]:
+        return {kind: cls for one in (*self.uses, self) for kind, cls in one.kinds.items()}
+
+    def _reader(self, hint: Any) -> Reader | None:
+        origin, inner = typing.get_origin(hint), typing.get_args(hint)
+        if hint in PLAIN:
+            return PLAIN[hint]
+        if origin is Literal:
+            return lambda text: one_of(text, inner)
+        if origin in (typing.Union, types.UnionType):
+            readers = [reader for one in inner if (reader := self._reader(one))]
+            return (lambda text: first(text, readers)) if readers else None
+        if origin is tuple:
+            each = [self._reader(one) for one in inner if one is not Ellipsis]
+            whole = [reader for reader in each if reader]
+            return (lambda text: listed(text, whole)) if len(whole) == len(each) > 0 else None
+        for family in (self, *self.uses):
+            if hint is family.base:
+                return family.read
+        return None
+
+
+def _metadata(cls: Any, word: str) -> dict[str, Any]:
+    """What the fields of a class note under a word, by the name of the field."""
+    own = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+    return {f.name: f.metadata[word] for f in own if word in f.metadata}
+
+
+def _below(cls: type[T]) -> Iterable[type[T]]:
+    for sub in cls.__subclasses__():
+        yield sub
+        yield from _below(sub)
+
+
+def _made(value: Any, measured: Mapping[str, Any]) -> Any:
+    """The value with the parts in it made."""
+    if isinstance(value, tuple):
+        return tuple(_made(item, measured) for item in value)
+    return value.make(**measured) if isinstance(value, Part) else value
