@@ -53,9 +53,9 @@ def test_what_is_there_is_not_made_again(capsys, monkeypatch):
     Path("again/bucket-00002.npy").write_bytes(Path("again/bucket-00002.npy").read_bytes()[:200])
     made, real = [], Pipeline.sample
 
-    def sample(self, n, only, **more):
-        made.append(only)
-        return real(self, n, only=only, **more)
+    def sample(self, n, rows, **more):
+        made.append(rows)
+        return real(self, n, rows=rows, **more)
 
     monkeypatch.setattr(Pipeline, "sample", sample)
     assert main(LINE.format("again").split()) == 0

@@ -16,7 +16,7 @@ from demist.core import Denoiser, Linear, Velocity
 from demist.drawing import read_metadata
 from demist.errors import UsageError
 from demist.guidance import Clamp, Compose, Instead, PlusPlus
-from demist.model.pipeline import Defaults, Pipeline
+from demist.model import Pipeline, Sampling
 from demist.networks import UNet
 from demist.samplers import make_grid
 
@@ -35,7 +35,7 @@ def made(conditions):
         for p in net.parameters():
             p.add_(0.2 * torch.randn(p.shape, generator=g))
     denoiser = Denoiser(net, Linear(), Velocity())
-    return Pipeline(denoiser, Pixels(), conditioner, (1, 8, 8), Defaults(steps=3, guidance=2.0))
+    return Pipeline(denoiser, Pixels(), conditioner, (1, 8, 8), Sampling(steps=3, guidance=2.0))
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ from demist.core import (
 )
 from demist.core.schedule import VP
 from demist.errors import CannotCreateError, DataError, MissingError, UsageError
+from demist.model import Pipeline, Sampling, sample_seed
 from demist.model import folder as model_folder
-from demist.model.pipeline import BUCKET, Defaults, Pipeline, sample_seed
 from demist.networks import MLP, UNet
 
 
@@ -59,7 +59,7 @@ def pictures():
         Pixels(),
         Conditioner({"label": Label(("cat", "dog", "7"))}),
         (1, 8, 8),
-        Defaults(steps=3, guidance=2.0),
+        Sampling(steps=3, guidance=2.0),
         {"data": "made up"},
     )
 
@@ -68,7 +68,7 @@ def pictures():
 def points():
     net = randomized(MLP(features=2, width=16, depth=1))
     codec = Standardize((3.0, -1.0), 2.0)
-    return Pipeline(Denoiser(net, VP(), Eps()), codec, Conditioner(), (2,), Defaults(steps=3))
+    return Pipeline(Denoiser(net, VP(), Eps()), codec, Conditioner(), (2,), Sampling(steps=3))
 
 
 @pytest.mark.parametrize("solver", ["adams", "dpmpp-2m", "ddim:eta=1"])
@@ -90,7 +90,7 @@ def test_the_network_runs_on_whole_buckets_only(pictures):
     net = pictures.denoiser.net
     net.register_forward_hook(lambda _, args, out: sizes.append(len(args[0])))
     pictures.sample(11, batch_size=3, guidance=1.0)
-    assert sizes == [BUCKET] * 6  # two chunks of 8 and 3, three steps
+    assert sizes == [pictures.bucket] * 6  # two chunks of 8 and 3, three steps
     sizes.clear()
     pictures.sample(11, label="cat", batch_size=64, guidance=2.0)
     assert sizes == [2 * 16] * 3  # with guidance both conditions in one call

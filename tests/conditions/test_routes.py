@@ -19,8 +19,8 @@ from demist.conditions import (
 )
 from demist.core import Denoiser, Linear, Seeded, Velocity
 from demist.errors import UsageError
+from demist.model import Pipeline, Sampling
 from demist.model import folder as model_folder
-from demist.model.pipeline import Defaults, Pipeline
 from demist.networks import UNet
 
 SHAPE = (1, 8, 8)
@@ -56,7 +56,7 @@ def pipeline(*names):
         for p in net.parameters():
             p.add_(0.2 * torch.randn(p.shape, generator=g))
     return Pipeline(
-        Denoiser(net, Linear(), Velocity()), Pixels(), conditioner, SHAPE, Defaults(steps=2)
+        Denoiser(net, Linear(), Velocity()), Pixels(), conditioner, SHAPE, Sampling(steps=2)
     )
 
 

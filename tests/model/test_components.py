@@ -11,7 +11,7 @@ from demist.codecs import ChannelScale, KLAutoencoder, Pixels
 from demist.conditions import Conditioner, Label
 from demist.core import Denoiser, Linear, Velocity
 from demist.errors import DataError, MissingError, RefusedError, UsageError
-from demist.model import Defaults, Pipeline
+from demist.model import Pipeline, Sampling
 from demist.model.components import hash_of
 from demist.model.folder import weights_hash
 from demist.model.learned_codec import LearnedCodec, open_codec
@@ -42,7 +42,7 @@ def pipeline():
     )  # fmt: skip
     denoiser = Denoiser(shaken(net), Linear(), Velocity(), input_std=1.0).eval()
     conditioner = Conditioner({"label": Label(("a", "b"), 0.1)})
-    return Pipeline(denoiser, made, conditioner, SHAPE, Defaults(steps=3), {"data": "tiny"})
+    return Pipeline(denoiser, made, conditioner, SHAPE, Sampling(steps=3), {"data": "tiny"})
 
 
 def test_every_component_by_name(pipeline):

@@ -83,7 +83,7 @@ def main(args: list[str]) -> None:
             "source": options.source,
             "model": str(options.source.locate(options.model).absolute()),
             "sha256": made_by["model"]["sha256"],
-            "sampling": common | {"only": buckets[i]},
+            "sampling": common | {"rows": buckets[i]},
             "file": place(options.out, i).absolute(),
         }
         for i in mine

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
     import demist.model.pipeline
+    import demist.model.sampling
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,20 @@ class SamplingOptions:
         for name in ("steps", "batch_size"):
             require_positive(name, getattr(self, name))
 
+    def sampling(self) -> "demist.model.sampling.Sampling":
+        """The same as values.
+
+        Raises:
+            UsageError: One makes no sense.
+        """
+        from demist.model.sampling import Sampling, parse
+
+        typed = {"grid" if k == "time_grid" else k: v for k, v in asdict(self).items()}
+        return Sampling(**{k: parse(k, v) if isinstance(v, str) else v for k, v in typed.items()})
+
     def over(self, pipeline: "demist.model.pipeline.Pipeline") -> dict[str, Any]:
-        """Arguments for `Pipeline.sample`, defaults of the model filled in, without batch size."""
-        own = asdict(pipeline.defaults) | {"seed": self.seed}
-        said = {key: value for key, value in asdict(self).items() if value is not None}
-        if "time_grid" in said:
-            said["grid"] = said.pop("time_grid")
-        if self.guidance_interval is not None:
-            said["guidance_interval"] = parse_interval(self.guidance_interval)
-        return {key: value for key, value in (own | said).items() if key != "batch_size"}
+        """The complete recipe, defaults of the model filled in, without batch size."""
+        return pipeline.plan(1, self.sampling()).sampling.recipe()
 
 
 @dataclass(frozen=True)

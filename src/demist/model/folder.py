@@ -137,8 +137,9 @@ def describe(pipeline: Any) -> dict[str, Any]:
             "shape": list(pipeline.shape),
             "codec": components.codec_json(pipeline.codec, to_json),
             "conditions": to_json(pipeline.conditioner.conditions),
-            "defaults": dataclasses.asdict(pipeline.defaults),
+            "defaults": pipeline.defaults.to_json(),
             "facts": dict(pipeline.facts),
+            **({} if pipeline.bucket == 8 else {"bucket": pipeline.bucket}),
         },
         f"{place}/config.json": {"_class_name": name, **denoiser.net.config},
         SCHEDULER: {key: to_json(getattr(denoiser, key)) for key in DENOISER},
@@ -189,6 +190,7 @@ def pieces(
             "shape": tuple(index["shape"]),
             "defaults": index["defaults"],
             "facts": index["facts"],
+            "bucket": index.get("bucket", 8),
         }
     except (TypeError, KeyError, ValueError, UsageError) as error:
         raise DataError(f"{where} does not describe a model: {error}") from None

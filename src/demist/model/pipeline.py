@@ -1,16 +1,8 @@
-"""The border between people and models: `Pipeline.sample` turns a wish into pictures.
+"""A model with all it takes to sample from it: `Pipeline.sample` turns conditions into data."""
 
-Picture i of a seed is a function of (seed, i) and its conditions. It depends neither on how many
-others are made nor on the batch it is made in: its noise has its own stream, and the network always
-runs on whole buckets of `BUCKET` samples, padded if need be, for which CPU kernels give every
-sample the same bits whatever the number of buckets. (On other devices the pictures agree to
-rounding.)
-"""
-
-import hashlib
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,54 +14,16 @@ from torch import Tensor, nn
 from demist import zoo
 from demist.codecs import Codec
 from demist.conditions import Conditioner
-from demist.core import Denoiser, Model, Seeded
+from demist.core import Denoiser
 from demist.errors import DataError, MissingError, UsageError
-from demist.guidance import Instead, Interval, Scale, make_rule
 from demist.io.files import read_json
 from demist.io.folders import atomic_folder
 from demist.io.untrusted import refuse_links_out
-from demist.machine.allocator import keep_freed_memory
 from demist.model import components
 from demist.model import folder as model_folder
+from demist.model.plan import Constrain, Frame, Guide, Init, Plan, make_plan
+from demist.model.sampling import STANDARD, Sampling, require_free_names, split
 from demist.runs import Run, checkpoint, find
-from demist.samplers import Solver, make_grid, make_solver, trajectory
-
-BUCKET = 8
-"""The network runs on multiples of this many samples."""
-
-
-@dataclass(frozen=True)
-class Defaults:
-    """How to sample where the caller does not say.
-
-    Attributes:
-        steps: Steps from noise to data.
-        solver: As in `demist.samplers.make_solver`.
-        grid: As in `demist.samplers.make_grid`; None: the one that suits the solver.
-        guidance: Scale; 1 is none.
-        batch_size: Samples at once.
-    """
-
-    steps: int = 20
-    solver: str = "adams"
-    grid: str | None = None
-    guidance: float = 1.0
-    batch_size: int = 32
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One moment of a batch being denoised, for films.
-
-    Attributes:
-        step: Steps done, 0 for pure noise.
-        t: Time, from 1 (noise) to 0 (data).
-        x: The noisy state, decoded as if it were data.
-    """
-
-    step: int
-    t: float
-    x: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -78,59 +32,88 @@ class Pipeline:
 
     Attributes:
         denoiser: The network, read through its schedule and parameterization.
-        codec: Range of the data.
-        conditioner: What the model can be told.
+        codec: Between data and states.
+        conditioner: The model's conditions.
         shape: Of the data of one sample, `(C, H, W)` or `(D,)`.
-        defaults: How to sample.
+        defaults: How to sample; what is None here is as in `demist.model.sampling.STANDARD`.
         facts: Where the model comes from (data, steps, ...), as JSON values.
+        bucket: The network runs on multiples of this many samples, so that a sample's bits do not
+            depend on how many others are made; 1 for large models, where that costs too much.
     """
 
     denoiser: Denoiser
     codec: Codec
     conditioner: Conditioner
     shape: tuple[int, ...]
-    defaults: Defaults = Defaults()
+    defaults: Sampling = STANDARD
     facts: Mapping[str, Any] = field(default_factory=dict)
+    bucket: int = 8
+
+    def __post_init__(self) -> None:
+        require_free_names(list(self.conditioner.conditions))
+        if self.bucket < 1:
+            raise UsageError(f"bucket = {self.bucket}: the network runs on at least 1 sample")
+        object.__setattr__(self, "defaults", self.defaults.over(STANDARD))
+
+    def plan(
+        self,
+        n: int = 16,
+        sampling: Sampling | None = None,
+        *,
+        negative: Mapping[str, Any] | None = None,
+        guide: Guide | None = None,
+        init: Init | None = None,
+        constrain: Constrain | None = None,
+        **cond: Any,
+    ) -> Plan:
+        """Decide all that sampling needs, and sample nothing yet.
+
+        Args:
+            n: How many samples.
+            sampling: How; None, or a field that is None: as in `defaults`.
+            negative: Conditions by name that guidance leads away from; by default the null.
+            guide: Any further guidance, outermost: `lambda model: Clamp(model)`.
+            init: What to start from, one for all or one per sample. An array is data: it is
+                encoded, and noised to the time `start` with each sample's own noise; `start = 0`
+                gives it back. A tensor is a state at that time, taken as it is.
+            constrain: Projection `(x, s) -> x` of the states at time s, after each step; it is
+                given one batch at a time.
+            cond: Conditions by name, one value for all or one per sample: `label="7"`,
+                `label=[0, 1, 2]`; None for the null. Also fields of `Sampling`: `steps=10`.
+
+        Raises:
+            UsageError: An argument makes no sense for this model.
+        """
+        how, cond = split(sampling, cond)
+        return make_plan(
+            self, n, how, cond, negative=negative, guide=guide, init=init, constrain=constrain
+        )
 
     def sample(
         self,
         n: int = 16,
+        sampling: Sampling | None = None,
         *,
-        steps: int | None = None,
-        solver: str | None = None,
-        grid: str | Tensor | None = None,
-        guidance: float | None = None,
-        guidance_interval: tuple[float, float] | None = None,
-        guidance_rule: str = "cfg",
+        rows: Sequence[int] | None = None,
         negative: Mapping[str, Any] | None = None,
-        guide: Callable[[Model], Model] | None = None,
-        seed: int | Sequence[int] = 0,
-        batch_size: int | None = None,
+        guide: Guide | None = None,
+        init: Init | None = None,
+        constrain: Constrain | None = None,
         progress: bool = False,
-        only: range | None = None,
         **cond: Any,
     ) -> np.ndarray:
-        """Make `n` samples, or some of them.
+        """Make `n` samples, or some of them: `pipeline.sample(16, label="7", steps=10)`.
 
         Args:
-            n: How many.
-            steps: Steps from noise to data.
-            solver: Name and options, such as `"ddim:eta=1"`.
-            grid: Name, or the times themselves, decreasing from at most 1 to 0.
-            guidance: Classifier-free guidance scale; 1 is none. Without conditions it does nothing.
-            guidance_interval: Times between which there is guidance; by default at all times.
-            guidance_rule: Name and options, as in `demist.guidance.make_rule`: `"cfg"`,
-                `"apg:parallel=0.2"`.
-            negative: Conditions by name that guidance leads away from; by default nothing said.
-            guide: Any further guidance, outermost: `lambda model: Clamp(model)`.
-            seed: Sample i depends on (seed, i) only. With one seed per sample, each is what that
-                seed gives as its first.
-            batch_size: How many at once (rounded up to whole buckets); changes only speed and
-                memory.
+            n: See `plan`, also for the other arguments.
+            sampling: How.
+            rows: Make just these of the `n`, to share the work; they come out the same.
+            negative: What guidance leads away from.
+            guide: Further guidance.
+            init: What to start from.
+            constrain: Projection after each step.
             progress: Show a bar.
-            only: Make just these of the `n`, to share the work; they come out the same.
-            cond: Conditions by name, one value for all or one per sample: `label="7"`,
-                `label=[0, 1, 2]`; None for nothing said.
+            cond: Conditions by name, and fields of `Sampling`.
 
         Returns:
             Images as bytes `(n, C, H, W)`, or points as float32 `(n, D)`.
@@ -138,50 +121,38 @@ class Pipeline:
         Raises:
             UsageError: An argument makes no sense for this model.
         """
-        from tqdm import tqdm
-
-        model = self._guided(cond, guidance, guidance_interval, guidance_rule, negative, guide)
-        task = self._task(n, steps, solver, grid, seed, cond, model)
-        size = _whole(max(1, self.defaults.batch_size if batch_size is None else batch_size))
-        only = range(n) if only is None else only
-        chunks = [only[begin : begin + size] for begin in range(0, len(only), size)]
-        total = len(chunks) * task.steps
-        done = []
-        with tqdm(total=total, unit="step", disable=not progress, leave=False) as bar:
-            for chunk in chunks:
-                last = torch.empty(0)
-                for last in self._denoise(task, chunk):  # noqa: B007
-                    bar.update()
-                done.append(last)
-        return self._decode(torch.cat(done))
+        plan = self.plan(
+            n, sampling, negative=negative, guide=guide, init=init, constrain=constrain, **cond
+        )
+        return plan.sample(rows, progress=progress)
 
     def trajectory(
-        self,
-        n: int = 16,
-        *,
-        steps: int | None = None,
-        solver: str | None = None,
-        grid: str | Tensor | None = None,
-        guidance: float | None = None,
-        guidance_interval: tuple[float, float] | None = None,
-        guidance_rule: str = "cfg",
-        negative: Mapping[str, Any] | None = None,
-        guide: Callable[[Model], Model] | None = None,
-        seed: int | Sequence[int] = 0,
-        **cond: Any,
+        self, n: int = 16, sampling: Sampling | None = None, **cond: Any
     ) -> Iterator[Frame]:
-        """The states through which `sample` goes, from pure noise to data, as one batch."""
-        model = self._guided(cond, guidance, guidance_interval, guidance_rule, negative, guide)
-        task = self._task(n, steps, solver, grid, seed, cond, model)
-        x, _ = self._noise(task, range(n))
-        yield Frame(0, float(task.grid[0]), self._decode(x[:n]))
-        for i, x in enumerate(self._denoise(task, range(n)), 1):
-            yield Frame(i, float(task.grid[i]), self._decode(x))
+        """The states through which `sample` goes, from noise to data, as one batch.
+
+        Args:
+            n: How many samples.
+            sampling: How.
+            cond: Conditions by name, fields of `Sampling`, and further arguments of `plan`.
+        """
+        return self.plan(n, sampling, **cond).frames()
 
     @property
     def state_shape(self) -> tuple[int, ...]:
         """Shape of the state of one sample, which the denoiser sees; `shape` is the data's."""
         return self.codec.state_shape(self.shape)
+
+    @torch.no_grad()
+    def encode(self, x: np.ndarray) -> Tensor:
+        """States from data, on the network's device."""
+        data = torch.from_numpy(np.ascontiguousarray(x))
+        return self.codec.encode(data.to(next(self.denoiser.parameters()).device))
+
+    @torch.no_grad()
+    def decode(self, x: Tensor) -> np.ndarray:
+        """Data from states."""
+        return self.codec.decode(x.float()).cpu().numpy()
 
     def components(self) -> Mapping[str, nn.Module]:
         """All networks by the names of their folders in a saved model, the denoiser's first."""
@@ -257,140 +228,8 @@ class Pipeline:
     @classmethod
     def _assemble(cls, arguments: dict[str, Any]) -> "Pipeline":
         try:
-            return cls(**{**arguments, "defaults": Defaults(**arguments["defaults"])})
+            return cls(**{**arguments, "defaults": Sampling(**arguments["defaults"])})
         except TypeError as error:
             raise DataError(f"the saved defaults make no sense: {error}") from None
-
-    def _task(
-        self,
-        n: int,
-        steps: int | None,
-        solver: str | None,
-        grid: str | Tensor | None,
-        seed: int | Sequence[int],
-        cond: Mapping[str, Any],
-        model: Model,
-    ) -> "_Task":
-        if n < 1:
-            raise UsageError(f"cannot make {n} samples; ask for at least 1")
-        if not isinstance(seed, int) and len(seed) != n:
-            raise UsageError(f"got {len(seed)} seeds for {n} samples; give one for all, or {n}")
-        schedule, default = self.denoiser.schedule, self.defaults
-        method = make_solver(solver or default.solver)
-        if grid is None or isinstance(grid, str):
-            count = default.steps if steps is None else steps
-            grid = make_grid(grid or default.grid or method.grid, count, schedule)
-        encoded = self.conditioner.encode(n, cond)
-        return _Task(
-            model,
-            _solvable(grid, self.denoiser),
-            make_solver(solver or default.solver),
-            encoded,
-            seed,
-        )
-
-    def _guided(
-        self,
-        cond: Mapping[str, Any],
-        guidance: float | None,
-        interval: tuple[float, float] | None,
-        rule: str,
-        negative: Mapping[str, Any] | None,
-        guide: Callable[[Model], Model] | None,
-    ) -> Model:
-        """The denoiser, led away from what is negative or from nothing said, then by `guide`."""
-        scale = self.defaults.guidance if guidance is None else guidance
-        self.conditioner.require([*cond, *(negative or ())])
-        rule_of, conditions = make_rule(rule), self.conditioner.conditions
-        model: Model = self.denoiser
-        if scale != 1 and any(value is not None for value in cond.values()):
-            if not negative and not any(c.drop for c in conditions.values()):
-                raise UsageError(
-                    f"guidance {scale:g} starts from the unconditional model, which this one never "
-                    f"learned (it was trained with label_drop = 0); use 1"
-                )
-            try:
-                over_time: Scale = scale if interval is None else Interval(scale, *interval)
-            except ValueError as error:
-                raise UsageError(str(error)) from None
-
-            def encode(words: Mapping[str, Any]) -> dict[str, Tensor]:
-                self.conditioner.require(words)
-                return {name: conditions[name].encode(value, 1) for name, value in words.items()}
-
-            instead, null = Instead(encode(negative or {})), self.conditioner.null
-            model = rule_of(model, over_time, lambda told: instead(null(told)), encode=encode)
-        return model if guide is None else guide(model)
-
-    def _noise(self, task: "_Task", indices: range) -> tuple[Tensor, Seeded]:
-        """The start for the samples `indices`, padded to whole buckets, and its streams."""
-        seeds = [task.seed_of(indices.start + i) for i in range(_whole(len(indices)))]
-        device = next(self.denoiser.parameters()).device
-        noise = Seeded(seeds)
-        start = noise(torch.empty(len(seeds), *self.state_shape, device=device))
-        return start * self.denoiser.schedule(task.grid[0])[1], noise
-
-    @torch.inference_mode()
-    def _denoise(self, task: "_Task", indices: range) -> Iterator[Tensor]:
-        """The states of the samples `indices` after each step."""
-        keep_freed_memory()
-        x, noise = self._noise(task, indices)
-        rows = torch.arange(len(x)).clamp(max=len(indices) - 1) + indices.start
-        cond: dict[str, Any] = {name: value[rows].to(x.device) for name, value in task.cond.items()}
-        training = self.denoiser.training
-        self.denoiser.eval()
-        try:
-            for state in trajectory(task.model, x, task.grid, task.solver, noise, **cond):
-                yield state.x[: len(indices)]
-        finally:
-            self.denoiser.train(training)
-
-    def _decode(self, x: Tensor) -> np.ndarray:
-        return self.codec.decode(x.float()).cpu().numpy()
-
-
-@dataclass(frozen=True)
-class _Task:
-    """What to sample, with all choices made."""
-
-    model: Model
-    grid: Tensor
-    solver: Solver
-    cond: Mapping[str, Tensor]
-    seed: int | Sequence[int]
-
-    @property
-    def steps(self) -> int:
-        return len(self.grid) - 1
-
-    def seed_of(self, index: int) -> int:
-        """The seed of sample `index`, which may lie beyond the last to pad a bucket."""
-        if isinstance(self.seed, int):
-            return sample_seed(self.seed, index)
-        return sample_seed(self.seed[min(index, len(self.seed) - 1)], 0)
-
-
-def sample_seed(seed: int, index: int) -> int:
-    """The seed of sample `index`: hashed, so that neighbours share nothing."""
-    digest = hashlib.blake2b(f"{seed}/sample/{index}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little")
-
-
-def _solvable(grid: Tensor, denoiser: Denoiser) -> Tensor:
-    """`grid`, started a little later if the parameterization cannot be solved in pure noise.
-
-    At alpha = 0 the noise says nothing of the data, so a network that predicts it leaves x0 open.
-    """
-    t = grid[0]
-    alpha, sigma = denoiser.schedule(t)
-    a, b = denoiser.parameterization.row(alpha, sigma, lambda: denoiser.schedule.rates(t))
-    if alpha * b - sigma * a != 0:
-        return grid
-    grid = grid.clone()
-    grid[0] = t - min(1e-3, float(t - grid[1]) / 2)
-    return grid
-
-
-def _whole(n: int) -> int:
-    """`n` rounded up to whole buckets."""
-    return -(-n // BUCKET) * BUCKET
+        except UsageError as error:
+            raise DataError(f"the saved model makes no sense: {error}") from None

@@ -26,7 +26,7 @@ def optimised(
     end, as LD3 does, without gradients. The error is the mean distance and not its mean square,
     which a few starts on the border between two modes would decide.
 
-    The grid can be kept with a pipeline as its times: `Defaults(grid="1,0.81,...,0")`.
+    The grid can be kept with a pipeline as its times: `Sampling(grid="1,0.81,...,0")`.
 
     Args:
         n: Steps; the search costs about `2 sweeps n^2` evaluations of the model.

@@ -26,7 +26,8 @@ from demist.data import Dataset, load
 from demist.errors import DataError, UsageError
 from demist.machine.device import pick_device
 from demist.machine.precision import resolve_precision
-from demist.model.pipeline import Defaults, Pipeline
+from demist.model.pipeline import Pipeline
+from demist.model.sampling import Sampling
 from demist.objectives import weights
 from demist.objectives.vlb import discretised_decoder, gaussian_decoder
 from demist.samplers import make_solver
@@ -201,13 +202,13 @@ def make_denoiser(
     )
 
 
-def choose_defaults(config: TrainConfig, images: bool, conditioner: Conditioner) -> Defaults:
+def choose_defaults(config: TrainConfig, images: bool, conditioner: Conditioner) -> Sampling:
     """How the model is sampled where nothing is said."""
     out = config.output
     make_solver(out.sample_solver)  # a mistake is told of now, not when the first picture is due
     guidance = (1.5 if images else 1.0) if out.sample_guidance is None else out.sample_guidance
     guidable = bool(conditioner.conditions) and config.data.label_drop > 0
-    return Defaults(out.sample_steps, out.sample_solver, guidance=guidance if guidable else 1.0)
+    return Sampling(out.sample_steps, out.sample_solver, guidance=guidance if guidable else 1.0)
 
 
 def choose_gradient(

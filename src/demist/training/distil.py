@@ -20,7 +20,8 @@ from demist.data import Dataset
 from demist.errors import MissingError, UsageError
 from demist.guidance import CFG
 from demist.model import folder as model_folder
-from demist.model.pipeline import Defaults, Pipeline
+from demist.model.pipeline import Pipeline
+from demist.model.sampling import Sampling
 from demist.objectives import Times, Weight, matching_loss
 from demist.training.batches import Batch
 from demist.training.gradient import rewrap
@@ -204,7 +205,7 @@ def student_of(
     student, school = rewrap(d, net.student), rewrap(d, net)
     grid = ",".join(f"{t:g}" for t in (*evaluations, 0))
     pipeline = replace(
-        teacher, denoiser=student, defaults=Defaults(len(evaluations), "ddpm", grid), facts=facts
+        teacher, denoiser=student, defaults=Sampling(len(evaluations), "ddpm", grid), facts=facts
     )
     model: Model = d.eval().requires_grad_(False)
     if options.teacher_guidance != 1:

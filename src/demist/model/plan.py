@@ -1,0 +1,344 @@
+"""A plan: all that sampling needs, decided and at hand, and the states it leads through.
+
+Sample i of a plan is a function of its seed and its conditions. It depends neither on how many
+others are made nor on the batch it is made in: its noise has its own stream, and the network always
+runs on whole buckets of `Pipeline.bucket` samples, padded if need be, for which CPU kernels give
+every sample the same bits whatever the number of buckets. (On other devices the samples agree to
+rounding.)
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from demist.core import Denoiser, Model, Schedule, Seeded
+from demist.errors import UsageError
+from demist.guidance import Instead, Interval, Scale, make_rule
+from demist.machine.allocator import keep_freed_memory
+from demist.model.sampling import STANDARD, Sampling
+from demist.samplers import Solver, TrajectoryPoint, make_grid, make_solver, trajectory
+
+if TYPE_CHECKING:
+    from demist.model.pipeline import Pipeline
+
+Guide = Callable[[Model], Model]
+"""Further guidance: a denoiser made of a denoiser."""
+
+Constrain = Callable[[Tensor, Tensor], Tensor]
+"""A projection `(x, s) -> x` of the state at time s."""
+
+Init = np.ndarray | Tensor
+"""Where to start from: data (an array), or a state (a tensor)."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One moment of a batch being denoised, for films.
+
+    Attributes:
+        step: Steps done, 0 for pure noise.
+        t: Time, from 1 (noise) to 0 (data).
+        x: The noisy state, decoded as if it were data.
+    """
+
+    step: int
+    t: float
+    x: np.ndarray
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `Pipeline.plan` decided, for `n` samples; to change a part, `dataclasses.replace`.
+
+    Attributes:
+        pipeline: The model.
+        n: How many samples.
+        sampling: The complete recipe: with the same conditions it makes this plan again. Its
+            number of steps is the number taken.
+        model: The denoiser, guided.
+        solver: Takes the steps.
+        grid: Times from start to end, float64.
+        cond: Encoded conditions by name, a row for each sample.
+        init: What to start from, `(n, ...)` or `(1, ...)` for all; None: pure noise.
+        constrain: Projection after each step.
+    """
+
+    pipeline: "Pipeline"
+    n: int
+    sampling: Sampling
+    model: Model
+    solver: Solver
+    grid: Tensor
+    cond: Mapping[str, Any]
+    init: Init | None = None
+    constrain: Constrain | None = None
+
+    @property
+    def steps(self) -> int:
+        """How many steps are taken."""
+        return len(self.grid) - 1
+
+    def sample(self, rows: Sequence[int] | None = None, *, progress: bool = False) -> np.ndarray:
+        """Samples as data, batch by batch.
+
+        Args:
+            rows: Which of the `n`; default all. Each comes out the same whoever makes it.
+            progress: Show a bar.
+        """
+        from tqdm import tqdm
+
+        batches = self.batches(rows)
+        done = []
+        with tqdm(
+            total=len(batches) * self.steps, unit="step", disable=not progress, leave=False
+        ) as bar:
+            for batch in batches:
+                for point in self.states(batch):
+                    bar.update(int(point.index > 0))
+                done.append(point.x)
+        return self.decode(torch.cat(done))
+
+    def batches(self, rows: Sequence[int] | None = None) -> list[Sequence[int]]:
+        """`rows` cut into batches of the recipe's size."""
+        rows = self._checked(rows)
+        size = self._whole(self.sampling.batch_size or 1)
+        return [rows[begin : begin + size] for begin in range(0, len(rows), size)]
+
+    @torch.inference_mode()
+    def states(
+        self, rows: Sequence[int] | None = None, *, after: TrajectoryPoint | None = None
+    ) -> Iterator[TrajectoryPoint]:
+        """The points of a trajectory, as one batch: the start (index 0), then one after each step.
+
+        Args:
+            rows: Which of the `n` samples; default all.
+            after: A point that this plan gave for the same rows, perhaps with its `x` changed: go
+                on from there, first point the one after it.
+
+        Yields:
+            Points whose `x` has the rows asked for. Their `memory` is of the padded batch.
+
+        Raises:
+            UsageError: `rows` is empty or has numbers beyond the samples of the plan.
+        """
+        rows = self._checked(rows)
+        keep_freed_memory()
+        padded = [*rows, *[rows[-1]] * (self._whole(len(rows)) - len(rows))]
+        noise = Seeded([self.seed(i) for i in padded])
+        if after is None:
+            after = TrajectoryPoint(0, self.grid[0], self._first(padded, noise), None)
+            yield _cut(after, len(rows))
+        x = after.x[torch.arange(len(padded)).clamp(max=len(after.x) - 1)]
+        if after.index >= self.steps:
+            return
+        cond = {name: _take(value, padded, x.device) for name, value in self.cond.items()}
+        denoiser = self.pipeline.denoiser
+        training = denoiser.training
+        denoiser.eval()
+        try:
+            for point in trajectory(
+                self.model, x, self.grid, self.solver, noise, constrain=self._constrain(len(rows)),
+                index=after.index, memory=after.memory, **cond,
+            ):  # fmt: skip
+                yield _cut(point, len(rows))
+        finally:
+            denoiser.train(training)
+
+    def frames(self) -> Iterator[Frame]:
+        """All states, decoded, for a film."""
+        for point in self.states():
+            yield Frame(point.index, float(point.t), self.decode(point.x))
+
+    def decode(self, x: Tensor) -> np.ndarray:
+        """Data from states."""
+        return self.pipeline.decode(x)
+
+    def seed(self, row: int) -> int:
+        """The seed of a sample's own noise stream."""
+        seed = self.sampling.seed
+        assert seed is not None
+        return sample_seed(seed, row) if isinstance(seed, int) else sample_seed(seed[row], 0)
+
+    def _first(self, rows: Sequence[int], noise: Seeded) -> Tensor:
+        """The states at `grid[0]`."""
+        pipeline = self.pipeline
+        device = next(pipeline.denoiser.parameters()).device
+        if isinstance(self.init, Tensor):
+            state: Tensor = _take(self.init, rows, device)
+            return state.float()
+        draw = noise(torch.empty(len(rows), *pipeline.state_shape, device=device))
+        alpha, sigma = pipeline.denoiser.schedule(self.grid[0])
+        if self.init is None:
+            return draw * sigma
+        data = self.init if len(self.init) == 1 else self.init[np.array(rows)]
+        begun: Tensor = alpha * pipeline.encode(data) + draw * sigma
+        return begun
+
+    def _constrain(self, n: int) -> Constrain | None:
+        """The constraint, shown the true samples of a padded batch only."""
+        constrain = self.constrain
+        if constrain is None:
+            return None
+        return lambda x, s: torch.cat([constrain(x[:n], s), x[n:]])
+
+    def _checked(self, rows: Sequence[int] | None) -> Sequence[int]:
+        rows = range(self.n) if rows is None else rows
+        if not len(rows) or min(rows) < 0 or max(rows) >= self.n:
+            raise UsageError(f"rows must be some of the samples 0 to {self.n - 1}, got {rows}")
+        return rows
+
+    def _whole(self, n: int) -> int:
+        """`n` rounded up to whole buckets."""
+        return -(-n // self.pipeline.bucket) * self.pipeline.bucket
+
+
+def make_plan(
+    pipeline: "Pipeline",
+    n: int,
+    sampling: Sampling,
+    cond: Mapping[str, Any],
+    *,
+    negative: Mapping[str, Any] | None = None,
+    guide: Guide | None = None,
+    init: Init | None = None,
+    constrain: Constrain | None = None,
+) -> Plan:
+    """See `Pipeline.plan`."""
+    if n < 1:
+        raise UsageError(f"cannot make {n} samples; ask for at least 1")
+    full = sampling.over(pipeline.defaults).over(STANDARD)
+    if not isinstance(full.seed, int | None) and len(full.seed) != n:
+        raise UsageError(f"got {len(full.seed)} seeds for {n} samples; give one for all, or {n}")
+    assert full.solver is not None
+    model = _guided(pipeline, full, cond, negative, guide)
+    solver = make_solver(full.solver)
+    times = _times(full, solver.grid, pipeline.denoiser.schedule)
+    grid = _solvable(times, pipeline.denoiser)
+    return Plan(
+        pipeline, n, _as_taken(full, times), model, solver, grid,
+        pipeline.conditioner.encode(n, cond), _checked_init(pipeline, init, n, sampling, full),
+        constrain,
+    )  # fmt: skip
+
+
+def sample_seed(seed: int, index: int) -> int:
+    """The seed of sample `index`: hashed, so that neighbours share nothing."""
+    digest = hashlib.blake2b(f"{seed}/sample/{index}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+def _guided(
+    pipeline: "Pipeline",
+    full: Sampling,
+    cond: Mapping[str, Any],
+    negative: Mapping[str, Any] | None,
+    guide: Guide | None,
+) -> Model:
+    """The denoiser, led away from what is negative or from the null, then by `guide`."""
+    conditioner, scale, interval = pipeline.conditioner, full.guidance, full.guidance_interval
+    assert full.guidance_rule is not None
+    conditioner.require([*cond, *(negative or ())])
+    rule_of, conditions = make_rule(full.guidance_rule), conditioner.conditions
+    model: Model = pipeline.denoiser
+    if scale is not None and scale != 1 and any(value is not None for value in cond.values()):
+        if not negative and not any(c.drop for c in conditions.values()):
+            raise UsageError(
+                f"guidance {scale:g} starts from the unconditional model, which this one never "
+                f"learned (it was trained with label_drop = 0); use 1"
+            )
+        try:
+            over_time: Scale = scale if interval is None else Interval(scale, *interval)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+
+        def encode(words: Mapping[str, Any]) -> dict[str, Tensor]:
+            conditioner.require(words)
+            return {name: conditions[name].encode(value, 1) for name, value in words.items()}
+
+        instead, null = Instead(encode(negative or {})), conditioner.null
+        model = rule_of(model, over_time, lambda told: instead(null(told)), encode=encode)
+    return model if guide is None else guide(model)
+
+
+def _times(full: Sampling, suits: str, schedule: Schedule) -> Tensor:
+    """The grid that is asked for, from `full.start` down."""
+    start, spec = full.start, full.grid
+    assert start is not None
+    assert full.steps is not None
+    first = torch.tensor([start], dtype=torch.float64)
+    if start == 0:
+        return first
+    if spec is None or isinstance(spec, str):
+        grid = make_grid(spec or suits, full.steps, schedule, start)
+    else:
+        grid = torch.tensor(spec, dtype=torch.float64)
+    # Times that were typed may begin above the start.
+    below = (grid < start).nonzero().flatten()
+    return grid if start == 1 or not len(below) else torch.cat([first, grid[int(below[0]) :]])
+
+
+def _as_taken(full: Sampling, grid: Tensor) -> Sampling:
+    """The recipe with the number of steps that `grid` takes."""
+    taken = max(1, len(grid) - 1)
+    typed = not isinstance(full.grid, str | None) or "," in (full.grid or "").partition(":")[0]
+    if taken != full.steps and not typed and full.start:
+        # A named grid with fewer steps than asked for: said by its times, which give it again.
+        return replace(full, steps=taken, grid=tuple(grid.tolist()))
+    return replace(full, steps=taken)
+
+
+def _solvable(grid: Tensor, denoiser: Denoiser) -> Tensor:
+    """`grid`, started a little later if the parameterization cannot be solved in pure noise.
+
+    At alpha = 0 the noise says nothing of the data, so a network that predicts it leaves x0 open.
+    """
+    t = grid[0]
+    alpha, sigma = denoiser.schedule(t)
+    a, b = denoiser.parameterization.row(alpha, sigma, lambda: denoiser.schedule.rates(t))
+    if len(grid) == 1 or alpha * b - sigma * a != 0:
+        return grid
+    grid = grid.clone()
+    grid[0] = t - min(1e-3, float(t - grid[1]) / 2)
+    return grid
+
+
+def _checked_init(
+    pipeline: "Pipeline", init: Init | None, n: int, sampling: Sampling, full: Sampling
+) -> Init | None:
+    """`init` with a batch axis."""
+    if init is None:
+        if full.start != 1:
+            raise UsageError(
+                f"start = {full.start:g} is not pure noise, so sampling needs something to start "
+                f"from: give init, or leave start out"
+            )
+        return None
+    is_state = isinstance(init, Tensor)
+    if not is_state and sampling.start is None and full.start == 1:
+        raise UsageError(
+            "at start = 1 all is noise, and nothing would be left of init; give start, such as 0.6"
+        )
+    shape, what = (pipeline.state_shape, "state") if is_state else (pipeline.shape, "sample")
+    init = init[None] if init.shape == shape else init
+    if init.shape[1:] != shape or len(init) not in (1, n):
+        raise UsageError(
+            f"init has shape {tuple(init.shape)}; give one {what} of shape {shape} for all, or {n}"
+        )
+    return init
+
+
+def _take(value: Any, rows: Sequence[int], device: torch.device) -> Any:
+    """Rows of a tensor, or of every tensor of a mapping; of a single row, that row for all."""
+    if isinstance(value, Mapping):
+        return {name: _take(v, rows, device) for name, v in value.items()}
+    index = torch.tensor(rows) if len(value) > 1 else torch.zeros(len(rows), dtype=torch.long)
+    return value[index.to(value.device)].to(device)
+
+
+def _cut(point: TrajectoryPoint, n: int) -> TrajectoryPoint:
+    return replace(point, x=point.x[:n])

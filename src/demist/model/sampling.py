@@ -1,0 +1,161 @@
+"""How to sample, as one value.
+
+The same dataclass is the defaults of a model, what a command reads from its flags, what the axes of
+`--grid` vary, and the recipe inside a PNG. What is None is said elsewhere: a call's `Sampling` lies
+`over` the model's defaults, and these over `STANDARD`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from demist.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to sample; None: as the model's defaults say.
+
+    Attributes:
+        steps: Steps from `start` to data, at least 1. Times that are given bring their own number.
+        solver: Name and options, such as `"ddim:eta=1"`; see `demist.samplers.make_solver`.
+        grid: Name and options, as in `demist.samplers.make_grid`, or the times themselves,
+            decreasing from at most 1 to 0. If nobody says: the one that suits the solver.
+        start: Time in [0, 1] at which sampling begins, on what `init` gives: 1 is pure noise, 0 is
+            the data itself.
+        guidance: Scale; 1 is none. Without conditions it does nothing.
+        guidance_interval: Times between which there is guidance, the lower first; if nobody says,
+            at all times.
+        guidance_rule: Name and options, as in `demist.guidance.make_rule`: `"apg:parallel=0.2"`.
+        seed: Sample i depends on (seed, i) only. With one seed per sample, each is what that seed
+            gives as its first.
+        batch_size: Samples at once, rounded up to whole buckets: changes speed and memory, never
+            the samples.
+    """
+
+    steps: int | None = None
+    solver: str | None = None
+    grid: str | Sequence[float] | None = None
+    start: float | None = None
+    guidance: float | None = None
+    guidance_interval: Sequence[float] | None = None
+    guidance_rule: str | None = None
+    seed: int | Sequence[int] | None = None
+    batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("grid", "guidance_interval", "seed"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str | int):
+                object.__setattr__(self, name, tuple(value))  # a JSON file has lists
+        for name in ("steps", "batch_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name} = {value}: must be at least 1")
+        if self.start is not None and not 0 <= self.start <= 1:
+            raise UsageError(
+                f"start = {self.start:g}: a time from 0 (the data itself) to 1 (pure noise), such "
+                f"as 0.6"
+            )
+
+    def over(self, other: "Sampling") -> "Sampling":
+        """This, and where it says nothing, what `other` says."""
+        return replace(other, **self.said())
+
+    def said(self) -> dict[str, Any]:
+        """The fields that are not None."""
+        return {f.name: v for f in fields(self) if (v := getattr(self, f.name)) is not None}
+
+    def to_json(self) -> dict[str, Any]:
+        """All that it says, as plain values; fields younger than format 1 only if not standard."""
+        whole = asdict(self.over(STANDARD))
+        young = [k for k in whole if k not in FIRST and whole[k] == getattr(STANDARD, k)]
+        return {k: _plain(v) for k, v in whole.items() if k not in young}
+
+    def recipe(self) -> dict[str, Any]:
+        """`to_json` of what decides the samples: with the seed, without the batch size."""
+        whole = {**self.to_json(), "seed": _plain(self.over(STANDARD).seed)}
+        del whole["batch_size"]
+        return whole
+
+
+STANDARD = Sampling(20, "adams", None, 1.0, 1.0, None, "cfg", 0, 32)
+"""What holds where neither a call nor the model says anything."""
+
+FIRST = ("steps", "solver", "grid", "guidance", "batch_size")
+"""The fields that every saved model has."""
+
+FIELDS = tuple(f.name for f in fields(Sampling))
+"""Names of all fields."""
+
+TAKEN = ("n", "sampling", "rows", "size", "negative", "guide", "init", "constrain", "progress")
+"""Other names that `Pipeline.sample` takes, so that no condition may have them."""
+
+
+def split(
+    sampling: Sampling | None, arguments: Mapping[str, Any]
+) -> tuple[Sampling, dict[str, Any]]:
+    """Keyword arguments of `Pipeline.sample` parted: fields of `Sampling`, and conditions.
+
+    Args:
+        sampling: What holds where the keywords say nothing.
+        arguments: Both kinds, by name; times and seeds may be tensors and arrays, too.
+    """
+    said = {
+        name: value.tolist() if hasattr(value, "tolist") else value
+        for name, value in arguments.items()
+        if name in FIELDS
+    }
+    cond = {name: value for name, value in arguments.items() if name not in FIELDS}
+    return Sampling(**said).over(sampling or Sampling()), cond
+
+
+def require_free_names(conditions: Sequence[str]) -> None:
+    """Raise UsageError if a condition has the name of an argument of `Pipeline.sample`."""
+    for name in conditions:
+        if name in FIELDS or name in TAKEN:
+            raise UsageError(
+                f"a condition cannot be called {name!r}, which says how to sample; give it another "
+                f"name, such as {name + '_of'!r}"
+            )
+
+
+def flag(name: str) -> str:
+    """What a field is called on the command line, without dashes in front."""
+    return "time-grid" if name == "grid" else name.replace("_", "-")
+
+
+def parse(name: str, word: str) -> Any:
+    """A field's value from what was typed.
+
+    Args:
+        name: Of the field.
+        word: Such as `20`, `0.1:0.8`, `ddim:eta=1`.
+
+    Raises:
+        UsageError: It makes no sense.
+    """
+    read, what = _READ.get(name, (str, ""))
+    try:
+        return read(word)
+    except ValueError:
+        raise UsageError(f"{flag(name)}={word}: not {what}") from None
+
+
+def _interval(text: str) -> tuple[float, float]:
+    low, _, high = text.partition(":")
+    return float(low), float(high)
+
+
+_READ: dict[str, tuple[Callable[[str], Any], str]] = {
+    "steps": (int, "a whole number"),
+    "start": (float, "a number"),
+    "guidance": (float, "a number"),
+    "guidance_interval": (_interval, "two times with a colon, such as 0.1:0.8"),
+    "seed": (int, "a whole number"),
+    "batch_size": (int, "a whole number"),
+}
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
