@@ -15,4 +15,4 @@ import torch  # noqa: E402
 @pytest.fixture(autouse=True)
 def _reproducible():
     torch.manual_seed(0)
-    torch.set_num_threads(2)
+    torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)

@@ -33,6 +33,7 @@ def sum_of(path):
     return hashlib.sha256(Path(path, "samples.npy").read_bytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_the_same_bytes_on_one_two_and_three_processes(capsys):
     assert main(LINE.format("one").split()) == 0
     assert capsys.readouterr().out == "one/samples.npy\n"

@@ -41,6 +41,7 @@ def test_its_bins_cover_the_range(module):
     assert x.max() <= 1
 
 
+@pytest.mark.slow
 def test_every_baseline_learns_two_points(module):
     """Data at (1, 1) and (-1, -1): the samples must be nearer to them than to the other corners."""
     b = module("baselines")

@@ -402,6 +402,7 @@ def test_evaluate_against_another_run(trained, squares, capsys):
     assert "compare runs on the same data" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_doctor(capsys):
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out

@@ -3,6 +3,8 @@
 import importlib.util
 from pathlib import Path
 
+import pytest
+
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
 
@@ -27,6 +29,7 @@ def test_train_digits(tmp_path):
     assert picture.exists()
 
 
+@pytest.mark.slow
 def test_toy_2d(tmp_path):
     distances = load("toy_2d").main(steps=60, folder=str(tmp_path))
     assert distances.keys() == {"ddim", "dpmpp-2m", "heun"}

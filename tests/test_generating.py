@@ -144,6 +144,7 @@ def test_samples_that_vanish_are_made_again(model, whole, tmp_path):
     same(collect(task, pipeline, tmp_path), whole)
 
 
+@pytest.mark.slow
 def test_evaluate_in_shares(model, capsys, monkeypatch):
     folder = Path(model[0].run)
     line = ["evaluate", str(folder), "--n", "1200", "--seeds", "2", "--steps", "2"]

@@ -114,6 +114,7 @@ def trainers(folder):
     return sorted(found)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_two_processes_one_of_which_is_killed(tmp_path):
     """It goes on from the newest checkpoint, and the weights are those of an undisturbed run."""
@@ -139,6 +140,7 @@ def test_two_processes_one_of_which_is_killed(tmp_path):
             assert torch.equal(value, found[1][part][name])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_stopping_and_dying(tmp_path):
     """A signal to the supervisor is a clean stop with exit code 0; kill -9 leaves nobody behind."""
@@ -161,6 +163,7 @@ def test_stopping_and_dying(tmp_path):
     assert runs.find("1", folder / "runs").status()["state"] == "killed"
 
 
+@pytest.mark.slow
 def test_what_would_fail_again_is_not_tried_again(tmp_path):
     code, _, err = ended(launch(tmp_path, "--pause", "1s", "train", "nowhere"))
     assert code == 66

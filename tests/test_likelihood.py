@@ -61,6 +61,7 @@ def test_few_euler_steps_are_refused(steps):
         log_prob(Exact(narrow, Linear()), x, euler=steps)
 
 
+@pytest.mark.slow
 def test_many_euler_steps_are_allowed_and_the_estimate_of_their_error_is_true():
     x = MIXTURE.sample(16, torch.Generator().manual_seed(0))
     model, exact = Exact(MIXTURE, Linear()), MIXTURE.log_prob(x)

@@ -100,6 +100,7 @@ def test_where_x0_is_constant_the_number_of_steps_does_not_matter(solver):
     torch.testing.assert_close(*ends, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["ddpm", "sde-adams"])
 def test_strong_convergence(solver):
     """The same path, ever more closely: strong order 1."""

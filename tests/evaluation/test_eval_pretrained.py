@@ -56,6 +56,7 @@ def test_resizing_is_pillow_s():
     np.testing.assert_allclose(prepare(torch.from_numpy(x), 31)[0, 0], theirs, atol=0.02)
 
 
+@pytest.mark.slow
 def test_inception_sees(inception):
     extractor = load_extractor(inception)
     x = pictures()

@@ -24,6 +24,7 @@ def changed(scene, **changes):
     return Scene(things, scene.layout, scene.background)
 
 
+@pytest.mark.slow
 def test_real_scenes_are_right_and_others_wrong(judge, real):
     images, asked = real
     ceiling = judge.score(images, asked)
@@ -36,6 +37,7 @@ def test_real_scenes_are_right_and_others_wrong(judge, real):
     assert floor["bindings"] < 0.1
 
 
+@pytest.mark.slow
 def test_each_tag_sees_its_own_mistake(judge, real):
     images, asked = real
 
@@ -76,6 +78,7 @@ def test_each_tag_sees_its_own_mistake(judge, real):
     assert judge.score(pairs, turned)["layout"] == 0
 
 
+@pytest.mark.slow
 def test_an_empty_page_has_nothing(judge):
     blank = np.full((2, 3, 32, 32), 20, np.uint8)
     assert find(blank[0], scenes.COLOURS) == []

@@ -85,6 +85,7 @@ def test_the_gradient_is_that_of_the_papers_equations():
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_trained_pair_has_the_teachers_mean_and_spread():
     """The critic is learned too: for a Gaussian, the best x0 is affine in x at every time."""
     torch.manual_seed(0)

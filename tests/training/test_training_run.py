@@ -125,6 +125,7 @@ def test_interrupted_and_resumed_is_the_same_as_never_interrupted(
     assert signal.getsignal(signal.SIGINT) is handler
 
 
+@pytest.mark.slow
 def test_kill_minus_nine_and_the_same_command_again(config, tmp_path):
     """Metrics beyond the checkpoint are written anew, and the weights are the same."""
     config = update(config, {"steps": 12, "save_every": "4", "log_every": "1", "sample_count": 0})
