@@ -14,10 +14,8 @@ import warnings
 import torch
 from torch import nn
 
-from demist.config import SCHEDULES
-from demist.core import Denoiser, Seeded, V
+from demist.core import SCHEDULES, Denoiser, Seeded, V, make_schedule
 from demist.samplers import SOLVERS, make_grid, make_solver, sample
-from demist.training.build import make_schedule
 
 STEPS = (1, 2, 3, 5, 10, 50, 1000)
 
@@ -44,7 +42,9 @@ def main() -> int:
     total = broken = 0
     for name in names:
         solver, bad, count = make_solver(name), [], 0
-        for label in SCHEDULES:
+        for label in SCHEDULES.names():
+            if label in ("shifted", "table", "zero-terminal"):  # made of something
+                continue
             schedule = make_schedule(label)
             for dtype in (torch.float32, torch.bfloat16):
                 model = Denoiser(Network(dtype), schedule, V(), dtype=dtype)

@@ -30,7 +30,7 @@ def main(steps: int = 3000, folder: str = ".") -> dict[str, float]:
 
     batches = Batches(data.x, Streams(seed=0, n=len(data), batch_size=256), codec)
     options = OptimizationConfig(lr=2e-3, ema=0.995, precision="fp32")
-    objective = Denoising(LogitNormal(), weights.velocity)
+    objective = Denoising(LogitNormal(), weights.VelocityWeight())
     for state in fit(
         denoiser, batches, objective=objective, options=options, limits=LimitsConfig(steps=steps)
     ):

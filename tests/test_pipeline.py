@@ -11,6 +11,7 @@ from demist.codecs import Pixels, Standardize
 from demist.conditions import Conditioner, Label
 from demist.config import update
 from demist.core import (
+    AngleClock,
     Cosine,
     Denoiser,
     Eps,
@@ -20,12 +21,11 @@ from demist.core import (
     LogSNRClock,
     Shifted,
     Table,
+    TimeClock,
     V,
     Velocity,
     ZeroTerminal,
-    angle_clock,
     linear_betas,
-    time_clock,
 )
 from demist.core.schedule import VP
 from demist.errors import CannotCreateError, DataError, MissingError, UsageError
@@ -281,9 +281,10 @@ def test_objects_and_json(value):
 
 
 def test_clocks_and_tables():
-    for clock in (time_clock, angle_clock):
-        assert model_folder.to_json(clock) == {"kind": clock.__name__}
-        assert model_folder.from_json({"kind": clock.__name__}, "here") is clock
+    for clock in (TimeClock(), AngleClock()):
+        kind = {"kind": f"{clock.name}_clock"}
+        assert model_folder.to_json(clock) == kind
+        assert model_folder.from_json(kind, "here") == clock
     table = Table.from_betas(linear_betas(20))
     back = model_folder.from_json(json.loads(json.dumps(model_folder.to_json(table))), "here")
     assert torch.equal(back.alpha_bar, table.alpha_bar)

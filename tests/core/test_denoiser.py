@@ -7,6 +7,7 @@ from torch import nn
 from demist.core import (
     VE,
     X0,
+    AngleClock,
     Conditioned,
     Cosine,
     Denoiser,
@@ -17,12 +18,11 @@ from demist.core import (
     LogSNRClock,
     Prediction,
     Score,
+    TimeClock,
     V,
     Velocity,
-    angle_clock,
     left,
     many,
-    time_clock,
 )
 from demist.core.exact import Exact
 from truth import MIXTURE, SCHEDULES, T, f64
@@ -57,7 +57,7 @@ class Optimal(nn.Module):
 def test_every_parameterization_recovers_both_ends(schedule, parameterization):
     x, t = torch.randn(5, 2, dtype=f64), torch.linspace(0.05, 0.95, 5, dtype=f64)
     model = Denoiser(Optimal(schedule, parameterization), schedule, parameterization)
-    model.clock = time_clock
+    model.clock = TimeClock()
     p, truth = model(x, t), Exact(MIXTURE, schedule)(x, t)
     torch.testing.assert_close(p.x0, truth.x0)
     torch.testing.assert_close(p.eps, truth.eps)
@@ -196,15 +196,15 @@ def test_what_the_network_is_told(t):
 
     x = torch.zeros(4, 2)
     for clock, want in (
-        (time_clock, 0.3),
-        (angle_clock, math.atan(0.3 / 0.7) / (math.pi / 4) - 1),
+        (TimeClock(), 0.3),
+        (AngleClock(), math.atan(0.3 / 0.7) / (math.pi / 4) - 1),
         (IndexClock(1000), 299.0),
         (LogSNRClock(), math.log(0.3 / 0.7) / 2),
     ):
         Denoiser(Spy(), Linear(), V(), clock=clock)(x, t)
         assert told["clock"].shape == (4,)
         assert told["clock"].tolist() == pytest.approx([want] * 4, rel=1e-6)
-    assert angle_clock(T([0.0, 1.0]), *Linear()(T([0.0, 1.0]))).tolist() == [-1, 1]
+    assert AngleClock()(T([0.0, 1.0]), *Linear()(T([0.0, 1.0]))).tolist() == [-1, 1]
     assert LogSNRClock(20.0)(T([0.0, 1.0]), *Linear()(T([0.0, 1.0]))).tolist() == [-5, 5]
 
 

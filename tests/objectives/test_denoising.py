@@ -54,12 +54,12 @@ EPS = torch.randn(6, 3, dtype=f64, generator=torch.Generator().manual_seed(2))
 @pytest.mark.parametrize(
     ("schedule", "parameterization", "weight"),
     [
-        (VP(), Eps(), weights.simple),
-        (Cosine(), Eps(), weights.simple),
-        (VP(), V(), weights.v),
-        (VP(), X0(), weights.x0),
-        (Linear(), Velocity(), weights.velocity),
-        (VE(), Karras(0.5), weights.edm(0.5)),
+        (VP(), Eps(), weights.SimpleWeight()),
+        (Cosine(), Eps(), weights.SimpleWeight()),
+        (VP(), V(), weights.VWeight()),
+        (VP(), X0(), weights.X0Weight()),
+        (Linear(), Velocity(), weights.VelocityWeight()),
+        (VE(), Karras(0.5), weights.EDMWeight(0.5)),
     ],
 )  # fmt: skip
 def test_published_losses_are_weights_on_x0(schedule, parameterization, weight):
@@ -76,12 +76,12 @@ def test_published_losses_are_weights_on_x0(schedule, parameterization, weight):
 def test_weights_are_those_of_the_papers():
     sigma = T([0.01, 0.5, 20.0])  # Karras et al. 2022, table 1
     edm = (sigma**2 + 0.25) / (sigma * 0.5) ** 2
-    torch.testing.assert_close(weights.edm(0.5)(-2 * sigma.log()), edm)
+    torch.testing.assert_close(weights.EDMWeight(0.5)(-2 * sigma.log()), edm)
     log_snr = torch.tensor([-3.0, 0.0, 4.0], dtype=f64)
     snr = log_snr.exp()
-    torch.testing.assert_close(weights.min_snr(5.0)(log_snr), snr.clamp(max=5))
+    torch.testing.assert_close(weights.MinSNRWeight(5.0)(log_snr), snr.clamp(max=5))
     eps_weight = 1 / (1 + (log_snr - 2).exp())  # sigmoid(b - l), on the eps error
-    torch.testing.assert_close(weights.sigmoid(2.0)(log_snr), snr * eps_weight)
+    torch.testing.assert_close(weights.SigmoidWeight(2.0)(log_snr), snr * eps_weight)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -101,7 +101,7 @@ def test_minimised_by_the_posterior_mean(name):
 
     def loss(by):
         noise = Gaussian(torch.Generator().manual_seed(1))
-        return float(denoising_loss(Moved(by), x0, t, weights.x0, noise).mean())
+        return float(denoising_loss(Moved(by), x0, t, weights.X0Weight(), noise).mean())
 
     assert loss(0.0) < min(loss(0.1), loss(-0.1))
 
@@ -116,7 +116,7 @@ def test_no_rounding_at_the_smallest_noise():
 
     model = Denoiser(Knows(), Linear(), Eps())
     t = torch.full((4,), 1e-9, dtype=f64)
-    assert float(denoising_loss(model, x0, t, weights.simple, Fixed(z)).max()) < 1e-10
+    assert float(denoising_loss(model, x0, t, weights.SimpleWeight(), Fixed(z)).max()) < 1e-10
 
 
 def test_gradients_are_finite_at_both_ends():
@@ -128,7 +128,7 @@ def test_gradients_are_finite_at_both_ends():
 
     model = Denoiser(Small(), Linear(), Velocity())
     t = torch.tensor([1e-12, 1e-5, 1 - 1e-5, 1 - 1e-12], dtype=f64)
-    denoising_loss(model, torch.randn(4, 3), t, weights.velocity).sum().backward()
+    denoising_loss(model, torch.randn(4, 3), t, weights.VelocityWeight()).sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in net.parameters())
 
 

@@ -80,7 +80,7 @@ def test_the_gradient_is_that_of_the_papers_equations():
     )
     # Its value is the critic's denoising loss alone.
     torch.testing.assert_close(
-        loss, weights.velocity(2 * torch.log(torch.tensor([1.5], dtype=f64)))
+        loss, weights.VelocityWeight()(2 * torch.log(torch.tensor([1.5], dtype=f64)))
         * ((of_critic - z) ** 2).mean() * torch.ones(1, dtype=f64),
     )  # fmt: skip
 

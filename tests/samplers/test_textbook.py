@@ -1,12 +1,13 @@
 """Equality with the recurrences printed in the papers."""
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
 import torch
 from torch import nn
 
-from demist.core import VE, Denoiser, Eps, Gaussian, IndexClock, Karras
+from demist.core import VE, Clock, Denoiser, Eps, Gaussian, IndexClock, Karras
 from demist.core.exact import Exact
 from demist.samplers import DDIM, DPMpp2M, Heun, ancestral_variances, karras, sample, trailing
 from truth import DDPM_TABLE, MIXTURE, T, f64
@@ -15,6 +16,14 @@ BAR = DDPM_TABLE.alpha_bar
 BETA = torch.linspace(1e-4, 0.02, 1000, dtype=f64)
 START = torch.randn(16, 2, dtype=f64, generator=torch.Generator().manual_seed(0))
 EXACT = Exact(MIXTURE, DDPM_TABLE)
+
+
+@dataclass(frozen=True)
+class Expanded(Clock):
+    """The time, once per sample."""
+
+    def __call__(self, t, alpha, sigma):
+        return t.expand(len(START))
 
 
 class EpsNet(nn.Module):
@@ -110,9 +119,7 @@ def test_heun_is_edm_algorithm_2():
             skip, out = 0.25 / (sigma**2 + 0.25), 0.5 * sigma / (sigma**2 + 0.25).sqrt()
             return (x0 - skip * x * (sigma**2 + 0.25).sqrt()) / out
 
-    model = Denoiser(
-        Net(), schedule, Karras(0.5), input_std=0.5, clock=lambda t, *_: t.expand(len(START))
-    )
+    model = Denoiser(Net(), schedule, Karras(0.5), input_std=0.5, clock=Expanded())
     u = torch.arange(n, dtype=f64) / (n - 1)
     sigmas = (80 ** (1 / 7) + u * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7
     sigmas = torch.cat([sigmas, T([0.0])])

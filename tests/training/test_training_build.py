@@ -6,32 +6,30 @@ import pytest
 import torch
 from tiny import CONFIG, one_thread, pictures, points  # noqa: F401
 
-from demist import config as options
 from demist import core
 from demist.codecs import Pixels, Standardize
 from demist.config import update
+from demist.core import make_schedule
 from demist.data import Dataset
 from demist.errors import DataError, UsageError
 from demist.networks import MLP, UNet
-from demist.training import build as b
-from demist.training.build import build, make_schedule
+from demist.objectives import WEIGHTS
+from demist.training.build import build
+
+PLAIN = [
+    name for name in core.SCHEDULES.names() if name not in ("shifted", "table", "zero-terminal")
+]
+"""Schedules that need no option."""
 
 
-def test_tables_hold_exactly_the_names_of_the_options():
-    assert tuple(b.SCHEDULES) == options.SCHEDULES
-    assert tuple(b.PARAMETERIZATIONS) == options.PARAMETERIZATIONS
-    assert set(b.TIMES) == set(options.TIMES)
-    assert set(b.WEIGHTS) == set(options.WEIGHTS)
-
-
-@pytest.mark.parametrize("schedule", options.SCHEDULES)
-@pytest.mark.parametrize("parameterization", options.PARAMETERIZATIONS)
+@pytest.mark.parametrize("schedule", PLAIN)
+@pytest.mark.parametrize("parameterization", core.PARAMETERIZATIONS.names())
 def test_every_combination_takes_a_step(schedule, parameterization):
     config = update(CONFIG, {"schedule": schedule, "parameterization": parameterization})
     e = build(config, pictures())
-    for weight in options.WEIGHTS:
+    for weight in WEIGHTS.names():
         e = build(update(config, {"weight": weight}), pictures()) if weight == "edm" else e
-        objective = replace(e.objective, weight=b.make("weight", b.WEIGHTS, weight))
+        objective = replace(e.objective, weight=WEIGHTS.make(weight))
         assert bool(objective(e.pipeline.denoiser, e.batches(0)).isfinite().all())
 
 
@@ -42,12 +40,18 @@ def test_schedules():
     table = make_schedule("ddpm-scaled-linear:steps=50,zero_terminal=1,shift=2")
     assert table.schedule.steps == 50
     assert table(torch.tensor(1.0, dtype=torch.float64))[0] == 0
+    nested = make_schedule("shifted:schedule=(zero-terminal:schedule=(vp:beta_max=12)),shift=2")
+    assert nested == core.Shifted(core.ZeroTerminal(core.VP(beta_max=12.0)), 2.0)
+    assert make_schedule("vp:beta_max=12,zero_terminal=1,shift=2") == nested
+    assert make_schedule("table:alpha_bar=(0.9,0.5,0.1)").alpha_bar.tolist() == [0.9, 0.5, 0.1]
     for spec, words in [
-        ("vp:gamma=1", "vp has no parameter 'gamma'; it has: beta_min, beta_max"),
-        ("linear:a=1", "it has: none"),
+        ("vp:gamma=1", "no option of schedule vp called 'gamma'. There are: beta_min, beta_max"),
+        ("linear:a=1", "There are: none"),
         ("vp:shift=2", "pure noise"),
         ("linear:zero_terminal=1", "variance"),
         ("cosine:shift=-1", "positive"),
+        ("cosine:shift=x", "shift"),
+        ("shifted:shift=2", "'shifted:shift=2' needs schedule"),
     ]:
         with pytest.raises(UsageError, match=words):
             make_schedule(spec)

@@ -1,9 +1,20 @@
 """Codecs stand between data and state: nothing else knows range, discretisation or latents."""
 
-from demist.codecs.autoencoder import KLAutoencoder
+from demist.codecs.autoencoder import AT_ONCE, Coder, KLAutoencoder
 from demist.codecs.channels import ChannelScale
-from demist.codecs.codec import Codec
+from demist.codecs.codec import Codec, Draw
+from demist.codecs.make import CODECS
 from demist.codecs.pixels import Pixels
 from demist.codecs.points import Standardize
 
-__all__ = ["ChannelScale", "Codec", "KLAutoencoder", "Pixels", "Standardize"]
+__all__ = [
+    "AT_ONCE",
+    "CODECS",
+    "ChannelScale",
+    "Codec",
+    "Coder",
+    "Draw",
+    "KLAutoencoder",
+    "Pixels",
+    "Standardize",
+]

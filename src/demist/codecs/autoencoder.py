@@ -46,6 +46,7 @@ class KLAutoencoder(Codec):
         scale: Of the latents.
     """
 
+    name: ClassVar[str] = "autoencoder"
     lossless: ClassVar[bool] = False
     net: Coder
     pixels: Codec = Pixels()  # noqa: RUF009 (a frozen value)

@@ -1,6 +1,7 @@
 """Latents, centred channel by channel and scaled."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -21,6 +22,7 @@ class ChannelScale(Codec):
         scale: Positive.
     """
 
+    name: ClassVar[str] = "channel-scale"
     shift: tuple[float, ...] = ()
     scale: float = 1.0
 

@@ -23,6 +23,9 @@ class Codec(abc.ABC):
         lossless: Whether `decode(encode(x))` is `x`, up to rounding.
     """
 
+    name: ClassVar[str]
+    """The name on the command line."""
+
     bounds: ClassVar[tuple[float, float] | None] = None
     lossless: ClassVar[bool] = True
 

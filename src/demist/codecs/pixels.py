@@ -1,6 +1,7 @@
 """8-bit pixels <-> [-1, 1]."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, UInt8
@@ -16,6 +17,7 @@ class Pixels(Codec):
     `decode(encode(x)) == x` for every byte, and a model error below 1/255 changes nothing.
     """
 
+    name: ClassVar[str] = "pixels"
     bounds = (-1.0, 1.0)
 
     def encode(

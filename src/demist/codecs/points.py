@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ class Standardize(Codec):
         std: Positive, in the data's units.
     """
 
+    name: ClassVar[str] = "standardize"
     mean: tuple[float, ...]
     std: float
 

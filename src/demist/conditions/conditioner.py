@@ -3,7 +3,7 @@
 import abc
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -26,6 +26,9 @@ class Condition(abc.ABC):
         drop: Probability of hiding it while training.
         group: Conditions of one group are hidden together; empty: by itself.
     """
+
+    name: ClassVar[str]
+    """The name on the command line."""
 
     drop: float
     group: str

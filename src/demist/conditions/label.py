@@ -26,6 +26,7 @@ class Label(Condition):
         group: Conditions of one group are hidden together.
     """
 
+    name: ClassVar[str] = "label"
     classes: tuple[str, ...]
     drop: float = 0.1
     group: str = ""

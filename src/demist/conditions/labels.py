@@ -27,6 +27,7 @@ class Labels(Condition):
         group: Conditions of one group are hidden together.
     """
 
+    name: ClassVar[str] = "labels"
     classes: tuple[str, ...]
     drop: float = 0.1
     group: str = ""

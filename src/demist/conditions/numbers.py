@@ -32,6 +32,7 @@ class Numbers(Condition):
         group: Conditions of one group are hidden together.
     """
 
+    name: ClassVar[str] = "numbers"
     names: tuple[str, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]

@@ -4,7 +4,7 @@ All are given as bytes, `(n, C, H, W)` or one picture `(C, H, W)` for all, and e
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ class Picture(Condition):
         group: Conditions of one group are hidden together.
     """
 
+    name: ClassVar[str] = "picture"
     shape: tuple[int, ...]
     route: PictureRoute = "concat"
     drop: float = 0.1
@@ -63,6 +64,7 @@ class Masked(Condition):
         group: Conditions of one group are hidden together.
     """
 
+    name: ClassVar[str] = "masked"
     shape: tuple[int, ...]
     route: PictureRoute = "concat"
     drop: float = 0.1
@@ -119,6 +121,7 @@ class LowResolution(Condition):
         group: Conditions of one group are hidden together.
     """
 
+    name: ClassVar[str] = "low-resolution"
     shape: tuple[int, ...]
     factor: int = 2
     noise: float = 0.5

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ class States(Condition):
         group: Conditions of one group are hidden together.
     """
 
+    name: ClassVar[str] = "states"
     tokens: int
     features: int
     route: TokenRoute = "tokens"
@@ -81,6 +82,7 @@ class FrozenText(Condition):
         group: Conditions of one group are hidden together.
     """
 
+    name: ClassVar[str] = "frozen-text"
     folder: str
     length: int
     features: int

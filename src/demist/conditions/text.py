@@ -42,6 +42,7 @@ class Text(Condition):
         group: Conditions of one group are hidden together.
     """
 
+    name: ClassVar[str] = "text"
     tokenizer: str
     length: int
     width: int = 128

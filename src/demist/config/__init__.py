@@ -7,18 +7,12 @@ from demist.config.notation import (
     DEFAULT_BUDGET,
     nearest,
     parse_cadence,
-    parse_component,
     parse_duration,
     parse_evaluations,
 )
 from demist.config.options import (
-    CLOCKS,
-    PARAMETERIZATIONS,
-    SCHEDULES,
     SECTION_OF,
     SECTIONS,
-    TIMES,
-    WEIGHTS,
     DataConfig,
     DiffusionConfig,
     DistillationConfig,
@@ -33,14 +27,9 @@ from demist.config.options import (
 from demist.config.toml import differences, flat, load_toml, parse_toml, to_toml, update
 
 __all__ = [
-    "CLOCKS",
     "DEFAULT_BUDGET",
-    "PARAMETERIZATIONS",
-    "SCHEDULES",
     "SECTIONS",
     "SECTION_OF",
-    "TIMES",
-    "WEIGHTS",
     "DataConfig",
     "DiffusionConfig",
     "DistillationConfig",
@@ -56,7 +45,6 @@ __all__ = [
     "nearest",
     "option",
     "parse_cadence",
-    "parse_component",
     "parse_duration",
     "parse_evaluations",
     "parse_toml",

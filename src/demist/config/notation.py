@@ -1,4 +1,4 @@
-"""How values are written: durations, cadences, and components with their parameters."""
+"""How values are written: durations and cadences."""
 
 import difflib
 import math
@@ -46,23 +46,6 @@ def parse_evaluations(times: tuple[float, ...]) -> tuple[float, ...]:
     if first != 1 or len(rest) > 1 or any(not 0 < t < 1 for t in rest):
         raise UsageError("write 1, or 1 and a time between 0 and 1")
     return times
-
-
-def parse_component(text: str) -> tuple[str, dict[str, float]]:
-    """Name and parameters: `"ddim:eta=0.5"` -> `("ddim", {"eta": 0.5})`.
-
-    Raises:
-        UsageError: A parameter is not written `name=number`.
-    """
-    name, _, rest = text.strip().partition(":")
-    parameters = {}
-    for item in filter(None, rest.split(",")):
-        key, _, value = item.partition("=")
-        try:
-            parameters[key.strip().replace("-", "_")] = float(value)
-        except ValueError:
-            raise UsageError(f"{item!r} in {text!r} is not name=number") from None
-    return name, parameters
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -5,31 +5,23 @@ recipe, a TOML file (`load_toml`) and flags, later ones winning. Names are uniqu
 so a flag needs no prefix (`--size 32 --lr 3e-4`) and `update(config, {"size": 32})` needs no path.
 
 A component is named with its parameters after a colon: `"vp:beta_max=12"`,
-`"lognormal:mean=-1,std=1.4"`. `demist.training.build` looks the names up in tables.
+`"lognormal:mean=-1,std=1.4"`. Its name is checked against the source, so that nothing is imported;
+its parameters when it is made.
 """
 
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from demist import parts
 from demist.config.notation import (
     nearest,
     parse_cadence,
-    parse_component,
     parse_duration,
     parse_evaluations,
 )
 from demist.errors import UsageError
-
-SCHEDULES = (
-    "linear", "vp", "ve", "cosine", "sigmoid",
-    "ddpm-linear", "ddpm-scaled-linear", "ddpm-cosine", "ddpm-sigmoid",
-)  # fmt: skip
-PARAMETERIZATIONS = ("x0", "eps", "v", "velocity", "score", "karras")
-WEIGHTS = ("simple", "v", "x0", "velocity", "edm", "min-snr", "sigmoid")
-CLOCKS = ("angle", "log-snr", "time")
-TIMES = ("uniform", "lognormal", "logit-normal")
 
 _KINDS: dict[str, Callable[[Any], Any]] = {
     "duration": parse_duration,
@@ -38,7 +30,7 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _check(name: str, value: Any, rule: Mapping[str, Any]) -> None:
+def _check(name: str, value: Any, rule: Mapping[str, Any], default: Any) -> None:
     low, high = rule.get("low"), rule.get("high")
     for number in value if isinstance(value, tuple) else (value,):
         if low is not None and not number >= low:
@@ -46,11 +38,16 @@ def _check(name: str, value: Any, rule: Mapping[str, Any]) -> None:
         if high is not None and not number <= high:
             raise UsageError(f"{name} = {value!r}: must be at most {high:g}")
     parse = _KINDS.get(rule.get("kind", ""))
-    names = rule.get("names")
+    part = rule.get("part")
     try:
         if parse is not None:
             parse(value)
-        if names and (head := parse_component(value)[0]) not in names:
+        # The source is read for the names only where a value is not the default.
+        if (
+            part
+            and value != default
+            and (head := parts.parse(value)[0]) not in (names := parts.declared(*part))
+        ):
             raise UsageError(f"unknown{nearest(head, names)} of {', '.join(names)}")
     except UsageError as error:
         raise UsageError(f"{name} = {value!r}: {error}") from None
@@ -60,11 +57,14 @@ def option(
     default: Any,
     low: float | None = None,
     high: float | None = None,
-    names: Iterable[str] = (),
+    part: tuple[str, str] | None = None,
     kind: Literal["plain", "duration", "cadence", "evaluations"] = "plain",
 ) -> Any:
-    """A field with its range (both ends included), its component names or its notation."""
-    rule = {"low": low, "high": high, "names": tuple(names), "kind": kind}
+    """A field with its range (both ends included) or its notation.
+
+    A component has a `part` instead: the package and the base class of those that may be named.
+    """
+    rule = {"low": low, "high": high, "part": part, "kind": kind}
     return field(default=default, metadata=rule)
 
 
@@ -75,7 +75,7 @@ class Section:
         for spec in fields(self):  # type: ignore[arg-type]
             value = getattr(self, spec.name)
             if value is not None:
-                _check(spec.name, value, spec.metadata)
+                _check(spec.name, value, spec.metadata, spec.default)
 
 
 @dataclass(frozen=True)
@@ -157,19 +157,19 @@ class NetworkConfig(Section):
 class DiffusionConfig(Section):
     """What noise means, what the network predicts and how the loss is weighted."""
 
-    schedule: str = option("linear", names=SCHEDULES)
+    schedule: str = option("linear", part=("core", "Schedule"))
     """Signal and noise over time: linear, vp, ve, cosine, sigmoid, ddpm-linear, ddpm-scaled-linear,
     ddpm-cosine, ddpm-sigmoid; parameters as in vp:beta_max=12, and for any of them shift=2 (more
     noise, for large images) and zero_terminal=1."""
-    parameterization: str = option("velocity", names=PARAMETERIZATIONS)
+    parameterization: str = option("velocity", part=("core", "Parameterization"))
     """What the network's output means: x0, eps, v, velocity, score, karras."""
-    clock: str = option("angle", names=CLOCKS)
+    clock: str = option("angle", part=("core", "Clock"))
     """What the network is told of the noise: angle, which is atan(sigma / alpha); log-snr, finer at
     little noise, for ve; or time."""
-    times: str = option("logit-normal", names=TIMES)
+    times: str = option("logit-normal", part=("objectives", "Times"))
     """Noise levels seen in training: uniform, lognormal:mean=-1.2,std=1.2 or
     logit-normal:mean=0,std=1."""
-    weight: str = option("velocity", names=WEIGHTS)
+    weight: str = option("velocity", part=("objectives", "Weight"))
     """Weight of the squared x0 error over noise levels: simple (the eps error), v, x0, velocity,
     edm, min-snr:gamma=5, sigmoid:bias=-1."""
     bounded: bool = True
@@ -190,7 +190,7 @@ class DistillationConfig(Section):
     """Times at which the student is asked: 1 alone, or 1 and one between 0 and 1."""
     teacher_guidance: float = option(1.0, 0, 100)
     """Guidance scale of the teacher, which the student learns with the rest; 1 is none."""
-    matching_times: str = option("logit-normal:mean=1.2", names=TIMES)
+    matching_times: str = option("logit-normal:mean=1.2", part=("objectives", "Times"))
     """Noise levels at which student and teacher are compared: uniform, lognormal:mean=0,std=1.2 or
     logit-normal:mean=1.2,std=1. At less noise it learns details, and to leave out what is rare."""
     student_rate: float = option(0.05, 0, 10)

@@ -1,82 +1,116 @@
 """The vocabulary of diffusion: schedule, denoiser, prediction, noise, and the ground truth.
 
-Read in this order: shapes, schedule, table, modifiers, parameterization, prediction, denoiser,
-noise, exact; brownian and sde when wanted.
+Read in this order: state, schedule, table, modifiers, parameterization, prediction, clocks,
+denoiser, noise, exact; ddpm, brownian and sde when wanted; make finds them by name.
 """
 
-from demist.core.brownian import Brownian
-from demist.core.denoiser import (
-    Clock,
-    Conditioned,
-    Denoiser,
-    IndexClock,
-    LogSNRClock,
-    Model,
-    angle_clock,
-    many,
-    time_clock,
+from demist.core.brownian import Brownian, bridge, increment
+from demist.core.clocks import AngleClock, Clock, IndexClock, LogSNRClock, TimeClock
+from demist.core.ddpm import (
+    CosineTable,
+    LinearTable,
+    ScaledLinearTable,
+    SigmoidTable,
+    cosine_betas,
+    linear_betas,
+    scaled_linear_betas,
+    sigmoid_betas,
 )
+from demist.core.denoiser import Conditioned, Denoiser, Model, many
+from demist.core.exact import Distribution, Exact, Mixture, Normal, points
+from demist.core.make import CLOCKS, PARAMETERIZATIONS, SCHEDULES, make_schedule
 from demist.core.modifiers import Shifted, ZeroTerminal
-from demist.core.noise import Gaussian, Noise, Seeded, standard_normal_log_prob
+from demist.core.noise import Gaussian, Noise, Seeded, keyed_normal, standard_normal_log_prob
 from demist.core.parameterization import (
     X0,
     Eps,
     Karras,
     Parameterization,
+    Rates,
+    Scalar,
     Score,
     V,
     Velocity,
 )
 from demist.core.prediction import Prediction
 from demist.core.schedule import VE, VP, Cosine, Linear, Schedule, Sigmoid
-from demist.core.state import State, combine, left
-from demist.core.table import (
-    Table,
-    cosine_betas,
-    linear_betas,
-    rescale_to_zero_terminal,
-    scaled_linear_betas,
-    sigmoid_betas,
+from demist.core.sde import (
+    drift,
+    forward_euler,
+    forward_jump,
+    reverse_drift,
+    score,
+    squared_diffusion,
+    transition,
+    velocity,
 )
+from demist.core.state import State, combine, left
+from demist.core.table import Table, rescale_to_zero_terminal
 
 __all__ = [
+    "CLOCKS",
+    "PARAMETERIZATIONS",
+    "SCHEDULES",
     "VE",
     "VP",
     "X0",
+    "AngleClock",
     "Brownian",
     "Clock",
     "Conditioned",
     "Cosine",
+    "CosineTable",
     "Denoiser",
+    "Distribution",
     "Eps",
+    "Exact",
     "Gaussian",
     "IndexClock",
     "Karras",
     "Linear",
+    "LinearTable",
     "LogSNRClock",
+    "Mixture",
     "Model",
     "Noise",
+    "Normal",
     "Parameterization",
     "Prediction",
+    "Rates",
+    "Scalar",
+    "ScaledLinearTable",
     "Schedule",
     "Score",
     "Seeded",
     "Shifted",
     "Sigmoid",
+    "SigmoidTable",
     "State",
     "Table",
+    "TimeClock",
     "V",
     "Velocity",
     "ZeroTerminal",
-    "angle_clock",
+    "bridge",
     "combine",
     "cosine_betas",
+    "drift",
+    "forward_euler",
+    "forward_jump",
+    "increment",
+    "keyed_normal",
     "left",
     "linear_betas",
+    "make_schedule",
     "many",
+    "points",
     "rescale_to_zero_terminal",
+    "reverse_drift",
     "scaled_linear_betas",
+    "score",
     "sigmoid_betas",
+    "squared_diffusion",
     "standard_normal_log_prob",
-    "time_clock",
+    "transition",
+    "velocity",
 ]

@@ -4,21 +4,18 @@ A denoiser is anything with a `schedule` that maps `(x_t, t, **cond)` to a `Pred
 (`Denoiser`), a closed form (`exact.Exact`), or guidance made of other denoisers.
 """
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from demist.core.clocks import Clock, LogSNRClock
 from demist.core.parameterization import Parameterization
 from demist.core.prediction import Prediction
 from demist.core.schedule import Schedule
 from demist.core.state import State, left
-
-Clock = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""What the network is told of the time: a function of `(t, alpha, sigma)`, of `t`'s shape."""
 
 
 @runtime_checkable
@@ -31,44 +28,6 @@ class Model(Protocol):
 
     def __call__(self, x: State, t: Tensor, **cond: Any) -> Prediction:
         """Predict both ends of the line through `x` at time `t`."""
-
-
-def time_clock(t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-    """The time itself, in [0, 1]."""
-    return t
-
-
-def angle_clock(t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-    """The angle atan2(sigma, alpha), from -1 for clean data to 1 for pure noise.
-
-    Regular at both ends. Sampling begins in pure noise, which training hardly ever sees: there a
-    network told of the log-SNR, which is infinite, has to extrapolate far.
-    """
-    return torch.atan2(sigma, alpha) * (4 / math.pi) - 1
-
-
-@dataclass(frozen=True)
-class LogSNRClock:
-    """`-log_snr / 4`, which grows with the noise: log(sigma) / 2 where alpha = 1.
-
-    Attributes:
-        limit: The log-SNR is clamped to [-limit, limit], since it is infinite at both ends.
-    """
-
-    limit: float = 20.0
-
-    def __call__(self, t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        return ((sigma / alpha).log() / 2).clamp(-self.limit / 4, self.limit / 4)
-
-
-@dataclass(frozen=True)
-class IndexClock:
-    """The 0-based, possibly fractional, index among `steps` discrete steps: never rounded."""
-
-    steps: int = 1000
-
-    def __call__(self, t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        return t * self.steps - 1
 
 
 class Denoiser(nn.Module):

@@ -25,6 +25,7 @@ class Shifted(Schedule):
             noisiest part of the shifted schedule would lie out of reach).
     """
 
+    name = "shifted"
     schedule: Schedule
     shift: float
 
@@ -73,6 +74,7 @@ class ZeroTerminal(Schedule):
         ValueError: If `schedule` does not preserve variance (alpha^2 + sigma^2 = 1).
     """
 
+    name = "zero-terminal"
     schedule: Schedule
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ nowhere.
 import abc
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -23,6 +24,9 @@ Scalar = Tensor | float
 
 class Parameterization(abc.ABC):
     """A row `(a, b)` of `target = a x0 + b eps`."""
+
+    name: ClassVar[str]
+    """The name on the command line."""
 
     @abc.abstractmethod
     def row(self, alpha: Tensor, sigma: Tensor, rates: Rates) -> tuple[Scalar, Scalar]:
@@ -59,6 +63,8 @@ class Parameterization(abc.ABC):
 class X0(Parameterization):
     """The clean data."""
 
+    name = "x0"
+
     def row(self, alpha: Tensor, sigma: Tensor, rates: Rates) -> tuple[Scalar, Scalar]:
         return 1.0, 0.0
 
@@ -66,6 +72,8 @@ class X0(Parameterization):
 @dataclass(frozen=True)
 class Eps(Parameterization):
     """The noise (Ho et al. 2020, eq. 14)."""
+
+    name = "eps"
 
     def row(self, alpha: Tensor, sigma: Tensor, rates: Rates) -> tuple[Scalar, Scalar]:
         return 0.0, 1.0
@@ -75,6 +83,8 @@ class Eps(Parameterization):
 class V(Parameterization):
     """alpha eps - sigma x0 (Salimans & Ho 2022, "Progressive Distillation", appendix D)."""
 
+    name = "v"
+
     def row(self, alpha: Tensor, sigma: Tensor, rates: Rates) -> tuple[Scalar, Scalar]:
         return -sigma, alpha
 
@@ -83,6 +93,8 @@ class V(Parameterization):
 class Velocity(Parameterization):
     """dx/dt along the path, alpha' x0 + sigma' eps (Lipman et al. 2022, eq. 13)."""
 
+    name = "velocity"
+
     def row(self, alpha: Tensor, sigma: Tensor, rates: Rates) -> tuple[Scalar, Scalar]:
         return rates()
 
@@ -90,6 +102,8 @@ class Velocity(Parameterization):
 @dataclass(frozen=True)
 class Score(Parameterization):
     """The score of the noisy density, -eps / sigma (Song et al. 2021, eq. 7)."""
+
+    name = "score"
 
     def row(self, alpha: Tensor, sigma: Tensor, rates: Rates) -> tuple[Scalar, Scalar]:
         return 0.0, -1 / sigma
@@ -102,6 +116,7 @@ class Karras(Parameterization):
     For alpha = 1 it inverts to `x0 = c_skip x + c_out F` of Karras et al. 2022, table 1.
     """
 
+    name = "karras"
     sigma_data: float = 0.5
 
     def row(self, alpha: Tensor, sigma: Tensor, rates: Rates) -> tuple[Scalar, Scalar]:

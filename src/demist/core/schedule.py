@@ -20,6 +20,7 @@ disagree with it. Times are float64 tensors of any shape.
 import abc
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -27,6 +28,9 @@ from torch import Tensor
 
 class Schedule(abc.ABC):
     """A path from data to noise; `angle` must not decrease with t."""
+
+    name: ClassVar[str]
+    """The name on the command line."""
 
     @abc.abstractmethod
     def __call__(self, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,6 +73,8 @@ class Linear(Schedule):
         Lipman et al. 2022, "Flow Matching for Generative Modeling", arXiv:2210.02747.
     """
 
+    name = "linear"
+
     def __call__(self, t: Tensor) -> tuple[Tensor, Tensor]:
         return 1 - t, t
 
@@ -88,6 +94,7 @@ class VE(Schedule):
         arXiv:2206.00364, table 1.
     """
 
+    name = "ve"
     sigma_max: float = 80.0
 
     def __call__(self, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,6 +115,7 @@ class VP(Schedule):
         Song et al. 2021, "Score-Based Generative Modeling through SDEs", arXiv:2011.13456, eq. 33.
     """
 
+    name = "vp"
     beta_min: float = 0.1
     beta_max: float = 20.0
 
@@ -136,6 +144,8 @@ class Cosine(Schedule):
         arXiv:2102.09672, eq. 17 with s = 0. (`cosine_betas` gives the discrete one, s = 0.008.)
     """
 
+    name = "cosine"
+
     def __call__(self, t: Tensor) -> tuple[Tensor, Tensor]:
         # sin(pi (1 - t) / 2) is cos(pi t / 2), but exactly zero at t = 1.
         return torch.sin(math.pi / 2 * (1 - t)), torch.sin(math.pi / 2 * t)
@@ -157,6 +167,7 @@ class Sigmoid(Schedule):
         arXiv:2212.11972, algorithm 4; Chen 2023, arXiv:2301.10972.
     """
 
+    name = "sigmoid"
     start: float = -3.0
     end: float = 3.0
     tau: float = 1.0

@@ -1,4 +1,4 @@
-"""Discrete schedules as continuous ones with knots, and the tables of the literature.
+"""Discrete schedules as continuous ones with knots.
 
 Step i (0-based) of T sits at t = (i + 1) / T, and t = 0 is exactly clean. Between knots the angle
 `atan2(sigma, alpha)` is linear in t, which is regular at both ends even where alpha is zero.
@@ -23,8 +23,12 @@ class Table(Schedule):
         ValueError: If `alpha_bar` is not such a sequence.
     """
 
-    def __init__(self, alpha_bar: Tensor):
-        bar = torch.cat([torch.ones(1, dtype=torch.float64), alpha_bar.double().cpu().flatten()])
+    name = "table"
+    saved_as = "Table"
+
+    def __init__(self, alpha_bar: Tensor | tuple[float, ...]):
+        given = torch.as_tensor(alpha_bar, dtype=torch.float64).cpu().flatten()
+        bar = torch.cat([torch.ones(1, dtype=torch.float64), given])
         if len(bar) < 2 or not (bar.diff() < 0).all() or not bar[-1] >= 0:
             raise ValueError(
                 f"alpha_bar must decrease strictly, from below 1 to at least 0; got {len(bar) - 1} "
@@ -42,7 +46,7 @@ class Table(Schedule):
     @classmethod
     def from_betas(cls, betas: Tensor) -> "Table":
         """The table whose forward steps add variances `betas`, shape `(T,)`, each in (0, 1]."""
-        return cls(torch.cumprod(1 - betas.double(), 0))
+        return Table(torch.cumprod(1 - betas.double(), 0))
 
     def __call__(self, t: Tensor) -> tuple[Tensor, Tensor]:
         angle = self.angle(t)
@@ -70,28 +74,6 @@ class Table(Schedule):
         i = u.long().clamp(0, self.steps - 1)
         low, high = self._spans.to(t)[i].unbind(-1)
         return low, high, u - i
-
-
-def linear_betas(steps: int = 1000, start: float = 1e-4, end: float = 0.02) -> Tensor:
-    """The betas of DDPM (Ho et al. 2020, section 4)."""
-    return torch.linspace(start, end, steps, dtype=torch.float64)
-
-
-def scaled_linear_betas(steps: int = 1000, start: float = 0.00085, end: float = 0.012) -> Tensor:
-    """Linear in the square root of beta; latent diffusion's choice (Rombach et al. 2022)."""
-    return torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float64) ** 2
-
-
-def cosine_betas(steps: int = 1000, offset: float = 0.008, limit: float = 0.999) -> Tensor:
-    """The betas of Improved DDPM (Nichol & Dhariwal 2021, eq. 17, clipped at `limit`)."""
-    u = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
-    bar = torch.cos((u + offset) / (1 + offset) * math.pi / 2) ** 2
-    return (1 - bar[1:] / bar[:-1]).clamp(max=limit)
-
-
-def sigmoid_betas(steps: int = 1000, start: float = 1e-4, end: float = 0.02) -> Tensor:
-    """A sigmoid between -6 and 6, scaled to run from `start` to `end` (Xu et al. 2022, GeoDiff)."""
-    return torch.sigmoid(torch.linspace(-6, 6, steps, dtype=torch.float64)) * (end - start) + start
 
 
 def rescale_to_zero_terminal(alpha_bar: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Models <-> JSON and safetensors: data in both directions, never code.
 
-An object is written as its class and its fields, `{"kind": "VP", "beta_min": 0.1, ...}`, and read
-back through the closed tables below: a file names a row of a table, never a module.
+A part is written as its kind and its options, `{"kind": "VP", "beta_min": 0.1, ...}`, and read back
+through the families of parts: a file names a row of a table, never a module.
 
 A saved model is a folder in the layout of diffusers:
 
@@ -16,13 +16,13 @@ autoencoder/...                          likewise, for a model in the latents of
 
 import dataclasses
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from demist import codecs, conditions, core, networks
+from demist import codecs, conditions, core, networks, parts
 from demist.errors import DataError, UsageError
 from demist.io.files import read_json, sha256, write_json
 from demist.io.tensors import write_tensors
@@ -40,44 +40,24 @@ DENOISER = ("schedule", "parameterization", "clock", "input_std", "learn_varianc
 NETWORKS: dict[str, Any] = {"unet": networks.UNet, "mlp": networks.MLP, "transformer": networks.DiT}
 """Folder of a network in a saved model -> its class."""
 
-KINDS: dict[str, Any] = {
-    cls.__name__: cls
-    for cls in (
-        *(core.Linear, core.VP, core.VE, core.Cosine, core.Sigmoid, core.Shifted),
-        *(core.ZeroTerminal, core.Table),
-        *(core.X0, core.Eps, core.V, core.Velocity, core.Score, core.Karras),
-        *(core.time_clock, core.angle_clock, core.LogSNRClock, core.IndexClock),
-        *(codecs.Pixels, codecs.Standardize, codecs.ChannelScale, codecs.KLAutoencoder),
-        *(conditions.Label, conditions.Labels, conditions.Numbers, conditions.Text),
-        *(conditions.FrozenText, conditions.States, conditions.Picture, conditions.Masked),
-        conditions.LowResolution,
+
+@cache
+def kinds() -> dict[str, type]:
+    """Kind -> class of every part that a model may be saved with."""
+    families = (
+        *(core.SCHEDULES, core.PARAMETERIZATIONS, core.CLOCKS),
+        *(codecs.CODECS, conditions.CONDITIONS),
     )
-}
+    return {kind: cls for family in families for kind, cls in family.kinds.items()}
 
 
 def to_json(value: Any) -> Any:
-    """JSON for an object of a kind in the table, or for a plain value.
+    """JSON for a part of a model, or for a plain value; see `demist.parts`.
 
     Raises:
-        TypeError: The object's kind is not in the table.
+        TypeError: It is something else.
     """
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, list | tuple):
-        return [to_json(item) for item in value]
-    if isinstance(value, Mapping):
-        return {key: to_json(item) for key, item in value.items()}
-    if isinstance(value, torch.Tensor):
-        return value.tolist()
-    kind = getattr(value, "__name__", type(value).__name__)
-    if kind not in KINDS:
-        raise TypeError(f"a {kind} cannot be saved; kinds that can: {', '.join(KINDS)}")
-    if value is KINDS[kind]:  # a function, such as a clock
-        return {"kind": kind}
-    if kind == "Table":
-        return {"kind": kind, "alpha_bar": value.alpha_bar.tolist()}
-    fields = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    return {"kind": kind} | fields
+    return parts.to_json(value, kinds())
 
 
 def from_json(value: Any, where: str) -> Any:
@@ -86,25 +66,7 @@ def from_json(value: Any, where: str) -> Any:
     Raises:
         DataError: The kind is unknown (perhaps of a newer version) or its fields make no sense.
     """
-    if isinstance(value, list):
-        return tuple(from_json(item, where) for item in value)
-    if not isinstance(value, dict):
-        return value
-    fields = {key: from_json(item, where) for key, item in value.items()}
-    if "kind" not in fields:
-        return fields
-    kind = fields.pop("kind")
-    if kind not in KINDS:
-        raise DataError(
-            f"{where}: unknown kind {kind!r}; known: {', '.join(KINDS)}. Update demist?"
-        )
-    make = KINDS[kind]
-    try:
-        if kind == "Table":
-            return make(torch.tensor(fields["alpha_bar"], dtype=torch.float64))
-        return make(**fields) if isinstance(make, type) else make
-    except (TypeError, ValueError, KeyError) as error:
-        raise DataError(f"{where}: {kind} cannot be made from {fields}: {error}") from None
+    return parts.from_json(value, where, kinds())
 
 
 def modules_of(pipeline: Any) -> dict[str, nn.Module]:

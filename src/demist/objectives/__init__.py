@@ -1,26 +1,54 @@
 """What to minimise: the denoising loss, its weights and its distributions of times."""
 
-from demist.objectives import weights
-from demist.objectives.autoencoding import autoencoding_loss, kl_divergence
-from demist.objectives.denoising import denoising_loss
+from demist.objectives.autoencoding import Autoencode, autoencoding_loss, kl_divergence
+from demist.objectives.denoising import denoising_loss, weighted_error
+from demist.objectives.make import TIMES, WEIGHTS
 from demist.objectives.matching import few_steps, matching_loss
 from demist.objectives.times import LogitNormal, LogNormal, Times, Uniform, stratified
-from demist.objectives.vlb import hybrid_loss, step_bound
-from demist.objectives.weights import Weight
+from demist.objectives.vlb import (
+    Decoder,
+    discretised_decoder,
+    gaussian_decoder,
+    hybrid_loss,
+    step_bound,
+)
+from demist.objectives.weights import (
+    EDMWeight,
+    MinSNRWeight,
+    SigmoidWeight,
+    SimpleWeight,
+    VelocityWeight,
+    VWeight,
+    Weight,
+    X0Weight,
+)
 
 __all__ = [
+    "TIMES",
+    "WEIGHTS",
+    "Autoencode",
+    "Decoder",
+    "EDMWeight",
     "LogNormal",
     "LogitNormal",
+    "MinSNRWeight",
+    "SigmoidWeight",
+    "SimpleWeight",
     "Times",
     "Uniform",
+    "VWeight",
+    "VelocityWeight",
     "Weight",
+    "X0Weight",
     "autoencoding_loss",
     "denoising_loss",
+    "discretised_decoder",
     "few_steps",
+    "gaussian_decoder",
     "hybrid_loss",
     "kl_divergence",
     "matching_loss",
     "step_bound",
     "stratified",
-    "weights",
+    "weighted_error",
 ]

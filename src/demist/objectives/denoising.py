@@ -7,14 +7,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from demist.core import Gaussian, Model, Noise, Prediction, left
-from demist.objectives.weights import Weight, simple
+from demist.objectives.weights import SimpleWeight, Weight
 
 
 def denoising_loss(
     model: Model,
     x0: Float[Tensor, "B ..."],
     t: Float[Tensor, " B"],
-    weight: Weight = simple,
+    weight: Weight = SimpleWeight(),
     noise: Noise | None = None,
     **cond: Any,
 ) -> Float[Tensor, " B"]:

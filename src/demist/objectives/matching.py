@@ -29,7 +29,7 @@ from torch import Tensor
 
 from demist.core import Gaussian, Model, Noise, left
 from demist.objectives.denoising import weighted_error
-from demist.objectives.weights import Weight, velocity
+from demist.objectives.weights import VelocityWeight, Weight
 
 NEAREST, FARTHEST = 0.02, 0.98
 """Times between which student and teacher are compared: nearer to the ends there is little to see,
@@ -43,7 +43,7 @@ def matching_loss(
     like: Float[Tensor, "B ..."],
     t: Float[Tensor, " B"],
     evaluations: Sequence[float] = (1.0,),
-    weight: Weight = velocity,
+    weight: Weight = VelocityWeight(),
     noise: Noise | None = None,
     **cond: Any,
 ) -> Float[Tensor, " B"]:

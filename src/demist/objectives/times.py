@@ -6,6 +6,7 @@ distribution maps `u` in (0, 1) to t and draws nothing itself.
 
 import abc
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,7 +15,10 @@ from demist.core import Schedule
 
 
 class Times(abc.ABC):
-    """A distribution of times."""
+    """A distribution of times; subclasses are frozen dataclasses of their options."""
+
+    name: ClassVar[str]
+    """The name on the command line."""
 
     @abc.abstractmethod
     def __call__(self, u: Tensor, schedule: Schedule) -> Tensor:
@@ -25,6 +29,8 @@ class Times(abc.ABC):
 class Uniform(Times):
     """Every time is equally likely."""
 
+    name = "uniform"
+
     def __call__(self, u: Tensor, schedule: Schedule) -> Tensor:
         return u
 
@@ -33,6 +39,7 @@ class Uniform(Times):
 class LogNormal(Times):
     """log(sigma / alpha) ~ N(mean, std^2) (Karras et al. 2022, table 1)."""
 
+    name = "lognormal"
     mean: float = -1.2
     std: float = 1.2
 
@@ -44,6 +51,7 @@ class LogNormal(Times):
 class LogitNormal(Times):
     """logit(t) ~ N(mean, std^2) (Esser et al. 2024, arXiv:2403.03206, eq. 19)."""
 
+    name = "logit-normal"
     mean: float = 0.0
     std: float = 1.0
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from demist.core import Gaussian, Model, Noise, Prediction, left
 from demist.objectives.denoising import denoising_loss
-from demist.objectives.weights import Weight, simple
+from demist.objectives.weights import SimpleWeight, Weight
 from demist.samplers import ancestral_variances
 
 Decoder = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -106,7 +106,7 @@ def hybrid_loss(
     x0: Float[Tensor, "B ..."],
     t: Float[Tensor, " B"],
     steps: int,
-    weight: Weight = simple,
+    weight: Weight = SimpleWeight(),
     noise: Noise | None = None,
     *,
     share: float = 0.001,

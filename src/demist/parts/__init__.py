@@ -6,7 +6,7 @@ write one file there: nothing is registered. `notation` says how a part is writt
 
 from demist.parts.declared import declared
 from demist.parts.family import Family, Option, Part
-from demist.parts.notation import Reader, bare, listed, parse, split, unknown
+from demist.parts.notation import Reader, bare, listed, parse, read_number, split, unknown
 from demist.parts.saved import from_json, kind_of, to_json
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "kind_of",
     "listed",
     "parse",
+    "read_number",
     "split",
     "to_json",
     "unknown",

@@ -72,7 +72,8 @@ def bare(text: str) -> str:
     return text[1:-1].strip() if whole else text
 
 
-def _number(text: str) -> float:
+def read_number(text: str) -> float:
+    """A number; ValueError says that it is none."""
     try:
         return float(text)
     except ValueError:
@@ -102,7 +103,7 @@ def _nothing(text: str) -> None:
 
 
 PLAIN: dict[Any, Reader] = {
-    float: _number,
+    float: read_number,
     int: _whole,
     bool: _truth,
     str: bare,

@@ -1,7 +1,6 @@
-"""From options to objects: the tables in which names of components are looked up."""
+"""From options to objects."""
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from demist import core, networks, objectives
+from demist import networks
 from demist.codecs import Codec, Pixels, Standardize
 from demist.conditions import Condition, Conditioner, FrozenText, Label, Text, learn_tokenizer
 from demist.config import (
@@ -18,17 +17,16 @@ from demist.config import (
     OptimizationConfig,
     TrainConfig,
     flat,
-    parse_component,
     update,
 )
-from demist.core import Denoiser, Schedule, Table
+from demist.core import CLOCKS, PARAMETERIZATIONS, Denoiser, make_schedule
 from demist.data import Dataset, load
 from demist.errors import DataError, UsageError
 from demist.machine.device import pick_device
 from demist.machine.precision import resolve_precision
 from demist.model.pipeline import Pipeline
 from demist.model.sampling import Sampling
-from demist.objectives import weights
+from demist.objectives import TIMES, WEIGHTS
 from demist.objectives.vlb import discretised_decoder, gaussian_decoder
 from demist.samplers import make_solver
 from demist.training.batches import Batch, Batches, Stopwatch
@@ -38,47 +36,6 @@ from demist.training.gradient import DataParallel, Gradient, MicroBatched, whole
 from demist.training.parallel import ALONE, World
 from demist.training.sharding import is_sharded, shard
 from demist.training.streams import Streams, permutation
-
-Maker = Callable[..., Any]
-
-SCHEDULES: dict[str, Maker] = {
-    "linear": core.Linear,
-    "vp": core.VP,
-    "ve": core.VE,
-    "cosine": core.Cosine,
-    "sigmoid": core.Sigmoid,
-    "ddpm-linear": core.linear_betas,
-    "ddpm-scaled-linear": core.scaled_linear_betas,
-    "ddpm-cosine": core.cosine_betas,
-    "ddpm-sigmoid": core.sigmoid_betas,
-}
-PARAMETERIZATIONS: dict[str, Maker] = {
-    "x0": core.X0,
-    "eps": core.Eps,
-    "v": core.V,
-    "velocity": core.Velocity,
-    "score": core.Score,
-    "karras": core.Karras,
-}
-CLOCKS: dict[str, core.Clock] = {
-    "angle": core.angle_clock,
-    "log-snr": core.LogSNRClock(),
-    "time": core.time_clock,
-}
-TIMES: dict[str, Maker] = {
-    "uniform": objectives.Uniform,
-    "lognormal": objectives.LogNormal,
-    "logit-normal": objectives.LogitNormal,
-}
-WEIGHTS: dict[str, Maker] = {
-    "simple": lambda: weights.simple,
-    "v": lambda: weights.v,
-    "x0": lambda: weights.x0,
-    "velocity": lambda: weights.velocity,
-    "edm": weights.edm,
-    "min-snr": weights.min_snr,
-    "sigmoid": weights.sigmoid,
-}
 
 
 @dataclass(frozen=True)
@@ -146,8 +103,8 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
     )
     spread = data_std(batches)
     levels = "times" if teacher is None else "matching_times"
-    times = make(levels, TIMES, flat(config)[levels])
-    weight = make("weight", WEIGHTS, config.diffusion.weight, sigma_data=spread)
+    times = TIMES.make(flat(config)[levels])
+    weight = WEIGHTS.make(config.diffusion.weight, sigma_data=spread)
     facts: dict[str, Any] = {"data": data.name, "items": len(data), "fingerprint": data.fingerprint}
     if "text" in values:
         cut = zip(values["text"], data.texts or (), strict=True)
@@ -194,8 +151,8 @@ def make_denoiser(
     return Denoiser(
         net.to(device),
         make_schedule(d.schedule),
-        make("parameterization", PARAMETERIZATIONS, d.parameterization, sigma_data=spread),
-        clock=CLOCKS[d.clock],
+        PARAMETERIZATIONS.make(d.parameterization, sigma_data=spread),
+        clock=CLOCKS.make(d.clock),
         input_std=spread,
         learn_variance=d.variance_steps is not None,
         bounds=codec.bounds if d.bounded else None,
@@ -321,53 +278,6 @@ def make_network(
         scale_shift=n.scale_shift,
         qk_norm=n.qk_norm,
     )
-
-
-def make_schedule(spec: str) -> Schedule:
-    """A schedule from `name:parameter=value,...`.
-
-    Every schedule also takes `zero_terminal=1` and `shift=2`, applied in this order.
-    """
-    name, given = parse_component(spec)
-    zero, shift = given.pop("zero_terminal", 0.0), given.pop("shift", 1.0)
-    plain = name + ":" + ",".join(f"{key}={value!r}" for key, value in given.items())
-    made = make("schedule", SCHEDULES, plain)
-    try:
-        if isinstance(made, torch.Tensor):
-            bar = Table.from_betas(made).alpha_bar
-            made = Table(core.rescale_to_zero_terminal(bar) if zero else bar)
-        elif zero:
-            made = core.ZeroTerminal(made)
-        return core.Shifted(made, shift) if shift != 1 else made
-    except ValueError as error:
-        raise UsageError(f"schedule = {spec!r}: {error}") from None
-
-
-def make(what: str, table: Mapping[str, Maker], spec: str, **measured: float) -> Any:
-    """The component of `table` that `spec` names.
-
-    Args:
-        what: Name of the option, for messages.
-        table: Name -> class or function.
-        spec: `name:parameter=value,...`.
-        measured: Values for parameters that the spec leaves open, if the component has them.
-
-    Raises:
-        UsageError: An unknown parameter, or a value that makes no sense.
-    """
-    name, given = parse_component(spec)
-    known = inspect.signature(table[name]).parameters
-    for key in given:
-        if key not in known:
-            has = ", ".join(known) or "none"
-            raise UsageError(f"{what} = {spec!r}: {name} has no parameter {key!r}; it has: {has}")
-    values = {key: value for key, value in measured.items() if key in known} | given
-    try:
-        # Numbers arrive as floats; a count is one whose default is an int.
-        counts = {key: int(v) for key, v in values.items() if isinstance(known[key].default, int)}
-        return table[name](**values | counts)
-    except ValueError as error:
-        raise UsageError(f"{what} = {spec!r}: {error}") from None
 
 
 def data_std(batches: Batches) -> float:

@@ -12,7 +12,7 @@ depends on the clock; nothing that is drawn does.
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ from demist.core import Denoiser
 from demist.errors import DemistError
 from demist.io.tensors import require_same
 from demist.machine.precision import resolve_precision
-from demist.objectives import Times, Uniform, Weight, denoising_loss, hybrid_loss, weights
+from demist.objectives import SimpleWeight, Times, Uniform, Weight, denoising_loss, hybrid_loss
 from demist.objectives.vlb import Decoder
 from demist.runs.checkpoint import Checkpoint
 from demist.training.batches import Batch
@@ -44,7 +44,7 @@ class Denoising:
     """The denoising objective: a distribution of times and a weight."""
 
     times: Times = Uniform()  # noqa: RUF009 (a frozen value)
-    weight: Weight = weights.simple
+    weight: Weight = field(default=SimpleWeight())
 
     def __call__(self, denoiser: Denoiser, batch: Batch) -> Tensor:
         t = self.times(batch.u, denoiser.schedule)
