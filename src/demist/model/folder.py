@@ -14,7 +14,6 @@ autoencoder/...                          likewise, for a model in the latents of
 ```
 """
 
-import dataclasses
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
