@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tyro
 
@@ -110,7 +111,7 @@ class Stop:
     """Passes signals on to the process under way, and remembers them."""
 
     def __init__(self) -> None:
-        self.child: subprocess.Popen | None = None
+        self.child: subprocess.Popen[bytes] | None = None
         self._event = threading.Event()
         self.wait = self._event.wait
 
@@ -179,7 +180,7 @@ class _Launch:
         lasting = [c for c in codes if c in PERMANENT]
         return (lasting or codes or [code if code > 1 else TryAgainError.exit_code])[0]
 
-    def _status(self) -> dict:
+    def _status(self) -> dict[str, Any]:
         run = self.run()
         return run.status() if run else {}
 

@@ -56,7 +56,8 @@ def smooth(values: Float[np.ndarray, " n"], share: float = 0.05) -> Float[np.nda
     total = np.concatenate([[0.0], np.cumsum(values)])
     low = np.maximum(np.arange(n) - half, 0)
     high = np.minimum(np.arange(n) + half + 1, n)
-    return (total[high] - total[low]) / (high - low)
+    means: np.ndarray = (total[high] - total[low]) / (high - low)
+    return means
 
 
 def _losses(path: Path) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:

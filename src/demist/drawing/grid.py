@@ -96,7 +96,7 @@ def _picture(pixels: UInt8[np.ndarray, "c h w"]) -> Image.Image:
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
 
-def _fit(text: str, font, width: int) -> str:
+def _fit(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
     """The text, cut with an ellipsis where it would run into its neighbour."""
     while font.getlength(text) > width and len(text) > 1:
         text = text.rstrip("…")[:-1] + "…"

@@ -36,7 +36,8 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     try:
         with Image.open(path) as image:
-            return json.loads(image.info[KEY])
+            facts: dict[str, Any] = json.loads(image.info[KEY])
+            return facts
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{path} is not a picture made by demist: it has no text named {KEY!r}"

@@ -113,5 +113,5 @@ def round_up(value: float) -> float:
     return next(m * power for m in (1, 1.5, 2, 3, 4, 5, 8, 10) if m * power >= value * (1 - 1e-9))
 
 
-def _font():
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(12)

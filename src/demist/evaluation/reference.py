@@ -58,7 +58,8 @@ class Seen:
     @property
     def labels(self) -> Int64[np.ndarray, " n"]:
         """The judge's labels."""
-        return self.logits.argmax(1)
+        labels: np.ndarray = self.logits.argmax(1)
+        return labels
 
     def __len__(self) -> int:
         return len(self.images)

@@ -1,6 +1,6 @@
 """Attention between pixels and tokens, and a look at what attends to what.
 
-Legend: b batch, c channels, n pixels or tokens that ask, m tokens that answer, d per head.
+Legend: b batch, c channels, n queries (pixels or tokens), m keys (tokens), d per head.
 
 References:
     Vaswani et al.: Attention Is All You Need, 2017, arXiv:1706.03762, eq. 1.
@@ -51,7 +51,8 @@ def attend(
     if recording is not None:
         path, kept = recording
         kept[path[-1] if path else str(len(kept))] = maps.detach()
-    return maps @ v
+    mixed: Tensor = maps @ v
+    return mixed
 
 
 @contextmanager
@@ -82,7 +83,8 @@ def attention_maps(net: nn.Module) -> Iterator[Maps]:
 
 def heads(x: Float[Tensor, "b n c"], head_dim: int) -> Float[Tensor, "b heads n d"]:
     """Split the channels among attention heads."""
-    return x.unflatten(2, (-1, head_dim)).transpose(1, 2)
+    split: Tensor = x.unflatten(2, (-1, head_dim))
+    return split.transpose(1, 2)
 
 
 def joined(x: Float[Tensor, "b heads n d"]) -> Float[Tensor, "b n c"]:

@@ -1,4 +1,4 @@
-"""Cross-attention: pixels ask, tokens answer.
+"""Cross-attention: queries from pixels, keys and values from tokens.
 
 References:
     Rombach et al.: High-Resolution Image Synthesis with Latent Diffusion Models, 2021,
@@ -54,16 +54,16 @@ class CrossAttention(nn.Module):
         self.extra_kv = nn.Linear(tokens, 2 * channels) if to_extra else None
         self.extra_out = zeroed(nn.Linear(channels, channels)) if to_extra else None
 
-    def forward(self, x: Float[Tensor, "b c h w"], told: Routed) -> Float[Tensor, "b c h w"]:
-        """Tell the pixels."""
+    def forward(self, x: Float[Tensor, "b c h w"], routed: Routed) -> Float[Tensor, "b c h w"]:
+        """Add to the pixels what their queries find in the tokens."""
         q = heads(self.to_q(self.group_norm(x).flatten(2).transpose(1, 2)), self.head_dim)
         y = x
         for kv, out, tokens, weight in (
-            (self.to_kv, self.to_out, told.tokens, told.weight),
-            (self.extra_kv, self.extra_out, told.extra, told.extra_weight),
+            (self.to_kv, self.to_out, routed.tokens, routed.weight),
+            (self.extra_kv, self.extra_out, routed.extra, routed.extra_weight),
         ):
             if kv is not None and out is not None and tokens is not None:
                 k, v = (heads(z, self.head_dim) for z in kv(tokens).chunk(2, dim=2))
-                answer = out(joined(attend(q, k, v, weight)))
-                y = y + answer.transpose(1, 2).unflatten(2, x.shape[2:])
+                attended = out(joined(attend(q, k, v, weight)))
+                y = y + attended.transpose(1, 2).unflatten(2, x.shape[2:])
         return y

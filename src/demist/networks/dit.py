@@ -43,22 +43,22 @@ class Stream(nn.Module):
         head_dim: Channels per attention head.
         qk_norm: Normalise queries and keys.
         dropout: Inside the hidden layer.
-        heard: Whether the block changes these tokens; else they only answer.
+        updated: Whether the block changes these tokens; else the others only read them.
     """
 
-    def __init__(self, width: int, head_dim: int, qk_norm: bool, dropout: float, heard: bool):
+    def __init__(self, width: int, head_dim: int, qk_norm: bool, dropout: float, updated: bool):
         super().__init__()
-        self.head_dim, self.heard = head_dim, heard
-        self.modulation = zeroed(nn.Linear(width, (6 if heard else 2) * width))
+        self.head_dim, self.updated = head_dim, updated
+        self.modulation = zeroed(nn.Linear(width, (6 if updated else 2) * width))
         self.to_qkv = nn.Linear(width, 3 * width)
-        self.norm_q = nn.RMSNorm(head_dim, eps=1e-5) if qk_norm and heard else nn.Identity()
+        self.norm_q = nn.RMSNorm(head_dim, eps=1e-5) if qk_norm and updated else nn.Identity()
         self.norm_k = nn.RMSNorm(head_dim, eps=1e-5) if qk_norm else nn.Identity()
-        if heard:
+        if updated:
             self.to_out = nn.Linear(width, width)
             self.linear_1, self.linear_2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
             self.dropout = dropout_layer(dropout)
 
-    def ask(self, x: Float[Tensor, "b n c"], shift: Tensor, scale: Tensor) -> tuple[Tensor, ...]:
+    def qkv(self, x: Float[Tensor, "b n c"], shift: Tensor, scale: Tensor) -> tuple[Tensor, ...]:
         """Queries, keys and values of the tokens."""
         q, k, v = self.to_qkv(modulated(x, shift, scale)).chunk(3, dim=2)
         return (
@@ -67,12 +67,15 @@ class Stream(nn.Module):
             heads(v, self.head_dim),
         )
 
-    def hear(self, x: Float[Tensor, "b n c"], answer: Tensor, told: tuple[Tensor, ...]) -> Tensor:
+    def update(
+        self, x: Float[Tensor, "b n c"], attended: Tensor, modulation: tuple[Tensor, ...]
+    ) -> Float[Tensor, "b n c"]:
         """The tokens after attention and hidden layer, each branch with its gate."""
-        gate, shift, scale, gate_2 = told
-        x = x + gate * self.to_out(answer)
+        gate, shift, scale, gate_2 = modulation
+        x = x + gate * self.to_out(attended)
         y = F.gelu(self.linear_1(modulated(x, shift, scale)), approximate="tanh")
-        return x + gate_2 * self.linear_2(self.dropout(y))
+        hidden: Tensor = self.linear_2(self.dropout(y))
+        return x + gate_2 * hidden
 
 
 class JointBlock(nn.Module):
@@ -88,18 +91,18 @@ class JointBlock(nn.Module):
         self, x: Tensor, y: Tensor | None, emb: Tensor, weight: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """Transform patches x and words y; `weight` is of all tokens, patches first."""
-        told = self.image.modulation(emb)[:, None].chunk(6, dim=2)
-        q, k, v = self.image.ask(x, told[0], told[1])
+        mod_x = self.image.modulation(emb)[:, None].chunk(6, dim=2)
+        q, k, v = self.image.qkv(x, mod_x[0], mod_x[1])
         if self.text is None or y is None:
-            return self.image.hear(x, joined(attend(q, k, v)), told[2:]), y
-        said = self.text.modulation(emb)[:, None].chunk(6 if self.text.heard else 2, dim=2)
-        q_y, k_y, v_y = self.text.ask(y, said[0], said[1])
-        q = torch.cat([q, q_y], 2) if self.text.heard else q
-        answer = joined(attend(q, torch.cat([k, k_y], 2), torch.cat([v, v_y], 2), weight))
+            return self.image.update(x, joined(attend(q, k, v)), mod_x[2:]), y
+        mod_y = self.text.modulation(emb)[:, None].chunk(6 if self.text.updated else 2, dim=2)
+        q_y, k_y, v_y = self.text.qkv(y, mod_y[0], mod_y[1])
+        q = torch.cat([q, q_y], 2) if self.text.updated else q
+        attended = joined(attend(q, torch.cat([k, k_y], 2), torch.cat([v, v_y], 2), weight))
         n = x.shape[1]
-        if self.text.heard:
-            y = self.text.hear(y, answer[:, n:], said[2:])
-        return self.image.hear(x, answer[:, :n], told[2:]), y
+        if self.text.updated:
+            y = self.text.update(y, attended[:, n:], mod_y[2:])
+        return self.image.update(x, attended[:, :n], mod_x[2:]), y
 
 
 class DiT(nn.Module):
@@ -113,7 +116,7 @@ class DiT(nn.Module):
         patch: Side of the patches that become tokens; it must divide the sides of the image.
         head_dim: Channels per attention head.
         num_classes: Number of classes; 0 for none. Label `num_classes` means "no class".
-        inlets: Of further conditions, by name (see `demist.networks.conditioning`).
+        inlets: Specs of further conditions, by name (see `demist.networks.conditioning`).
         dropout: Probability of dropping a hidden unit, in [0, 1).
         qk_norm: Normalise attention's queries and keys.
         time_scale: As in `UNet`.
@@ -148,7 +151,7 @@ class DiT(nn.Module):
             "patch": patch,
             "head_dim": head_dim,
             "num_classes": num_classes,
-            "inlets": {name: dict(inlet) for name, inlet in (inlets or {}).items()},
+            "inlets": {name: dict(spec) for name, spec in (inlets or {}).items()},
             "dropout": dropout,
             "qk_norm": qk_norm,
             "time_scale": time_scale,
@@ -172,8 +175,8 @@ class DiT(nn.Module):
         self.conv_in = nn.Conv2d(entering, width, 1)
         words = self.intake.has("tokens")
 
-        def stream(heard: bool) -> Stream:
-            return Stream(width, head_dim, qk_norm, dropout, heard)
+        def stream(updated: bool) -> Stream:
+            return Stream(width, head_dim, qk_norm, dropout, updated)
 
         self.blocks = nn.ModuleList(
             JointBlock(stream(True), stream(i < depth - 1) if words else None) for i in range(depth)
@@ -212,19 +215,19 @@ class DiT(nn.Module):
                 f"network, which was built for {self.in_channels} channels and patches of "
                 f"{self.patch}; convert or resize them"
             )
-        told = self.intake(cond)
+        routed = self.intake(cond)
         emb = add_class(self.time_embedding(t), self.class_embedding, label)
-        emb = F.silu(emb if told.vector is None else emb + told.vector)
-        x = x if told.concat is None else torch.cat([x, told.concat.to(x.dtype)], dim=1)
+        emb = F.silu(emb if routed.vector is None else emb + routed.vector)
+        x = x if routed.concat is None else torch.cat([x, routed.concat.to(x.dtype)], dim=1)
         x = self.conv_in(F.pixel_unshuffle(x, self.patch))
-        x = x if told.residual is None else x + told.residual
+        x = x if routed.residual is None else x + routed.residual
         rows, columns = x.shape[2:]
         tokens = x.flatten(2).transpose(1, 2)
         tokens = tokens + positions(rows, columns, tokens.shape[2]).to(tokens)
         weight = None
-        if told.tokens is not None and told.weight is not None:
-            weight = torch.cat([told.weight.new_ones(tokens.shape[:2]), told.weight], 1)
-        y = told.tokens
+        if routed.tokens is not None and routed.weight is not None:
+            weight = torch.cat([routed.weight.new_ones(tokens.shape[:2]), routed.weight], 1)
+        y = routed.tokens
         for block in self.blocks:
             tokens, y = block(tokens, y, emb, weight)
         shift, scale = self.modulation_out(emb)[:, None].chunk(2, dim=2)

@@ -86,4 +86,5 @@ class Encoder(nn.Module):
         x = self.conv_in(x)
         for block in self.down_blocks:
             x = block(x, emb, Routed())[-1]
-        return self.linear_out(F.silu(self.norm_out(x)).mean((2, 3)))
+        logits: Tensor = self.linear_out(F.silu(self.norm_out(x)).mean((2, 3)))
+        return logits

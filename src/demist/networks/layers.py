@@ -84,7 +84,8 @@ class TimeEmbedding(nn.Module):
 
     def forward(self, t: Float[Tensor, " b"]) -> Float[Tensor, "b e"]:
         features = sinusoid(t, self.features, self.scale, self.max_period)
-        return self.linear_2(F.silu(self.linear_1(features.to(self.linear_1.weight.dtype))))
+        y: Tensor = self.linear_2(F.silu(self.linear_1(features.to(self.linear_1.weight.dtype))))
+        return y
 
 
 def class_table(num_classes: int, width: int) -> nn.Embedding | None:
@@ -115,7 +116,8 @@ def add_class(
     if label is None:
         return emb + table.weight[null]
     try:
-        return emb + table(label)
+        row: Tensor = table(label)
+        return emb + row
     except IndexError:
         raise UsageError(
             f"Labels run from {int(label.min())} to {int(label.max())}, but this network knows "
@@ -191,11 +193,12 @@ class Attention(nn.Module):
             for project in (self.to_q, self.to_k, self.to_v)
         )
         y = attend(self.norm_q(q), self.norm_k(k), v).transpose(1, 2).flatten(2)
-        return x + self.to_out[0](y).transpose(1, 2).unflatten(2, x.shape[2:])
+        update: Tensor = self.to_out[0](y).transpose(1, 2).unflatten(2, x.shape[2:])
+        return x + update
 
 
 class ResBlock(nn.Module):
-    """Two 3x3 convolutions, told about time and class between them, added to the input.
+    """Two 3x3 convolutions, modulated by time and class between them, added to the input.
 
     Args:
         inputs: channels in.
@@ -231,13 +234,14 @@ class ResBlock(nn.Module):
     ) -> Float[Tensor, "b c_out h w"]:
         """Transform x; `emb` comes activated already, once for all blocks."""
         y = self.conv1(F.silu(self.norm1(x)))
-        told = self.time_emb_proj(emb)[:, :, None, None]
+        modulation = self.time_emb_proj(emb)[:, :, None, None]
         if self.scale_shift:
-            scale, shift = told.chunk(2, dim=1)
+            scale, shift = modulation.chunk(2, dim=1)
             y = self.norm2(y) * (1 + scale) + shift
         else:
-            y = self.norm2(y + told)
-        return self.conv_shortcut(x) + self.conv2(self.dropout(F.silu(y)))
+            y = self.norm2(y + modulation)
+        out: Tensor = self.conv_shortcut(x) + self.conv2(self.dropout(F.silu(y)))
+        return out
 
 
 class Downsample(nn.Module):
@@ -248,7 +252,8 @@ class Downsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h/2 w/2"]:
-        return self.conv(x)
+        y: Tensor = self.conv(x)
+        return y
 
 
 class Upsample(nn.Module):
@@ -259,4 +264,5 @@ class Upsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c 2*h 2*w"]:
-        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        y: Tensor = self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        return y

@@ -1,6 +1,6 @@
 """A residual multilayer perceptron for low-dimensional data: points, rows of a table, one number.
 
-    x -> linear_in -> residual blocks, each told about time and class -> linear_out
+    x -> linear_in -> residual blocks, each with time and class added -> linear_out
 
 References:
     Gorishniy et al.: Revisiting Deep Learning Models for Tabular Data, 2021, arXiv:2106.11959,
@@ -18,7 +18,7 @@ from demist.networks.layers import TimeEmbedding, add_class, class_table, dropou
 
 
 class MLPBlock(nn.Module):
-    """Two linear layers, told about time and class between them, added to the input."""
+    """Two linear layers with time and class between them, added to the input."""
 
     def __init__(self, width: int, dropout: float):
         super().__init__()
@@ -33,7 +33,8 @@ class MLPBlock(nn.Module):
     ) -> Float[Tensor, "b width"]:
         """Transform x; `emb` comes activated already, once for all blocks."""
         y = F.silu(self.linear_1(self.norm(x)) + self.time_emb_proj(emb))
-        return x + self.linear_2(self.dropout(y))
+        update: Tensor = self.linear_2(self.dropout(y))
+        return x + update
 
 
 class MLP(nn.Module):
@@ -123,4 +124,5 @@ class MLP(nn.Module):
         x = self.linear_in(x)
         for block in self.blocks:
             x = block(x, emb)
-        return self.linear_out(F.silu(self.norm_out(x)))
+        y: Tensor = self.linear_out(F.silu(self.norm_out(x)))
+        return y

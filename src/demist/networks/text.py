@@ -33,7 +33,8 @@ class TextBlock(nn.Module):
         """Transform x."""
         q, k, v = (heads(y, self.head_dim) for y in self.to_qkv(self.norm_1(x)).chunk(3, dim=2))
         x = x + self.to_out(joined(attend(q, k, v, weight)))
-        return x + self.linear_2(F.gelu(self.linear_1(self.norm_2(x))))
+        update: Tensor = self.linear_2(F.gelu(self.linear_1(self.norm_2(x))))
+        return x + update
 
 
 class TextTransformer(nn.Module):
@@ -60,11 +61,12 @@ class TextTransformer(nn.Module):
         self.blocks = nn.ModuleList(TextBlock(width, 32) for _ in range(depth))
         self.norm_out = nn.LayerNorm(width)
 
-    def forward(self, said: Float[Tensor, "b m 2"]) -> Float[Tensor, "b m c"]:
+    def forward(self, prompt: Float[Tensor, "b m 2"]) -> Float[Tensor, "b m c"]:
         """States of all tokens, padding included."""
-        ids, there = said[..., 0].long(), (said[..., 1] > 0).float()
+        ids, there = prompt[..., 0].long(), (prompt[..., 1] > 0).float()
         there[:, 0] = 1
         x = self.token(ids) + self.position[: ids.shape[1]]
         for block in self.blocks:
             x = block(x, there)
-        return self.norm_out(x)
+        tokens: Tensor = self.norm_out(x)
+        return tokens

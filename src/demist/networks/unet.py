@@ -54,7 +54,7 @@ class UNet(nn.Module):
         attention: levels with self-attention after each block, 0 = finest.
         mid_attention: self-attention between the two blocks at the bottom.
         num_classes: number of classes; 0 for none. Label `num_classes` means "no class".
-        inlets: of further conditions, by name (see `demist.networks.conditioning`).
+        inlets: specs of further conditions, by name (see `demist.networks.conditioning`).
         cross: levels with attention to tokens after each block, if there are tokens; all by
             default. The bottom attends to them too.
         patch: side of the patches in which the image is read and written, 1 for pixels; 2 spares
@@ -107,7 +107,7 @@ class UNet(nn.Module):
             "attention": list(attention),
             "mid_attention": mid_attention,
             "num_classes": num_classes,
-            "inlets": {name: dict(inlet) for name, inlet in (inlets or {}).items()},
+            "inlets": {name: dict(spec) for name, spec in (inlets or {}).items()},
             "cross": None if cross is None else list(cross),
             "patch": patch,
             "head_dim": head_dim,
@@ -135,7 +135,7 @@ class UNet(nn.Module):
         tokens = token_width(inlets or {})
         self.intake = ConditionEmbedding(inlets or {}, width, tokens, first, patch)
 
-        def told(level: int, count: int) -> list[CrossAttention]:
+        def crosses(level: int, count: int) -> list[CrossAttention]:
             to_tokens, to_extra = self.intake.has("tokens"), self.intake.has("extra")
             if not (to_tokens or to_extra) or (cross is not None and level not in cross):
                 return []
@@ -157,7 +157,7 @@ class UNet(nn.Module):
             resnets = [resnet(here if i == 0 else wide, wide) for i in range(blocks)]
             down = [Downsample(wide)] if level < levels - 1 else []
             self.down_blocks.append(
-                DownBlock(resnets, attentions(level, blocks), down, told(level, blocks))
+                DownBlock(resnets, attentions(level, blocks), down, crosses(level, blocks))
             )
             stack += [wide] * (blocks + len(down))
             here = wide
@@ -165,7 +165,7 @@ class UNet(nn.Module):
         self.mid_block = MidBlock(
             [resnet(last, last), resnet(last, last)],
             [attend(last)] if mid_attention else [],
-            told(levels - 1, 1),
+            crosses(levels - 1, 1),
         )
 
         self.up_blocks = nn.ModuleList()
@@ -176,7 +176,7 @@ class UNet(nn.Module):
                 here = wide
             up = [Upsample(wide)] if level > 0 else []
             self.up_blocks.append(
-                UpBlock(resnets, attentions(level, blocks + 1), up, told(level, blocks + 1))
+                UpBlock(resnets, attentions(level, blocks + 1), up, crosses(level, blocks + 1))
             )
 
         self.conv_norm_out = group_norm(first, norm_groups)
@@ -207,19 +207,19 @@ class UNet(nn.Module):
             UsageError: channels, conditions, sides or labels the network was not built for.
         """
         self._check_input(x)
-        told = self.intake(cond)
+        routed = self.intake(cond)
         emb = add_class(self.time_embedding(t), self.class_embedding, label)
-        emb = F.silu(emb if told.vector is None else emb + told.vector)
-        x = x if told.concat is None else torch.cat([x, told.concat.to(x.dtype)], dim=1)
+        emb = F.silu(emb if routed.vector is None else emb + routed.vector)
+        x = x if routed.concat is None else torch.cat([x, routed.concat.to(x.dtype)], dim=1)
         # .to, not .contiguous: with one channel only .to gives strides that convolutions recognise.
         x = F.pixel_unshuffle(x, self.patch).to(memory_format=torch.channels_last)
         x = self.conv_in(x)
-        stack = [x if told.residual is None else x + told.residual]
+        stack = [x if routed.residual is None else x + routed.residual]
         for down_block in self.down_blocks:
-            stack += down_block(stack[-1], emb, told)
-        x = self.mid_block(stack[-1], emb, told)
+            stack += down_block(stack[-1], emb, routed)
+        x = self.mid_block(stack[-1], emb, routed)
         for up_block in self.up_blocks:
-            x = up_block(x, emb, stack, told)
+            x = up_block(x, emb, stack, routed)
         x = self.conv_out(F.silu(self.conv_norm_out(x)))
         return F.pixel_shuffle(x, self.patch).contiguous()
 

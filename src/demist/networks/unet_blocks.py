@@ -30,13 +30,13 @@ class DownBlock(nn.Module):
         self.downsamplers = nn.ModuleList(downsamplers)
         self.crosses = nn.ModuleList(crosses)
 
-    def forward(self, x: Tensor, emb: Tensor, told: Routed) -> list[Tensor]:
+    def forward(self, x: Tensor, emb: Tensor, routed: Routed) -> list[Tensor]:
         """Every feature map on the way, the last being the result."""
         maps = []
         for resnet, attention, cross in zip_longest(self.resnets, self.attentions, self.crosses):
             x = resnet(x, emb)
             x = attention(x) if attention else x
-            x = cross(x, told) if cross else x
+            x = cross(x, routed) if cross else x
             maps.append(x)
         for down in self.downsamplers:
             x = down(x)
@@ -58,13 +58,14 @@ class MidBlock(nn.Module):
         self.attentions = nn.ModuleList(attentions)
         self.crosses = nn.ModuleList(crosses)
 
-    def forward(self, x: Tensor, emb: Tensor, told: Routed) -> Tensor:
+    def forward(self, x: Tensor, emb: Tensor, routed: Routed) -> Tensor:
         x = self.resnets[0](x, emb)
         for attention in self.attentions:
             x = attention(x)
         for cross in self.crosses:
-            x = cross(x, told)
-        return self.resnets[1](x, emb)
+            x = cross(x, routed)
+        y: Tensor = self.resnets[1](x, emb)
+        return y
 
 
 class UpBlock(nn.Module):
@@ -83,12 +84,12 @@ class UpBlock(nn.Module):
         self.upsamplers = nn.ModuleList(upsamplers)
         self.crosses = nn.ModuleList(crosses)
 
-    def forward(self, x: Tensor, emb: Tensor, stack: list[Tensor], told: Routed) -> Tensor:
+    def forward(self, x: Tensor, emb: Tensor, stack: list[Tensor], routed: Routed) -> Tensor:
         """Take one feature map off the stack for every residual block."""
         for resnet, attention, cross in zip_longest(self.resnets, self.attentions, self.crosses):
             x = resnet(torch.cat([x, stack.pop()], dim=1), emb)
             x = attention(x) if attention else x
-            x = cross(x, told) if cross else x
+            x = cross(x, routed) if cross else x
         for up in self.upsamplers:
             x = up(x)
         return x

@@ -47,7 +47,7 @@ class Rules:
     channels: int | None = None
     background: str = "white"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.size is not None and not 1 <= self.size <= 4096:
             raise UsageError(f"--size {self.size}: a picture is 1 to 4096 pixels wide")
         if self.channels not in (None, 1, 3):

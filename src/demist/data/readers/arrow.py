@@ -69,7 +69,7 @@ class Table:
 
     def _read(self, column: Any, row: int) -> bytes:
         content = column[row][self.picture]
-        data = content["bytes"] if isinstance(content, dict) else content
+        data: bytes = content["bytes"] if isinstance(content, dict) else content
         if not data:  # a path is not followed: it may lead anywhere
             raise ValueError("the row has no picture inside the data set")
         check_size(len(data))

@@ -138,7 +138,8 @@ def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
 def _encode(text: Any, codec: object) -> bytes:
     if codec != "latin1":
         raise ValueError(f"bytes encoded as {codec!r} are not read")
-    return text.encode("latin-1")
+    encoded: bytes = text.encode("latin-1")
+    return encoded
 
 
 _KNOWN: dict[tuple[str, str], Callable[..., Any]] = {

@@ -234,6 +234,7 @@ def _alphas(split: str, size: int) -> Alphas:
 
     def drawn(digit: int, large: bool, rng: np.random.Generator) -> np.ndarray:
         some = kept[digit, large]
-        return some[int(rng.integers(len(some)))]
+        one: np.ndarray = some[int(rng.integers(len(some)))]
+        return one
 
     return drawn

@@ -79,4 +79,5 @@ def _points(
     curve = toy.shape((np.arange(10_000) + 0.5) / 10_000)  # moments by the midpoint rule
     mean, scale = curve.mean(axis=0), np.sqrt(curve.var(axis=0).mean())
     points = (toy.shape(u) - mean) / scale + toy.noise * noise
-    return (points / np.sqrt(1 + toy.noise**2)).astype(np.float32)
+    scaled: np.ndarray = (points / np.sqrt(1 + toy.noise**2)).astype(np.float32)
+    return scaled

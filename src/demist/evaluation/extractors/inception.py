@@ -89,8 +89,11 @@ class Mixed(nn.Module):
         if not self.pool:
             return F.max_pool2d(x, 3, 2)
         if self.largest:
-            return self.branch_pool(F.max_pool2d(x, 3, 1, 1))
-        return self.branch_pool(F.avg_pool2d(x, 3, 1, 1, count_include_pad=False))
+            near = F.max_pool2d(x, 3, 1, 1)
+        else:
+            near = F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+        y: Tensor = self.branch_pool(near)
+        return y
 
 
 def _a(inputs: int, pool: int) -> Mixed:

@@ -101,7 +101,7 @@ class Transformer:
         self.folder = folder
         with self._readable():
             config = json.loads((folder / "config.json").read_text())
-        self.kind = config.get("model_type")
+        self.kind: str = config.get("model_type")
         if self.kind not in MEANS:
             raise DataError(
                 f"{folder} holds a model of type {self.kind!r}; known are {', '.join(MEANS)}"
@@ -171,7 +171,8 @@ class Transformer:
         x = (prepare(images, self.side) / 255 - mean) / std
         if self.kind == "clip":
             return _embedding(self.model.get_image_features(pixel_values=x))
-        return self.model(pixel_values=x).pooler_output
+        pooled: Tensor = self.model(pixel_values=x).pooler_output
+        return pooled
 
 
 def _embedding(found: Any) -> Tensor:

@@ -76,7 +76,8 @@ class Network(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b classes"]:
         """Logits for images in [-1, 1]."""
-        return self.head(self.features(x))
+        logits: Tensor = self.head(self.features(x))
+        return logits
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,8 @@ class Classifier:
     def head(self, features: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, "n classes"]:
         """Logits of features computed before, which costs next to nothing."""
         with torch.inference_mode():
-            return self.network.head(torch.tensor(features)).numpy()
+            logits: np.ndarray = self.network.head(torch.tensor(features)).numpy()
+            return logits
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write weights and card to one safetensors file, atomically."""
@@ -207,7 +209,8 @@ def unit_range(images: UInt8[Tensor, "b c h w"]) -> Float32[Tensor, "b c h w"]:
 def softmax(logits: Float[np.ndarray, "n classes"]) -> Float64[np.ndarray, "n classes"]:
     """Probabilities in float64."""
     p = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
-    return p / p.sum(1, keepdims=True)
+    share: np.ndarray = p / p.sum(1, keepdims=True)
+    return share
 
 
 def weights_hash(network: nn.Module) -> str:

@@ -40,13 +40,14 @@ def clusters(
     _, vectors = np.linalg.eigh((some - mean).T @ (some - mean))
     axes = vectors[:, ::-1][:, :COMPONENTS]
     centres = _k_means((some - mean) @ axes, max(2, min(k, len(images) // 2)), rng)
-    return tuple(nearest((y - mean) @ axes, centres)[1][:, 0] for y in (x, pixels(others)))  # type: ignore[return-value]
+    here, there = (nearest((y - mean) @ axes, centres)[1][:, 0] for y in (x, pixels(others)))
+    return here, there
 
 
 def _k_means(
     x: Float64[np.ndarray, "n d"], k: int, rng: np.random.Generator
 ) -> Float64[np.ndarray, "k d"]:
-    centres = x[rng.integers(len(x))][None]
+    centres: np.ndarray = x[rng.integers(len(x))][None]
     while len(centres) < k:  # the next where points are far from all so far
         weight = nearest(x, centres)[0][:, 0] ** 2 + 1e-300
         centres = np.concatenate([centres, x[rng.choice(len(x), p=weight / weight.sum())][None]])

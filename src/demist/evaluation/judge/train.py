@@ -172,8 +172,8 @@ def augment(x: Float32[Tensor, "b c h w"], rng: np.random.Generator) -> Float32[
 def one_cycle(progress: float, warm: float = 0.2) -> float:
     """Learning-rate factor: cosine from 0.04 up to 1 at `warm`, cosine down to 0 at 1."""
     if progress < warm:
-        return 1 - 0.96 * (1 + np.cos(np.pi * progress / warm)) / 2
-    return (1 + np.cos(np.pi * (progress - warm) / (1 - warm))) / 2
+        return 1 - 0.96 * (1 + float(np.cos(np.pi * progress / warm))) / 2
+    return (1 + float(np.cos(np.pi * (progress - warm) / (1 - warm)))) / 2
 
 
 def fingerprint_of(images: np.ndarray, labels: np.ndarray) -> str:

@@ -186,4 +186,5 @@ def _moments(block: np.ndarray) -> Moments:
 def _factor(covariance: np.ndarray) -> np.ndarray:
     """F with F Fᵀ = covariance; eigenvalues below zero are rounding errors."""
     values, vectors = np.linalg.eigh(covariance)
-    return vectors * np.sqrt(values.clip(0))
+    factor: np.ndarray = vectors * np.sqrt(values.clip(0))
+    return factor

@@ -130,4 +130,5 @@ def _proportions(k: int, target: np.ndarray | None) -> Float64[np.ndarray, " k"]
     q = np.asarray(target, np.float64)
     if q.min() < 0 or abs(q.sum() - 1) > 1e-6:
         raise DataError(f"Target proportions must be positive and sum to 1, not {q.sum():.6g}.")
-    return q / q.sum()
+    share: np.ndarray = q / q.sum()
+    return share

@@ -89,4 +89,5 @@ def scores(
 ) -> Float64[np.ndarray, " n"]:
     """100 max(cos, 0) of each pair of embeddings."""
     length = np.linalg.norm(seen, axis=1) * np.linalg.norm(said, axis=1)
-    return 100 * (np.einsum("nd,nd->n", seen, said) / length).clip(0)
+    score: np.ndarray = 100 * (np.einsum("nd,nd->n", seen, said) / length).clip(0)
+    return score
