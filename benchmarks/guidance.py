@@ -28,8 +28,8 @@ from demist.evaluation.metrics.frechet import Moments, frechet_distance
 from demist.evaluation.metrics.precision_recall import precision_recall
 from demist.guidance import Autoguidance, Classifier
 from demist.measuring.judging import judge
+from demist.model.noisy_classifier import NoisyClassifier
 from demist.model.pipeline import Pipeline
-from demist.training.noisy_classifier import NoisyClassifier
 
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 15.0)
 SETTLED = (2.0, 4.0, 8.0, 15.0)

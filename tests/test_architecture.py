@@ -242,6 +242,20 @@ def test_the_checks_let_pass(check, place, code):
     assert check(SOURCE / place, ast.parse(code)) == []
 
 
+def test_tensors_and_json_have_one_door():
+    """Files of tensors are read with our checks only, and JSON files are written in one way."""
+    readers = [p for p, tree in TREES.items() for _, name in imports(p, tree)
+               if name.split(".")[0] == "safetensors"]  # fmt: skip
+    assert readers == []
+    writers = {p.name for p in FILES if "json.dumps(" in (t := p.read_text()) and "indent=" in t}
+    assert writers <= {"files.py"}
+
+
+def test_sampling_loads_no_training():
+    loaded = modules_after("import demist.commands.sample, demist.model.noisy_classifier")
+    assert not [name for name in loaded if name.startswith("demist.training")]
+
+
 def test_nothing_beside_the_package_is_dangerous_either():
     """Benchmarks may import peers by name, and have them read what the benchmark just wrote."""
     root = SOURCE.parents[1]

@@ -5,10 +5,11 @@ import zipfile
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from demist.errors import DataError, MissingError, RefusedError
-from demist.io.tensors import MAX_HEADER, read_tensors, write_tensors
+from demist.io.tensors import MAX_HEADER, read_metadata, read_tensors, write_tensors
 
 TENSORS = {
     "a": torch.arange(120.0).reshape(2, 3, 4, 5).to(memory_format=torch.channels_last),
@@ -35,6 +36,20 @@ def test_round_trip_and_equality_with_the_library(tmp_path):
     assert_equal(read_tensors(tmp_path / "theirs"))
     with pytest.raises(MissingError):
         read_tensors(tmp_path / "absent")
+
+
+def test_metadata_are_kept_and_the_library_reads_them(tmp_path):
+    write_tensors(tmp_path / "ours", TENSORS, {"about": '{"é": 1}'})
+    assert read_metadata(tmp_path / "ours") == {"format": "pt", "about": '{"é": 1}'}
+    assert_equal(read_tensors(tmp_path / "ours"))
+    with safe_open(tmp_path / "ours", "pt") as file:
+        assert file.metadata() == read_metadata(tmp_path / "ours")
+    save_file({"a": torch.ones(2)}, tmp_path / "theirs")
+    assert read_metadata(tmp_path / "theirs") == {}
+    for wrong in ([1], {"about": 1}):
+        path = file_of(tmp_path / "x", {"__metadata__": wrong})
+        with pytest.raises(DataError, match="metadata are not texts"):
+            read_metadata(path)
 
 
 def test_a_full_disk_keeps_its_number(tmp_path):
@@ -94,8 +109,10 @@ HOSTILE = {
 @pytest.mark.parametrize("case", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_headers(tmp_path, case):
     header, data, length, words = case
-    with pytest.raises(DataError, match=words):
-        read_tensors(file_of(tmp_path / "x", header, data, length))
+    path = file_of(tmp_path / "x", header, data, length)
+    for read in (read_tensors, read_metadata):
+        with pytest.raises(DataError, match=words):
+            read(path)
 
 
 class Trap:

@@ -20,10 +20,11 @@ from demist.data import Dataset
 from demist.drawing import read_metadata
 from demist.errors import DataError, MissingError, UsageError
 from demist.guidance import Classifier
+from demist.model.noisy_classifier import NoisyClassifier
 from demist.model.pipeline import Pipeline
 from demist.networks import UNet
 from demist.samplers import sample, uniform
-from demist.training.noisy_classifier import NoisyClassifier, accuracy_at, train_noisy_classifier
+from demist.training.noisy_classifier import accuracy_at, train_noisy_classifier
 
 
 def shades(n=64):

@@ -148,7 +148,7 @@ def classifier_guide(
     if options.classifier is None or options.classifier_class is None:
         return None
     from demist.guidance import Classifier
-    from demist.training.noisy_classifier import NoisyClassifier
+    from demist.model.noisy_classifier import NoisyClassifier
 
     made = NoisyClassifier.load(options.classifier)
     made.require_fits(pipeline)

@@ -14,7 +14,9 @@ that a full disk is an ordinary OSError with its number.
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import BufferedReader
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -38,15 +40,24 @@ DTYPES = {
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
-def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor]) -> None:
+def write_tensors(
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
     """Write named tensors; the widest types come first, so that all are aligned.
+
+    Args:
+        path: Of the file, which is written in place; see `demist.io.files.atomic`.
+        tensors: By name, of any layout and on any device.
+        metadata: Texts kept in the header.
 
     Raises:
         OSError: That failed; part of the file may be there.
     """
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     order = sorted(plain, key=lambda name: (-plain[name].element_size(), name))
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    header: dict[str, Any] = {"__metadata__": {"format": "pt", **(metadata or {})}}
     end = 0
     for name in order:
         begin, end = end, end + plain[name].nbytes
@@ -71,6 +82,36 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         RefusedError: It is a pickle.
         DataError: It is not a whole safetensors file, or its header cannot be true.
     """
+    with _opened(path) as (file, header):
+        data = file.tell()
+        layout = read_layout(header, os.fstat(file.fileno()).st_size - data)
+        tensors = {name: torch.empty(shape, dtype=t) for name, (t, shape, _) in layout.items()}
+        for name, (_, _, begin) in layout.items():
+            file.seek(data + begin)
+            if file.readinto(bytes_of(tensors[name])) != tensors[name].nbytes:
+                raise ValueError(f"it ends within {name!r}")
+    return tensors
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Read the texts kept in the header of a file, after checking all of the header.
+
+    Raises:
+        MissingError: See `read_tensors`, also for the others.
+        RefusedError: It is a pickle.
+        DataError: It is damaged.
+    """
+    with _opened(path) as (file, header):
+        read_layout(header, os.fstat(file.fileno()).st_size - file.tell())
+        found = json.loads(header).get("__metadata__", {})
+        if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
+            raise ValueError("its metadata are not texts by name")
+    return found
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[BufferedReader, bytes]]:
+    """The file, at its first tensor, and its header; what goes wrong is one sentence."""
     if not Path(path).is_file():
         raise MissingError(f"there is no file {os.fspath(path)}")
     try:
@@ -82,16 +123,10 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             if not 2 <= length <= min(MAX_HEADER, size - 8):
                 raise ValueError(f"{size} bytes cannot hold a header of {length}")
             file.seek(8)
-            layout = read_layout(file.read(length), size - 8 - length)
-            tensors = {name: torch.empty(shape, dtype=t) for name, (t, shape, _) in layout.items()}
-            for name, (_, _, begin) in layout.items():
-                file.seek(8 + length + begin)
-                if file.readinto(bytes_of(tensors[name])) != tensors[name].nbytes:
-                    raise ValueError(f"it ends within {name!r}")
+            yield file, file.read(length)
     except (ValueError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(f"{os.fspath(path)} is not a whole safetensors file: {reason}") from None
-    return tensors
 
 
 Layout = dict[str, tuple[torch.dtype, tuple[int, ...], int]]

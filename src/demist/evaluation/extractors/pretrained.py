@@ -12,7 +12,6 @@ References:
 """
 
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,14 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
-from safetensors import SafetensorError
 from torch import Tensor
 
 from demist.errors import DataError, MissingError, RefusedError, UsageError
 from demist.evaluation.extractors.features import Extractor, in_blocks
 from demist.evaluation.extractors.inception import Inception
 from demist.evaluation.extractors.resize import prepare
-from demist.io.files import sha256
-from demist.io.tensors import read_tensors
+from demist.io.files import read_json, sha256
+from demist.io.tensors import read_metadata, read_tensors
 
 MEANS = {
     "dinov2": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -100,7 +98,8 @@ class Transformer:
             ) from None
         self.folder = folder
         with self._readable():
-            config = json.loads((folder / "config.json").read_text())
+            config = read_json(folder / "config.json")
+            read_metadata(folder / WEIGHTS)  # checks the header before transformers reads it
         self.kind: str = config.get("model_type")
         if self.kind not in MEANS:
             raise DataError(
@@ -161,7 +160,7 @@ class Transformer:
         """Whatever goes wrong in reading the folder is said in one sentence."""
         try:
             yield
-        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        except (DataError, OSError, ValueError, RuntimeError, KeyError) as error:
             reason = str(error).partition("\n")[0]
             raise DataError(f"{self.folder} does not hold a whole model: {reason}") from None
 

@@ -21,13 +21,12 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Float32, Float64, UInt8
 from pydantic import TypeAdapter, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
-from demist.errors import DataError, MissingError
+from demist.errors import DataError, MissingError, RefusedError
 from demist.evaluation.extractors.features import in_blocks
-from demist.io.files import write_bytes
+from demist.io.files import atomic
+from demist.io.tensors import read_metadata, read_tensors, write_tensors
 
 SPATIAL = 7
 """Channels that `Network.both` keeps with their places."""
@@ -164,8 +163,9 @@ class Classifier:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write weights and card to one safetensors file, atomically."""
-        tensors = {name: value.contiguous() for name, value in self.network.state_dict().items()}
-        write_bytes(path, save(tensors, {"classifier": json.dumps(asdict(self.card))}))
+        about = {"classifier": json.dumps(asdict(self.card))}
+        with atomic(path) as temporary:
+            write_tensors(temporary, self.network.state_dict(), about)
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> "Classifier":
@@ -178,14 +178,11 @@ class Classifier:
         if not Path(path).is_file():
             raise MissingError(f"There is no classifier at {path}.")
         try:
-            with safe_open(path, "pt") as file:
-                text = (file.metadata() or {}).get("classifier", "")
-                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            card = TypeAdapter(Card).validate_json(text)
+            card = TypeAdapter(Card).validate_json(read_metadata(path).get("classifier", ""))
             with torch.device("meta"):  # allocate nothing on the card's word alone
                 network = Network(card.shape, len(card.classes), card.width)
-            network.load_state_dict(state, assign=True)
-        except (SafetensorError, ValidationError, RuntimeError, ValueError) as error:
+            network.load_state_dict(read_tensors(path), assign=True)
+        except (DataError, RefusedError, ValidationError, RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise DataError(f"{path} is not a classifier of this program: {reason}") from error
         if weights_hash(network) != card.weights:
