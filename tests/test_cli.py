@@ -116,6 +116,8 @@ def test_version(capsys):
         ("classifier moons", 64, "moons is not images"),
         ("ls --runs elsewhere", 66, "there is no folder elsewhere"),
         ("config eihgt", 66, "did you mean 'eight'?"),
+        ("list solver", 64, "there is no kind called 'solver'. Did you mean 'solvers'?"),
+        ("train --clock log-snr:limt=3 eight --dry-run", 64, "Did you mean 'limit'?"),
     ],
 )
 def test_wrong_input_is_one_sentence_and_an_exit_code(line, code, words, capsys):
@@ -123,6 +125,24 @@ def test_wrong_input_is_one_sentence_and_an_exit_code(line, code, words, capsys)
     text = capsys.readouterr().err
     assert words in " ".join(re.sub("[│╭╮╰╯─]", " ", text).split())
     assert "Traceback" not in text
+
+
+def test_list(capsys):
+    """Every kind is listed, and the names are those that the options take."""
+    from demist.commands.list import FAMILIES
+
+    assert main(["list"]) == 0
+    kinds = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert kinds[: len(FAMILIES)] == list(FAMILIES)
+    for kind in kinds:
+        assert main(["list", kind]) == 0
+        assert len(capsys.readouterr().out.splitlines()) > 1
+    assert main(["list", "schedules"]) == 0
+    text = capsys.readouterr().out
+    assert "vp  " in text
+    assert "beta_min=0.1 (number), beta_max=20.0 (number)" in text
+    assert main(["list", "recipes"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == recipes.names()
 
 
 def test_unforeseen_errors(monkeypatch, capsys):

@@ -166,3 +166,30 @@ def test_what_a_rule_needs():
     assert not make_rule("compose:terms=((label=1,2))").is_idle(1.0)
     assert not make_rule("clamp").is_idle(1.0)
     assert not make_rule("cfg:scale=2").is_idle(1.0)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "heun",
+        "ddim:eta=0.1",
+        "churn:churn=inf,s_max=0.30000000000000004",
+        "corrected:solver=heun,n=3",
+        "corrected:solver=(churn:churn=1.0,gamma=0.25),delta=0.125",
+    ],
+)
+def test_what_is_written_is_read_again(spec):
+    assert SOLVERS.write(make_solver(spec)) == spec
+
+
+def test_every_part_has_a_line_and_every_default_can_be_written():
+    for family in FAMILIES:
+        for row in family.rows():
+            assert row.line.endswith((".", ":")), (family.what, row)
+            for option in row.options:
+                key, _, rest = option.partition("=")
+                default = rest.rpartition(" (")[0]
+                if default not in ("...", ""):
+                    family.read(f"{row.name}:{key}={default}")
+    (row,) = [row for row in SOLVERS.rows() if row.name == "corrected"]
+    assert row.options == ("solver=ddim (solver)", "n=1 (whole number)", "delta=0.5 (number)")

@@ -1,7 +1,8 @@
 """The command line: finds the sub-command, runs it, turns errors into sentences and exit codes.
 
 Each sub-command is a module of `demist.commands` with an `Options` dataclass, which its flags are
-made from, and a `main(args)`. Nothing here imports torch, so that help is instant.
+made from, and a `main(args)`: one file, and nothing to register. Nothing here imports torch, so
+that help is instant.
 
 Exit codes: 0 done or cleanly stopped, 64 usage, 65 bad data or checkpoint, 66 input missing, 69
 lock held, 70 internal, 73 cannot create, 74 I/O or disk full, 75 try again, 77 refused for safety,
@@ -11,28 +12,36 @@ lock held, 70 internal, 73 cannot create, 74 I/O or disk full, 75 try again, 77 
 import difflib
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from demist.errors import DemistError, StorageError, UsageError
 from demist.io.files import REMEDIES, remedy
 from demist.machine.processes import leave_code
 from demist.version import __version__
 
-COMMANDS = {
-    "demo": "Train a small model on handwritten digits, draw samples, and say how good they are.",
-    "train": "Train a model on a folder of images, or on the digits that come with the package.",
-    "launch": "Keep a training run going: several processes, started again after a failure.",
-    "sample": "Draw samples from a run or a saved model.",
-    "bulk": "Draw many samples into a folder, by any number of processes or machines.",
-    "evaluate": "Measure a run in one table: how good its samples are, how varied, how new.",
-    "classifier": "Train a classifier on the data: the judge of `demist evaluate`, kept for later.",
-    "pack": "Pack a folder of pictures into tar archives, read by `demist train` in place.",
-    "ls": "List the runs: number, name, status, step, loss, age, path.",
-    "config": "Print all training options of a recipe, a run or a file, resolved, as TOML.",
-    "doctor": "Check this machine: versions, processor, memory, disk, speed, a sampling self-test.",
-}
-"""What help lists; each is the first line of the command's own help."""
+ORDER = (
+    "demo", "train", "launch", "sample", "bulk", "evaluate", "classifier", "pack", "ls", "list",
+    "config", "doctor",
+)  # fmt: skip
+"""The order of help, which is that in which people meet the commands; others follow by name."""
+
+
+def found() -> dict[str, str]:
+    """Every command and the first line of its help, read from the source: nothing is imported."""
+    first_line = re.compile(r'^class Options\b.*:\n    """(.+?)(?:""")?$', re.MULTILINE)
+    summaries = {}
+    for path in sorted((Path(__file__).parent / "commands").glob("*.py")):
+        if match := first_line.search(path.read_text(encoding="utf-8")):
+            summaries[path.stem] = match[1]
+    order = [*filter(summaries.get, ORDER), *(name for name in summaries if name not in ORDER)]
+    return {name: summaries[name] for name in order}
+
+
+COMMANDS = found()
+"""What help lists: the files of `demist.commands` that have a class `Options`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

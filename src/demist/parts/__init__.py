@@ -5,7 +5,7 @@ write one file there: nothing is registered. `notation` says how a part is writt
 """
 
 from demist.parts.declared import declared
-from demist.parts.family import Family, Option, Part
+from demist.parts.family import Family, Option, Part, Row
 from demist.parts.notation import Reader, bare, listed, parse, read_number, split, unknown
 from demist.parts.saved import from_json, kind_of, to_json
 
@@ -14,6 +14,7 @@ __all__ = [
     "Option",
     "Part",
     "Reader",
+    "Row",
     "bare",
     "declared",
     "from_json",

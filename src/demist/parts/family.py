@@ -13,6 +13,7 @@ from typing import Any, Generic, Literal, TypeVar
 from demist.errors import UsageError
 from demist.parts.notation import (
     PLAIN,
+    TYPES,
     Reader,
     bare,
     first,
@@ -41,6 +42,21 @@ class Option:
     hint: Any
     default: Any
     read: Reader | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What a list says of one part.
+
+    Attributes:
+        name: As it is asked for.
+        line: What it is, in one line.
+        options: `name=default (type)` for each option that can be written.
+    """
+
+    name: str
+    line: str
+    options: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,6 +185,19 @@ class Family(Generic[T]):
         """`read(spec).make(**measured)`."""
         return self.read(spec).make(**measured)
 
+    def write(self, part: T) -> str:
+        """The text that `make` reads: the name, and the options that are not the default."""
+        options = self.options(type(part)).items()
+        said = {key: getattr(part, key) for key, option in options if option.read}
+        changed = {k: v for k, v in said.items() if v != self.options(type(part))[k].default}
+        name = str(part.name)  # type: ignore[attr-defined]
+        text = ",".join(f"{key}={self._written(value)}" for key, value in changed.items())
+        return f"{name}:{text}" if text else name
+
+    def rows(self) -> list[Row]:
+        """A row for each part that can be asked for, by name."""
+        return [self._row(name) for name in self.names()]
+
     def to_json(self, value: T) -> Any:
         """JSON of a part; see `demist.parts.to_json`."""
         return to_json(value, self._all_kinds)
@@ -180,6 +209,37 @@ class Family(Generic[T]):
     @property
     def _all_kinds(self) -> dict[str, type]:
         return {kind: cls for one in (*self.uses, self) for kind, cls in one.kinds.items()}
+
+    def _row(self, name: str) -> Row:
+        cls = self._named[name]
+        options = [option for option in self.options(cls).values() if option.read]
+        return Row(
+            name,
+            (inspect.getdoc(cls) or "").partition("\n")[0],
+            tuple(f"{o.name}={self._written(o.default)} ({self._type(o.hint)})" for o in options),
+        )
+
+    def _written(self, value: Any) -> str:
+        for family in (self, *self.uses):
+            if type(value) in family.classes:
+                text = family.write(value)
+                return f"({text})" if "," in text else text
+        if isinstance(value, tuple):
+            return f"({','.join(map(self._written, value))})"
+        if value is inspect.Parameter.empty:
+            return "..."
+        return str(value).lower() if isinstance(value, bool | None) else str(value)
+
+    def _type(self, hint: Any) -> str:
+        origin, inner = typing.get_origin(hint), typing.get_args(hint)
+        if origin is Literal:
+            return " or ".join(map(str, inner))
+        if origin is tuple:
+            return "list"
+        if inner:
+            return " or ".join(dict.fromkeys(self._type(one) for one in inner if self._reader(one)))
+        known = {family.base: family.what for family in (self, *self.uses)}
+        return known.get(hint) or TYPES.get(hint, self.what)
 
     def _reader(self, hint: Any) -> Reader | None:
         origin, inner = typing.get_origin(hint), typing.get_args(hint)

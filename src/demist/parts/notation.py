@@ -111,6 +111,15 @@ PLAIN: dict[Any, Reader] = {
 }
 """Type -> how its values are read."""
 
+TYPES: dict[Any, str] = {
+    float: "number",
+    int: "whole number",
+    bool: "true or false",
+    str: "word",
+    types.NoneType: "none",
+}
+"""Type -> what it is called."""
+
 
 def one_of(text: str, known: Sequence[Any]) -> Any:
     """The value that is written like this."""

@@ -1,0 +1,71 @@
+"""`demist list`: what can be named on the command line and in files, with its options."""
+
+import importlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+from tyro.conf import Positional, arg
+
+from demist import recipes
+from demist.errors import UsageError
+from demist.parts import Family, Row, unknown
+
+FAMILIES = {
+    "schedules": ("core", "SCHEDULES", "Signal and noise over time: --schedule."),
+    "parameterizations": ("core", "PARAMETERIZATIONS", "What the network predicts."),
+    "clocks": ("core", "CLOCKS", "What the network is told of the time: --clock."),
+    "times": ("objectives", "TIMES", "Noise levels seen in training: --times."),
+    "weights": ("objectives", "WEIGHTS", "Weights of the loss over noise levels: --weight."),
+    "solvers": ("samplers", "SOLVERS", "How to go from noise to data: --solver."),
+    "grids": ("samplers", "GRIDS", "Where the steps are: --time-grid."),
+    "rules": ("guidance", "RULES", "How guidance leads: --guidance-rule."),
+    "codecs": ("codecs", "CODECS", "What stands between data and state."),
+    "conditions": ("conditions", "CONDITIONS", "What a model can be told."),
+}
+"""Kind -> package, name of its family there, and what it is."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """List what there is by name: solvers, schedules, guidance rules, recipes, with options."""
+
+    kind: Annotated[Positional[str | None], arg(metavar="[KIND]")] = None
+    """What to list. Without it: the kinds."""
+
+
+def main(args: list[str]) -> None:
+    """Print the kinds, or the parts of one kind."""
+    options = tyro.cli(Options, prog="demist list", args=args)
+    for line in lines(table(options.kind)):
+        print(line)
+
+
+def table(kind: str | None) -> list[Row]:
+    """The rows to print.
+
+    Raises:
+        UsageError: There is no such kind.
+    """
+    if kind is None:
+        kinds = {name: line for name, (_, _, line) in FAMILIES.items()}
+        kinds["recipes"] = "Runs that anyone can repeat: --recipe."
+        return [Row(name, line, ()) for name, line in kinds.items()]
+    if kind == "recipes":
+        return [Row(name, recipes.find(name).summary, ()) for name in recipes.names()]
+    if kind not in FAMILIES:
+        raise UsageError(unknown("kind", kind, [*FAMILIES, "recipes"]))
+    package, name, _ = FAMILIES[kind]
+    family: Family[object] = getattr(importlib.import_module(f"demist.{package}"), name)
+    return family.rows()
+
+
+def lines(rows: Iterable[Row]) -> Iterable[str]:
+    """Two columns: the name, and beside it what it is and its options."""
+    rows = list(rows)
+    width = max(len(row.name) for row in rows) + 2
+    for row in rows:
+        yield f"{row.name:<{width}}{row.line}"
+        if row.options:
+            yield " " * width + ", ".join(row.options)
