@@ -7,7 +7,7 @@ from demist.errors import UsageError
 from demist.recipes import Expectation, Recipe, recipe
 
 NAMES = [
-    "digits", "demo", "student", "cifar10", "images64", "scenes", "captions",
+    "digits", "demo", "student", "cifar10", "images64", "scenes", "captions", "autoencoder",
     "moons", "spiral", "25-gaussians", "eight",
 ]  # fmt: skip
 
@@ -29,7 +29,18 @@ def test_every_recipe_is_a_valid_configuration(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["digits", "demo", "student", "scenes", "moons", "spiral", "25-gaussians", "eight"]
+    "name",
+    [
+        "digits",
+        "demo",
+        "student",
+        "scenes",
+        "autoencoder",
+        "moons",
+        "spiral",
+        "25-gaussians",
+        "eight",
+    ],
 )
 def test_recipes_on_embedded_data_build(name):
     from demist.training.build import build

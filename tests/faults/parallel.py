@@ -29,7 +29,7 @@ from tiny import CONFIG, pictures
 from demist import runs
 from demist.config import update
 from demist.io.tensors import read_tensors
-from demist.model.folder import WEIGHTS
+from demist.model.components import WEIGHTS
 from demist.training import sharding
 from demist.training.build import build
 from demist.training.fit import start as begin

@@ -1,7 +1,7 @@
 """Images <-> the latents of a trained autoencoder."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import torch
@@ -65,6 +65,14 @@ class KLAutoencoder(Codec):
         """As `encode`, but neither centred nor scaled."""
         mean, log_variance = self._in_parts(self.net.encode, self.pixels.encode(x))
         return mean if noise is None else mean + (log_variance / 2).exp() * noise(mean)
+
+    def measured(self, latents: Tensor) -> "KLAutoencoder":
+        """This codec with the scale that these `latents` ask for.
+
+        Raises:
+            DataError: They are all alike, or not finite.
+        """
+        return replace(self, scale=ChannelScale.of(latents))
 
     def decode(self, z: Tensor) -> Tensor:
         """Latents to data."""

@@ -27,7 +27,7 @@ class Options:
     where: Annotated[Positional[str | None], arg(metavar="[PATH]")] = None
     """Folder, file or archive of data, or an embedded set; the same as --path."""
     recipe: Annotated[str | None, arg(metavar="NAME")] = None
-    """Start from: digits, demo, student, cifar10, images64, scenes, captions, moons, spiral, 25-gaussians, eight."""  # noqa: E501
+    """Start from: digits, demo, student, cifar10, images64, scenes, captions, autoencoder, moons, spiral, 25-gaussians, eight."""  # noqa: E501
     config: Annotated[Path | None, arg(metavar="FILE.toml")] = None
     """Read options from a file as `demist config` prints it; it need not name all."""
     resume: Annotated[str | None, arg(metavar="[RUN]")] = None
@@ -68,7 +68,10 @@ def main(args: list[str]) -> None:
         )
         if world.first and run.status()["state"] == "done":
             spec = run.path if config.output.runs != "runs" else run.number
-            print(f"{run.path} is done. Next:  demist sample {spec}   demist evaluate {spec}")
+            after = f"demist sample {spec}   demist evaluate {spec}"
+            if config.network.network == "autoencoder":
+                after = f"demist train {config.data.path} --codec {spec}"
+            print(f"{run.path} is done. Next:  {after}")
 
 
 def advise(config: TrainConfig) -> None:

@@ -1,6 +1,6 @@
 """All options of a training run, once: flags, TOML files and the Python API read them from here.
 
-A `TrainConfig` is plain frozen data in seven sections. Its values come from the defaults below, a
+A `TrainConfig` is plain frozen data in eight sections. Its values come from the defaults below, a
 recipe, a TOML file (`load_toml`) and flags, later ones winning. Names are unique across sections,
 so a flag needs no prefix (`--size 32 --lr 3e-4`) and `update(config, {"size": 32})` needs no path.
 
@@ -114,12 +114,13 @@ class DataConfig(Section):
 class NetworkConfig(Section):
     """The shape of the network."""
 
-    network: Literal["auto", "unet", "dit", "mlp"] = "auto"
-    """Kind of network: U-Net or transformer for images, MLP for points. auto: unet or mlp."""
+    network: Literal["auto", "unet", "dit", "mlp", "autoencoder"] = "auto"
+    """Kind of network: U-Net or transformer for images, MLP for points; auto: unet or mlp. Or an
+    autoencoder, which makes no samples but a codec of images for --codec."""
     channels_per_level: tuple[int, ...] = option((32, 64), 4, 4096)
-    """U-Net: channels at each resolution, finest first."""
+    """U-Net, autoencoder: channels at each resolution, finest first."""
     blocks_per_level: int = option(1, 1, 16)
-    """U-Net: residual blocks at each resolution."""
+    """U-Net, autoencoder: residual blocks at each resolution."""
     attention_levels: tuple[int, ...] = option((), 0, 16)
     """U-Net: levels with self-attention; 0 is the finest."""
     mid_attention: bool = True
@@ -134,8 +135,8 @@ class NetworkConfig(Section):
     qk_norm: bool = False
     """U-Net, DiT: normalise queries and keys of attention."""
     patch: int = option(2, 1, 4)
-    """U-Net, DiT: side of the patches in which pixels enter: 1, 2 or 4. 1 sees finer, 2 is about 4
-    times as fast."""
+    """U-Net, DiT, autoencoder: side of the patches in which pixels enter: 1, 2 or 4. 1 sees finer,
+    2 is about 4 times as fast."""
     dropout: float = option(0.0, 0, 0.95)
     """Dropout probability in residual blocks."""
     width: int = option(128, 1, 65536)
@@ -151,6 +152,25 @@ class NetworkConfig(Section):
     text_encoder: str | None = None
     """Folder of a pretrained encoder (CLIP, T5, ...) that reads prompts instead, and stays as it
     is; needs demist[encoders]."""
+
+
+@dataclass(frozen=True)
+class LatentsConfig(Section):
+    """Learning in the latents of an autoencoder, and the autoencoder itself."""
+
+    codec: str | None = None
+    """Run or folder of an autoencoder, or of a model that has one: learn in its latents. It is
+    copied and stays as it is. None: learn in pixels."""
+    latent_channels: int = option(4, 1, 256)
+    """Autoencoder: channels of the latents."""
+    downsample: int = option(4, 1, 64)
+    """Autoencoder: how many times smaller the sides of the latents are; patch times a power of two.
+    Levels beyond those of channels_per_level are as wide as its last."""
+    kl_weight: float = option(1e-3, 0, 1e6)
+    """Autoencoder: weight of the mean KL divergence of a latent number, beside the mean error of a
+    pixel in [-1, 1]. 0: the latents are as they please."""
+    reconstruction: Literal["l1", "l2"] = "l2"
+    """Autoencoder: error of a pixel, absolute or squared."""
 
 
 @dataclass(frozen=True)
@@ -289,6 +309,7 @@ class TrainConfig:
 
     data: DataConfig = DataConfig()
     network: NetworkConfig = NetworkConfig()
+    latents: LatentsConfig = LatentsConfig()
     diffusion: DiffusionConfig = DiffusionConfig()
     distillation: DistillationConfig = DistillationConfig()
     optimization: OptimizationConfig = OptimizationConfig()

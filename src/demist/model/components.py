@@ -27,6 +27,7 @@ from demist import networks
 from demist.codecs import Codec
 from demist.errors import DataError, UsageError
 from demist.io.files import read_json, sha256, write_json
+from demist.io.folders import atomic_folder
 from demist.io.tensors import read_tensors, require_same, write_tensors
 from demist.io.untrusted import inside
 
@@ -54,19 +55,28 @@ def config_of(net: Any) -> dict[str, Any]:
 
 
 def write(folder: Path, modules: Mapping[str, nn.Module]) -> dict[str, str]:
-    """Write further networks into their sub-folders.
+    """Write further networks into their sub-folders of a folder that is being made.
 
     Returns:
         Name of each file of weights -> its SHA-256.
     """
-    sums = {}
     for name, net in modules.items():
-        (folder / name).mkdir(exist_ok=True)
-        write_json(folder / name / "config.json", config_of(net))
-        file = f"{name}/{WEIGHTS}"
-        write_tensors(folder / file, net.state_dict())
-        sums[file] = sha256(folder / file)
-    return sums
+        (folder / name).mkdir()
+        _write(folder / name, net)
+    return {f"{name}/{WEIGHTS}": sha256(folder / name / WEIGHTS) for name in modules}
+
+
+def keep(folder: Path, modules: Mapping[str, nn.Module]) -> dict[str, str]:
+    """As `write`, into a folder in use: each sub-folder is whole or not there at any moment."""
+    for name, net in modules.items():
+        with atomic_folder(folder / name, replace=True) as temporary:
+            _write(temporary, net)
+    return {f"{name}/{WEIGHTS}": sha256(folder / name / WEIGHTS) for name in modules}
+
+
+def _write(folder: Path, net: nn.Module) -> None:
+    write_json(folder / "config.json", config_of(net))
+    write_tensors(folder / WEIGHTS, net.state_dict())
 
 
 def read(folder: Path, index: Mapping[str, Any]) -> dict[str, nn.Module]:

@@ -23,11 +23,9 @@ from torch import Tensor, nn
 
 from demist import codecs, conditions, core, networks, parts
 from demist.errors import DataError, UsageError
-from demist.io.files import read_json, sha256, write_json
-from demist.io.tensors import write_tensors
+from demist.io.files import read_json, write_json
 from demist.io.untrusted import inside
 from demist.model import components
-from demist.model.components import WEIGHTS
 from demist.version import __version__
 
 FORMAT = 1
@@ -178,12 +176,9 @@ def place_of(index: Mapping[str, Any]) -> str:
 def write(pipeline: Any, folder: Path) -> None:
     """Write a model into an existing, empty folder."""
     description = describe(pipeline)
-    for name, content in description.items():
-        (folder / name).parent.mkdir(exist_ok=True)
-        write_json(folder / name, content)
-    name = f"{place_of(description[INDEX])}/{WEIGHTS}"
-    write_tensors(folder / name, pipeline.denoiser.net.state_dict())
-    sums = {name: sha256(folder / name)} | components.write(folder, pipeline.codec.components)
+    sums = components.write(folder, modules_of(pipeline))
+    (folder / SCHEDULER).parent.mkdir()
+    write_json(folder / SCHEDULER, description[SCHEDULER])
     write_json(folder / INDEX, {**description[INDEX], "sha256": sums})
 
 

@@ -25,6 +25,7 @@ from demist.io.folders import atomic_folder
 from demist.io.untrusted import inside, refuse_links_out
 from demist.model import components, folder
 from demist.model.folder import CODEC, FORMAT, INDEX
+from demist.model.pipeline import Pipeline
 from demist.runs import Run, checkpoint
 from demist.version import __version__
 
@@ -126,6 +127,21 @@ class LearnedCodec:
         net = components.build(components.FURTHER[first], config, found.parts["ema"], where)
         made = _made(index, {first: net}, where)
         return replace(made, facts={**made.facts, "step": found.step})
+
+
+def describe(model: Pipeline | LearnedCodec) -> dict[str, Any]:
+    """All of a model but its weights: name of a JSON file -> content."""
+    return model.describe() if isinstance(model, LearnedCodec) else folder.describe(model)
+
+
+def keep(run: Run, model: Pipeline | LearnedCodec) -> None:
+    """Write a run's description, and the networks that it does not train into its folder."""
+    description = describe(model)
+    _, *others = model.components()
+    sums = components.keep(run.path, {name: model.components()[name] for name in others})
+    if sums:
+        description[INDEX]["sha256"] = sums
+    write_json(run.description, description)
 
 
 def open_codec(spec: str, root: str | os.PathLike[str] = "runs") -> LearnedCodec:

@@ -4,6 +4,7 @@ from demist.config import (
     DataConfig,
     DiffusionConfig,
     DistillationConfig,
+    LatentsConfig,
     LimitsConfig,
     NetworkConfig,
     OptimizationConfig,
@@ -99,4 +100,16 @@ def captions() -> TrainConfig:
         optimization=OptimizationConfig(lr=1e-3, batch_size=64),
         limits=LimitsConfig(budget="30m"),
         output=OutputConfig(sample_guidance=3.0),
+    )
+
+
+@recipe("autoencoder")
+def autoencoder() -> TrainConfig:
+    """An autoencoder, in whose latents others learn: afterwards `demist train PATH --codec RUN`."""
+    return TrainConfig(
+        network=NetworkConfig(network="autoencoder"),
+        latents=LatentsConfig(latent_channels=4, downsample=4),
+        optimization=OptimizationConfig(batch_size=64, precision="fp32"),
+        limits=LimitsConfig(budget="5m"),
+        output=OutputConfig(name="autoencoder"),
     )

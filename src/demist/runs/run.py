@@ -10,6 +10,7 @@ runs/0007-digits/
   bad_files.jsonl    unreadable inputs, if any           lock          held by the one writer
   skipped.jsonl      steps skipped for NaN or infinity, with the items they saw
   model.json         the model but for its weights     model/    the finished model
+  autoencoder/       the network of its codec, if that has one: not trained, kept as it was
   summary.json, summary.md
 ```
 

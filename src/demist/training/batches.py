@@ -67,6 +67,7 @@ class Batches:
         conditioner: Conditions of the model.
         values: Name of a condition -> its values, `(N,)`.
         flip: Mirror the last axis of half of the samples.
+        mirrored: What to take for a mirrored sample, `(N, ...)`; None: the sample, mirrored.
         device: Where batches go.
         waiting: Runs while the network has nothing to do but wait for a batch.
     """
@@ -77,6 +78,7 @@ class Batches:
     conditioner: Conditioner = field(default_factory=Conditioner)
     values: Mapping[str, np.ndarray] = field(default_factory=dict)
     flip: bool = False
+    mirrored: Any = None
     device: torch.device = torch.device("cpu")  # noqa: RUF009 (a frozen value)
     waiting: Stopwatch = field(default_factory=Stopwatch)
 
@@ -91,8 +93,9 @@ class Batches:
         if expect := getattr(self.x, "expect", None):  # the next ones, while the network works
             expect(draw.indices(step + 1))
         if self.flip:
-            mirrored = draw.uniforms("flip", step).numpy() < 0.5
-            x[mirrored] = x[mirrored][..., ::-1]
+            these = draw.uniforms("flip", step).numpy() < 0.5
+            kept = self.mirrored
+            x[these] = x[these][..., ::-1] if kept is None else kept[index[these]]
         cond = self.conditioner.encode(len(x), {k: v[index] for k, v in self.values.items()})
         cond = self.conditioner.augment(cond, draw.noise(-1 - step))  # draws of its own
         cond = self.conditioner.drop(cond, lambda name: draw.uniforms(f"drop/{name}", step))

@@ -24,15 +24,31 @@ from demist.data import Dataset, load
 from demist.errors import DataError, UsageError
 from demist.machine.device import pick_device
 from demist.machine.precision import resolve_precision
+from demist.model.components import hash_of
+from demist.model.learned_codec import LearnedCodec, open_codec
 from demist.model.pipeline import Pipeline
 from demist.model.sampling import Sampling
 from demist.objectives import TIMES, WEIGHTS
 from demist.objectives.vlb import discretised_decoder, gaussian_decoder
 from demist.samplers import make_solver
+from demist.training.autoencode import (
+    Autoencoding,
+    codec_of,
+    make_autoencoder,
+    require_consistent,
+)
 from demist.training.batches import Batch, Batches, Stopwatch
 from demist.training.distil import lessons, open_teacher, student_of
-from demist.training.fit import Denoising, Hybrid, Objective
-from demist.training.gradient import DataParallel, Gradient, MicroBatched, whole
+from demist.training.fit import Denoising, Hybrid
+from demist.training.gradient import (
+    DataParallel,
+    Gradient,
+    MicroBatched,
+    Objective,
+    network_of,
+    whole,
+)
+from demist.training.latents import latents
 from demist.training.parallel import ALONE, World
 from demist.training.sharding import is_sharded, shard
 from demist.training.streams import Streams, permutation
@@ -42,27 +58,33 @@ from demist.training.streams import Streams, permutation
 class Experiment:
     """All objects of a training run; in `config` the precision is decided.
 
-    `denoiser` is what is trained: that of `pipeline`, or a school of it and its critics.
+    `pipeline` is what comes of it: a model, or a codec. `denoiser` is what is trained: that of the
+    model, or a school of it and its critics; for a codec its network.
     """
 
     config: TrainConfig
     data: Dataset
-    pipeline: Pipeline
+    pipeline: Pipeline | LearnedCodec
     batches: Callable[[int], Batch]
     streams: Streams
     objective: Objective
     waiting: Stopwatch
-    denoiser: Denoiser
+    denoiser: nn.Module
+
+    @property
+    def network(self) -> nn.Module:
+        """The network that is kept in the end, without critics."""
+        return next(iter(self.pipeline.components().values()))
 
     @property
     def device(self) -> torch.device:
         """Where the network is."""
-        return next(self.pipeline.denoiser.parameters()).device
+        return next(self.network.parameters()).device
 
     @property
     def parameters(self) -> int:
         """Number of trained numbers of the model; critics are not counted."""
-        return sum(p.numel() for p in self.pipeline.denoiser.parameters() if p.requires_grad)
+        return sum(p.numel() for p in self.network.parameters() if p.requires_grad)
 
 
 def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE) -> Experiment:
@@ -86,11 +108,12 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
     images = data.x.ndim == 4
     if config.data.flip and not images:
         raise UsageError("flip = True mirrors images, and this data is points; leave it out")
+    require_consistent(config, images)
     device = pick_device(config.optimization.device)
     options = config.optimization
     teacher = open_teacher(config, device)
     if teacher is None:
-        codec: Codec = Pixels() if images else Standardize.of(data.x)
+        codec = choose_codec(config, data).to(device)
         conditioner, values = conditions(config, data)
     else:
         codec, conditioner, values = teacher.codec, teacher.conditioner, lessons(teacher, data)
@@ -98,9 +121,15 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
         streams = Streams(options.seed, len(data), options.batch_size, world.rank, world.size)
     except ValueError as error:
         raise UsageError(f"batch_size = {options.batch_size}: {error}") from None
+    if config.network.network == "autoencoder":
+        return build_autoencoder(config, data, streams, device)
     batches = Batches(
         data.x, streams, codec, conditioner, values, flip=config.data.flip, device=device
     )
+    made = latents(codec, data, flip=batches.flip, measure=teacher is None, world=world)
+    if made is not None:
+        codec = made.codec
+        batches = replace(batches, x=made.x, mirrored=made.mirrored, codec=made.encode)
     spread = data_std(batches)
     levels = "times" if teacher is None else "matching_times"
     times = TIMES.make(flat(config)[levels])
@@ -109,14 +138,18 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
     if "text" in values:
         cut = zip(values["text"], data.texts or (), strict=True)
         facts["captions_cut"] = sum(kept != caption for kept, caption in cut)
+    if codec.components:
+        facts["codec"] = hash_of(codec.components)
     objective: Objective
     if teacher is None:
-        denoiser = make_denoiser(config, data, conditioner, codec, streams, spread, world, device)
+        denoiser = make_denoiser(
+            config, data.x.shape[1:], conditioner, codec, streams, spread, world, device
+        )
         defaults = choose_defaults(config, images, conditioner)
         pipeline = Pipeline(denoiser, codec, conditioner, data.x.shape[1:], defaults, facts)
         objective = Denoising(times, weight)
         if config.diffusion.variance_steps is not None:
-            decoder = discretised_decoder if images else gaussian_decoder
+            decoder = discretised_decoder if codec.bounds else gaussian_decoder
             objective = Hybrid(times, weight, config.diffusion.variance_steps, decoder)
     else:
         pipeline, denoiser, objective = student_of(
@@ -130,9 +163,35 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
     )
 
 
+def build_autoencoder(
+    config: TrainConfig, data: Dataset, streams: Streams, device: torch.device
+) -> Experiment:
+    """What `build` makes for `network = "autoencoder"`."""
+    with torch.random.fork_rng(devices=[]):  # as in `make_denoiser`
+        torch.manual_seed(replace(streams, rank=0, world=1).torch_seed(-1))
+        net = make_autoencoder(config, data.x.shape[1:]).to(device)
+    batches = Batches(data.x, streams, Pixels(), flip=config.data.flip, device=device)
+    codec, d = codec_of(net), config.latents
+    objective = Autoencoding(codec.state_shape(data.x.shape[1:]), d.kl_weight, d.reconstruction)
+    facts = {"data": data.name, "items": len(data), "fingerprint": data.fingerprint}
+    made = LearnedCodec(codec, data.x.shape[1:], facts)
+    if config.optimization.threads:
+        torch.set_num_threads(config.optimization.threads)
+    precision = resolve_precision(config.optimization.precision, net)
+    config = update(config, {"precision": precision})
+    return Experiment(config, data, made, batches, streams, objective, batches.waiting, net)
+
+
+def choose_codec(config: TrainConfig, data: Dataset) -> Codec:
+    """The codec for `data`: that of an autoencoder, if one is named."""
+    if config.latents.codec is not None:
+        return open_codec(config.latents.codec, config.output.runs).codec
+    return Pixels() if data.x.ndim == 4 else Standardize.of(data.x)
+
+
 def make_denoiser(
     config: TrainConfig,
-    data: Dataset,
+    shape: tuple[int, ...],
     conditioner: Conditioner,
     codec: Codec,
     streams: Streams,
@@ -140,11 +199,11 @@ def make_denoiser(
     world: World,
     device: torch.device,
 ) -> Denoiser:
-    """A new denoiser for the data, on its device; of several processes all have the same."""
+    """A new denoiser for data of `shape`, on its device; of several processes all have the same."""
     # A network's first weights come from torch's generator; leave the caller's as it was.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(replace(streams, rank=0, world=1).torch_seed(-1))
-        net = make_network(config, data.x.shape[1:], conditioner)
+        net = make_network(config, codec.state_shape(shape), conditioner)
     if config.optimization.parallel == "fsdp" and world.size > 1:
         shard(net, world, device)
     d = config.diffusion
@@ -169,14 +228,14 @@ def choose_defaults(config: TrainConfig, images: bool, conditioner: Conditioner)
 
 
 def choose_gradient(
-    options: OptimizationConfig, denoiser: Denoiser, world: World, say: Callable[[str], None]
+    options: OptimizationConfig, model: nn.Module, world: World, say: Callable[[str], None]
 ) -> Gradient:
     """How `options` ask the gradient to be computed.
 
     Raises:
         UsageError: The batch cannot be divided so.
     """
-    parts, size, cut = options.micro_batches, world.size, is_sharded(denoiser.net)
+    parts, size, cut = options.micro_batches, world.size, is_sharded(network_of(model))
     if cut and options.auto_microbatch:
         raise UsageError(
             "auto_microbatch = True: of processes that hold shares (parallel = 'fsdp'), one that "
@@ -184,8 +243,8 @@ def choose_gradient(
         )
     if parts is None and not options.auto_microbatch:
         if cut:
-            return DataParallel(world, denoiser)
-        return whole if size == 1 else DataParallel.of(denoiser, world)
+            return DataParallel(world, model)
+        return whole if size == 1 else DataParallel.of(model, world)
     parts = parts or size
     if parts & (parts - 1) or parts % size or options.batch_size % parts:
         raise UsageError(
@@ -193,7 +252,7 @@ def choose_gradient(
             f"choose a power of two that is a multiple of {size} and divides {options.batch_size}"
         )
     if cut:
-        return DataParallel(world, denoiser, parts // size)
+        return DataParallel(world, model, parts // size)
     return MicroBatched(parts, world, options.auto_microbatch, say)
 
 

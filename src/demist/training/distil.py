@@ -29,6 +29,7 @@ from demist.training.gradient import rewrap
 OWN = {
     "data": ("path", "size", "channels", "background", "limit", "max_bad", "flip"),
     "network": (),
+    "latents": (),
     "diffusion": ("weight",),
 }
 """Section -> its options that do not come from the teacher."""

@@ -1,6 +1,6 @@
 """The training loop, a generator: the caller's `for` is the callback.
 
-    for state in fit(denoiser, batches, options=options, limits=limits):
+    for state in fit(model, batches, options=options, limits=limits):
         if state.step % 100 == 0:
             print(state.step, state.loss)
 
@@ -29,7 +29,7 @@ from demist.runs.checkpoint import Checkpoint
 from demist.training.batches import Batch
 from demist.training.distil import School
 from demist.training.ema import Ema, warmed_up
-from demist.training.gradient import Gradient, Objective, is_out_of_memory, whole
+from demist.training.gradient import Gradient, Objective, is_out_of_memory, network_of, whole
 from demist.training.memory import out_of_memory
 from demist.training.optimizer import Optimizer
 from demist.training.parallel import ALONE, World
@@ -80,9 +80,9 @@ class TrainState:
     """Where training is. One object, changed in place by every step.
 
     Attributes:
-        denoiser: Has the raw weights.
+        model: Has the raw weights.
         ema: The averaged weights, to sample from; of a school, the student's.
-        optimizer: Of the denoiser's parameters.
+        optimizer: Of the model's parameters.
         step: Steps done, skipped ones included.
         images: Items seen.
         seconds: Wall-clock time of training, pauses between resumed parts left out.
@@ -94,7 +94,7 @@ class TrainState:
         lr: Its learning rate.
     """
 
-    denoiser: Denoiser
+    model: nn.Module
     ema: Ema
     optimizer: Optimizer
     step: int = 0
@@ -110,7 +110,7 @@ class TrainState:
     def checkpoint(self) -> Checkpoint:
         """All that is needed to continue; the tensors are the live ones, not copies."""
         parts = {
-            "weights": self.denoiser.net.state_dict(),
+            "weights": network_of(self.model).state_dict(),
             "ema": self.ema.tensors,
             "optimizer": self.optimizer.tensors(),
         }
@@ -133,7 +133,7 @@ class TrainState:
             found = _named(checkpoint)
             require_same(_named(here), found, f"checkpoint {checkpoint.step}")
             scalars = {**checkpoint.state, "step": checkpoint.step}
-        if world.agree(bool(found)) or not is_sharded(self.denoiser.net):
+        if world.agree(bool(found)) or not is_sharded(network_of(self.model)):
             for name, tensor in _named(here).items():
                 give(world, tensor, found.get(name))
         self.set_scalars(world.agree(scalars))
@@ -158,15 +158,15 @@ def _named(checkpoint: Checkpoint) -> dict[str, Tensor]:
     }
 
 
-def start(denoiser: Denoiser, options: OptimizationConfig) -> TrainState:
+def start(model: nn.Module, options: OptimizationConfig) -> TrainState:
     """A state before the first step."""
-    net = denoiser.net
+    net = network_of(model)
     kept = net.student if isinstance(net, School) else net
-    return TrainState(denoiser, Ema(kept, warmed_up(options.ema)), Optimizer(net, options))
+    return TrainState(model, Ema(kept, warmed_up(options.ema)), Optimizer(net, options))
 
 
 def fit(
-    denoiser: Denoiser,
+    model: nn.Module,
     batches: Callable[[int], Batch],
     *,
     objective: Objective = Denoising(),
@@ -182,13 +182,13 @@ def fit(
     optimizer.
 
     Args:
-        denoiser: Trained in place, on the device its parameters are on.
+        model: A model or any other module: trained in place, on the device it is on.
         batches: Gives the batch of step 0, 1, ...
-        objective: Loss per sample.
+        objective: Loss per sample of this model.
         gradient: How its gradient is computed: whole, in parts or by several processes.
         options: Optimizer and precision. `seed` and `batch_size` are the batches' affair.
         limits: When to stop: at the first that is reached.
-        state: Where to go on; default `start(denoiser, options)`.
+        state: Where to go on; default `start(model, options)`.
         clock: Seconds, monotonic. Time the caller spends between steps counts.
 
     Yields:
@@ -198,21 +198,21 @@ def fit(
         DemistError: Ten updates in a row, or 1 % of a thousand, had to be skipped; or memory ran
             out.
     """
-    state = start(denoiser, options) if state is None else state
+    state = start(model, options) if state is None else state
     parameters = state.optimizer.parameters
-    low = resolve_precision(options.precision, denoiser.net) == "bf16"
+    low = resolve_precision(options.precision, network_of(model)) == "bf16"
     begun = clock() - state.seconds
-    denoiser.train()
+    model.train()
     state.progress = progress(state, limits)
     while state.progress < 1:
         try:
-            loss, count = gradient(denoiser, batches, state.step, objective, low)
+            loss, count = gradient(model, batches, state.step, objective, low)
         except (RuntimeError, MemoryError) as error:
             if not (is_out_of_memory(error) and hasattr(batches, "streams")):
                 raise
             for p in parameters:
                 p.grad = None
-            raise out_of_memory(denoiser, batches, state.step, objective, low) from None
+            raise out_of_memory(model, batches, state.step, objective, low) from None
         gradients = [p.grad for p in parameters if p.grad is not None]
         norm = gathered(nn.utils.get_total_norm(gradients))
         state.loss, state.grad_norm = torch.stack([loss, norm.to(loss)]).tolist()

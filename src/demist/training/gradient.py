@@ -1,6 +1,6 @@
 """How the gradient of one step is computed: whole, by several processes, or in parts.
 
-Each way is a function from (denoiser, batches, step, objective, low) to the mean loss and the
+Each way is a function from (model, batches, step, objective, low) to the mean loss and the
 number of items; the mean gradient of the global batch is left in the parameters.
 """
 
@@ -17,17 +17,17 @@ from demist.errors import DemistError
 from demist.training.batches import Batch
 from demist.training.parallel import World
 
-Objective = Callable[[Denoiser, Batch], Tensor]
-"""Loss per sample, `(B,)`."""
-Gradient = Callable[[Denoiser, Any, int, Objective, bool], tuple[Tensor, int]]
+Objective = Callable[[Any, Batch], Tensor]
+"""Loss per sample, `(B,)`, of a model: a model, an autoencoder, ..."""
+Gradient = Callable[[nn.Module, Any, int, Objective, bool], tuple[Tensor, int]]
 
 
 def whole(
-    denoiser: Denoiser, batches: Any, step: int, objective: Objective, low: bool
+    model: nn.Module, batches: Any, step: int, objective: Objective, low: bool
 ) -> tuple[Tensor, int]:
     """The whole batch at once, in this process."""
     batch = batches(step)
-    return backward(denoiser, batch, objective, low), len(batch.x0)
+    return backward(model, batch, objective, low), len(batch.x0)
 
 
 @dataclass(frozen=True)
@@ -36,28 +36,28 @@ class DataParallel:
 
     Attributes:
         world: The processes.
-        wrapped: The denoiser whose network torch watches: one that shares its parameters, or itself
-            if it is cut (`demist.training.sharding`).
+        wrapped: The model whose network torch watches: one that shares its parameters, or itself if
+            it is cut (`demist.training.sharding`).
         pieces: In how many pieces each process computes its share, one after the other. The
             gradient of each is averaged over the processes at once, so that what is added up is as
             small as before.
     """
 
     world: World
-    wrapped: Denoiser
+    wrapped: nn.Module
     pieces: int = 1
 
     @classmethod
-    def of(cls, denoiser: Denoiser, world: World) -> "DataParallel":
-        """Wrap a denoiser's network; all processes then have the first one's weights."""
-        net = DistributedDataParallel(denoiser.net, gradient_as_bucket_view=False)
-        return cls(world, rewrap(denoiser, net))
+    def of(cls, model: nn.Module, world: World) -> "DataParallel":
+        """Wrap a model's network; all processes then have the first one's weights."""
+        net = DistributedDataParallel(network_of(model), gradient_as_bucket_view=False)
+        return cls(world, rewrap(model, net) if isinstance(model, Denoiser) else net)
 
     def __call__(
-        self, denoiser: Denoiser, batches: Any, step: int, objective: Objective, low: bool
+        self, model: nn.Module, batches: Any, step: int, objective: Objective, low: bool
     ) -> tuple[Tensor, int]:
         """See the module."""
-        wrapped, n = self.wrapped.train(denoiser.training), self.pieces
+        wrapped, n = self.wrapped.train(model.training), self.pieces
         mine = range(self.world.rank * n, (self.world.rank + 1) * n)
         drawn = (part_of(batches, part, n * self.world.size)(step) for part in mine)
         losses = [backward(wrapped, batch, objective, low, n) for batch in drawn]
@@ -84,13 +84,13 @@ class MicroBatched:
     say: Callable[[str], None] = print
 
     def __call__(
-        self, denoiser: Denoiser, batches: Any, step: int, objective: Objective, low: bool
+        self, model: nn.Module, batches: Any, step: int, objective: Objective, low: bool
     ) -> tuple[Tensor, int]:
         """See the module."""
         while True:
             found, problem = None, ""
             try:
-                found = self._mine(denoiser, batches, step, objective, low)
+                found = self._mine(model, batches, step, objective, low)
             except (RuntimeError, MemoryError) as error:
                 if not (self.auto and is_out_of_memory(error)):
                     raise
@@ -101,26 +101,26 @@ class MicroBatched:
                 break
             self._halve(batches, problem)
         total = self.world.sum_in_order(found) / self.parts
-        _set_gradients(trained(denoiser), total[1:])
+        _set_gradients(trained(model), total[1:])
         return total[0], batches.streams.batch_size
 
     def _mine(
-        self, denoiser: Denoiser, batches: Any, step: int, objective: Objective, low: bool
+        self, model: nn.Module, batches: Any, step: int, objective: Objective, low: bool
     ) -> Tensor:
         """Sum over this process's parts: the loss, then all gradients, in float32."""
         each = self.parts // self.world.size
         sums = []
         for part in range(self.world.rank * each, (self.world.rank + 1) * each):
-            denoiser.zero_grad(set_to_none=True)
-            loss = backward(denoiser, part_of(batches, part, self.parts)(step), objective, low)
-            sums.append(torch.cat([loss.float().reshape(1), *_flat_gradients(trained(denoiser))]))
+            model.zero_grad(set_to_none=True)
+            loss = backward(model, part_of(batches, part, self.parts)(step), objective, low)
+            sums.append(torch.cat([loss.float().reshape(1), *_flat_gradients(trained(model))]))
             # Add equal powers of two as soon as both are there: few are held at a time.
             count = part + 1 - self.world.rank * each
             while count % 2 == 0:
                 last = sums.pop()
                 sums[-1] = sums[-1] + last
                 count //= 2
-        denoiser.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         return sums[0]
 
     def _halve(self, batches: Any, problem: str) -> None:
@@ -141,12 +141,12 @@ def part_of(batches: Any, part: int, parts: int) -> Any:
 
 
 def backward(
-    denoiser: Denoiser, batch: Batch, objective: Objective, low: bool, pieces: int = 1
+    model: nn.Module, batch: Batch, objective: Objective, low: bool, pieces: int = 1
 ) -> Tensor:
     """Add the gradient of the mean loss of a batch, over `pieces`, and return that loss."""
     torch.manual_seed(batch.seed)
     with torch.autocast(batch.x0.device.type, torch.bfloat16, enabled=low):
-        loss = objective(denoiser, batch).mean() / pieces
+        loss = objective(model, batch).mean() / pieces
     loss.backward()
     return loss.detach()
 
@@ -174,9 +174,14 @@ def rewrap(denoiser: Denoiser, net: nn.Module) -> Denoiser:
     )
 
 
-def trained(denoiser: Denoiser) -> list[nn.Parameter]:
+def network_of(model: nn.Module) -> nn.Module:
+    """What is trained, averaged and saved: a denoiser's network, of other models all."""
+    return model.net if isinstance(model, Denoiser) else model
+
+
+def trained(model: nn.Module) -> list[nn.Parameter]:
     """The parameters that are trained, in order."""
-    return [p for p in denoiser.net.parameters() if p.requires_grad]
+    return [p for p in network_of(model).parameters() if p.requires_grad]
 
 
 def _flat_gradients(parameters: Sequence[nn.Parameter]) -> list[Tensor]:

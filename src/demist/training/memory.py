@@ -3,15 +3,16 @@
 import math
 from typing import Any
 
-from demist.core import Denoiser
+from torch import nn
+
 from demist.errors import DemistError
 from demist.machine.memory import peak_memory
-from demist.training.gradient import Objective, backward, is_out_of_memory, part_of
+from demist.training.gradient import Objective, backward, is_out_of_memory, network_of, part_of
 from demist.training.sharding import is_sharded
 
 
 def out_of_memory(
-    denoiser: Denoiser, batches: Any, step: int, objective: Objective, low: bool
+    model: nn.Module, batches: Any, step: int, objective: Objective, low: bool
 ) -> DemistError:
     """The error to raise: batch, shape, peak, and the fewest parts in which the batch would fit."""
     peak = peak_memory()
@@ -20,12 +21,12 @@ def out_of_memory(
     shape = " x ".join(map(str, batches.x.shape[1:]))
     here = f"out of memory with {size // streams.world} items of {shape} at a time"
     here += f" (peak so far {peak / 1e9:.2f} GB)"
-    if is_sharded(denoiser.net):  # a try would wait for the other processes
+    if is_sharded(network_of(model)):  # a try would wait for the other processes
         return DemistError(
             f"{here}; use more --micro-batches or processes, or a smaller --batch-size or --size"
         )
     while size % parts == 0:
-        if _fits(denoiser, batches, step, objective, low, parts):
+        if _fits(model, batches, step, objective, low, parts):
             return DemistError(
                 f"{here}; --micro-batches {parts} fits: the same training in {parts} pieces of "
                 f"{size // parts}. Or let --auto-microbatch choose, or reduce --batch-size"
@@ -39,14 +40,14 @@ def out_of_memory(
 
 
 def _fits(
-    denoiser: Denoiser, batches: Any, step: int, objective: Objective, low: bool, parts: int
+    model: nn.Module, batches: Any, step: int, objective: Objective, low: bool, parts: int
 ) -> bool:
     try:
-        backward(denoiser, part_of(batches, 0, parts)(step), objective, low)
+        backward(model, part_of(batches, 0, parts)(step), objective, low)
     except (RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
             return False
         raise
     finally:
-        denoiser.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
     return True

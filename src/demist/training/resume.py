@@ -11,6 +11,7 @@ from demist.runs import Run
 FREE = {
     "path",
     "teacher",
+    "codec",
     "device",
     "threads",
     "auto_microbatch",
@@ -18,12 +19,13 @@ FREE = {
     *vars(LimitsConfig()),
     *vars(OutputConfig()),
 }
-"""Options that may always change: they do not decide what is learned. What data and teacher are is
-compared, wherever they lie."""
+"""Options that may always change: they do not decide what is learned. What data, teacher and codec
+are is compared, wherever they lie."""
 DECLARED = {
     "max_bad", "flip", "label_drop", "dropout", "times", "weight", "lr", "muon_ratio", "batch_size",
     "warmup", "decay", "beta1", "beta2", "weight_decay", "clip", "ema", "precision",
     "micro_batches", "matching_times", "student_rate",
+    "kl_weight", "reconstruction",
 }  # fmt: skip
 """Options that may change if that is said aloud. All others make another network or other data."""
 

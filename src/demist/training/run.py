@@ -15,14 +15,17 @@ from demist import runs
 from demist.config import TrainConfig, parse_duration, update
 from demist.data import Dataset
 from demist.errors import CannotCreateError, DataError, DemistError, MissingError
-from demist.io.files import read_json, write_json
+from demist.io.files import read_json
 from demist.io.folders import sweep
 from demist.io.untrusted import refuse_links_out
 from demist.machine.memory import peak_memory
 from demist.model import folder as model_folder
+from demist.model import learned_codec
+from demist.model.learned_codec import LearnedCodec
 from demist.model.pipeline import Pipeline
 from demist.runs import Run, checkpoint
 from demist.runs.checkpoint import Checkpoint
+from demist.training.autoencode import finished
 from demist.training.background_saver import BackgroundSaver
 from demist.training.build import Experiment, build, choose_gradient
 from demist.training.cadence import Cadence
@@ -31,7 +34,7 @@ from demist.training.interrupt import Interrupt, interruptible
 from demist.training.parallel import ALONE, World
 from demist.training.progress import Progress
 from demist.training.resume import require_resumable
-from demist.training.samples import draw_samples
+from demist.training.samples import draw_reconstructions, draw_samples
 from demist.training.sharding import collected
 from demist.training.watchdog import Watchdog
 
@@ -230,12 +233,13 @@ class _Trainer:
                 f"{facts['fingerprint'][:12]}, now {data.fingerprint[:12]}); restore it, or "
                 f"start a new run"
             )
-        teacher = self.experiment.pipeline.facts.get("teacher")
-        if facts.get("teacher", teacher) != teacher:
-            raise DataError(
-                f"{run.path} had another teacher (weights {facts['teacher'][:12]}, now "
-                f"{str(teacher)[:12]}); restore it, or start a new run"
-            )
+        for what in ("teacher", "codec"):
+            now = self.experiment.pipeline.facts.get(what)
+            if facts and facts.get(what) != now:
+                raise DataError(
+                    f"{run.path} had another {what} (weights {str(facts.get(what))[:12]}, now "
+                    f"{str(now)[:12]}); restore it, or start a new run"
+                )
         return checkpoint.load_newest(run.checkpoints, self.progress.say, repair=True)
 
     def _begin(self, resume: bool, command: Sequence[str]) -> None:
@@ -251,7 +255,7 @@ class _Trainer:
             self.progress.say(f"left out {bad.path}: {bad.reason}")
         if len(data.bad) > 10:
             self.progress.say(f"left out {len(data.bad)} files in all; see bad_files.jsonl")
-        write_json(run.description, model_folder.describe(self.experiment.pipeline))
+        learned_codec.keep(run, self.experiment.pipeline)
         self.status("running")
         self.saver.prepare(self.state.checkpoint().parts)
 
@@ -290,16 +294,19 @@ class _Trainer:
         seconds = self.state.seconds - self.begun
         return round(self.experiment.waiting.seconds / max(seconds, 1e-9), 4)
 
-    def _averaged(self) -> Pipeline | None:
+    def _averaged(self) -> Pipeline | LearnedCodec | None:
         """The model with the averaged weights, on the first process; all must ask for it."""
         tensors = dict(collected(self.state.ema.tensors, self.world))
         return self.experiment.pipeline.of_weights(tensors) if self.world.first else None
 
     def _draw(self) -> None:
         count = self.config.output.sample_count
-        images = self.experiment.data.x.ndim == 4
-        count = (40 if images else 1000) if count is None else count
+        data = self.experiment.data
+        count = (40 if data.x.ndim == 4 else 1000) if count is None else count
         if count and (pipeline := self._averaged()):
+            if isinstance(pipeline, LearnedCodec):
+                draw_reconstructions(pipeline, self.run, self.state.step, data, count)
+                return
             texts = self.experiment.data.texts or ()
             chosen = texts[:: max(1, len(texts) // count)][:count]
             draw_samples(pipeline, self.run, self.state.step, count, chosen)
@@ -310,6 +317,10 @@ class _Trainer:
         pipeline = self._averaged()
         if pipeline is None:
             return
+        further = {}
+        if isinstance(pipeline, LearnedCodec):
+            pipeline, decibels = finished(pipeline, e.data)
+            further["psnr"] = round(min(decibels, 99.0), 2)
         facts = {**pipeline.facts, "step": state.step}
         replace(pipeline, facts=facts).save(run.model, replace=True)
         rows = runs.read_metrics(run.metrics)
@@ -329,6 +340,7 @@ class _Trainer:
             "processes": self.world.size,
             "precision": self.config.optimization.precision,
             "peak_memory_mb": round(peak_memory() / 1e6),
+            **further,
         }
         runs.write_summary(run, summary)
         with contextlib.suppress(DataError, MissingError):  # no matplotlib, or hardly any steps

@@ -3,6 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import torch
+
+from demist.data import Dataset
+from demist.evaluation.metrics.psnr import psnr
+from demist.model.learned_codec import LearnedCodec
 from demist.model.pipeline import Pipeline
 from demist.runs import Run
 
@@ -31,3 +37,30 @@ def draw_samples(
         save_png(page, run.picture(step), facts)
     elif samples.shape[1] <= 2:
         save_png(scatter(samples), run.picture(step), facts)
+
+
+def draw_reconstructions(
+    made: LearnedCodec, run: Run, step: int, data: Dataset, count: int
+) -> None:
+    """Draw images of the data, spread evenly over it, each with its reconstruction right of it.
+
+    Args:
+        made: The codec.
+        run: The run in whose folder the picture goes.
+        step: Steps done.
+        data: What it is trained on.
+        count: Images in the picture, originals and reconstructions together.
+    """
+    from demist.drawing import image_grid, save_png
+
+    rows = np.unique(np.linspace(0, len(data) - 1, max(1, count // 2)).astype(np.int64))
+    x = np.array(data.x[rows])
+    rebuilt = made.codec.decode(made.codec.encode(torch.from_numpy(x))).cpu().numpy()
+    pairs = np.stack([x, rebuilt], axis=1).reshape(-1, *x.shape[1:])
+    facts = {
+        "run": run.path.name,
+        "step": step,
+        "count": len(pairs),
+        "psnr": round(min(psnr(x, rebuilt), 99.0), 2),
+    }
+    save_png(image_grid(pairs, columns=min(len(pairs), 10)), run.picture(step), facts)

@@ -1,0 +1,121 @@
+"""Training an autoencoder: its network, its objective, its options."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from demist.codecs import Codec, KLAutoencoder, Pixels
+from demist.config import TrainConfig, flat
+from demist.data import Dataset
+from demist.errors import UsageError
+from demist.evaluation.metrics.psnr import psnr
+from demist.model.learned_codec import LearnedCodec
+from demist.networks import Autoencoder
+from demist.objectives import autoencoding_loss
+from demist.objectives.autoencoding import Autoencode
+from demist.training.batches import Batch
+
+ONLY = ("latent_channels", "downsample", "kl_weight", "reconstruction")
+"""Options that only an autoencoder reads."""
+SEEN = 2000
+"""Items on which a finished autoencoder's scale and PSNR are measured."""
+
+
+@dataclass(frozen=True)
+class Autoencoding:
+    """The objective of an autoencoder; see `demist.objectives.autoencoding_loss`.
+
+    Attributes:
+        shape: Of one sample's code.
+        kl_weight: Of the KL divergence.
+        reconstruction: Error of a pixel.
+    """
+
+    shape: tuple[int, ...]
+    kl_weight: float
+    reconstruction: Literal["l1", "l2"]
+
+    def __call__(self, net: Autoencode, batch: Batch) -> Tensor:
+        noise = batch.noise(batch.x0.new_empty(len(batch.x0), *self.shape))
+        return autoencoding_loss(net, batch.x0, noise, self.kl_weight, self.reconstruction)
+
+
+def require_consistent(config: TrainConfig, images: bool) -> None:
+    """Check that the options of codecs and autoencoders go with the rest.
+
+    Raises:
+        UsageError: They do not.
+    """
+    makes = config.network.network == "autoencoder"
+    given, usual = flat(config), flat(TrainConfig())
+    spec = config.latents.codec
+    if not makes:
+        for name in ONLY:
+            if given[name] != usual[name]:
+                raise UsageError(
+                    f"{name} = {given[name]!r} says how an autoencoder is made; add --network "
+                    f"autoencoder, or leave it out"
+                )
+    if (makes or spec) and not images:
+        what = "network = 'autoencoder'" if makes else f"codec = {spec!r}"
+        raise UsageError(f"{what} needs images, and this data is points; leave it out")
+    if makes and spec:
+        raise UsageError(f"codec = {spec!r}: autoencoders learn in pixels; leave it out")
+    if makes and config.optimization.parallel == "fsdp":
+        raise UsageError("parallel = 'fsdp': an autoencoder is small; use ddp")
+
+
+def make_autoencoder(config: TrainConfig, shape: tuple[int, ...]) -> Autoencoder:
+    """The network for images of `shape`, `(C, H, W)`.
+
+    Raises:
+        UsageError: The images or the patches do not go with `downsample`.
+    """
+    n, factor = config.network, config.latents.downsample
+    halvings = math.log2(factor / n.patch)
+    if halvings < 0 or halvings % 1:
+        raise UsageError(
+            f"downsample = {factor} with patch = {n.patch}: it must be the patch times a power of "
+            f"two, such as {n.patch}, {2 * n.patch} or {4 * n.patch}"
+        )
+    if shape[1] % factor or shape[2] % factor:
+        near = max(factor, round(shape[1] / factor) * factor)
+        raise UsageError(
+            f"images of {shape[1]}x{shape[2]} cannot be made {factor} times smaller; use "
+            f"--size {near}, or another --downsample"
+        )
+    levels, widths = int(halvings) + 1, n.channels_per_level
+    return Autoencoder(
+        in_channels=shape[0],
+        latent_channels=config.latents.latent_channels,
+        channels=(widths + widths[-1:] * levels)[:levels],
+        blocks=n.blocks_per_level,
+        patch=n.patch,
+        norm_groups=n.norm_groups,
+        dropout=n.dropout,
+    )
+
+
+def codec_of(net: Autoencoder) -> Codec:
+    """The codec of an autoencoder whose latents have not been measured yet."""
+    return KLAutoencoder(net, Pixels())
+
+
+def finished(made: LearnedCodec, data: Dataset) -> tuple[LearnedCodec, float]:
+    """The codec with the scale of its latents measured, and its PSNR in decibels.
+
+    Both on at most `SEEN` items of the data it was trained on.
+
+    Raises:
+        DataError: It has lost the data.
+    """
+    rows = np.unique(np.linspace(0, len(data) - 1, SEEN).astype(np.int64))
+    x, codec = torch.from_numpy(np.array(data.x[rows])), made.codec
+    assert isinstance(codec, KLAutoencoder)
+    codec = codec.measured(codec.latents(x))
+    rebuilt = codec.decode(codec.encode(x))
+    return LearnedCodec(codec, made.shape, made.facts), psnr(x.numpy(), rebuilt.cpu().numpy())

@@ -1,0 +1,217 @@
+"""An autoencoder is trained, and a model in its latents: both like every run."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from test_training_run import assert_same_weights, interrupt_after
+from tiny import CONFIG, one_thread, pictures, points  # noqa: F401
+
+from demist import runs
+from demist.codecs import ChannelScale, KLAutoencoder, Pixels
+from demist.config import TrainConfig, parse_toml, to_toml, update
+from demist.drawing import read_metadata
+from demist.errors import DataError, UsageError
+from demist.evaluation.metrics.psnr import psnr
+from demist.model import Pipeline
+from demist.model.components import hash_of
+from demist.model.folder import weights_hash
+from demist.model.learned_codec import LearnedCodec, open_codec
+from demist.training.autoencode import make_autoencoder
+from demist.training.build import build
+from demist.training.run import train
+
+DATA = pictures(24, ("a", "b"))
+AUTOENCODER = {"network": "autoencoder", "latent_channels": 2, "downsample": 2}
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEMIST_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def coder(tmp_path):
+    """Options of an autoencoder's run."""
+    return update(CONFIG, {"runs": str(tmp_path / "runs"), "name": "coder", **AUTOENCODER})
+
+
+@pytest.fixture
+def codec(coder):
+    """A run that trained an autoencoder."""
+    return train(coder, data=DATA, quiet=True)
+
+
+@pytest.fixture
+def config(codec):
+    """Options of a run in its latents."""
+    return update(CONFIG, {"runs": str(codec.path.parent), "codec": "1", "patch": 1})
+
+
+def test_an_autoencoder_is_trained_like_every_run(coder):
+    run = train(update(coder, {"steps": 30, "log_every": "1"}), data=DATA, quiet=True)
+    losses = [row["loss"] for row in runs.read_metrics(run.metrics)]
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+    assert run.status()["state"] == "done"
+    summary = json.loads((run.path / "summary.json").read_text())
+    made = LearnedCodec.load(run.model)
+    assert summary["psnr"] == pytest.approx(psnr(DATA.x, rebuilt(made.codec)), abs=0.01)
+    assert summary["parameters"] == sum(p.numel() for p in made.codec.net.parameters())
+    assert dict(made.facts)["step"] == 30
+    with Image.open(run.picture(30)) as picture:
+        assert picture.size[0] > 4 * 8
+    facts = read_metadata(run.picture(30))
+    assert (facts["count"], facts["step"]) == (4, 30)
+    z = made.codec.encode(torch.from_numpy(DATA.x))
+    assert float(z.square().mean()) == pytest.approx(1, abs=1e-4)
+
+
+def rebuilt(codec):
+    return codec.decode(codec.encode(torch.from_numpy(DATA.x))).numpy()
+
+
+def test_an_interrupted_autoencoder_goes_on_bit_for_bit(coder, monkeypatch):
+    through = train(coder, data=DATA, quiet=True)
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 3)
+        cut = train(coder, data=DATA, quiet=True)
+    assert cut.status()["state"] == "stopped"
+    early = open_codec(str(cut.path))
+    assert dict(early.facts)["step"] == 3
+    train(coder, cut, resume=True, data=DATA, quiet=True)
+    assert_same_weights(through, cut)
+    assert hash_of(open_codec(str(cut.path)).components()) != hash_of(early.components())
+
+
+def test_a_run_in_latents(config, codec):
+    before = hash_of(open_codec(str(codec.path)).components())
+    run = train(config, data=DATA, quiet=True)
+    model = Pipeline.load(run.model)
+    assert list(model.components()) == ["unet", "autoencoder"]
+    assert (model.shape, model.state_shape) == ((1, 8, 8), (2, 4, 4))
+    # Training did not touch the codec.
+    assert hash_of(model.codec.components) == before
+    assert hash_of(open_codec(str(codec.path)).components()) == before
+    assert model.facts["codec"] == before
+    assert model.denoiser.bounds is None
+    assert model.denoiser.input_std == pytest.approx(1, abs=1e-3)
+    x = model.sample(5, label="a")
+    assert (x.shape, x.dtype) == ((5, 1, 8, 8), np.uint8)
+    # The checkpoint's model is the same one, even if the autoencoder's run is gone.
+    shutil.rmtree(codec.path)
+    again = Pipeline.from_run(run)
+    assert weights_hash(again) == weights_hash(model)
+    assert np.array_equal(again.sample(5, label="a"), x)
+
+
+def test_an_interrupted_run_in_latents_goes_on_bit_for_bit(config, monkeypatch):
+    through = train(config, data=DATA, quiet=True)
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 3)
+        cut = train(config, data=DATA, quiet=True)
+    shutil.rmtree(Path(runs.find("1", config.output.runs).path.parents[1]) / "cache")
+    train(config, cut, resume=True, data=DATA, quiet=True)
+    assert_same_weights(through, cut)
+
+
+def test_another_codec_is_noticed_on_resume(config, coder):
+    run = train(config, data=DATA, quiet=True)
+    other = train(update(coder, {"seed": 1}), data=DATA, quiet=True)
+    changed = update(config, {"codec": str(other.path), "steps": 8})
+    with pytest.raises(DataError, match="another codec"):
+        train(changed, run, resume=True, data=DATA, quiet=True)
+    with pytest.raises(DataError, match="another codec"):
+        train(update(changed, {"codec": None}), run, resume=True, data=DATA, quiet=True)
+    assert run.status()["state"] != "running"
+
+
+def test_latents_from_the_cache_are_those_of_each_batch(config):
+    """Encoded once or in every step, mirrored or not: the same bits."""
+    e = build(config, DATA)
+    assert config.data.flip
+    kept = e.batches(1).x0
+    assert kept.shape == (8, 2, 4, 4)
+    plain = replace(e.batches, x=DATA.x, mirrored=None, codec=e.pipeline.codec)
+    assert torch.equal(plain(1).x0, kept)
+    straight = replace(plain, flip=False)
+    assert not torch.equal(straight(1).x0, kept)
+    assert torch.equal(straight(1).x0, replace(e.batches, flip=False)(1).x0)
+
+
+def test_the_cache_is_used_and_mended(config, monkeypatch):
+    first = build(config, DATA)
+    calls = []
+    real = KLAutoencoder.latents
+    monkeypatch.setattr(KLAutoencoder, "latents", lambda *args: calls.append(1) or real(*args))
+    again = build(config, DATA)
+    assert calls == []
+    assert torch.equal(first.batches(0).x0, again.batches(0).x0)
+    build(config, pictures(24, ("a", "b", "c")))  # other data has latents of its own
+    assert len(calls) == 2
+    for file in Path(again.batches.x.filename).parents[1].glob("*/latents.npy"):
+        data = bytearray(file.read_bytes())
+        data[-1] ^= 1
+        file.write_bytes(data)
+    assert torch.equal(build(config, DATA).batches(0).x0, first.batches(0).x0)
+    assert len(calls) == 4
+
+
+def test_the_scale_is_measured_on_the_data(config):
+    e = build(update(config, {"flip": False}), DATA)
+    scale = e.pipeline.codec.scale
+    assert scale == ChannelScale.of(torch.from_numpy(np.array(e.batches.x)))
+    assert scale != ChannelScale()
+
+
+def test_without_a_codec_nothing_changes():
+    given = parse_toml('[latents]\ncodec = "none"')
+    assert given == TrainConfig()
+    assert parse_toml(to_toml(given)) == given
+    e = build(CONFIG, DATA)
+    assert e.pipeline.codec == Pixels()
+    assert e.batches.x is DATA.x
+    assert e.batches.codec == Pixels()
+    assert e.batches.mirrored is None
+    assert "codec" not in e.pipeline.facts
+    assert e.pipeline.denoiser.bounds == (-1, 1)
+    assert list(e.pipeline.components()) == ["unet"]
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"kl_weight": 0.5}, "add --network autoencoder"),
+        ({**AUTOENCODER, "codec": "1"}, "learn in pixels"),
+        ({**AUTOENCODER, "downsample": 3}, "the patch times a power of two"),
+        ({**AUTOENCODER, "downsample": 1}, "the patch times a power of two"),
+        ({**AUTOENCODER, "downsample": 16}, "--size 16"),
+        ({**AUTOENCODER, "parallel": "fsdp"}, "use ddp"),
+        ({**AUTOENCODER, "teacher": "digits"}, "this is the teacher's"),
+    ],
+)
+def test_options_that_do_not_go_together(options, words):
+    with pytest.raises(UsageError, match=words):
+        build(update(CONFIG, options), DATA)
+
+
+@pytest.mark.parametrize("options", [AUTOENCODER, {"codec": "1"}])
+def test_points_have_no_autoencoder(options):
+    with pytest.raises(UsageError, match="this data is points"):
+        build(update(CONFIG, {**options, "flip": False}), points())
+
+
+def test_data_that_the_codec_cannot_read(config):
+    with pytest.raises(UsageError, match="multiples of 2"):
+        build(config, pictures(size=9))
+
+
+def test_widths_follow_the_factor():
+    wide = update(CONFIG, {**AUTOENCODER, "downsample": 8, "channels_per_level": [8, 16]})
+    net = make_autoencoder(wide, (1, 16, 16))
+    assert net.config["channels"] == [8, 16, 16]
+    assert net.downsample == 8
