@@ -12,9 +12,9 @@ import argparse
 
 import numpy as np
 
-from demist.commands.sampling import ModelOptions
 from demist.data import load
 from demist.evaluation.metrics.distances import squared_distances
+from demist.model import open_model
 
 
 def rank(made: np.ndarray, real: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -32,7 +32,7 @@ def rank(made: np.ndarray, real: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 def main(a: argparse.Namespace) -> str:
     """One line per guidance scale."""
-    pipeline = ModelOptions().open(a.model)
+    pipeline = open_model(a.model)
     channels, size, _ = pipeline.shape
     every, asked = (load(p, size=size, channels=channels) for p in (a.among, a.asked))
     if every.texts is None or asked.texts is None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from quality.ours import SAMPLERS, Contender
 from time_to_quality import Judgement, balanced, data_folder
 
-from demist.commands.sampling import ModelOptions
+from demist.model import open_model
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
         rows.append((name, steps, fdr, accuracy))
         print(f"{name}, {steps} evaluations: FDr {fdr:.2f}, accuracy {accuracy:.4f}", flush=True)
 
-    teacher, student = (ModelOptions().open(model) for model in (given.teacher, given.student))
+    teacher, student = (open_model(model) for model in (given.teacher, given.student))
     for sampler in given.samplers:
         measure(f"teacher, {sampler}", teacher, sampler, 10)
     best = min(fdr for _, _, fdr, _ in rows)

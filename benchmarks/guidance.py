@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from demist.commands.sampling import ModelOptions, classes_of, spread
 from demist.core import Model
 from demist.data import digits
 from demist.evaluation.metrics.frechet import Moments, frechet_distance
@@ -30,6 +29,7 @@ from demist.guidance import Autoguidance, Classifier
 from demist.measuring.judging import judge
 from demist.model.noisy_classifier import NoisyClassifier
 from demist.model.pipeline import Pipeline
+from demist.model.values import classes_of, spread
 
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 15.0)
 SETTLED = (2.0, 4.0, 8.0, 15.0)
@@ -205,11 +205,10 @@ def table(found: Rows) -> str:
 
 def main(a: argparse.Namespace) -> None:
     torch.set_num_threads(a.threads)
-    options = ModelOptions()
-    pipeline = options.open(a.model)
+    pipeline = open_model(a.model)
     ratio = cost(pipeline)
     print(f"guided / unguided processor time: {ratio:.2f}", flush=True)
-    found = study(a, pipeline, options.open(a.weak) if a.weak else None)
+    found = study(a, pipeline, open_model(a.weak) if a.weak else None)
     a.out.mkdir(exist_ok=True, parents=True)
     text = f"{a.n} samples, {a.steps} steps. Guided sampling takes {ratio:.2f} times the processor "
     text += f"time of unguided.\n\n{table(found)}"

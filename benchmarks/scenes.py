@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from demist.commands.sampling import ModelOptions
 from demist.data.readers import scenes
 from demist.drawing import image_grid, save_png
 from demist.evaluation.judge.scenes import TAGS, train_judge
+from demist.model import open_model
 
 
 def main(
@@ -34,7 +34,7 @@ def main(
         lines.append(f"| {kind} | {of} | {cells} |")
         print(lines[-1], flush=True)
 
-    pipeline = None if model is None else ModelOptions().open(model)
+    pipeline = None if model is None else open_model(model)
     for kind in (None, *scenes.HELD_OUT):
         real, asked = scenes.draw(n, "test", seed=seed, held_out=kind)
         name = "as in training" if kind is None else f"unseen {kind}"

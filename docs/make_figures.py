@@ -84,9 +84,9 @@ def paths(out: Path) -> None:
 
 def one_seed(out: Path, model: str) -> None:
     """Ten digits from one seed: a row of solvers, a column of step counts."""
-    from demist.commands.sampling import ModelOptions
+    from demist.model import open_model
 
-    pipeline = ModelOptions().open(model)
+    pipeline = open_model(model)
     budgets, solvers = (3, 5, 10, 20, 50), ("ddim", "dpmpp-2m", "adams", "ddim:eta=1")
     figure, axes = plt.subplots(len(solvers), len(budgets), figsize=(10, 7.2))
     for row, name in zip(axes, solvers, strict=True):

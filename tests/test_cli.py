@@ -17,11 +17,12 @@ from PIL import Image
 
 from demist import cli, recipes, runs
 from demist.cli import COMMANDS, main
-from demist.commands import ls, sample, sampling, train
+from demist.commands import ls, sample, train
 from demist.commands.shared import free_name
 from demist.config import TrainConfig, flat
 from demist.drawing import read_metadata
 from demist.errors import CannotCreateError, DataError, UsageError
+from demist.model import values
 
 FLAGS = Path(__file__).parent / "golden" / "flags.txt"
 TINY = [
@@ -83,7 +84,7 @@ def test_help_names_every_command_with_its_own_first_line(capsys):
         assert f"  {name:<12}{summary}\n" in text
     assert modules - set(COMMANDS) == {
         "__init__",
-        *("sampling", "shared", "sweep"),
+        *("sampling", "shared"),
     }
 
 
@@ -307,6 +308,20 @@ def test_sample_writes_what_reproduces_it(trained, capsys):
         np.testing.assert_array_equal(np.array(a), np.array(b))
 
 
+def test_sampling_loads_nothing_that_trains(tmp_path):
+    code = """
+import sys
+from demist.cli import main
+assert main("sample digits --n 1 --steps 1 --out a.png --animate a.gif".split()) == 0
+assert main("sample digits --steps 1 --out b.png --grid seed=0:2".split()) == 0
+print([name for name in sys.modules if name.startswith("demist.training")])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_sample_never_overwrites_unasked(trained, capsys):
     Path("a.png").write_text("mine")
     for flag in ("--out", "--arrays"):
@@ -334,17 +349,17 @@ def test_sample_from_a_model_folder_and_with_a_film(trained, capsys):
 
 def test_labels():
     names = ("cat", "dog", "3")
-    assert sampling.choose_labels(None, names) == ["cat", "dog", "3"]
-    assert sampling.choose_labels("dog, 0", names) == ["dog", "cat"]
-    assert sampling.choose_labels("3", names) == ["3"]
-    assert sampling.choose_labels("none", names) == []
-    assert sampling.choose_labels("red, green", ("red, green",)) == ["red, green"]
-    assert sampling.choose_labels(None, ()) == []
+    assert values.choose_labels(None, names) == ["cat", "dog", "3"]
+    assert values.choose_labels("dog, 0", names) == ["dog", "cat"]
+    assert values.choose_labels("3", names) == ["3"]
+    assert values.choose_labels("none", names) == []
+    assert values.choose_labels("red, green", ("red, green",)) == ["red, green"]
+    assert values.choose_labels(None, ()) == []
     with pytest.raises(UsageError, match="trained without classes"):
-        sampling.choose_labels("3", ())
-    assert sampling.spread(["a", "b"], 5) == ["a", "a", "a", "b", "b"]
-    assert sampling.spread(["a", "b", "c"], 2) == ["a", "b"]
-    assert sampling.spread([], 3) == []
+        values.choose_labels("3", ())
+    assert values.spread(["a", "b"], 5) == ["a", "a", "a", "b", "b"]
+    assert values.spread(["a", "b", "c"], 2) == ["a", "b"]
+    assert values.spread([], 3) == []
 
 
 def test_points_are_drawn_as_points(capsys):

@@ -10,13 +10,12 @@ from PIL import Image
 
 from demist.cli import main
 from demist.codecs import Pixels
-from demist.commands.sweep import Axis, parse_axes
 from demist.conditions import Conditioner, Label, Text, learn_tokenizer
 from demist.core import Denoiser, Linear, Velocity
 from demist.drawing import read_metadata
 from demist.errors import UsageError
 from demist.guidance import Clamp, Compose, Instead, PlusPlus
-from demist.model import Pipeline, Sampling
+from demist.model import Axis, Pipeline, Sampling, parse_axes
 from demist.networks import UNet
 from demist.samplers import make_grid
 
@@ -175,11 +174,17 @@ def test_a_grid_of_negatives_is_of_classes_where_there_are_no_prompts(folders, d
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("sample digits --prompt x", "reads no prompt; it is told: --class, one of 0, 1, cat"),
-        ("sample digits --grid prompt=x", "reads no prompt; it is told: --class, one of 0, 1, cat"),
+        ("sample digits --prompt x", "its conditions: --class, one of 0, 1, cat"),
+        (
+            "sample digits --grid prompt=x",
+            "its conditions: --class, one of 0, 1, cat",
+        ),
         ("sample digits --negative dog --class cat", "there is no class 'dog'"),
         ("sample digits --class dog", "there is no class 'dog'"),
-        ("sample prompted --class 3", "trained without classes; leave it out (it is told: text)"),
+        (
+            "sample prompted --class 3",
+            "leave it out (its conditions: text)",
+        ),
         ("sample prompted --prompt purple", "never read 'purple'"),
         ("sample digits --guidance-interval 0.1", "such as 0.1:0.8"),
         ("sample digits --grid guidance", "write an axis as name=value"),

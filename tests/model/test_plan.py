@@ -11,7 +11,7 @@ from demist.conditions import Conditioner, Label
 from demist.core import Denoiser, Linear, Seeded, Velocity
 from demist.core.schedule import VP
 from demist.errors import UsageError
-from demist.model import STANDARD, Pipeline, Sampling, sample_seed
+from demist.model import STANDARD, Pipeline, Sampling, parse_axes, sample_seed, sweep
 from demist.model.sampling import FIELDS, parse
 from demist.networks import MLP, UNet
 from demist.samplers import make_grid, trajectory
@@ -247,3 +247,20 @@ def test_the_bucket_is_the_pipelines(images):
     hook.remove()
     with pytest.raises(UsageError, match="bucket = 0"):
         replace(images, bucket=0)
+
+
+def test_a_page_of_any_fields_and_conditions(images):
+    axes = parse_axes(["label=cat,dog,none", "steps=1:4"], ["label"])
+    page = sweep(images, *axes, Sampling(seed=5), guide=None)
+    for i, label in enumerate(("cat", "dog", None)):
+        for j, steps in enumerate((1, 2, 3)):
+            one = images.sample(1, label=label, steps=steps, seed=5)
+            assert np.array_equal(page[3 * i + j], one[0])
+    page = sweep(images, *parse_axes(["negative=cat|dog", "guidance-interval=0:1,0.5:0.9"]),
+                 label="cat", negative={"label": "cat"})  # fmt: skip
+    want = images.sample(1, label="cat", negative={"label": "dog"}, guidance_interval=(0.5, 0.9))
+    assert np.array_equal(page[3], want[0])
+    with pytest.raises(UsageError, match=r"write an axis as .*seed, batch-size, negative, class"):
+        parse_axes(["height=1,2"])
+    with pytest.raises(UsageError, match="no condition 'height'"):
+        sweep(images, *parse_axes(["height=1,2"], ["height"]))

@@ -12,13 +12,8 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from demist.commands.sampling import (
     ModelOptions,
     SamplingOptions,
-    choose_labels,
-    classes_of,
-    gpus_of,
-    opened,
     parse_shard,
     require_positive,
-    spread,
 )
 from demist.commands.shared import provenance, write_array
 from demist.errors import CannotCreateError
@@ -64,6 +59,9 @@ class Options:
 
 def main(args: list[str]) -> None:
     """Make this shard's buckets, and join all if these were the last."""
+    from demist.model.open import gpus_of
+    from demist.model.values import choose_labels, classes_of, spread
+
     options = tyro.cli(Options, prog="demist bulk", args=args, config=(OmitArgPrefixes,))
     pipeline = options.source.open(options.model)
     labels = spread(choose_labels(options.label, classes_of(pipeline)), options.n)
@@ -80,7 +78,8 @@ def main(args: list[str]) -> None:
     common = {"n": options.n, **settings, "batch_size": size, **cond}
     wishes = [
         {
-            "source": options.source,
+            "at_step": options.source.at_step,
+            "device": options.source.device,
             "model": str(options.source.locate(options.model).absolute()),
             "sha256": made_by["model"]["sha256"],
             "sampling": common | {"rows": buckets[i]},
@@ -113,7 +112,9 @@ def make_here(
 
 def work(wish: dict[str, Any]) -> None:
     """Make one bucket in a process that has no model yet."""
-    pipeline = opened(wish["source"], wish["model"], wish["sha256"])
+    from demist.model.open import open_again
+
+    pipeline = open_again(*(wish[name] for name in ("model", "sha256", "at_step", "device")))
     write_array(pipeline.sample(**wish["sampling"]), wish["file"])
 
 

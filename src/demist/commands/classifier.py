@@ -8,7 +8,6 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional, arg
 
-from demist.commands.sampling import ModelOptions
 from demist.commands.shared import require_free
 from demist.errors import UsageError
 from demist.io.files import cache_folder
@@ -58,12 +57,13 @@ def train_on_noise(options: Options, model: str) -> None:
     Raises:
         UsageError: It is not said where to write it.
     """
+    from demist.model import open_model
     from demist.training.noisy_classifier import accuracy_at, train_noisy_classifier
     from demist.training.progress import Progress
 
     if options.out is None:
         raise UsageError("--noise-of makes a classifier for one model; say --out where to keep it")
-    pipeline = ModelOptions().open(model)
+    pipeline = open_model(model)
     train, test = splits(with_path(options.data, options.size, options.channels))
     with contextlib.closing(Progress()) as progress:
         for done in train_noisy_classifier(pipeline, train, seed=options.seed):

@@ -8,7 +8,7 @@ from pathlib import Path
 import tyro
 
 from demist import recipes
-from demist.commands.sampling import SamplingOptions, classes_of, draw, film, spread
+from demist.commands.sampling import SamplingOptions
 from demist.commands.shared import provenance
 from demist.config import update
 from demist.measuring.judging import label_accuracy_of
@@ -52,8 +52,9 @@ def main(args: list[str]) -> None:
         say(f"Computing with {threads} of {os.cpu_count()} cores: more would be no faster now.")
     say(f"Training on 10,000 handwritten digits for {options.budget}. Ctrl-C ends it early.")
 
-    from demist.drawing import animation, save_png
-    from demist.model.pipeline import Pipeline
+    from demist.drawing import animation, draw, film, save_png
+    from demist.model import Pipeline
+    from demist.model.values import classes_of, spread
     from demist.training.run import train
 
     run = train(config, command=["demist", "demo", *args])

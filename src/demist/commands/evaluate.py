@@ -14,7 +14,6 @@ from demist import runs
 from demist.commands.sampling import (
     ModelOptions,
     SamplingOptions,
-    classes_of,
     parse_shard,
     require_positive,
 )
@@ -166,6 +165,8 @@ def ruler_for(options: Options, candidates: list[Candidate]) -> Ruler:
 
 def in_turn(candidates: list[Candidate], test: "demist.data.Dataset") -> int:
     """How many classes are asked for in turn; of two models the most, so that counts are equal."""
+    from demist.model.values import classes_of
+
     return max(
         0 if reads_captions(s.pipeline, test) else len(classes_of(s.pipeline)) for s in candidates
     )

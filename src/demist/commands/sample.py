@@ -9,24 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from demist.commands.sampling import (
-    ModelOptions,
-    SamplingOptions,
-    choose_labels,
-    classes_of,
-    draw,
-    film,
-    negative_of,
-    require_positive,
-    require_prompts,
-    spread,
-)
+from demist.commands.sampling import ModelOptions, SamplingOptions, require_positive
 from demist.commands.shared import free_name, provenance, require_free, write_array
-from demist.commands.sweep import draw_cells, parse_axes
 from demist.errors import UsageError
 
 if TYPE_CHECKING:
-    import demist.model.pipeline
+    import demist.model
     from demist.core import Model
 
 FILMED = {4: 100, 2: 2000}
@@ -81,7 +69,8 @@ class Options:
 
 def main(args: list[str]) -> None:
     """Sample, write, and print the names of the files."""
-    from demist.drawing import animation, save_png
+    from demist.drawing import animation, draw, film, save_png
+    from demist.model import values
 
     options = tyro.cli(Options, prog="demist sample", args=args, config=(OmitArgPrefixes,))
     out = options.out or free_name(Path("samples.png"))
@@ -89,27 +78,26 @@ def main(args: list[str]) -> None:
         require_free(path, options.force)
 
     pipeline = options.source.open(options.model)
-    settings = options.sampling.over(pipeline)
+    guiding: dict[str, Any] = {"guide": classifier_guide(options, pipeline)}
     if options.negative is not None:
-        settings["negative"] = negative_of(pipeline, options.negative)
-    guide = classifier_guide(options, pipeline)
+        guiding["negative"] = values.negative_of(pipeline, options.negative)
     if options.grid:
-        draw_grid(options, pipeline, settings, guide, out, args)
+        draw_grid(options, pipeline, guiding, out, args)
         return
     known = pipeline.conditioner.conditions
-    # Led by a classifier, a model is told a class only if the user says so.
+    # Led by a classifier, a model is given a class only if the user says so.
     asked = options.label or ("none" if options.classifier else None)
-    labels = choose_labels(asked, classes_of(pipeline), list(known))
+    labels = values.choose_labels(asked, values.classes_of(pipeline), list(known))
     n = options.n or default_count(options, labels, points=len(pipeline.shape) == 1)
-    each = spread(labels, n)
+    each = values.spread(labels, n)
     cond: dict[str, Any] = {"label": each} if each else {}
     if options.prompt is not None:
-        require_prompts(pipeline)
-        cond["text"] = options.prompt
-    bar, batch_size = sys.stderr.isatty(), options.sampling.batch_size
-    x = pipeline.sample(n, **settings, guide=guide, batch_size=batch_size, progress=bar, **cond)
+        cond["text"] = values.value_of(pipeline, "prompt", options.prompt)
+    plan = pipeline.plan(n, options.sampling.sampling(), **guiding, **cond)
+    x = plan.sample(progress=sys.stderr.isatty())
 
-    facts = provenance("sample", args, pipeline) | {"sampling": {"n": n, **settings, **cond}}
+    facts = provenance("sample", args, pipeline)
+    facts["sampling"] = {"n": n, **plan.sampling.recipe(), **negative_in(guiding), **cond}
     rows = len(labels or ())
     columns = options.columns or (n // rows if rows > 1 and n % rows == 0 else None)
     save_png(draw(x, each, columns), out, facts)
@@ -119,10 +107,14 @@ def main(args: list[str]) -> None:
         print(options.arrays)
     if options.animate:
         m = min(n, FILMED[x.ndim])
-        some = cond | ({"label": each[:m]} if each else {})
-        states = [frame.x for frame in pipeline.trajectory(m, **settings, guide=guide, **some)]
+        states = [frame.x for frame in plan.frames(range(m))]
         animation(film(states, each[:m], columns), options.animate)
         print(options.animate)
+
+
+def negative_in(guiding: dict[str, Any]) -> dict[str, Any]:
+    """What a file says of the guidance besides the recipe."""
+    return {name: value for name, value in guiding.items() if name == "negative"}
 
 
 def default_count(options: Options, labels: list[str], points: bool) -> int:
@@ -135,7 +127,7 @@ def default_count(options: Options, labels: list[str], points: bool) -> int:
 
 
 def classifier_guide(
-    options: Options, pipeline: "demist.model.pipeline.Pipeline"
+    options: Options, pipeline: "demist.model.Pipeline"
 ) -> "Callable[[Model], Model] | None":
     """The guidance of `--classifier`, if any.
 
@@ -159,34 +151,34 @@ def classifier_guide(
 
 def draw_grid(
     options: Options,
-    pipeline: "demist.model.pipeline.Pipeline",
-    settings: dict[str, Any],
-    guide: "Callable[[Model], Model] | None",
+    pipeline: "demist.model.Pipeline",
+    guiding: dict[str, Any],
     out: Path,
     args: list[str],
 ) -> None:
     """The labelled grid of `--grid`."""
     from demist.drawing import image_grid, save_png
+    from demist.model import parse_axes, sweep, values
 
     for flag in ("n", "columns", "animate"):
         if getattr(options, flag) is not None:
             raise UsageError(f"--{flag} and --grid both say how many samples; leave one out")
     if len(pipeline.shape) != 3:
         raise UsageError("--grid shows images, and this model makes points; leave it out")
-    rows, columns = parse_axes(options.grid)
+    known, sampling = list(pipeline.conditioner.conditions), options.sampling.sampling()
+    rows, columns = parse_axes(options.grid, known)
     cond: dict[str, Any] = {}
     if options.label is not None and "class" not in (rows.name, columns.name):
-        known = list(pipeline.conditioner.conditions)
-        chosen = choose_labels(options.label, classes_of(pipeline), known)
+        chosen = values.choose_labels(options.label, values.classes_of(pipeline), known)
         if len(chosen) > 1:
             raise UsageError(f"--class {options.label} in a grid: give one, or an axis class=...")
         cond["label"] = chosen[0] if chosen else None
     if options.prompt is not None:
-        require_prompts(pipeline)
-        cond["text"] = options.prompt
-    x = draw_cells(pipeline, rows, columns, settings | {"guide": guide}, cond)
+        cond["text"] = values.value_of(pipeline, "prompt", options.prompt)
+    x = sweep(pipeline, rows, columns, sampling, **guiding, **cond)
     facts = provenance("sample", args, pipeline)
-    facts["sampling"] = {**settings, **cond, "grid_of": list(options.grid)}
+    recipe = pipeline.plan(1, sampling).sampling.recipe()
+    facts["sampling"] = {**recipe, **negative_in(guiding), **cond, "grid_of": list(options.grid)}
     width = len(columns.words)
     page = image_grid(x, columns=width, rows_say=rows.labels, columns_say=columns.labels)
     save_png(page, out, facts)

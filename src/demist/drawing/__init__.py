@@ -7,6 +7,16 @@ written atomically, and a PNG can carry the facts that reproduce it.
 from demist.drawing.curves import loss_curve
 from demist.drawing.grid import image_grid
 from demist.drawing.output import animation, read_metadata, save_png
+from demist.drawing.samples import draw, film
 from demist.drawing.scatter import scatter
 
-__all__ = ["animation", "image_grid", "loss_curve", "read_metadata", "save_png", "scatter"]
+__all__ = [
+    "animation",
+    "draw",
+    "film",
+    "image_grid",
+    "loss_curve",
+    "read_metadata",
+    "save_png",
+    "scatter",
+]

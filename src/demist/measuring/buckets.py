@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from demist.commands.sampling import gpus_of
 from demist.commands.shared import write_array
 from demist.errors import DemistError
 from demist.machine.processes import die_with_parent
@@ -129,6 +128,8 @@ def generate(
         The buckets of the whole task that are still missing.
     """
     from tqdm import tqdm
+
+    from demist.model.open import gpus_of
 
     folder.mkdir(parents=True, exist_ok=True)
     which, shares = share
@@ -255,12 +256,11 @@ def _read(folder: Path, seed: int, bucket: int) -> "numpy.ndarray":
 
 def work(wish: dict[str, Any]) -> None:
     """Make some buckets of a task and write each to a file; what a worker does."""
-    from demist.commands.sampling import ModelOptions, opened
+    from demist.model.open import open_again
 
     said, folder = wish["task"], Path(wish["folder"])
     task = Task(**{**said, "seeds": tuple(said["seeds"])})
-    source = ModelOptions(at_step=task.at_step, device=task.device)
-    pipeline = opened(source, task.run, task.sha256)
+    pipeline = open_again(task.run, task.sha256, task.at_step, task.device)
     for seed, bucket in wish["jobs"]:
         write_array(task.make(pipeline, seed, bucket), _file(folder, seed, bucket))
 

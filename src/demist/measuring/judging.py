@@ -100,8 +100,8 @@ def label_accuracy_of(
     """In one sentence, how often `n` samples show the class that was asked for."""
     import numpy as np
 
-    from demist.commands.sampling import classes_of, spread
     from demist.evaluation.metrics.accuracy import label_accuracy
+    from demist.model.values import classes_of, spread
 
     labels = spread(classes_of(pipeline), n)
     x = pipeline.sample(n, **settings, progress=sys.stderr.isatty(), label=labels)

@@ -46,7 +46,7 @@ def ask(
     Raises:
         DataError: There are captions, but the model can read none of them.
     """
-    from demist.commands.sampling import classes_of
+    from demist.model.values import classes_of
 
     classes = classes_of(pipeline)
     if reads_captions(pipeline, test):

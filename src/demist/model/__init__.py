@@ -1,7 +1,23 @@
 """A model with all it takes to sample from it, in memory and as a folder."""
 
+from demist.model.learned_codec import LearnedCodec, open_codec
+from demist.model.open import open_model
 from demist.model.pipeline import Pipeline
 from demist.model.plan import Frame, Plan, sample_seed
 from demist.model.sampling import STANDARD, Sampling
+from demist.model.sweep import Axis, parse_axes, sweep
 
-__all__ = ["STANDARD", "Frame", "Pipeline", "Plan", "Sampling", "sample_seed"]
+__all__ = [
+    "STANDARD",
+    "Axis",
+    "Frame",
+    "LearnedCodec",
+    "Pipeline",
+    "Plan",
+    "Sampling",
+    "open_codec",
+    "open_model",
+    "parse_axes",
+    "sample_seed",
+    "sweep",
+]

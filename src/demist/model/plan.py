@@ -149,9 +149,9 @@ class Plan:
         finally:
             denoiser.train(training)
 
-    def frames(self) -> Iterator[Frame]:
-        """All states, decoded, for a film."""
-        for point in self.states():
+    def frames(self, rows: Sequence[int] | None = None) -> Iterator[Frame]:
+        """The states of `states(rows)`, decoded, for a film."""
+        for point in self.states(rows):
             yield Frame(point.index, float(point.t), self.decode(point.x))
 
     def decode(self, x: Tensor) -> np.ndarray:

@@ -1,0 +1,80 @@
+"""Opening a model by what people call it: a run, a folder, or one that comes along."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from demist import zoo
+from demist.errors import DataError
+from demist.machine.device import pick_device
+from demist.machine.threads import fastest_threads
+from demist.model import folder as model_folder
+from demist.model.pipeline import Pipeline
+from demist.runs import Run, find
+
+RUNS = Path("runs")
+"""Where run folders are, if nobody says."""
+
+
+def locate(spec: str, runs: Path = RUNS) -> Path:
+    """The folder that `open_model` would read: a run's or a model's.
+
+    Args:
+        spec: A run (path, number, name or `latest`), a model's folder, or a name in `demist.zoo`.
+        runs: Folder in which run folders are.
+
+    Raises:
+        MissingError: There is no such run.
+    """
+    place = zoo.locate(spec)
+    return place if (place / model_folder.INDEX).is_file() else find(spec, runs).path
+
+
+def open_model(
+    spec: str, *, at_step: int | None = None, device: str = "auto", runs: Path = RUNS
+) -> Pipeline:
+    """A model, ready to sample; sets the number of threads to the fastest for this machine.
+
+    Args:
+        spec: See `locate`.
+        at_step: Checkpoint of a run; None: the newest.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        runs: Folder in which run folders are.
+
+    Raises:
+        MissingError: There is no such run, or it has no checkpoint yet.
+        DataError: The model is damaged.
+        UsageError: The device cannot be used.
+    """
+    place = locate(spec, runs)
+    saved = (place / model_folder.INDEX).is_file()
+    pipeline = Pipeline.load(place) if saved else Pipeline.from_run(Run(place), at_step)
+    torch.set_num_threads(fastest_threads())  # samples are the same bits with any number
+    return pipeline.to(pick_device(device))
+
+
+@lru_cache(maxsize=1)
+def open_again(spec: str, sha256: str, at_step: int | None, device: str) -> Pipeline:
+    """A model in a process that makes buckets of it; the next bucket finds it open.
+
+    Args:
+        spec: Folder of a run or a model.
+        sha256: Its `weights_hash`.
+        at_step: Checkpoint of a run.
+        device: Where it runs.
+
+    Raises:
+        DataError: It is not the model that was meant.
+    """
+    pipeline = open_model(spec, at_step=at_step, device=device)
+    if model_folder.weights_hash(pipeline) != sha256:
+        raise DataError(
+            f"{spec} has other weights now than when sampling began; say which with --at-step"
+        )
+    return pipeline
+
+
+def gpus_of(pipeline: Pipeline) -> int:
+    """How many graphics processors a model runs on."""
+    return int(next(pipeline.denoiser.parameters()).is_cuda)

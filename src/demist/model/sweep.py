@@ -1,0 +1,171 @@
+"""Samples along one or two axes: `guidance=1,2,4,8 seed=0:6`, for one labelled page.
+
+An axis varies a field of `Sampling` by the name of its flag, a condition (`class` and `prompt` are
+short for `label` and `text`), or `negative`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from demist.errors import UsageError
+from demist.model.plan import Guide
+from demist.model.sampling import FIELDS, Sampling, flag, parse
+from demist.model.values import SHORT, negative_of, value_of
+
+if TYPE_CHECKING:
+    from demist.model.pipeline import Pipeline
+
+FLAGS = {flag(name): name for name in FIELDS}
+"""Name of an axis -> field of `Sampling`."""
+WITH_COMMAS = ("prompt", "negative", "time-grid", "guidance-rule")
+"""Axes whose values may hold commas; between them stands `|`."""
+WHOLE = ("steps", "seed", "batch-size")
+"""Axes of whole numbers, which can be given as a range."""
+PLAIN = ("prompt", "class", "solver")
+"""Axes whose values say what they are."""
+MOST = 400
+"""Cells of a page."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What varies along one side.
+
+    Attributes:
+        name: As written: a flag, `class`, `prompt`, `negative`, or the name of a condition.
+        words: Its values, as written.
+    """
+
+    name: str
+    words: tuple[str, ...]
+
+    @property
+    def labels(self) -> list[str]:
+        """What is written beside the page."""
+        return [word if self.name in PLAIN else f"{self.name} {word}" for word in self.words]
+
+
+def parse_axes(texts: Sequence[str], conditions: Sequence[str] = ()) -> tuple[Axis, Axis]:
+    """Rows and columns; of one axis, a single row (an axis without values, and that one).
+
+    Args:
+        texts: Each `name=value,value` or, for whole numbers, `name=first:end`.
+        conditions: Names of the model's conditions.
+
+    Raises:
+        UsageError: There are more than two, or one cannot be understood.
+    """
+    axes = [_axis(text, conditions) for text in texts]
+    if len(axes) > 2:
+        raise UsageError(f"--grid has {len(axes)} axes; a page has two, rows and columns")
+    if len({axis.name for axis in axes}) < len(axes):
+        raise UsageError(f"--grid varies {axes[0].name} twice; give two different axes")
+    rows = axes[0] if len(axes) == 2 else Axis("seed", ())
+    cells = max(1, len(rows.words)) * len(axes[-1].words)
+    if cells > MOST:
+        raise UsageError(f"--grid asks for {cells} samples; {MOST} are the most")
+    return rows, axes[-1]
+
+
+def sweep(
+    pipeline: "Pipeline",
+    rows: Axis,
+    columns: Axis,
+    sampling: Sampling | None = None,
+    *,
+    negative: Mapping[str, Any] | None = None,
+    guide: Guide | None = None,
+    **cond: Any,
+) -> np.ndarray:
+    """One sample per cell, row by row; each is the first of its seed.
+
+    Args:
+        pipeline: The model.
+        rows: What varies from row to row; without values there is one row.
+        columns: What varies from column to column.
+        sampling: How, where no axis says.
+        negative: What guidance leads away from, where no axis says.
+        guide: Further guidance.
+        cond: Conditions that no axis varies, one value for all cells.
+
+    Raises:
+        UsageError: A value makes no sense for this model.
+    """
+    start = _Cell((sampling or Sampling()).over(pipeline.defaults), negative, cond)
+    cells = [
+        start.changed(pipeline, rows.name, row).changed(pipeline, columns.name, column)
+        for row in rows.words or (None,)
+        for column in columns.words
+    ]
+    varied = {SHORT.get(axis.name, axis.name) for axis in (rows, columns)}
+    # Cells that differ in seed and conditions only are made together.
+    groups: dict[str, list[int]] = {}
+    for i, cell in enumerate(cells):
+        groups.setdefault(repr((replace(cell.sampling, seed=0), cell.negative)), []).append(i)
+    done: list[Any] = [None] * len(cells)
+    for members in groups.values():
+        group = [cells[i] for i in members]
+        each: dict[str, Any] = {
+            name: [cell.cond[name] for cell in group] if name in varied else value
+            for name, value in group[0].cond.items()
+        }
+        x = pipeline.sample(
+            len(group),
+            replace(group[0].sampling, seed=[cell.seed for cell in group]),
+            negative=group[0].negative,
+            guide=guide,
+            **each,
+        )
+        for i, sample in zip(members, x, strict=True):
+            done[i] = sample
+    return np.stack(done)
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """How one sample is made."""
+
+    sampling: Sampling
+    negative: Mapping[str, Any] | None
+    cond: Mapping[str, Any]
+
+    def changed(self, pipeline: "Pipeline", name: str, word: str | None) -> "_Cell":
+        """This with one value of an axis."""
+        if word is None:
+            return self
+        if name in FLAGS:
+            said = Sampling(**{FLAGS[name]: parse(FLAGS[name], word)})
+            return replace(self, sampling=said.over(self.sampling))
+        if name == "negative":
+            return replace(self, negative=negative_of(pipeline, word))
+        value = value_of(pipeline, name, word)
+        return replace(self, cond={**self.cond, SHORT.get(name, name): value})
+
+    @property
+    def seed(self) -> int:
+        """Its seed; the first, if the model has several."""
+        seed = self.sampling.seed
+        return seed if isinstance(seed, int) else seed[0] if seed else 0
+
+
+def _axis(text: str, conditions: Sequence[str]) -> Axis:
+    name, equals, rest = text.partition("=")
+    names = [*FLAGS, "negative", *SHORT, *conditions]
+    if name not in names or not equals:
+        raise UsageError(
+            f"--grid {text}: write an axis as name=value,value or seed=0:6, the name being one of "
+            f"{', '.join(dict.fromkeys(names))}"
+        )
+    words = [word.strip() for word in rest.split("|" if name in WITH_COMMAS else ",")]
+    if name in WHOLE:
+        low, colon, high = rest.partition(":")
+        if colon and low.isdecimal() and high.isdecimal():
+            words = [str(i) for i in range(int(low), min(int(high), int(low) + MOST + 1))]
+        if not words or not all(word.isdecimal() for word in words):
+            raise UsageError(f"--grid {text}: {name} takes whole numbers: 0,1,5 or 0:6")
+    if not all(words):
+        raise UsageError(f"--grid {text}: a value is empty")
+    return Axis(name, tuple(words))

@@ -1,0 +1,101 @@
+"""Values of conditions as people write them: classes by name or number, prompts."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from demist.errors import UsageError
+
+if TYPE_CHECKING:
+    from demist.model.pipeline import Pipeline
+
+SHORT = {"class": "label", "prompt": "text"}
+"""What is written for the two most frequent conditions -> their names."""
+
+
+def classes_of(pipeline: "Pipeline") -> tuple[str, ...]:
+    """Names of the classes that the model knows; empty if it has no label."""
+    condition: Any = pipeline.conditioner.conditions.get("label")
+    return tuple(condition.classes) if condition else ()
+
+
+def class_name(word: str, classes: Sequence[str]) -> str:
+    """The name of the class meant by a name or a number; an unknown word is left as it is."""
+    number = word not in classes and word.isdecimal() and int(word) < len(classes)
+    return classes[int(word)] if number else word
+
+
+def choose_labels(
+    text: str | None, classes: Sequence[str], others: Sequence[str] = ()
+) -> list[str]:
+    """The classes meant by `3`, `3,7` or `cat`; all if nothing is said, empty for `none`.
+
+    Args:
+        text: What was written.
+        classes: Of the model.
+        others: Names of its other conditions.
+
+    Raises:
+        UsageError: The model has no classes.
+    """
+    if text is None:
+        return list(classes)
+    if text == "none" and "none" not in classes:
+        return []
+    if not classes:
+        raise UsageError(
+            f"--class {text}: this model was trained without classes; leave it out"
+            + (f" (its conditions: {', '.join(others)})" if others else "")
+        )
+    if text in classes:
+        return [text]
+    return [class_name(word.strip(), classes) for word in text.split(",")]
+
+
+def spread(labels: Sequence[str], n: int) -> list[str]:
+    """`n` labels in equal runs: a, a, b, b."""
+    return [labels[i * len(labels) // n] for i in range(n)] if labels else []
+
+
+def require_prompts(pipeline: "Pipeline") -> None:
+    """Raise UsageError unless the model reads prompts; say what its conditions are instead."""
+    known = pipeline.conditioner.conditions
+    if "text" not in known:
+        classes = classes_of(pipeline)
+        has = f"--class, one of {', '.join(classes)}" if classes else ", ".join(known)
+        raise UsageError(
+            "this model was trained without captions and reads no prompt; its conditions: "
+            + (has or "none, it is unconditional")
+        )
+
+
+def value_of(pipeline: "Pipeline", name: str, word: str) -> Any:
+    """The value of a condition from what was written.
+
+    Args:
+        pipeline: The model.
+        name: Of the condition, or its short form: `class`, `prompt`.
+        word: Such as `cat`, `3`; `none` for the null.
+
+    Raises:
+        UsageError: The model has no such condition.
+    """
+    if name == "prompt":
+        require_prompts(pipeline)
+        return word
+    name = SHORT.get(name, name)
+    pipeline.conditioner.require([name])
+    if name != "label":
+        return word
+    classes = classes_of(pipeline)
+    return None if word == "none" and word not in classes else class_name(word, classes)
+
+
+def negative_of(pipeline: "Pipeline", word: str) -> dict[str, Any]:
+    """What guidance leads away from: a prompt, or a class of a model without prompts.
+
+    Raises:
+        UsageError: The model has neither.
+    """
+    known = pipeline.conditioner.conditions
+    name = "class" if "text" not in known and "label" in known else "prompt"
+    return {SHORT[name]: value_of(pipeline, name, word)}
