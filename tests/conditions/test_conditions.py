@@ -22,7 +22,7 @@ LABEL = Label(("cat", "dog", "7"), drop=0.25)
     ],
 )
 def test_label_encodes(values, indices):
-    encoded = LABEL.encode(values, 3)
+    encoded = LABEL.encode(values, 3)["index"]
     assert encoded.dtype == torch.int64
     assert encoded.tolist() == indices
 

@@ -51,16 +51,18 @@ def test_states_weights_and_pooled_vector_are_the_encoders(tmp_path, kind):
     model = saved_encoder(tmp_path, kind)
     text = FrozenText(str(tmp_path), 8, 16)
     encoded = text.encode(["a (red:1.5) seven", "", None], 3)
-    assert encoded.shape == (3, 9, 17)
+    states, weights = encoded["states"], encoded["weights"]
+    assert (states.shape, weights.shape, encoded["pooled"].shape) == ((3, 8, 16), (3, 8), (3, 16))
     with torch.no_grad():
         said = model(input_ids=torch.tensor([[1, 4, 5, 6, 2]]))
-    torch.testing.assert_close(encoded[0, 1:6, :-1], said.last_hidden_state[0])
-    assert encoded[0, 1:, -1].tolist() == [1, 1, 1.5, 1, 1, 0, 0, 0]
+    torch.testing.assert_close(states[0, :5], said.last_hidden_state[0])
+    assert weights[0].tolist() == [1, 1, 1.5, 1, 1, 0, 0, 0]
     pooled = getattr(said, "pooler_output", None)
     if pooled is not None:
-        torch.testing.assert_close(encoded[0, 0, :-1], pooled[0])
-    assert torch.equal(encoded[1], encoded[2])
-    assert torch.equal(text.null(encoded)[0], encoded[1])
+        torch.testing.assert_close(encoded["pooled"][0], pooled[0])
+    for part, null in text.encode(None, 1).items():
+        assert torch.equal(encoded[part][1], encoded[part][2])
+        assert torch.equal(encoded[part][1], null[0])
     with pytest.raises(UsageError, match="has 10 tokens and this model reads 8"):
         text.encode("a a a a a a a a", 1)
 

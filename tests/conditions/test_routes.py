@@ -46,11 +46,7 @@ every_case = pytest.mark.parametrize("name", CASES)
 
 def pipeline(*names):
     conditioner = Conditioner({name: CASES[name][0] for name in names})
-    inlets = conditioner.specs()
-    classes = inlets.pop("label")["classes"] if "label" in inlets else 0
-    net = UNet(
-        channels=(16, 32), norm_groups=4, head_dim=16, num_classes=classes, inlets=inlets, patch=2
-    )
+    net = UNet(channels=(16, 32), norm_groups=4, head_dim=16, inlets=conditioner.specs(), patch=2)
     g = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for p in net.parameters():
@@ -61,18 +57,24 @@ def pipeline(*names):
 
 
 @every_case
-def test_encoded_one_tensor_per_condition_with_a_null(name):
+def test_encoded_as_named_tensors_with_a_null(name):
     condition, values = CASES[name]
-    encoded = condition.encode(values, 3)
-    assert len(encoded) == 3
-    null = condition.null(encoded)
-    assert null.shape == encoded.shape
-    assert null.dtype == encoded.dtype
-    torch.testing.assert_close(condition.encode(None, 3), null)
-    assert not torch.equal(encoded[0], null[0])
-    if name in ("label", "labels", "numbers", "text"):  # these have None among their values
-        assert torch.equal(encoded[2], null[2])
-    torch.testing.assert_close(condition.null(null), null)
+    conditioner = Conditioner({name: condition})
+    cond = conditioner.encode(3, {name: values})
+    parts = condition.encode(values, 3)
+    assert list(cond) == ([name] if len(parts) == 1 else [f"{name}.{part}" for part in parts])
+    assert all(a is not None and torch.equal(a, b) for a, b in zip(cond.values(), parts.values()))
+    null = conditioner.null(cond)
+    nothing = conditioner.encode(3, {})
+    assert cond.keys() == null.keys() == nothing.keys()
+    for key, value in cond.items():
+        assert len(value) == 3
+        assert null[key].shape == value.shape
+        assert null[key].dtype == value.dtype
+        assert torch.equal(null[key], nothing[key])
+        if name in ("label", "labels", "numbers", "text"):  # these have None among their values
+            assert torch.equal(value[2], null[key][2])
+    assert any(not torch.equal(value[0], null[key][0]) for key, value in cond.items())
 
 
 @every_case
@@ -83,8 +85,10 @@ def test_training_hides_exactly_what_guidance_leads_away_from(name):
     u = torch.tensor([0.05, 0.5, 0.05], dtype=torch.float64)
     hidden = conditioner.drop(cond, lambda key: u)
     null = conditioner.null(cond)
-    torch.testing.assert_close(hidden[name][[0, 2]], null[name][[0, 2]])
-    torch.testing.assert_close(hidden[name][1], cond[name][1])
+    assert hidden.keys() == cond.keys()
+    for key in cond:
+        assert torch.equal(hidden[key][[0, 2]], null[key][[0, 2]])
+        assert torch.equal(hidden[key][1], cond[key][1])
 
 
 @every_case
@@ -97,7 +101,8 @@ def test_the_network_feels_it_and_each_sample_only_its_own(name):
         told = net(x, t, **cond)
         silent = net(x, t, **p.conditioner.null(cond))
         assert not torch.allclose(told[0], silent[0], atol=1e-4)
-        mixed = {name: torch.cat([cond[name][:1], p.conditioner.null(cond)[name][1:]])}
+        null = p.conditioner.null(cond)
+        mixed = {key: torch.cat([cond[key][:1], null[key][1:]]) for key in cond}
         torch.testing.assert_close(net(x, t, **mixed)[0], told[0])
         torch.testing.assert_close(net(x, t, **mixed)[1], silent[1])
 
@@ -149,19 +154,25 @@ def test_groups_are_hidden_together_and_others_apart():
     null, out = conditioner.null(cond), conditioner.drop(cond, uniforms)
     assert asked == ["both", "both", "c"]
     for name, hidden in (("a", 0), ("b", 0), ("c", 1)):
-        assert torch.equal(out[name][hidden], null[name][hidden])
-        assert torch.equal(out[name][1 - hidden], cond[name][1 - hidden])
+        for key in (key for key in cond if key.startswith(name)):
+            assert torch.equal(out[key][hidden], null[key][hidden])
+            assert torch.equal(out[key][1 - hidden], cond[key][1 - hidden])
     with pytest.raises(ValueError, match="a group has one rate"):
         Conditioner({"a": Labels(("x",), group="g"), "b": Labels(("x",), drop=0.2, group="g")})
 
 
 def test_numbers_are_distinct_within_range_and_refused_outside():
     n = Numbers(("angle", "size"), (0, 1), (360, 2))
-    assert not torch.allclose(n.encode([(90, 1.5)], 1), n.encode([(91, 1.5)], 1), atol=1e-3)
-    torch.testing.assert_close(n.encode((90, 1.5), 2), n.encode([(90, 1.5)] * 2, 2))
-    torch.testing.assert_close(n.encode(np.array([[90, 1.5]] * 2), 2), n.encode((90, 1.5), 2))
+    features = n.encode([(90, 1.5)], 1)["features"]
+    u, angles = torch.tensor([0.25, 0.5]), 2.0 ** torch.arange(6)
+    turned = torch.pi * u[:, None] * angles
+    want = torch.cat([u[:, None], turned.cos(), turned.sin()], 1).flatten()
+    torch.testing.assert_close(features[0], want, rtol=0, atol=1e-5)
+    assert not torch.allclose(features, n.encode([(91, 1.5)], 1)["features"], atol=1e-3)
+    for same in ([(90, 1.5)] * 2, np.array([[90, 1.5]] * 2)):
+        assert torch.equal(n.encode(same, 2)["features"], n.encode((90, 1.5), 2)["features"])
     one = Numbers(("t",), (-1,), (1,))
-    torch.testing.assert_close(one.encode(0.5, 3), one.encode([0.5] * 3, 3))
+    assert torch.equal(one.encode(0.5, 3)["features"], one.encode([0.5] * 3, 3)["features"])
     with pytest.raises(UsageError, match="angle = 400 is outside 0 to 360"):
         n.encode([(400, 1)], 1)
     with pytest.raises(UsageError, match="there are 2: angle, size"):
@@ -170,8 +181,10 @@ def test_numbers_are_distinct_within_range_and_refused_outside():
 
 def test_labels_say_none_of_them_and_nothing_apart():
     labels = Labels(("cat", "dog"))
-    assert labels.encode(["", "dog,cat", None], 3).tolist() == [[0, 0, 0], [1, 1, 0], [0, 0, 1]]
-    assert labels.encode(np.array([[1, 0]]), 1).tolist() == [[1, 0, 0]]
+    found = labels.encode(["", "dog,cat", "cat|dog", None], 4)
+    assert found["classes"].tolist() == [[0, 0], [1, 1], [1, 1], [0, 0]]
+    assert found["unsaid"].tolist() == [[0], [0], [0], [1]]
+    assert labels.encode(np.array([[1, 0]]), 1)["classes"].tolist() == [[1, 0]]
     with pytest.raises(UsageError, match="there is no class 'cow'"):
         labels.encode("cow", 1)
 
@@ -179,13 +192,13 @@ def test_labels_say_none_of_them_and_nothing_apart():
 def test_masked_shows_nothing_of_the_hole():
     encoded = Masked(SHAPE).encode((IMAGES, MASKS), 3)
     hole = torch.from_numpy(MASKS).bool()
-    assert (encoded[:, :1][hole] == 0).all()
+    assert (encoded["image"][hole] == 0).all()
     torch.testing.assert_close(
-        encoded[:, :1][~hole], torch.from_numpy(IMAGES)[~hole].float() / 127.5 - 1
+        encoded["image"][~hole], torch.from_numpy(IMAGES)[~hole].float() / 127.5 - 1
     )
-    assert torch.equal(encoded[:, 1:], hole.float())
-    both = np.concatenate([IMAGES, MASKS], 1)
-    assert torch.equal(Masked(SHAPE).encode(both, 3), encoded)
+    assert torch.equal(encoded["mask"], hole.float())
+    both = Masked(SHAPE).encode(np.concatenate([IMAGES, MASKS], 1), 3)
+    assert all(torch.equal(both[part], value) for part, value in encoded.items())
     with pytest.raises(UsageError, match="a mask holds 0"):
         Masked(SHAPE).encode((IMAGES, MASKS * 255), 3)
 
@@ -194,15 +207,15 @@ def test_low_resolution_is_small_and_noisy_only_in_training():
     condition = LowResolution((1, 8, 8), factor=4, noise=0.5, drop=0.0)
     flat = np.full((500, 1, 8, 8), 128, np.uint8)
     encoded = condition.encode(flat, 500)
-    assert len(encoded[0, 0].unique()) == 1
-    assert (encoded[:, 1] == 0).all()
+    assert len(encoded["image"][0].unique()) == 1
+    assert (encoded["level"] == 0).all()
     small = condition.encode(np.full((500, 1, 2, 2), 128, np.uint8), 500)
-    assert torch.equal(small, encoded)
+    assert all(torch.equal(small[part], value) for part, value in encoded.items())
     noisy = condition.augment(encoded, Seeded(range(500)))
-    assert len(noisy[0, 0].unique()) == 4  # one draw per pixel of the small picture
-    level = noisy[:, 1, 0, 0]
+    assert len(noisy["image"][0].unique()) == 4  # one draw per pixel of the small picture
+    level = noisy["level"][:, 0, 0, 0]
     assert 0 <= level.min() < 0.05 < 0.95 < level.max() <= 1
-    off = (noisy[:, 0, ::4, ::4] - encoded[:, 0, ::4, ::4]).flatten(1)
+    off = (noisy["image"] - encoded["image"])[:, 0, ::4, ::4].flatten(1)
     torch.testing.assert_close((off / level[:, None]).std(), torch.tensor(0.5), rtol=0.1, atol=0)
     with pytest.raises(UsageError, match="this condition takes"):
         condition.encode(np.zeros((2, 3, 2, 2), np.uint8), 2)

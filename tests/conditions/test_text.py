@@ -18,13 +18,14 @@ TEXT = Text(learn_tokenizer(CAPTIONS), 6)
 
 
 def test_words_are_known_by_number_and_case_does_not_matter():
-    ids = TEXT.encode(["a red seven", "A RED SEVEN"], 2)
+    read = TEXT.encode(["a red seven", "A RED SEVEN"], 2)
+    ids = read["tokens"]
     assert torch.equal(ids[0], ids[1])
-    assert ids[0, :, 1].tolist() == [1, 1, 1, 1, 0, 0]
-    assert torch.equal(TEXT.encode("", 1)[0, :, 1], torch.tensor([1.0, 0, 0, 0, 0, 0]))
+    assert read["weights"].tolist() == [[1, 1, 1, 1, 0, 0]] * 2
+    assert TEXT.encode("", 1)["weights"].tolist() == [[1, 0, 0, 0, 0, 0]]
     vocabulary = json.loads(TEXT.tokenizer)["model"]["vocab"]
     words = {n: w for w, n in vocabulary.items()}
-    assert [words[int(i)] for i in ids[0, :4, 0]] == ["[ALL]", "a", "red", "seven"]
+    assert [words[int(i)] for i in ids[0, :4]] == ["[ALL]", "a", "red", "seven"]
 
 
 def test_the_same_captions_give_the_same_vocabulary():
@@ -37,9 +38,9 @@ def test_weights_of_words():
     assert at[2:5] == [1.5] * 3
     assert at[0] == 1
     assert at[-1] == 0
-    ids = TEXT.encode(["a (red seven:1.5) dark", "a red seven dark"], 2)
-    assert torch.equal(ids[0, :, 0], ids[1, :, 0])
-    assert ids[0, :, 1].tolist() == [1, 1, 1.5, 1.5, 1, 0]
+    read = TEXT.encode(["a (red seven:1.5) dark", "a red seven dark"], 2)
+    assert torch.equal(read["tokens"][0], read["tokens"][1])
+    assert read["weights"][0].tolist() == [1, 1, 1.5, 1.5, 1, 0]
 
 
 def test_mistakes_are_explained():
@@ -56,7 +57,7 @@ def test_mistakes_are_explained():
 def test_byte_pairs_spell_anything():
     text = Text(learn_tokenizer([f"word{i} of héé" for i in range(400)], 400), 20)
     assert text.spec()["vocabulary"] == 400
-    assert text.encode("ünknown (zz:2)", 1)[0, :, 1].max() == 2
+    assert text.encode("ünknown (zz:2)", 1)["weights"].max() == 2
     assert text.count("word17") < text.count("zqxjkvbp")
 
 
@@ -84,24 +85,24 @@ def test_padding_changes_nothing():
     for block in reader.blocks:  # as if trained: new ones add nothing
         torch.nn.init.normal_(block.to_out.weight, std=0.2)
         torch.nn.init.normal_(block.linear_2.weight, std=0.2)
-    said = torch.zeros(1, 8, 2)
-    said[0, :4] = torch.tensor([[2.0, 1], [5, 1], [7, 1.5], [3, 1]])
-    other = said.clone()
-    other[0, 4:, 0] = 9
+    ids = torch.tensor([[2, 5, 7, 3, 0, 0, 0, 0]])
+    weights = torch.tensor([[1, 1, 1.5, 1, 0, 0, 0, 0]])
+    other = ids.clone()
+    other[0, 4:] = 9
     with torch.no_grad():
-        torch.testing.assert_close(reader(said)[:, :4], reader(other)[:, :4])
-        torch.testing.assert_close(reader(said[:, :4]), reader(said)[:, :4])
-        changed = said.clone()
-        changed[0, 1, 0] = 6
-        assert not torch.allclose(reader(said)[0, 0], reader(changed)[0, 0])
+        states = reader(ids, weights)
+        torch.testing.assert_close(states[:, :4], reader(other, weights)[:, :4])
+        torch.testing.assert_close(reader(ids[:, :4], weights[:, :4]), states[:, :4])
+        changed = ids.clone()
+        changed[0, 1] = 6
+        assert not torch.allclose(states[0, 0], reader(changed, weights)[0, 0])
 
 
 def test_words_of_one_prompt_differ_before_training():
     """Or attention cannot tell them apart, and learns which is meant much later."""
     torch.manual_seed(0)
-    said = torch.ones(1, 12, 2)
-    said[0, :, 0] = torch.arange(12)
-    states = torch.nn.functional.normalize(TextTransformer(20, 12, 64, 2)(said)[0], dim=1)
+    made = TextTransformer(20, 12, 64, 2)(torch.arange(12)[None], torch.ones(1, 12))
+    states = torch.nn.functional.normalize(made[0], dim=1)
     alike = states @ states.T - torch.eye(12)
     assert alike.mean() < 0.06
 

@@ -23,16 +23,16 @@ def make(seed=0, **options):
 
 
 def said(*rows):
-    out = torch.zeros(len(rows), 6, 2)
-    for row, ids in zip(out, rows, strict=True):
-        row[: len(ids), 0], row[: len(ids), 1] = torch.tensor(ids).float(), 1
-    return out
+    tokens, weights = torch.zeros(len(rows), 6, dtype=torch.long), torch.zeros(len(rows), 6)
+    for row, ids in enumerate(rows):
+        tokens[row, : len(ids)], weights[row, : len(ids)] = torch.tensor(ids), 1
+    return {"text.tokens": tokens, "text.weights": weights}
 
 
 @pytest.mark.parametrize("inlets", [{}, TEXT], ids=["plain", "text"])
 def test_zero_at_the_start(inlets):
     net = DiT(in_channels=3, out_channels=6, width=32, inlets=inlets)
-    cond = {"text": said([2, 4], [2])} if inlets else {}
+    cond = said([2, 4], [2]) if inlets else {}
     y = net(torch.randn(2, 3, 8, 12), torch.rand(2), **cond)
     assert y.shape == (2, 6, 8, 12)
     assert (y == 0).all()
@@ -41,7 +41,7 @@ def test_zero_at_the_start(inlets):
 @pytest.mark.parametrize("inlets", [{}, TEXT], ids=["plain", "text"])
 def test_gradients_reach_every_parameter(inlets):
     net = make(num_classes=3, inlets=inlets, qk_norm=True)
-    cond = {"text": said([2, 4, 5], [2, 1])} if inlets else {}
+    cond = said([2, 4, 5], [2, 1]) if inlets else {}
     x, t, label = torch.randn(2, 1, 8, 8), torch.rand(2), torch.tensor([0, 3])
     net(x, t, label, **cond).square().sum().backward()
     still = [n for n, w in net.named_parameters() if w.grad is None or not w.grad.any()]
@@ -53,17 +53,17 @@ def test_every_input_matters_to_its_own_sample_only():
     x, t, label = torch.randn(3, 1, 8, 8), torch.rand(3), torch.tensor([0, 1, 2])
     text = said([2, 4, 5], [2, 4], [2])
     with torch.no_grad():
-        base = net(x, t, label, text=text)
+        base = net(x, t, label, **text)
         for changed in (
-            net(x + torch.tensor([1.0, 0, 0])[:, None, None, None], t, label, text=text),
-            net(x, t + torch.tensor([0.3, 0, 0]), label, text=text),
-            net(x, t, torch.tensor([1, 1, 2]), text=text),
-            net(x, t, label, text=said([2, 4, 6], [2, 4], [2])),
-            net(x, t, label, text=said([2, 5, 4], [2, 4], [2])),
+            net(x + torch.tensor([1.0, 0, 0])[:, None, None, None], t, label, **text),
+            net(x, t + torch.tensor([0.3, 0, 0]), label, **text),
+            net(x, t, torch.tensor([1, 1, 2]), **text),
+            net(x, t, label, **said([2, 4, 6], [2, 4], [2])),
+            net(x, t, label, **said([2, 5, 4], [2, 4], [2])),
         ):
             assert not torch.allclose(changed[0], base[0], atol=1e-5)
             torch.testing.assert_close(changed[1:], base[1:])
-        alone = net(x[1:2], t[1:2], label[1:2], text=text[1:2])
+        alone = net(x[1:2], t[1:2], label[1:2], **{k: v[1:2] for k, v in text.items()})
         torch.testing.assert_close(alone, base[1:2])
 
 
@@ -71,13 +71,13 @@ def test_a_word_of_weight_zero_is_not_there_and_of_weight_two_is_heard_more():
     net = make(inlets=TEXT).eval()
     x, t, text = torch.randn(1, 1, 8, 8), torch.rand(1), said([2, 4, 5])
     with torch.no_grad():
-        base = net(x, t, text=text)
-        padded = text.clone()
-        padded[0, 4, 0] = 7  # another word, of weight 0
-        torch.testing.assert_close(net(x, t, text=padded), base)
-        louder = text.clone()
-        louder[0, 1, 1] = 2
-        assert not torch.allclose(net(x, t, text=louder), base, atol=1e-5)
+        base = net(x, t, **text)
+        padded = {key: value.clone() for key, value in text.items()}
+        padded["text.tokens"][0, 4] = 7  # another word, of weight 0
+        torch.testing.assert_close(net(x, t, **padded), base)
+        louder = {key: value.clone() for key, value in text.items()}
+        louder["text.weights"][0, 1] = 2
+        assert not torch.allclose(net(x, t, **louder), base, atol=1e-5)
 
 
 def test_one_block_is_the_papers():
@@ -104,7 +104,7 @@ def test_one_block_is_the_papers():
 def test_maps_of_the_joint_attention():
     net = make(inlets=TEXT).eval()
     with torch.no_grad(), attention_maps(net) as maps:
-        net(torch.randn(1, 1, 8, 8), torch.rand(1), text=said([2, 4, 5]))
+        net(torch.randn(1, 1, 8, 8), torch.rand(1), **said([2, 4, 5]))
     assert maps["blocks.0"].shape == (1, 4, 16 + 6, 16 + 6)
     assert maps["blocks.1"].shape == (1, 4, 16, 16 + 6)  # the last block's words only answer
     assert (maps["blocks.1"][..., -3:] == 0).all()
@@ -126,4 +126,4 @@ def test_config_round_trip_and_mistakes():
     with pytest.raises(UsageError, match="use the route tokens"):
         DiT(inlets={"face": {"route": "extra", "features": 4}})
     with pytest.raises(UsageError, match="patches of 4"):
-        net(torch.randn(1, 1, 6, 6), torch.rand(1), text=said([2]))
+        net(torch.randn(1, 1, 6, 6), torch.rand(1), **said([2]))

@@ -40,7 +40,7 @@ def test_captions_become_a_condition_beside_labels():
     assert e.pipeline.conditioner.conditions["text"].length == 8
     assert isinstance(e.pipeline.denoiser.net, UNet)
     batch = e.batches(0)
-    assert set(batch.cond) == {"label", "text"}
+    assert list(batch.cond) == ["label", "text.tokens", "text.weights"]
     off = update(CONFIG, {"captions": False, "labels": False})
     assert conditions(off, captioned(classes=("d", "l")))[0].conditions == {}
 
@@ -83,11 +83,12 @@ def test_training_shows_noisy_small_pictures_of_its_own_noise():
         data.x, Streams(0, len(data), 8), Pixels(), Conditioner({"low": condition}), {"low": data.x}
     )
     one, again, other = batches(0), batches(0), batches(1)
-    assert torch.equal(one.cond["low"], again.cond["low"])
-    level = one.cond["low"][:, -1, 0, 0]
+    for part in ("low.image", "low.level"):
+        assert torch.equal(one.cond[part], again.cond[part])
+    level = one.cond["low.level"][:, 0, 0, 0]
     assert len(level.unique()) == 8
-    assert not torch.equal(level, other.cond["low"][:, -1, 0, 0])
+    assert not torch.equal(level, other.cond["low.level"][:, 0, 0, 0])
     clean = condition.encode(data.x[Streams(0, len(data), 8).indices(0)], 8)
-    added = (one.cond["low"] - clean)[:, :3, ::2, ::2]
+    added = (one.cond["low.image"] - clean["image"])[:, :, ::2, ::2]
     noise = one.noise(one.x0)[:, :, ::2, ::2]
     assert abs(float(torch.corrcoef(torch.stack([added.flatten(), noise.flatten()]))[0, 1])) < 0.2

@@ -165,8 +165,8 @@ def test_computed_in_parts(config):
         ({"sample_steps": 5}, DATA, "sample_steps = 5: with a teacher"),
         ({"parallel": "fsdp"}, DATA, "use ddp"),
         ({}, pictures(size=16), "the data is 1 x 16 x 16 and the teacher makes 1 x 8 x 8"),
-        ({}, pictures(classes=("x", "y", "z")), "the teacher knows the classes a, b, c"),
-        ({}, replace(DATA, labels=None, classes=()), "and the data has none"),
+        ({}, pictures(classes=("x", "y", "z")), "the model knows the classes a, b, c"),
+        ({}, replace(DATA, labels=None, classes=()), "tiny has no column label of kind class"),
         ({}, points(), "the data is 2 and the teacher makes"),
     ],
 )

@@ -3,8 +3,9 @@
 import abc
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,14 +14,40 @@ from demist.errors import UsageError
 Draw = Callable[[Tensor], Tensor]
 """Standard normal numbers of a tensor's shape."""
 
+Encoded = Mapping[str, Tensor]
+"""One condition as the network takes it: tensors by the names of its parts, batch first."""
+
+ReadImage = Callable[[str, int, "tuple[int, int] | None"], np.ndarray]
+"""Bytes (C, H, W) of an image file: its name, C, and H and W (None: those it has)."""
+
 ROUTES = ("vector", "tokens", "concat", "residual", "extra")
 """How a network takes a condition in: added to the embedding of the time; as tokens for cross- or
 joint attention; as more input channels; added to the first feature map; by attention of its own
 beside that to the tokens."""
 
 
+@runtime_checkable
+class Column(Protocol):
+    """What is known of every sample of a data set; see `demist.data.column`."""
+
+    @property
+    def kind(self) -> str:
+        """What the values are: class, labels, numbers, text, image, mask, states, ..."""
+
+    @property
+    def values(self) -> Any:
+        """One per sample."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the classes or numbers."""
+
+
 class Condition(abc.ABC):
-    """One thing a model can be told; subclasses are frozen dataclasses with a `route`.
+    """One thing that a sample may be conditioned on; subclasses are frozen dataclasses.
+
+    To add one, write one file with one subclass. What it reads from data are the columns of one
+    kind; `of` makes it from such a column.
 
     Attributes:
         drop: Probability of hiding it while training.
@@ -33,9 +60,40 @@ class Condition(abc.ABC):
     drop: float
     group: str
 
+    reads: ClassVar[str]
+    """The kind of column from which it is made."""
+
+    usual: ClassVar[bool] = True
+    """Whether it is the one for such a column where nobody names a condition."""
+
+    from_samples: ClassVar[bool] = False
+    """Whether it can be made from the samples themselves, without a column."""
+
+    spatial: ClassVar[bool] = False
+    """Whether it lies over the image, so that it is mirrored with it."""
+
+    @classmethod
     @abc.abstractmethod
-    def encode(self, values: Any, n: int) -> Tensor:
-        """What the network is given for `n` samples: shape `(n, ...)`.
+    def of(cls, column: Column, shape: tuple[int, ...], drop: float) -> "Condition":
+        """The condition that `column` can give.
+
+        Args:
+            column: Of training data.
+            shape: Of one sample of the data.
+            drop: Probability of hiding it while training.
+
+        Raises:
+            UsageError: The column can condition nothing.
+        """
+
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        """All values there are, if they can be counted; else empty."""
+        return ()
+
+    @abc.abstractmethod
+    def encode(self, values: Any, n: int) -> dict[str, Tensor]:
+        """What the network is given for `n` samples: tensors `(n, ...)` by name.
 
         Args:
             values: One value for all samples, or a sequence of `n`; None where there is none.
@@ -46,31 +104,64 @@ class Condition(abc.ABC):
         """
 
     @abc.abstractmethod
-    def null(self, encoded: Tensor) -> Tensor:
-        """The encoding of "nothing said", in the shape of `encoded`."""
-
-    @abc.abstractmethod
     def spec(self) -> dict[str, Any]:
         """What a network has to build to take it in, as JSON; see `networks.conditioning`."""
 
-    def augment(self, encoded: Tensor, draw: Draw) -> Tensor:
+    @abc.abstractmethod
+    def parse(self, text: str, read_image: ReadImage) -> Any:
+        """The value, as `encode` takes it, that was typed as `text`.
+
+        Raises:
+            UsageError: It makes no sense.
+        """
+
+    def values(self, column: Column) -> Any:
+        """The values of a column, as an array of which `encode` takes any rows.
+
+        Raises:
+            UsageError: The column does not fit this condition.
+        """
+        return column.values
+
+    def beside(self, values: Any, x: np.ndarray) -> Any:
+        """What `encode` takes in training: `values` of the column, or what is made with `x`.
+
+        Args:
+            values: Rows of the column.
+            x: The samples themselves.
+        """
+        return values
+
+    def augment(self, encoded: Encoded, draw: Draw) -> Encoded:
         """What training shows instead of `encoded`; by default the same."""
         return encoded
+
+    def words(self, value: Any) -> str:
+        """A value in a few words, to stand above a sample; "" for what has none."""
+        return "" if value is None else str(value)
 
 
 @dataclass(frozen=True)
 class Conditioner:
     """The conditions of a model: none for an unconditional one.
 
+    What a network is given, `cond`, is flat: a condition of one tensor goes by its own name, one of
+    several by name and part: `{"label": ..., "text.tokens": ..., "text.weights": ...}`.
+
     Attributes:
-        conditions: Name (a keyword argument of the network) -> condition.
+        conditions: Name -> condition.
     """
 
     conditions: Mapping[str, Condition] = field(default_factory=dict)
+    _nulls: dict[torch.device, dict[str, Tensor]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         rates: dict[str, float] = {}
         for name, c in self.conditions.items():
+            if "." in name:
+                raise ValueError(f"condition {name!r}: a name has no dot")
             if rates.setdefault(c.group or name, c.drop) != c.drop:
                 raise ValueError(
                     f"condition {name!r} is hidden with probability {c.drop:g}, others of its "
@@ -78,13 +169,21 @@ class Conditioner:
                 )
 
     def encode(self, n: int, values: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The `cond` dictionary for `n` samples; a condition not among `values` is null.
+        """`cond` for `n` samples; a condition not among `values` is null.
 
         Raises:
             UsageError: The model has no such condition, or a value makes no sense.
         """
         self.require(values)
-        return {name: c.encode(values.get(name), n) for name, c in self.conditions.items()}
+        return self.encode_only(n, {name: values.get(name) for name in self.conditions})
+
+    def encode_only(self, n: int, values: Mapping[str, Any]) -> dict[str, Tensor]:
+        """What of `cond` belongs to the conditions among `values`; raises as `encode`."""
+        self.require(values)
+        out: dict[str, Tensor] = {}
+        for name, value in values.items():
+            out |= flat(name, self.conditions[name].encode(value, n))
+        return out
 
     def require(self, names: Iterable[str]) -> None:
         """Raise UsageError unless the model has all these conditions."""
@@ -97,13 +196,32 @@ class Conditioner:
         """What a network has to build, by the name of the condition."""
         return {name: c.spec() for name, c in self.conditions.items()}
 
+    def words(self, name: str, values: Any, n: int) -> list[str]:
+        """The values of a condition for `n` samples in words; see `Condition.words`."""
+        condition = self.conditions[name]
+        if isinstance(values, tuple) or (hasattr(values, "ndim") and values.ndim > 2):
+            return [""] * n  # images
+        return [condition.words(value) for value in values]
+
     def null(self, cond: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """`cond` with nothing said: what guidance starts from."""
-        return {name: self.conditions[name].null(value) for name, value in cond.items()}
+        """`cond` without conditions: what guidance starts from. Encoded once for each device."""
+        return {key: self._null(key, value) for key, value in cond.items()}
+
+    def beside(self, values: Mapping[str, Any], x: np.ndarray) -> dict[str, Any]:
+        """What `encode` takes in training; see `Condition.beside`.
+
+        Args:
+            values: Rows of the columns, by name of the condition.
+            x: The samples themselves.
+        """
+        return {name: c.beside(values.get(name), x) for name, c in self.conditions.items()}
 
     def augment(self, cond: Mapping[str, Tensor], draw: Draw) -> dict[str, Tensor]:
         """What training shows instead of `cond`."""
-        return {name: self.conditions[name].augment(value, draw) for name, value in cond.items()}
+        out: dict[str, Tensor] = {}
+        for name, parts in nested(cond).items():
+            out |= flat(name, self.conditions[name].augment(parts, draw))
+        return out
 
     def drop(
         self, cond: Mapping[str, Tensor], uniforms: Callable[[str], Tensor]
@@ -115,11 +233,38 @@ class Conditioner:
             uniforms: Gives, for the name of a condition or group, `(B,)` independent numbers in
                 (0, 1), the same whenever it is asked.
         """
-        out = dict(cond)
-        for name, value in cond.items():
+        out: dict[str, Tensor] = {}
+        for name, parts in nested(cond).items():
             c = self.conditions[name]
-            if c.drop:
-                hide = (uniforms(c.group or name) < c.drop).to(value.device)
-                hide = hide.reshape(-1, *(1,) * (value.ndim - 1))
-                out[name] = torch.where(hide, c.null(value), value)
+            if not c.drop:
+                out |= flat(name, parts)
+                continue
+            hide = uniforms(c.group or name) < c.drop
+            for key, value in flat(name, parts).items():
+                where = hide.to(value.device).reshape(-1, *(1,) * (value.ndim - 1))
+                out[key] = torch.where(where, self._null(key, value), value)
         return out
+
+    def _null(self, key: str, like: Tensor) -> Tensor:
+        """The null of one tensor of `cond`, in the shape of `like`."""
+        if like.device not in self._nulls:
+            with torch.inference_mode(False):  # training may need it after sampling
+                made = self.encode(1, {})
+                self._nulls[like.device] = {k: v.to(like.device) for k, v in made.items()}
+        return self._nulls[like.device][key].expand_as(like)
+
+
+def flat(name: str, parts: Encoded) -> dict[str, Tensor]:
+    """The parts of one condition under the keys that they have in `cond`."""
+    if len(parts) == 1:
+        return dict.fromkeys([name], next(iter(parts.values())))
+    return {f"{name}.{part}": value for part, value in parts.items()}
+
+
+def nested(cond: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Name -> part -> tensor; the only part of a condition of one tensor is called "" here."""
+    out: dict[str, dict[str, Tensor]] = {}
+    for key, value in cond.items():
+        name, _, part = key.partition(".")
+        out.setdefault(name, {})[part] = value
+    return out

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from demist.conditions.conditioner import Condition
+from demist.conditions.conditioner import Column, Condition, ReadImage
 from demist.errors import UsageError
 
 Value = str | int | None
@@ -26,20 +26,48 @@ class Label(Condition):
         group: Conditions of one group are hidden together.
     """
 
-    name: ClassVar[str] = "label"
     classes: tuple[str, ...]
     drop: float = 0.1
     group: str = ""
     route: ClassVar[str] = "vector"
+    name: ClassVar[str] = "label"
+    reads: ClassVar[str] = "class"
 
     def __post_init__(self) -> None:
         if not self.classes or len(set(self.classes)) < len(self.classes):
             raise ValueError(f"classes must be distinct names, at least one; got {self.classes}")
 
+    @classmethod
+    def of(cls, column: Column, shape: tuple[int, ...], drop: float) -> "Label":
+        if len(column.names) < 2:
+            raise UsageError(f"the only class, {', '.join(column.names)}, says nothing of a sample")
+        return cls(column.names, drop)
+
     def encode(
         self, values: Value | Sequence[Value] | np.ndarray | Tensor, n: int
-    ) -> Int[Tensor, " n"]:
-        """Indices of `values`: names, indices or None, one for all or one per sample."""
+    ) -> dict[str, Tensor]:
+        """`index`: `(n,)` indices of `values`: names, indices or None, one for all or `n`."""
+        return {"index": self._indices(values, n)}
+
+    def spec(self) -> dict[str, Any]:
+        return {"route": self.route, "classes": len(self.classes)}
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        return self.classes
+
+    def parse(self, text: str, read_image: ReadImage) -> str | None:
+        if text == "none" and text not in self.classes:
+            return None
+        return self.classes[class_index(text, self.classes)]
+
+    def values(self, column: Column) -> np.ndarray:
+        return translated(column, self.classes)
+
+    def words(self, value: Value) -> str:
+        return "" if value is None else self.classes[class_index(value, self.classes)]
+
+    def _indices(self, values: Any, n: int) -> Int[Tensor, " n"]:
         if isinstance(values, np.ndarray | Tensor):
             values = values.tolist()
         if isinstance(values, str | int) or values is None:
@@ -50,14 +78,25 @@ class Label(Condition):
             )
         return torch.tensor([self._index(value) for value in values], dtype=torch.int64)
 
-    def null(self, encoded: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
-        return torch.full_like(encoded, len(self.classes))
-
-    def spec(self) -> dict[str, Any]:
-        return {"route": self.route, "classes": len(self.classes)}
-
     def _index(self, value: Value) -> int:
         return len(self.classes) if value is None else class_index(value, self.classes)
+
+
+def translated(column: Column, classes: Sequence[str]) -> np.ndarray:
+    """The indices of a column of classes, counted as in `classes`.
+
+    Raises:
+        UsageError: It has classes that are not among them.
+    """
+    if tuple(column.names) == tuple(classes):
+        return np.asarray(column.values)
+    if not set(column.names) <= set(classes):
+        raise UsageError(
+            f"the model knows the classes {', '.join(classes)} and the data has "
+            f"{', '.join(column.names) or 'none'}; give data with the model's classes"
+        )
+    place = np.array([classes.index(name) for name in column.names], np.int64)
+    return np.asarray(place[column.values])
 
 
 def class_index(value: str | int, classes: Sequence[str]) -> int:

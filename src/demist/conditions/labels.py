@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from demist.conditions.conditioner import Condition
+from demist.conditions.conditioner import Column, Condition, ReadImage
 from demist.conditions.label import class_index
 from demist.errors import UsageError
 
@@ -18,8 +18,8 @@ from demist.errors import UsageError
 class Labels(Condition):
     """Any subset of several classes, encoded as ones and zeros.
 
-    One more number after the last class is 1 where nothing was said, which is not the same as
-    "none of them"; its weights in the network are the learned null.
+    One more number is 1 where nothing was said, which is not the same as "none of them"; its
+    weights in the network are the learned null.
 
     Attributes:
         classes: Names of the classes.
@@ -27,24 +27,54 @@ class Labels(Condition):
         group: Conditions of one group are hidden together.
     """
 
-    name: ClassVar[str] = "labels"
     classes: tuple[str, ...]
     drop: float = 0.1
     group: str = ""
     route: ClassVar[str] = "vector"
+    name: ClassVar[str] = "labels"
+    reads: ClassVar[str] = "labels"
 
     def __post_init__(self) -> None:
         if not self.classes or len(set(self.classes)) < len(self.classes):
             raise ValueError(f"classes must be distinct names, at least one; got {self.classes}")
 
-    def encode(self, values: Any, n: int) -> Float[Tensor, "n k"]:
-        """Ones and zeros.
+    @classmethod
+    def of(cls, column: Column, shape: tuple[int, ...], drop: float) -> "Labels":
+        return cls(column.names, drop)
+
+    def encode(self, values: Any, n: int) -> dict[str, Tensor]:
+        """`classes`: ones and zeros `(n, K)`; `unsaid`: `(n, 1)`, 1 where nothing was said.
 
         Args:
-            values: Names or numbers separated by commas for all samples ("" for none of them); a
-                sequence of `n` such texts or None; an array `(n, K)` of ones and zeros; or None.
+            values: Names or numbers separated by "|" or commas for all samples ("" for none of
+                them); a sequence of `n` such texts or None; an array `(n, K)` of ones and zeros; or
+                None.
             n: Number of samples.
         """
+        rows = self._rows(values, n)
+        return {"classes": rows[:, :-1], "unsaid": rows[:, -1:]}
+
+    def spec(self) -> dict[str, Any]:
+        return {"route": self.route, "features": len(self.classes) + 1}
+
+    def parse(self, text: str, read_image: ReadImage) -> str:
+        self._row(text)
+        return text
+
+    def values(self, column: Column) -> np.ndarray:
+        if tuple(column.names) != self.classes:
+            raise UsageError(
+                f"the model knows the labels {', '.join(self.classes)} and the data has "
+                f"{', '.join(column.names) or 'none'}; give data with the model's labels"
+            )
+        return np.asarray(column.values)
+
+    def words(self, value: Any) -> str:
+        if isinstance(value, np.ndarray):
+            return ", ".join(c for c, there in zip(self.classes, value, strict=True) if there)
+        return "" if value is None else str(value)
+
+    def _rows(self, values: Any, n: int) -> Float[Tensor, "n k"]:
         k = len(self.classes)
         if isinstance(values, np.ndarray | Tensor):
             known = torch.as_tensor(values).float()
@@ -60,16 +90,13 @@ class Labels(Condition):
             raise UsageError(f"got {len(values)} sets of labels for {n} samples; give {n}")
         return torch.tensor([self._row(value) for value in values])
 
-    def null(self, encoded: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
-        return torch.tensor(self._row(None)).to(encoded).expand_as(encoded)
-
-    def spec(self) -> dict[str, Any]:
-        return {"route": self.route, "features": len(self.classes) + 1}
-
     def _row(self, value: str | Sequence[str | int] | None) -> list[float]:
         row = [0.0] * len(self.classes) + [float(value is None)]
-        words = [w.strip() for w in value.split(",")] if isinstance(value, str) else value or ()
-        for word in words:
+        if isinstance(value, str):
+            cut = "|" if "|" in value else ","
+            whole = value in self.classes
+            value = [value] if whole else [word.strip() for word in value.split(cut)]
+        for word in value or ():
             if word != "":
                 row[class_index(word, self.classes)] = 1.0
         return row

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from demist.conditions.conditioner import Condition, Draw
+from demist.conditions.conditioner import Column, Condition, Draw, Encoded, ReadImage
 from demist.errors import UsageError
 
 PictureRoute = Literal["concat", "residual"]
@@ -31,24 +31,37 @@ class Picture(Condition):
         group: Conditions of one group are hidden together.
     """
 
-    name: ClassVar[str] = "picture"
     shape: tuple[int, ...]
     route: PictureRoute = "concat"
     drop: float = 0.1
     group: str = ""
 
-    def encode(self, values: Any, n: int) -> Float[Tensor, "n c h w"]:
+    name: ClassVar[str] = "image"
+    reads: ClassVar[str] = "image"
+    spatial: ClassVar[bool] = True
+
+    @classmethod
+    def of(cls, column: Column, shape: tuple[int, ...], drop: float) -> "Picture":
+        _require_images(shape)
+        return cls((column.values.shape[1], *shape[1:]), drop=drop)
+
+    def encode(self, values: Any, n: int) -> dict[str, Tensor]:
         c, h, w = self.shape
         x = pictures(values, self.shape, n)
         if x is None:
-            return torch.cat([torch.zeros(n, c, h, w), torch.ones(n, 1, h, w)], 1)
-        return torch.cat([x, torch.zeros(n, 1, h, w)], 1)
-
-    def null(self, encoded: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        return self.encode(None, len(encoded)).to(encoded)
+            return {"image": torch.zeros(n, c, h, w), "unsaid": torch.ones(n, 1, h, w)}
+        return {"image": x, "unsaid": torch.zeros(n, 1, h, w)}
 
     def spec(self) -> dict[str, Any]:
         return {"route": self.route, "channels": self.shape[0] + 1}
+
+    def parse(self, text: str, read_image: ReadImage) -> np.ndarray:
+        """The picture in an image file, cropped and resized to fit."""
+        c, h, w = self.shape
+        return read_image(text, c, (h, w))
+
+    def words(self, value: Any) -> str:
+        return ""
 
 
 @dataclass(frozen=True)
@@ -64,13 +77,21 @@ class Masked(Condition):
         group: Conditions of one group are hidden together.
     """
 
-    name: ClassVar[str] = "masked"
     shape: tuple[int, ...]
     route: PictureRoute = "concat"
     drop: float = 0.1
     group: str = ""
 
-    def encode(self, values: Any, n: int) -> Float[Tensor, "n c h w"]:
+    name: ClassVar[str] = "masked"
+    reads: ClassVar[str] = "mask"
+    spatial: ClassVar[bool] = True
+
+    @classmethod
+    def of(cls, column: Column, shape: tuple[int, ...], drop: float) -> "Masked":
+        _require_images(shape)
+        return cls(shape, drop=drop)
+
+    def encode(self, values: Any, n: int) -> dict[str, Tensor]:
         """The picture with its hole, then the mask.
 
         Args:
@@ -80,7 +101,7 @@ class Masked(Condition):
         """
         c, h, w = self.shape
         if values is None:
-            return torch.cat([torch.zeros(n, c, h, w), torch.ones(n, 1, h, w)], 1)
+            return {"image": torch.zeros(n, c, h, w), "mask": torch.ones(n, 1, h, w)}
         if not isinstance(values, tuple):
             values = np.asarray(values)
             values = values[..., :c, :, :], values[..., c:, :, :]
@@ -91,13 +112,25 @@ class Masked(Condition):
         anew = ((mask + 1) * 127.5).round()
         if not ((anew == 0) | (anew == 1)).all():
             raise UsageError("a mask holds 0 (keep) and 1 (make anew) only; this one has others")
-        return torch.cat([x * (1 - anew), anew], 1)
-
-    def null(self, encoded: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        return self.encode(None, len(encoded)).to(encoded)
+        return {"image": x * (1 - anew), "mask": anew}
 
     def spec(self) -> dict[str, Any]:
         return {"route": self.route, "channels": self.shape[0] + 1}
+
+    def parse(self, text: str, read_image: ReadImage) -> tuple[np.ndarray, np.ndarray]:
+        """Picture and mask in two image files, `picture.png,mask.png`; white is made anew."""
+        c, h, w = self.shape
+        picture, comma, mask = text.rpartition(",")
+        if not comma:
+            raise UsageError(f"{text!r}: give a picture and its mask, picture.png,mask.png")
+        anew = (read_image(mask, 1, (h, w)) >= 128).astype(np.uint8)
+        return read_image(picture, c, (h, w)), anew
+
+    def beside(self, values: Any, x: np.ndarray) -> tuple[np.ndarray, Any]:
+        return x, values
+
+    def words(self, value: Any) -> str:
+        return ""
 
 
 @dataclass(frozen=True)
@@ -121,7 +154,6 @@ class LowResolution(Condition):
         group: Conditions of one group are hidden together.
     """
 
-    name: ClassVar[str] = "low-resolution"
     shape: tuple[int, ...]
     factor: int = 2
     noise: float = 0.5
@@ -129,15 +161,30 @@ class LowResolution(Condition):
     drop: float = 0.1
     group: str = ""
 
+    name: ClassVar[str] = "low-resolution"
+    reads: ClassVar[str] = "image"
+    usual: ClassVar[bool] = False
+    from_samples: ClassVar[bool] = True
+    spatial: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         if self.shape[1] % self.factor or self.shape[2] % self.factor:
             raise ValueError(f"sides of {self.shape[1:]} are no multiples of {self.factor}")
 
-    def encode(self, values: Any, n: int) -> Float[Tensor, "n c h w"]:
+    @classmethod
+    def of(cls, column: Column, shape: tuple[int, ...], drop: float) -> "LowResolution":
+        """From small images of the column; or, where these are large, made small by 2."""
+        _require_images(shape)
+        try:
+            return cls(shape, max(2, shape[1] // column.values.shape[2]), drop=drop)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+
+    def encode(self, values: Any, n: int) -> dict[str, Tensor]:
         """Enlarged pictures and level 0, from small pictures or from ones of the full size."""
         c, h, w = self.shape
         if values is None:
-            return torch.cat([torch.zeros(n, c, h, w), -torch.ones(n, 1, h, w)], 1)
+            return {"image": torch.zeros(n, c, h, w), "level": -torch.ones(n, 1, h, w)}
         sides = np.asarray(values).shape[-2:]
         if sides == (h, w):
             full = pictures(values, self.shape, n)
@@ -146,22 +193,36 @@ class LowResolution(Condition):
         else:
             small = pictures(values, (c, h // self.factor, w // self.factor), n)  # type: ignore[assignment]
         x = F.interpolate(small, scale_factor=self.factor, mode="nearest")
-        return torch.cat([x, torch.zeros(n, 1, h, w)], 1)
+        return {"image": x, "level": torch.zeros(n, 1, h, w)}
 
-    def null(self, encoded: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        return self.encode(None, len(encoded)).to(encoded)
-
-    def augment(self, encoded: Float[Tensor, "b c h w"], draw: Draw) -> Float[Tensor, "b c h w"]:
-        """Noise on the small picture, of a level between 0 and 1 that the last channel tells."""
-        x, _ = encoded[:, :-1], encoded[:, -1:]
-        small = x[:, :, :: self.factor, :: self.factor]
-        level = torch.special.ndtr(draw(encoded[:, :1, :1, :1]))  # uniform
+    def augment(self, encoded: Encoded, draw: Draw) -> Encoded:
+        """Noise on the small picture, of a level between 0 and 1 that is given as well."""
+        small = encoded["image"][:, :, :: self.factor, :: self.factor]
+        level = torch.special.ndtr(draw(encoded["image"][:, :1, :1, :1]))  # uniform
         noisy = small + self.noise * level * draw(small)
         large = F.interpolate(noisy, scale_factor=self.factor, mode="nearest")
-        return torch.cat([large, level.expand_as(encoded[:, -1:])], 1)
+        return {"image": large, "level": level.expand_as(encoded["level"])}
 
     def spec(self) -> dict[str, Any]:
         return {"route": self.route, "channels": self.shape[0] + 1}
+
+    def parse(self, text: str, read_image: ReadImage) -> np.ndarray:
+        """The small picture in an image file; one that is larger is made small."""
+        c, h, w = self.shape
+        small = h // self.factor, w // self.factor
+        found = read_image(text, c, None)
+        return found if found.shape[1:] in ((h, w), small) else read_image(text, c, small)
+
+    def beside(self, values: Any, x: np.ndarray) -> Any:
+        return x if values is None else values
+
+    def words(self, value: Any) -> str:
+        return ""
+
+
+def _require_images(shape: tuple[int, ...]) -> None:
+    if len(shape) != 3:
+        raise UsageError("a picture conditions only images, and this data is not")
 
 
 def pictures(values: Any, shape: tuple[int, ...], n: int) -> Float[Tensor, "n c h w"] | None:

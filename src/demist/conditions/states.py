@@ -1,7 +1,7 @@
 """Tokens made elsewhere: by a frozen text encoder, or by anything that turns things into vectors.
 
-Encoded as `(n, 1 + L, D + 1)`: row 0 is the pooled vector, the rest are token states; the last
-column is how much a token counts in attention, 0 for padding (see `demist.conditions.text`).
+Encoded as `states` `(n, L, D)`; `weights` `(n, L)`, how much a token counts in attention, 0 for
+padding (see `demist.conditions.text`); and `pooled` `(n, D)`, a vector for the whole.
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from demist.conditions.conditioner import Condition
+from demist.conditions.conditioner import Column, Condition, ReadImage
 from demist.conditions.text import split_weights
 from demist.errors import MissingError, UsageError
 
@@ -34,22 +33,29 @@ class States(Condition):
         group: Conditions of one group are hidden together.
     """
 
-    name: ClassVar[str] = "states"
     tokens: int
     features: int
     route: TokenRoute = "tokens"
     drop: float = 0.1
     group: str = ""
 
-    def encode(self, values: Any, n: int) -> Float[Tensor, "n l d"]:
-        """Pack `(n, L, D)` states, or `(L, D)` for all samples; None says nothing.
+    name: ClassVar[str] = "states"
+    reads: ClassVar[str] = "states"
+
+    @classmethod
+    def of(cls, column: Column, shape: tuple[int, ...], drop: float) -> "States":
+        tokens, features = column.values.shape[1:]
+        return cls(tokens, features, drop=drop)
+
+    def encode(self, values: Any, n: int) -> dict[str, Tensor]:
+        """From `(n, L, D)` states, or `(L, D)` for all samples; None says nothing.
 
         The pooled vector is their mean. Nothing said is one token of zeros.
         """
         if values is None:
-            out = torch.zeros(n, 1 + self.tokens, self.features + 1)
-            out[:, 1, -1] = 1
-            return out
+            x, weights = torch.zeros(n, self.tokens, self.features), torch.zeros(n, self.tokens)
+            weights[:, 0] = 1
+            return {"states": x, "weights": weights, "pooled": x[:, 0]}
         x = torch.as_tensor(np.asarray(values)).float()
         x = x.expand(n, *x.shape) if x.ndim == 2 else x
         if x.shape != (n, self.tokens, self.features):
@@ -57,13 +63,22 @@ class States(Condition):
                 f"states of shape {tuple(x.shape)} for {n} samples; this condition takes "
                 f"({self.tokens}, {self.features}), one for all or {n} of them"
             )
-        return pack(x, torch.ones(n, self.tokens), x.mean(1))
-
-    def null(self, encoded: Float[Tensor, "b l d"]) -> Float[Tensor, "b l d"]:
-        return self.encode(None, len(encoded)).to(encoded)
+        return {"states": x, "weights": torch.ones(n, self.tokens), "pooled": x.mean(1)}
 
     def spec(self) -> dict[str, Any]:
         return {"route": self.route, "features": self.features}
+
+    def parse(self, text: str, read_image: ReadImage) -> np.ndarray:
+        """The states in a file `.npy`."""
+        try:
+            found = np.load(text)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"cannot read states from {text!r}, a file .npy: {error}") from None
+        self.encode(found, 1 if found.ndim < 3 else len(found))
+        return np.asarray(found)
+
+    def words(self, value: Any) -> str:
+        return ""
 
 
 @dataclass(frozen=True)
@@ -82,7 +97,6 @@ class FrozenText(Condition):
         group: Conditions of one group are hidden together.
     """
 
-    name: ClassVar[str] = "frozen-text"
     folder: str
     length: int
     features: int
@@ -90,9 +104,33 @@ class FrozenText(Condition):
     drop: float = 0.1
     group: str = ""
 
+    name: ClassVar[str] = "frozen-text"
+    reads: ClassVar[str] = "text"
+    usual: ClassVar[bool] = False
+
+    @classmethod
+    def of(
+        cls,
+        column: Column,
+        shape: tuple[int, ...],
+        drop: float,
+        encoder: str = "",
+        length: int = 64,
+    ) -> "FrozenText":
+        """With the encoder in the folder `encoder`, which knows how many numbers a token has.
+
+        Raises:
+            MissingError: `transformers` or the folder is not there.
+        """
+        config = _library(encoder).AutoConfig.from_pretrained(
+            encoder, local_files_only=True, trust_remote_code=False
+        )
+        config = getattr(config, "text_config", config)  # of CLIP with both halves
+        return cls(str(Path(encoder).resolve()), length, config.hidden_size, drop=drop)
+
     def encode(
         self, values: str | Sequence[str | None] | np.ndarray | None, n: int
-    ) -> Float[Tensor, "n l d"]:
+    ) -> dict[str, Tensor]:
         """States, weights and pooled vector of one prompt for all, or of `n`.
 
         Raises:
@@ -103,27 +141,18 @@ class FrozenText(Condition):
         texts = [values] if one else list(values)  # type: ignore[arg-type]
         if not one and len(texts) != n:
             raise UsageError(f"got {len(texts)} prompts for {n} samples; give one, or {n}")
-        rows = torch.stack([_read(self, str(text or "")) for text in texts])
-        return rows.expand(n, -1, -1).clone() if one else rows
-
-    def null(self, encoded: Float[Tensor, "b l d"]) -> Float[Tensor, "b l d"]:
-        return self.encode("", 1).to(encoded).expand_as(encoded)
+        read = [_read(self, str(text or "")) for text in texts] * (n if one else 1)
+        return {part: torch.stack([row[part] for row in read]) for part in read[0]}
 
     def spec(self) -> dict[str, Any]:
         return {"route": self.route, "features": self.features}
 
-    @classmethod
-    def of(cls, folder: str, length: int, drop: float = 0.1) -> "FrozenText":
-        """The condition of an encoder, which knows itself how many numbers it gives per token.
+    def parse(self, text: str, read_image: ReadImage) -> str:
+        _read(self, text)
+        return text
 
-        Raises:
-            MissingError: `transformers` or the folder is not there.
-        """
-        config = _library(folder).AutoConfig.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
-        config = getattr(config, "text_config", config)  # of CLIP with both halves
-        return cls(str(Path(folder).resolve()), length, config.hidden_size, drop=drop)
+    def values(self, column: Column) -> np.ndarray:
+        return np.array([self.cut(text) for text in column.values])
 
     def cut(self, text: str) -> str:
         """The beginning of `text` that fits, for captions that are too long to learn from."""
@@ -167,8 +196,8 @@ def _library(folder: str) -> Any:
 
 
 @lru_cache(maxsize=4096)
-def _read(condition: FrozenText, text: str) -> Tensor:
-    """The packed encoding of one prompt; captions come up again and again."""
+def _read(condition: FrozenText, text: str) -> dict[str, Tensor]:
+    """The encoding of one prompt; captions come up again and again."""
     tokenizer, model = condition._encoder
     plain, at = split_weights(text)
     found = tokenizer(plain, return_offsets_mapping=True, return_tensors="pt")
@@ -186,17 +215,8 @@ def _read(condition: FrozenText, text: str) -> Tensor:
     pooled = getattr(said, "pooler_output", None)
     mean = (states * weights[:, None]).sum(0) / weights.sum()
     room = condition.length - len(states)
-    return pack(
-        torch.cat([states, torch.zeros(room, states.shape[1])])[None],
-        torch.cat([weights, torch.zeros(room)])[None],
-        (mean if pooled is None else pooled[0].float())[None],
-    )[0]
-
-
-def pack(
-    states: Float[Tensor, "n l d"], weights: Float[Tensor, "n l"], pooled: Float[Tensor, "n d"]
-) -> Tensor:
-    """States, weights and pooled vector in one tensor, `(n, 1 + L, D + 1)`."""
-    out = torch.zeros(len(states), 1 + states.shape[1], states.shape[2] + 1)
-    out[:, 0, :-1], out[:, 1:, :-1], out[:, 1:, -1] = pooled, states, weights
-    return out
+    return {
+        "states": torch.cat([states, torch.zeros(room, states.shape[1])]),
+        "weights": torch.cat([weights, torch.zeros(room)]),
+        "pooled": mean if pooled is None else pooled[0].float(),
+    }

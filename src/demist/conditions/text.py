@@ -1,6 +1,6 @@
 """Text that the model learns to read itself: a tokenizer here, a small transformer in the network.
 
-A prompt becomes token numbers with weights, `(n, L, 2)`. The first token stands for the whole; the
+A prompt becomes token numbers with weights. The first token stands for the whole; the
 empty prompt is that token alone, and is the null. A weight is how much a token counts in attention:
 2 as if it stood there twice, 0 as if it were not there, which is what padding has, so weights are
 the mask as well. In a prompt, `(word:1.3)` gives a word or phrase another weight than 1.
@@ -10,16 +10,15 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from demist.conditions.conditioner import Condition
+from demist.conditions.conditioner import Column, Condition, ReadImage
 from demist.errors import MissingError, UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +41,6 @@ class Text(Condition):
         group: Conditions of one group are hidden together.
     """
 
-    name: ClassVar[str] = "text"
     tokenizer: str
     length: int
     width: int = 128
@@ -50,11 +48,29 @@ class Text(Condition):
     drop: float = 0.1
     group: str = ""
     route: ClassVar[str] = "tokens"
+    name: ClassVar[str] = "text"
+    reads: ClassVar[str] = "text"
+
+    @classmethod
+    def of(
+        cls,
+        column: Column,
+        shape: tuple[int, ...],
+        drop: float,
+        length: int = 64,
+        vocabulary: int = 2000,
+        width: int = 128,
+        depth: int = 2,
+    ) -> "Text":
+        """With a vocabulary of its own, as long as the longest text, at most `length` tokens."""
+        text = cls(learn_tokenizer(column.values, vocabulary), 2, width, depth, drop)
+        length = min(length, 1 + max(text.count(caption) for caption in column.values))
+        return replace(text, length=max(2, length))
 
     def encode(
         self, values: str | Sequence[str | None] | np.ndarray | None, n: int
-    ) -> Float[Tensor, "n l 2"]:
-        """Token numbers and weights of one prompt for all samples, or of `n` prompts.
+    ) -> dict[str, Tensor]:
+        """`tokens` and `weights`, `(n, L)`, of one prompt for all samples, or of `n` prompts.
 
         Raises:
             UsageError: A prompt is too long, or has words that the vocabulary lacks.
@@ -65,14 +81,14 @@ class Text(Condition):
             raise UsageError(
                 f"got {len(texts)} prompts for {n} samples; give one for all, or {n} of them"
             )
-        rows = torch.zeros(len(texts), self.length, 2)
-        for row, text in zip(rows, texts, strict=True):
-            ids, weights = self._tokens(str(text or ""))
-            row[: len(ids), 0], row[: len(ids), 1] = torch.tensor(ids), torch.tensor(weights)
-        return rows.expand(n, -1, -1).clone() if one else rows
-
-    def null(self, encoded: Float[Tensor, "b l 2"]) -> Float[Tensor, "b l 2"]:
-        return self.encode("", 1).to(encoded).expand_as(encoded)
+        read = [self._tokens(str(text or "")) for text in texts]
+        rooms = [self.length - len(ids) for ids, _ in read]
+        pad = SPECIAL.index(PAD)
+        tokens = torch.tensor([i + [pad] * room for (i, _), room in zip(read, rooms, strict=True)])
+        weights = torch.tensor([w + [0.0] * room for (_, w), room in zip(read, rooms, strict=True)])
+        if one:
+            tokens, weights = tokens.repeat(n, 1), weights.repeat(n, 1)
+        return {"tokens": tokens, "weights": weights}
 
     def spec(self) -> dict[str, Any]:
         return {
@@ -82,6 +98,13 @@ class Text(Condition):
             "width": self.width,
             "depth": self.depth,
         }
+
+    def parse(self, text: str, read_image: ReadImage) -> str:
+        self._tokens(text)
+        return text
+
+    def values(self, column: Column) -> np.ndarray:
+        return np.array([self.cut(text) for text in column.values])
 
     def count(self, text: str) -> int:
         """Tokens of `text`, without the one for the whole."""
@@ -96,7 +119,8 @@ class Text(Condition):
 
     @cached_property
     def _tokenizer(self) -> "tokenizers.Tokenizer":
-        return library().Tokenizer.from_str(self.tokenizer)
+        made: tokenizers.Tokenizer = library().Tokenizer.from_str(self.tokenizer)
+        return made
 
     def _tokens(self, text: str) -> tuple[list[int], list[float]]:
         plain, at = split_weights(text)

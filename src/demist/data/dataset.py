@@ -143,6 +143,11 @@ class Dataset:
             known_fingerprint="",
         )
 
+    def with_labels(self, labels: Int64[np.ndarray, "_"], classes: tuple[str, ...]) -> "Dataset":
+        """The same samples with these classes in the column `label`."""
+        columns = {**self.columns, LABEL: Column("class", labels, classes)}
+        return replace(self, columns=columns, known_fingerprint="")
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the shapes, samples and columns, in hexadecimal."""

@@ -87,10 +87,7 @@ def clustered(
 
     found = clusters(train.x, test.x, seed=seed)
     classes = tuple(f"cluster {j}" for j in range(max(y.max() for y in found) + 1))
-    a, b = (
-        replace(data, labels=y, classes=classes)
-        for data, y in zip((train, test), found, strict=True)
-    )
+    a, b = (data.with_labels(y, classes) for data, y in zip((train, test), found, strict=True))
     return a, b
 
 

@@ -257,8 +257,7 @@ def _guided(
             raise UsageError(str(error)) from None
 
         def encode(words: Mapping[str, Any]) -> dict[str, Tensor]:
-            conditioner.require(words)
-            return {name: conditions[name].encode(value, 1) for name, value in words.items()}
+            return conditioner.encode_only(1, words)
 
         instead, null = Instead(encode(negative or {})), conditioner.null
         model = rule_of(model, over_time, lambda told: instead(null(told)), encode=encode)

@@ -1,16 +1,19 @@
 """Where conditions enter a network, by route.
 
-A network is built from the inlets of its conditions, which are plain JSON:
+A network is built from the inlets of its conditions, which are plain JSON, and called with one
+tensor for each condition of one part, and one for each part, `name.part`, of the others:
 
-| route | inlet | encoding | what becomes of it |
+| route | inlet | parts | what becomes of them |
 |---|---|---|---|
-| vector | features | `(b, D)` | added to the embedding of the time |
-| tokens | features | `(b, 1 + m, D + 1)` | row 0 to the embedding, the rest to attention |
-| tokens | vocabulary, length, width, depth | `(b, m, 2)` | read by a `TextTransformer` |
+| vector | classes | `(b,)` indices, K for none | its row of a table, to the embedding of the time |
+| vector | features | `(b, D)` in all | added to the embedding of the time |
+| tokens | features | states, weights, pooled | pooled to the embedding, states to attention |
+| tokens | vocabulary, length, width, depth | tokens, weights | read by a `TextTransformer` |
 | extra | features | as tokens | attention of its own |
-| concat | channels | `(b, C, h, w)` | more input channels |
-| residual | channels | `(b, C, h, w)` | added to the first feature map |
+| concat | channels | `(b, C, h, w)` in all | more input channels |
+| residual | channels | `(b, C, h, w)` in all | added to the first feature map |
 
+Parts that together are a vector or channels stand in the order of the alphabet.
 Every branch that adds to the main path starts at zero, except the vectors of the embedding.
 """
 
@@ -23,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from demist.errors import UsageError
-from demist.networks.layers import zeroed
+from demist.networks.layers import class_table, look_up, zeroed
 from demist.networks.text import TextTransformer
 
 Specs = Mapping[str, Mapping[str, Any]]
@@ -31,7 +34,7 @@ Specs = Mapping[str, Mapping[str, Any]]
 
 @dataclass
 class Routed:
-    """What a network was told, sorted by route; tensors `(b, ...)` or None.
+    """The conditions of a network, sorted by route; tensors `(b, ...)` or None.
 
     Attributes:
         vector: To add to the embedding.
@@ -85,24 +88,28 @@ class ConditionEmbedding(nn.Module):
         Raises:
             UsageError: They are not those that the network was built for.
         """
-        if cond.keys() != self.inlets.keys():
+        given = _by_name(cond)
+        if given.keys() != self.inlets.keys():
             has = ", ".join(self.inlets) or "none"
             raise UsageError(
-                f"the network was given the conditions {', '.join(cond) or 'none'} and was built "
+                f"the network was given the conditions {', '.join(given) or 'none'} and was built "
                 f"for {has}"
             )
         told = Routed()
-        for name, value in cond.items():
+        for name, values in given.items():
             inlet, part = self.inlets[name], self.parts[name]
             route = inlet["route"]
-            if route == "vector":
-                told.vector = _sum(told.vector, part(value))
+            if route == "vector" and "classes" in inlet:
+                told.vector = _sum(told.vector, look_up(part, _joined(values)))
+            elif route == "vector":
+                told.vector = _sum(told.vector, part(_joined(values)))
             elif route == "concat":
-                told.concat = _cat(told.concat, value)
+                told.concat = _cat(told.concat, _joined(values))
             elif route == "residual":
-                told.residual = _sum(told.residual, part(F.pixel_unshuffle(value, self.patch)))
+                channels = F.pixel_unshuffle(_joined(values), self.patch)
+                told.residual = _sum(told.residual, part(channels))
             else:
-                tokens, weight, pooled = part(value)
+                tokens, weight, pooled = part(**values)
                 told.vector = _sum(told.vector, pooled)
                 if route == "tokens":
                     told.tokens = _cat(told.tokens, tokens)
@@ -123,10 +130,10 @@ class Words(nn.Module):
         self.project = nn.Linear(width, tokens) if width != tokens else nn.Identity()
         self.pooled = nn.Linear(width, emb)
 
-    def forward(self, said: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, tokens: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens, weights, vector."""
-        states = self.reader(said)
-        return self.project(states), said[..., 1], self.pooled(states[:, 0])
+        states = self.reader(tokens, weights)
+        return self.project(states), weights, self.pooled(states[:, 0])
 
 
 class Ready(nn.Module):
@@ -138,10 +145,31 @@ class Ready(nn.Module):
         self.project = nn.Linear(features, tokens)
         self.pooled = nn.Linear(features, emb)
 
-    def forward(self, said: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, states: Tensor, weights: Tensor, pooled: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens, weights, vector."""
-        states = self.norm(said[..., :-1])
-        return self.project(states[:, 1:]), said[:, 1:, -1], self.pooled(states[:, 0])
+        x = self.norm(torch.cat([pooled[:, None], states], 1))
+        return self.project(x[:, 1:]), weights, self.pooled(x[:, 0])
+
+
+def first_classes(
+    num_classes: int, inlets: Specs | None
+) -> tuple[str, int, dict[str, dict[str, Any]]]:
+    """The condition whose classes are the table `class_embedding`, as in diffusers.
+
+    Args:
+        num_classes: Short for an inlet "label" of so many classes, before all others.
+        inlets: Of all other conditions.
+
+    Returns:
+        Its name, the number of its classes, 0 if there is none, and the other inlets.
+    """
+    rest = {name: dict(inlet) for name, inlet in (inlets or {}).items()}
+    if num_classes:
+        return "label", num_classes, rest
+    name = next((name for name, inlet in rest.items() if "classes" in inlet), "label")
+    return name, rest.pop(name)["classes"] if name in rest else 0, rest
 
 
 def token_width(inlets: Specs) -> int:
@@ -151,6 +179,8 @@ def token_width(inlets: Specs) -> int:
 
 def _built(inlet: Mapping[str, Any], emb: int, tokens: int, features: int, patch: int) -> nn.Module:
     route = inlet["route"]
+    if route == "vector" and "classes" in inlet:
+        return class_table(inlet["classes"], emb) or nn.Identity()
     if route == "vector":
         return nn.Linear(inlet["features"], emb)
     if route == "concat":
@@ -174,3 +204,19 @@ def _sum(a: Tensor | None, b: Tensor) -> Tensor:
 
 def _cat(a: Tensor | None, b: Tensor) -> Tensor:
     return b if a is None else torch.cat([a, b], dim=1)
+
+
+def _by_name(cond: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Name -> part -> tensor."""
+    out: dict[str, dict[str, Tensor]] = {}
+    for key, value in cond.items():
+        name, _, part = key.partition(".")
+        out.setdefault(name, {})[part] = value
+    return out
+
+
+def _joined(parts: Mapping[str, Tensor]) -> Tensor:
+    """The parts side by side, in the order of the alphabet."""
+    if len(parts) == 1:
+        return next(iter(parts.values()))
+    return torch.cat([parts[name] for name in sorted(parts)], dim=1)

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from demist.errors import UsageError
 from demist.networks.attention import attend, heads, joined
-from demist.networks.conditioning import ConditionEmbedding, Specs
+from demist.networks.conditioning import ConditionEmbedding, Specs, first_classes
 from demist.networks.layers import (
     TimeEmbedding,
     add_class,
@@ -164,8 +164,9 @@ class DiT(nn.Module):
             )
         self.in_channels, self.patch = in_channels, patch
         self.time_embedding = TimeEmbedding(width, width, time_scale, max_period)
-        self.class_embedding = class_table(num_classes, width)
-        self.intake = ConditionEmbedding(inlets or {}, width, width, width, patch)
+        self.class_name, count, others = first_classes(num_classes, inlets)
+        self.class_embedding = class_table(count, width)
+        self.intake = ConditionEmbedding(others, width, width, width, patch)
         if self.intake.has("extra"):
             raise UsageError(
                 "a transformer has one joint attention, so no condition can have one of its own "
@@ -203,7 +204,7 @@ class DiT(nn.Module):
             x: (b, c, h, w) images, usually scaled to unit variance.
             t: (b,) value of the clock.
             label: (b,) classes in 0..num_classes, the last meaning "no class", as does None.
-            cond: The conditions named in `inlets`.
+            cond: The conditions named in `inlets`; see `demist.networks.conditioning`.
 
         Raises:
             UsageError: Channels, sides or conditions the network was not built for.
@@ -215,6 +216,7 @@ class DiT(nn.Module):
                 f"network, which was built for {self.in_channels} channels and patches of "
                 f"{self.patch}; convert or resize them"
             )
+        label = cond.pop(self.class_name, label)
         routed = self.intake(cond)
         emb = add_class(self.time_embedding(t), self.class_embedding, label)
         emb = F.silu(emb if routed.vector is None else emb + routed.vector)

@@ -112,13 +112,23 @@ def add_class(
                 "or build the network with num_classes."
             )
         return emb
-    null = table.num_embeddings - 1
     if label is None:
-        return emb + table.weight[null]
+        return emb + table.weight[-1]
+    return emb + look_up(table, label)
+
+
+def look_up(table: nn.Module, label: Int[Tensor, " b"]) -> Float[Tensor, "b e"]:
+    """The rows of a table of classes.
+
+    Raises:
+        UsageError: a label outside 0..num_classes.
+    """
+    assert isinstance(table, nn.Embedding)
     try:
-        row: Tensor = table(label)
-        return emb + row
+        rows: Tensor = table(label)
+        return rows
     except IndexError:
+        null = table.num_embeddings - 1
         raise UsageError(
             f"Labels run from {int(label.min())} to {int(label.max())}, but this network knows "
             f"the classes 0 to {null - 1} and {null} for no class."

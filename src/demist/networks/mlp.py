@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from demist.errors import UsageError
+from demist.networks.conditioning import ConditionEmbedding, Specs, first_classes
 from demist.networks.layers import TimeEmbedding, add_class, class_table, dropout_layer, zeroed
 
 
@@ -48,6 +49,7 @@ class MLP(nn.Module):
         width: hidden units.
         depth: residual blocks of two layers each.
         num_classes: number of classes; 0 for none. Label `num_classes` means "no class".
+        inlets: of further conditions, by name (see `demist.networks.conditioning`).
         dropout: probability of dropping a hidden unit inside a block, in [0, 1).
         time_scale: highest frequency of the time features, in radians per unit of t. The default
             suits a clock of order one, within [-10, 10]; a discrete clock 0..999 wants
@@ -66,6 +68,7 @@ class MLP(nn.Module):
         width: int = 128,
         depth: int = 4,
         num_classes: int = 0,
+        inlets: Specs | None = None,
         dropout: float = 0.0,
         time_scale: float = 30.0,
         max_period: float = 1000.0,
@@ -77,6 +80,7 @@ class MLP(nn.Module):
             "width": width,
             "depth": depth,
             "num_classes": num_classes,
+            "inlets": {name: dict(inlet) for name, inlet in (inlets or {}).items()},
             "dropout": dropout,
             "time_scale": time_scale,
             "max_period": max_period,
@@ -88,10 +92,18 @@ class MLP(nn.Module):
             )
         self.features = features
         self.time_embedding = TimeEmbedding(64, width, time_scale, max_period)
-        self.class_embedding = class_table(num_classes, width)
+        self.class_name, count, others = first_classes(num_classes, inlets)
+        self.class_embedding = class_table(count, width)
+        strange = [name for name, inlet in others.items() if inlet["route"] != "vector"]
+        if strange:
+            raise UsageError(
+                f"a network for points takes conditions in as vectors only, not {strange[0]!r} "
+                f"({others[strange[0]]['route']}); leave it out"
+            )
         self.linear_in = nn.Linear(features, width)
         self.blocks = nn.ModuleList(MLPBlock(width, dropout) for _ in range(depth))
         self.norm_out = nn.LayerNorm(width)
+        self.intake = ConditionEmbedding(others, width, width)
         self.linear_out = zeroed(nn.Linear(width, out_features or features))
 
     @property
@@ -104,6 +116,7 @@ class MLP(nn.Module):
         x: Float[Tensor, "b features"],
         t: Float[Tensor, " b"],
         label: Int[Tensor, " b"] | None = None,
+        **cond: Tensor,
     ) -> Float[Tensor, "b out_features"]:
         """Evaluate the network.
 
@@ -111,16 +124,20 @@ class MLP(nn.Module):
             x: (b, features) points.
             t: (b,) value of the clock.
             label: (b,) classes in 0..num_classes, the last meaning "no class", as does None.
+            cond: The conditions named in `inlets`; see `demist.networks.conditioning`.
 
         Raises:
-            UsageError: points or labels the network was not built for.
+            UsageError: points, conditions or labels the network was not built for.
         """
         if x.shape[1] != self.features:
             raise UsageError(
                 f"The points have {x.shape[1]} numbers each but the network was built for "
                 f"{self.features}; set features."
             )
-        emb = F.silu(add_class(self.time_embedding(t), self.class_embedding, label))
+        label = cond.pop(self.class_name, label)
+        told = self.intake(cond)
+        emb = add_class(self.time_embedding(t), self.class_embedding, label)
+        emb = F.silu(emb if told.vector is None else emb + told.vector)
         x = self.linear_in(x)
         for block in self.blocks:
             x = block(x, emb)

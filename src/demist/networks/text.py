@@ -8,7 +8,7 @@ References:
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from demist.errors import UsageError
@@ -38,7 +38,7 @@ class TextBlock(nn.Module):
 
 
 class TextTransformer(nn.Module):
-    """Reads token numbers with weights, `(b, m, 2)`; says states `(b, m, c)`.
+    """Reads token numbers with their weights; gives states `(b, m, c)`.
 
     The first token stands for the whole: its state is the pooled vector. Weights above 0 make no
     difference here, only to those who attend to the states.
@@ -61,12 +61,14 @@ class TextTransformer(nn.Module):
         self.blocks = nn.ModuleList(TextBlock(width, 32) for _ in range(depth))
         self.norm_out = nn.LayerNorm(width)
 
-    def forward(self, prompt: Float[Tensor, "b m 2"]) -> Float[Tensor, "b m c"]:
+    def forward(
+        self, tokens: Int[Tensor, "b m"], weights: Float[Tensor, "b m"]
+    ) -> Float[Tensor, "b m c"]:
         """States of all tokens, padding included."""
-        ids, there = prompt[..., 0].long(), (prompt[..., 1] > 0).float()
+        there = (weights > 0).float()
         there[:, 0] = 1
-        x = self.token(ids) + self.position[: ids.shape[1]]
+        x = self.token(tokens) + self.position[: tokens.shape[1]]
         for block in self.blocks:
             x = block(x, there)
-        tokens: Tensor = self.norm_out(x)
-        return tokens
+        states: Tensor = self.norm_out(x)
+        return states

@@ -25,7 +25,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from demist.errors import UsageError
-from demist.networks.conditioning import ConditionEmbedding, Specs, token_width
+from demist.networks.conditioning import ConditionEmbedding, Specs, first_classes, token_width
 from demist.networks.cross import CrossAttention
 from demist.networks.layers import (
     Attention,
@@ -132,8 +132,9 @@ class UNet(nn.Module):
         def attend(width: int) -> Attention:
             return Attention(width, head_dim, norm_groups, qk_norm)
 
-        tokens = token_width(inlets or {})
-        self.intake = ConditionEmbedding(inlets or {}, width, tokens, first, patch)
+        self.class_name, count, others = first_classes(num_classes, inlets)
+        tokens = token_width(others)
+        self.intake = ConditionEmbedding(others, width, tokens, first, patch)
 
         def crosses(level: int, count: int) -> list[CrossAttention]:
             to_tokens, to_extra = self.intake.has("tokens"), self.intake.has("extra")
@@ -147,7 +148,7 @@ class UNet(nn.Module):
         self.in_channels, self.patch = in_channels, patch
         self.multiple = patch * 2 ** (levels - 1)
         self.time_embedding = TimeEmbedding(first + first % 2, width, time_scale, max_period)
-        self.class_embedding = class_table(num_classes, width)
+        self.class_embedding = class_table(count, width)
         entering = in_channels + self.intake.concat_channels
         self.conv_in = nn.Conv2d(entering * patch**2, first, 3, padding=1)
 
@@ -201,12 +202,13 @@ class UNet(nn.Module):
             x: (b, c, h, w) images, usually scaled to unit variance.
             t: (b,) value of the clock.
             label: (b,) classes in 0..num_classes, the last meaning "no class", as does None.
-            cond: The conditions named in `inlets`.
+            cond: The conditions named in `inlets`; see `demist.networks.conditioning`.
 
         Raises:
             UsageError: channels, conditions, sides or labels the network was not built for.
         """
         self._check_input(x)
+        label = cond.pop(self.class_name, label)
         routed = self.intake(cond)
         emb = add_class(self.time_embedding(t), self.class_embedding, label)
         emb = F.silu(emb if routed.vector is None else emb + routed.vector)

@@ -22,7 +22,7 @@ class Batch:
 
     Attributes:
         x0: Clean data, `(B, ...)`.
-        cond: Conditions with some dropped, each `(B, ...)`.
+        cond: Encoded conditions with some dropped, each `(B, ...)`.
         u: One number in (0, 1) per sample, float64, stratified over the global batch: the
             quantiles of its times.
         noise: The noise to add.
@@ -65,8 +65,8 @@ class Batches:
         streams: Where all randomness comes from.
         codec: Turns data into what the model sees.
         conditioner: Conditions of the model.
-        values: Name of a condition -> its values, `(N,)`.
-        flip: Mirror the last axis of half of the samples.
+        values: Name of a condition -> its values, `(N, ...)`.
+        flip: Mirror the last axis of half of the samples, and of images that condition them.
         mirrored: What to take for a mirrored sample, `(N, ...)`; None: the sample, mirrored.
         device: Where batches go.
         waiting: Runs while the network has nothing to do but wait for a batch.
@@ -92,11 +92,15 @@ class Batches:
         x = self.x[index]
         if expect := getattr(self.x, "expect", None):  # the next ones, while the network works
             expect(draw.indices(step + 1))
+        given = {name: values[index] for name, values in self.values.items()}
         if self.flip:
             these = draw.uniforms("flip", step).numpy() < 0.5
             kept = self.mirrored
             x[these] = x[these][..., ::-1] if kept is None else kept[index[these]]
-        cond = self.conditioner.encode(len(x), {k: v[index] for k, v in self.values.items()})
+            for name, values in given.items():
+                if self.conditioner.conditions[name].spatial:
+                    values[these] = values[these][..., ::-1]
+        cond = self.conditioner.encode(len(x), self.conditioner.beside(given, x))
         cond = self.conditioner.augment(cond, draw.noise(-1 - step))  # draws of its own
         cond = self.conditioner.drop(cond, lambda name: draw.uniforms(f"drop/{name}", step))
         return Batch(

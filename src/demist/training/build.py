@@ -1,19 +1,16 @@
 """From options to objects."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from demist import networks
 from demist.codecs import Codec, Pixels, Standardize
-from demist.conditions import Condition, Conditioner, FrozenText, Label, Text, learn_tokenizer
+from demist.conditions import Conditioner
 from demist.config import (
-    DataConfig,
-    NetworkConfig,
     OptimizationConfig,
     TrainConfig,
     flat,
@@ -38,6 +35,7 @@ from demist.training.autoencode import (
     require_consistent,
 )
 from demist.training.batches import Batch, Batches, Stopwatch
+from demist.training.conditions import conditions, shortened
 from demist.training.distil import lessons, open_teacher, student_of
 from demist.training.fit import Denoising, Hybrid
 from demist.training.gradient import (
@@ -135,9 +133,8 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
     times = TIMES.make(flat(config)[levels])
     weight = WEIGHTS.make(config.diffusion.weight, sigma_data=spread)
     facts: dict[str, Any] = {"data": data.name, "items": len(data), "fingerprint": data.fingerprint}
-    if "text" in values:
-        cut = zip(values["text"], data.texts or (), strict=True)
-        facts["captions_cut"] = sum(kept != caption for kept, caption in cut)
+    if (cut := shortened(values, data)) is not None:
+        facts["captions_cut"] = cut
     if codec.components:
         facts["codec"] = hash_of(codec.components)
     objective: Objective
@@ -256,34 +253,11 @@ def choose_gradient(
     return MicroBatched(parts, world, options.auto_microbatch, say)
 
 
-def conditions(config: TrainConfig, data: Dataset) -> tuple[Conditioner, dict[str, Any]]:
-    """What the model will be told, and its values in the data."""
-    d, n = config.data, config.network
-    made: dict[str, Condition] = {}
-    values: dict[str, Any] = {}
-    if d.labels and data.labels is not None and len(data.classes) > 1:
-        made["label"], values["label"] = Label(data.classes, d.label_drop), data.labels
-    if d.captions and data.texts is not None and data.x.ndim == 4:
-        text = reader(d, n, data.texts)
-        made["text"], values["text"] = text, np.array([text.cut(caption) for caption in data.texts])
-    return Conditioner(made), values
-
-
-def reader(d: DataConfig, n: NetworkConfig, captions: Sequence[str]) -> Text | FrozenText:
-    """What reads prompts: a pretrained encoder, or a vocabulary of its own."""
-    if n.text_encoder is not None:
-        return FrozenText.of(n.text_encoder, d.text_length, d.label_drop)
-    text = Text(learn_tokenizer(captions, d.text_vocabulary), 2, n.text_width, n.text_depth)
-    length = min(d.text_length, 1 + max(text.count(caption) for caption in captions))
-    return replace(text, length=max(2, length), drop=d.label_drop)
-
-
 def make_network(
     config: TrainConfig, shape: tuple[int, ...], conditioner: Conditioner
 ) -> nn.Module:
-    """The network for samples of `shape`, `(C, H, W)` or `(D,)`, told what `conditioner` says."""
+    """The network for samples of `shape`, `(C, H, W)` or `(D,)`, with these conditions."""
     inlets = conditioner.specs()
-    num_classes = inlets.pop("label")["classes"] if "label" in inlets else 0
     n, kind = config.network, config.network.network
     if kind == "auto":
         kind = "unet" if len(shape) == 3 else "mlp"
@@ -298,7 +272,7 @@ def make_network(
             width=n.width,
             depth=n.depth,
             dropout=n.dropout,
-            num_classes=num_classes,
+            inlets=inlets,
         )
     if kind == "dit":
         return networks.DiT(
@@ -308,7 +282,6 @@ def make_network(
             depth=n.depth,
             patch=n.patch,
             head_dim=n.head_dim,
-            num_classes=num_classes,
             inlets=inlets,
             dropout=n.dropout,
             qk_norm=n.qk_norm,
@@ -327,7 +300,6 @@ def make_network(
         blocks=n.blocks_per_level,
         attention=n.attention_levels,
         mid_attention=n.mid_attention,
-        num_classes=num_classes,
         inlets=inlets,
         cross=n.cross_levels,
         patch=n.patch,

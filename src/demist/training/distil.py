@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,6 +23,7 @@ from demist.model.pipeline import Pipeline
 from demist.model.sampling import Sampling
 from demist.objectives import Times, Weight, matching_loss
 from demist.training.batches import Batch
+from demist.training.conditions import values_of
 from demist.training.gradient import rewrap
 
 OWN = {
@@ -154,7 +154,7 @@ def fixed() -> list[str]:
 
 
 def lessons(teacher: Pipeline, data: Dataset) -> dict[str, Any]:
-    """What the student is told with each item of the data: the teacher's conditions.
+    """Values of the teacher's conditions in the data, from which the student learns.
 
     Raises:
         UsageError: The data is of another shape, or lacks a condition of the teacher's.
@@ -162,26 +162,10 @@ def lessons(teacher: Pipeline, data: Dataset) -> dict[str, Any]:
     if data.x.shape[1:] != teacher.shape:
         ours, theirs = (" x ".join(map(str, s)) for s in (data.x.shape[1:], teacher.shape))
         raise UsageError(f"the data is {ours} and the teacher makes {theirs}; see --size")
-    known = teacher.conditioner.conditions
-    values: dict[str, Any] = {}
-    if "label" in known:
-        classes: tuple[str, ...] = getattr(known["label"], "classes", ())
-        if data.labels is None or tuple(data.classes) != classes:
-            raise UsageError(
-                f"the teacher knows the classes {', '.join(classes)} and the data has "
-                f"{', '.join(data.classes) or 'none'}; give data with the teacher's classes"
-            )
-        values["label"] = data.labels
-    if "text" in known:
-        if data.texts is None:
-            raise UsageError("the teacher reads captions and the data has none")
-        cut = getattr(known["text"], "cut", str)
-        values["text"] = np.array([cut(caption) for caption in data.texts])
-    if others := known.keys() - values.keys():
-        raise UsageError(
-            f"the teacher is told {', '.join(sorted(others))}; students can learn label and text"
-        )
-    return values
+    try:
+        return values_of(teacher.conditioner, data)
+    except UsageError as error:
+        raise UsageError(f"of the teacher: {error}") from None
 
 
 def student_of(

@@ -29,6 +29,7 @@ from demist.training.autoencode import finished
 from demist.training.background_saver import BackgroundSaver
 from demist.training.build import Experiment, build, choose_gradient
 from demist.training.cadence import Cadence
+from demist.training.conditions import examples, unused
 from demist.training.fit import TrainState, fit, scalars, start
 from demist.training.interrupt import Interrupt, interruptible
 from demist.training.parallel import ALONE, World
@@ -253,6 +254,9 @@ class _Trainer:
         runs.write_bad_files(run, [(bad.path, bad.reason) for bad in data.bad])
         for bad in data.bad[:10]:
             self.progress.say(f"left out {bad.path}: {bad.reason}")
+        made = self.experiment.pipeline
+        if isinstance(made, Pipeline) and (left := unused(made.conditioner, data)):
+            self.progress.say(f"not used: {', '.join(left)}; choose with --conditions")
         if len(data.bad) > 10:
             self.progress.say(f"left out {len(data.bad)} files in all; see bad_files.jsonl")
         learned_codec.keep(run, self.experiment.pipeline)
@@ -307,9 +311,8 @@ class _Trainer:
             if isinstance(pipeline, LearnedCodec):
                 draw_reconstructions(pipeline, self.run, self.state.step, data, count)
                 return
-            texts = self.experiment.data.texts or ()
-            chosen = texts[:: max(1, len(texts) // count)][:count]
-            draw_samples(pipeline, self.run, self.state.step, count, chosen)
+            values = examples(pipeline.conditioner, data, count)
+            draw_samples(pipeline, self.run, self.state.step, count, values)
 
     def _finish(self) -> None:
         run, state, e = self.run, self.state, self.experiment

@@ -1,6 +1,6 @@
 """The pictures drawn while training."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,26 +14,29 @@ from demist.runs import Run
 
 
 def draw_samples(
-    pipeline: Pipeline, run: Run, step: int, count: int, captions: Sequence[str] = ()
+    pipeline: Pipeline, run: Run, step: int, count: int, values: Mapping[str, Any]
 ) -> None:
-    """Draw `count` samples into the run's folder, classes in turn, always from the same noise.
+    """Draw `count` samples into the run's folder, always from the same noise.
 
-    With captions, sample i is of caption i; those are listed in the picture's metadata.
+    Args:
+        pipeline: The model.
+        run: Where the picture goes.
+        step: Of training, for the picture's name.
+        count: How many samples.
+        values: Of the conditions, by name, `count` each; those in words are listed in the
+            picture's metadata.
     """
     from demist.drawing import image_grid, save_png, scatter
 
     known = pipeline.conditioner.conditions
-    classes: tuple[str, ...] = getattr(known.get("label"), "classes", ())
-    names = [classes[i % len(classes)] for i in range(count)] if classes else None
-    cond: dict[str, Any] = {"label": names} if names else {}
-    if "text" in known and captions:
-        cut = getattr(known["text"], "cut", str)  # as in training
-        cond["text"] = [cut(captions[i % len(captions)]) for i in range(count)]
-    samples = pipeline.sample(count, **cond)
-    facts = {"run": run.path.name, "step": step, "count": count, "seed": 0, **cond}
+    said = {name: pipeline.conditioner.words(name, v, count) for name, v in values.items()}
+    said = {name: words for name, words in said.items() if any(words)}
+    samples = pipeline.sample(count, **values)
+    facts = {"run": run.path.name, "step": step, "count": count, "seed": 0, **said}
     if samples.ndim == 4:
-        columns = len(classes) if 2 < len(classes) <= 20 else None
-        page = image_grid(samples, labels=names or cond.get("text"), columns=columns)
+        turns = [len(known[name].choices) for name in said if known[name].choices]
+        columns = turns[0] if turns and 2 < turns[0] <= 20 else None
+        page = image_grid(samples, labels=next(iter(said.values()), None), columns=columns)
         save_png(page, run.picture(step), facts)
     elif samples.shape[1] <= 2:
         save_png(scatter(samples), run.picture(step), facts)

@@ -1,0 +1,163 @@
+"""From columns of data to the conditions of a model, and to what training shows of them.
+
+`--conditions "digit,edges:route=residual,caption=frozen-text,(low-resolution:factor=4,noise=0.2)"`:
+an entry is a column, perhaps with the name of a condition that reads it, perhaps with options; or a
+condition that is made from the samples themselves.
+"""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from demist.conditions import CONDITIONS, Condition, Conditioner, FrozenText
+from demist.config import TrainConfig
+from demist.data import Column, Dataset
+from demist.errors import UsageError
+from demist.parts import bare, parse, split, unknown
+
+ITSELF = "x"
+"""The column that is generated, from which a condition may be made as well."""
+
+
+def conditions(config: TrainConfig, data: Dataset) -> tuple[Conditioner, dict[str, Any]]:
+    """The conditions of a new model, and their values in the data.
+
+    Raises:
+        UsageError: There is no such column or condition, or one cannot be made from the other.
+    """
+    chosen = config.data.conditions
+    entries = default_entries(config, data) if chosen is None else split(chosen)
+    made: dict[str, Condition] = {}
+    for entry in map(bare, entries):
+        name, condition = make(entry, config, data)
+        if name in made:
+            raise UsageError(f"--conditions has {name} twice; leave one out")
+        if condition.spatial and config.latents.codec is not None:
+            raise UsageError(
+                f"--conditions {entry}: images condition models of pixels only; leave out it or "
+                "--codec"
+            )
+        made[name] = condition
+    conditioner = Conditioner(made)
+    return conditioner, values_of(conditioner, data)
+
+
+def values_of(conditioner: Conditioner, data: Dataset) -> dict[str, Any]:
+    """Values of the conditions in the data; a condition made from the samples has none.
+
+    Raises:
+        UsageError: The data lacks a column, or has one that does not fit.
+    """
+    values: dict[str, Any] = {}
+    for name, condition in conditioner.conditions.items():
+        if name in data.columns and data.columns[name].kind == condition.reads:
+            values[name] = condition.values(data.columns[name])
+        elif not condition.from_samples:
+            raise UsageError(
+                f"the model has the condition {name} and {data.name or 'the data'} has no column "
+                f"{name} of kind {condition.reads}; it has {listed(data)}"
+            )
+    return values
+
+
+def unused(conditioner: Conditioner, data: Dataset) -> list[str]:
+    """Columns that condition nothing."""
+    return [name for name in data.columns if name not in conditioner.conditions]
+
+
+def shortened(values: Mapping[str, Any], data: Dataset) -> int | None:
+    """How many texts of the data were cut to the length a model reads; None without texts."""
+    texts = [name for name in values if data.columns[name].kind == "text"]
+    if not texts:
+        return None
+    pairs = (zip(values[name], data.columns[name].values, strict=True) for name in texts)
+    return sum(1 for both in pairs for kept, text in both if kept != text)
+
+
+def examples(conditioner: Conditioner, data: Dataset, count: int) -> dict[str, Any]:
+    """Values for `count` samples to look at: choices in turn, else those of rows of the data."""
+    rows = np.arange(len(data))[:: max(1, len(data) // count)][:count]
+    part = data.subset(rows)
+    values, turn, found = values_of(conditioner, part), 1, dict[str, Any]()
+    index = np.arange(count) % len(rows)
+    for name, condition in conditioner.conditions.items():
+        if k := len(condition.choices):
+            found[name] = [condition.choices[i // turn % k] for i in range(count)]
+            turn *= k
+        else:
+            chosen = values[name][index] if name in values else None
+            found[name] = condition.beside(chosen, part.x[:][index])
+    return found
+
+
+def default_entries(config: TrainConfig, data: Dataset) -> list[str]:
+    """Where nobody chooses: class labels, and captions of images."""
+    names = []
+    if config.data.labels and len(data.classes) > 1:
+        names.append("label")
+    if config.data.captions and data.texts is not None and data.x.ndim == 4:
+        names.append("text")
+    return names
+
+
+def make(entry: str, config: TrainConfig, data: Dataset) -> tuple[str, Condition]:
+    """Name and condition of an entry of `--conditions`."""
+    where = f"--conditions {entry}"
+    head, given = parse(entry)
+    name, _, kind = head.partition("=")
+    if name not in data.columns and not kind and name in CONDITIONS.names():
+        name, kind = ITSELF, name
+    if name != ITSELF and name not in data.columns:
+        name_of = data.name or "the data"
+        raise UsageError(f"{where}: {name_of} has no column {name!r}; it has {listed(data)}")
+    column = Column("image", data.x) if name == ITSELF else data.columns[name]
+    cls = _class_of(kind, column, config, where)
+    d, n = config.data, config.network
+    usual = {
+        "length": d.text_length, "vocabulary": d.text_vocabulary, "width": n.text_width,
+        "depth": n.text_depth, "encoder": n.text_encoder,
+    }  # fmt: skip
+    known = inspect.signature(cls.of).parameters
+    try:
+        own = {key: value for key, value in usual.items() if key in known}
+        made = cls.of(column, data.x.shape[1:], d.label_drop, **own)
+        condition = replace(made, **_options(cls, given))  # type: ignore[type-var]
+    except (UsageError, ValueError) as error:
+        raise UsageError(f"{where}: {error}") from None
+    return cls.name.replace("-", "_") if name == ITSELF else name, condition
+
+
+def _options(cls: type[Condition], given: Mapping[str, str]) -> dict[str, Any]:
+    """Fields of a condition from the options that were typed."""
+    known = {key: o.read for key, o in CONDITIONS.options(cls).items() if o.read}
+    for key in given.keys() - known.keys():
+        raise UsageError(unknown(f"option of {cls.name}", key, known))
+    out = {}
+    for key, text in given.items():
+        try:
+            out[key] = known[key](text)
+        except ValueError as error:
+            raise UsageError(f"{key}={text!r} is not {error}") from None
+    return out
+
+
+def listed(data: Dataset) -> str:
+    """The columns of the data in words."""
+    return ", ".join(f"{name} ({c.kind})" for name, c in data.columns.items()) or "none"
+
+
+def _class_of(kind: str, column: Column, config: TrainConfig, where: str) -> type[Condition]:
+    """The condition that is named, or the usual one for a kind of column."""
+    if not kind and column.kind == "text" and config.network.text_encoder is not None:
+        kind = FrozenText.name
+    if kind and kind not in CONDITIONS.names():
+        raise UsageError(f"{where}: {unknown('condition', kind, CONDITIONS.names())}")
+    able = [cls for cls in CONDITIONS.classes if cls.reads == column.kind]
+    for cls in able:
+        if cls.name == kind or (cls.usual and not kind):
+            return cls
+    reads = ", ".join(cls.name for cls in able) or "no condition"
+    raise UsageError(f"{where}: the column is of kind {column.kind}, which {reads} reads")
