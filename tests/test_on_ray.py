@@ -19,7 +19,7 @@ import hashlib, json, os, signal, sys
 from pathlib import Path
 import ray
 from demist.cli import main
-from demist.commands import on_ray
+from demist.measuring import on_ray
 from demist.errors import DataError, DemistError
 
 
