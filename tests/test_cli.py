@@ -449,12 +449,13 @@ def test_doctor(capsys):
 
 def test_doctor_names_what_fails(capsys, monkeypatch):
     from demist.commands import doctor
+    from demist.measuring import checks
 
     def fail(runs):
         raise CannotCreateError("cannot write in x")
 
     monkeypatch.setattr(doctor, "disk", fail)
-    monkeypatch.setattr(doctor, "speed", lambda: "fast")
+    monkeypatch.setattr(checks, "speed", lambda: "fast")
     assert main(["doctor"]) == 73
     captured = capsys.readouterr()
     assert re.search(r"^disk +FAILED: cannot write in x", captured.out, flags=re.MULTILINE)

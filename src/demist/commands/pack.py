@@ -28,8 +28,7 @@ class Options:
 def main(args: list[str]) -> None:
     """Pack, and print the names of the archives."""
     options = tyro.cli(Options, prog="demist pack", args=args)
-    from demist.data import files_at
-    from demist.data.images.pack import pack
+    from demist.data import files_at, pack
 
     for path in pack(files_at(options.data), options.out, options.per_shard):
         print(path)

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from demist import recipes, runs
 from demist.config import TrainConfig, load_toml, update
 from demist.errors import UsageError
+from demist.training.resume import unfinished
 
 if TYPE_CHECKING:
     import demist.training.plan
@@ -46,54 +48,17 @@ def main(args: list[str]) -> None:
     """Train, resume or plan."""
     options = parse(args)
     config = options.settings
+    from demist.training import session
+
     if options.dry_run:
-        from demist.training.plan import plan
-
-        print(table(plan(config)))
-        return
-
-    from demist.training.parallel import joined
-    from demist.training.run import train
-
-    advise(config)
-    with joined() as world:
-        run = choose_run(options) if world.first else None
-        run = train(
-            config,
-            run,
-            resume=world.agree(run is not None),
-            override=options.override,
-            command=["demist", "train", *args],
-            world=world,
-        )
-        if world.first and run.status()["state"] == "done":
-            spec = run.path if config.output.runs != "runs" else run.number
-            after = f"demist sample {spec}   demist evaluate {spec}"
-            if config.network.network == "autoencoder":
-                after = f"demist train {config.data.path} --codec {spec}"
-            print(f"{run.path} is done. Next:  {after}")
-
-
-def advise(config: TrainConfig) -> None:
-    """Say so if other programs keep the machine so busy that fewer threads would be faster."""
-    import torch
-
-    from demist.machine.threads import fastest_threads
-
-    if config.optimization.threads is None:
-        fastest = fastest_threads()
-        if fastest < torch.get_num_threads():
-            print(
-                f"this machine is busy: --threads {fastest} would be faster than "
-                f"{torch.get_num_threads()} now",
-                file=sys.stderr,
-            )
+        print(table(session.plan(config)))
+    else:
+        command = ["demist", "train", *args]
+        session.carry_out(config, partial(choose_run, options), options.override, command)
 
 
 def choose_run(options: Options) -> runs.Run | None:
     """The run to go on with: the one named, or one that the same command left unfinished."""
-    from demist.training.resume import unfinished
-
     if options.resume:
         return runs.find(options.resume, options.settings.output.runs)
     run = None if options.fresh else unfinished(options.settings)

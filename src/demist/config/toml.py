@@ -1,5 +1,6 @@
 """Options as text and as flat dictionaries: TOML files, updates by name, differences."""
 
+import json
 import tomllib
 import types
 from collections.abc import Mapping
@@ -100,8 +101,6 @@ def differences(old: TrainConfig, new: TrainConfig) -> dict[str, tuple[Any, Any]
 
 
 def _overlay(base: TrainConfig, nested: dict[str, dict[str, Any]], where: str) -> TrainConfig:
-    import json
-
     from pydantic import TypeAdapter, ValidationError
 
     changed: dict[str, Any] = {}

@@ -8,6 +8,7 @@ laying out a folder (`layout`), and one each the formats: `folder`, `tar`, `shar
 from demist.data.column import Column
 from demist.data.dataset import BadFile, Dataset, choose
 from demist.data.images.decode import Rules, decode
+from demist.data.images.pack import pack
 from demist.data.load import NAMES, digits, files_at, load, train_and_test
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "digits",
     "files_at",
     "load",
+    "pack",
     "train_and_test",
 ]

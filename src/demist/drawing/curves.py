@@ -24,9 +24,7 @@ def loss_curve(metrics: str | os.PathLike[str], out: str | os.PathLike[str]) -> 
         DataError: Fewer than two finite losses.
     """
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import FuncFormatter, LogFormatter
+        from matplotlib import figure, ticker
     except ImportError as error:
         raise MissingError(
             "curves need matplotlib, which is not installed: pip install 'demist[plot]'"
@@ -35,19 +33,18 @@ def loss_curve(metrics: str | os.PathLike[str], out: str | os.PathLike[str]) -> 
     if len(steps) < 2:
         raise DataError(f"{metrics} holds {len(steps)} losses; a curve needs at least two")
 
-    figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    page = figure.Figure(figsize=(7, 4), dpi=120, layout="constrained")
+    axes = page.add_subplot()
     axes.plot(steps, losses, color="#9db4c8", linewidth=0.8, label="loss")
     axes.plot(steps, smooth(losses), color="#1f4e79", linewidth=2, label="smoothed")
     axes.set(xlabel="step", ylabel="loss", yscale="log", xlim=(steps[0], steps[-1]))
-    axes.yaxis.set_major_formatter(FuncFormatter("{:g}".format))
-    axes.yaxis.set_minor_formatter(LogFormatter())
+    axes.yaxis.set_major_formatter(ticker.FuncFormatter("{:g}".format))
+    axes.yaxis.set_minor_formatter(ticker.LogFormatter())
     axes.grid(alpha=0.25, which="both", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     ending = Path(out).suffix.lstrip(".") or "png"
-    write(out, lambda file: figure.savefig(file, format=ending))
+    write(out, lambda file: page.savefig(file, format=ending))
 
 
 def smooth(values: Float[np.ndarray, " n"], share: float = 0.05) -> Float[np.ndarray, " n"]:

@@ -4,6 +4,9 @@ What a run should give is data too (`Expectation`), so that it can be checked. T
 write one more function under `@recipe(...)` in one of the modules here.
 """
 
+import difflib
+
+from demist.errors import UsageError
 from demist.recipes import pictures, toys
 from demist.recipes.recipe import Expectation, Recipe, recipe
 
@@ -30,10 +33,6 @@ def find(name: str) -> Recipe:
     Raises:
         UsageError: There is none; the nearest is named.
     """
-    import difflib
-
-    from demist.errors import UsageError
-
     if name in _found():
         return _found()[name]
     near = difflib.get_close_matches(name, names(), n=1, cutoff=0.5)

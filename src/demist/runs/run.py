@@ -23,6 +23,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import socket
 import sys
 import time
@@ -209,8 +210,6 @@ def find(spec: str | os.PathLike[str] = "latest", root: str | os.PathLike[str] =
 
 def begin(run: Run, config: TrainConfig, command: Sequence[str]) -> None:
     """Record the resolved options, the command and the environment, before training."""
-    import shlex
-
     files.write_text(run.path / "config.toml", to_toml(config))
     with (run.path / "command.txt").open("a", encoding="utf-8") as file:
         file.write(shlex.join(command) + "\n")
@@ -219,8 +218,6 @@ def begin(run: Run, config: TrainConfig, command: Sequence[str]) -> None:
 
 def resume_command(run: Run) -> str:
     """What to type to go on with `run`."""
-    import shlex
-
     return f"demist train --resume {shlex.quote(str(run.path))}"
 
 

@@ -5,6 +5,8 @@ import time
 from io import TextIOBase
 from typing import Any, Protocol, runtime_checkable
 
+from tqdm import tqdm
+
 
 @runtime_checkable
 class Shown(Protocol):
@@ -49,8 +51,6 @@ class Progress:
             print(f"step {state.step}  {done}  {text}  {left} left", file=self._stream, flush=True)
             return
         if self._bar is None:
-            from tqdm import tqdm
-
             layout = "{percentage:3.0f}% {bar:30} {postfix}"
             self._bar = tqdm(total=1.0, bar_format=layout, file=self._stream)
         self._bar.n = min(state.progress, 1.0)

@@ -90,12 +90,7 @@ class Transformer:
                     f"there is no {name} in {folder}; an extractor's folder is what "
                     "`save_pretrained` of transformers writes, with weights in safetensors"
                 )
-        try:
-            import transformers
-        except ImportError:
-            raise MissingError(
-                "DINOv2 and CLIP need the package transformers: pip install 'demist[encoders]'"
-            ) from None
+        transformers = _library()
         self.folder = folder
         with self._readable():
             config = read_json(folder / "config.json")
@@ -109,7 +104,7 @@ class Transformer:
             self.model: Any = transformers.AutoModel.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False, use_safetensors=True
             ).eval()
-            self.tokenizer: Any = self._open_tokenizer() if self.reads else None
+            self.tokenizer: Any = self._open_tokenizer(transformers) if self.reads else None
         vision = config.get("vision_config", config)
         self.side = 224 if self.kind == "dinov2" else int(vision.get("image_size", 224))
         self.recipe = f"{self.kind}, antialiased to {self.side}, {_hash(folder / WEIGHTS)}"
@@ -142,9 +137,7 @@ class Transformer:
             found.append(_embedding(self.model.get_text_features(**tokens)).float().numpy())
         return np.concatenate(found)
 
-    def _open_tokenizer(self) -> Any:
-        import transformers
-
+    def _open_tokenizer(self, transformers: Any) -> Any:
         # Without its files transformers makes up an empty vocabulary.
         if not any((self.folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
             raise MissingError(
@@ -182,3 +175,13 @@ def _embedding(found: Any) -> Tensor:
 def _hash(path: Path) -> str:
     """Beginning of the file's SHA-256."""
     return f"weights {sha256(path)[:12]}"
+
+
+def _library() -> Any:
+    try:
+        import transformers
+    except ImportError:
+        raise MissingError(
+            "DINOv2 and CLIP need the package transformers: pip install 'demist[encoders]'"
+        ) from None
+    return transformers
