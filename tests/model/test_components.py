@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from demist.codecs import ChannelScale, KLAutoencoder, Pixels
-from demist.conditions import Conditioner, Label
+from demist.conditions import Conditioner, Label, LowResolution
 from demist.core import Denoiser, Linear, Velocity
 from demist.errors import DataError, MissingError, RefusedError, UsageError
 from demist.model import Pipeline, Sampling
 from demist.model.components import hash_of
 from demist.model.folder import weights_hash
 from demist.model.learned_codec import LearnedCodec, open_codec
-from demist.networks import Autoencoder, UNet
+from demist.networks import MLP, Autoencoder, DiT, UNet
 
 SHAPE, STATE = (1, 8, 8), (2, 4, 4)
 
@@ -166,3 +166,36 @@ def test_what_is_no_codec_is_refused(pipeline, tmp_path):
     folder = LearnedCodec(pipeline.codec, SHAPE).save(tmp_path / "codec")
     with pytest.raises(DataError, match="--codec"):
         Pipeline.load(folder)
+
+
+def test_another_size(pipeline):
+    """Halved once after patches of 1 in latents halved once: sides are multiples of 4."""
+    x = pipeline.sample(3, size=(16, 12), label="a")
+    assert x.shape == (3, 1, 16, 12)
+    assert pipeline.shape == SHAPE
+    assert np.array_equal(x[:1], pipeline.sample(1, size=(16, 12), label="a"))
+    assert np.array_equal(pipeline.sample(2, size=SHAPE[1:]), pipeline.sample(2))
+    by_hand = replace(pipeline, shape=(1, 16, 12)).sample(3, label="a")
+    assert np.array_equal(x, by_hand)
+    frames = list(pipeline.trajectory(2, size=(4, 8)))
+    assert frames[0].x.shape == (2, 1, 4, 8)
+
+
+@pytest.mark.parametrize("size", [(10, 8), (8, 0), (-4, 8)])
+def test_sides_that_do_not_fit(pipeline, size):
+    with pytest.raises(UsageError, match=r"multiples of 4"):
+        pipeline.sample(1, size=size)
+
+
+def test_who_cannot_change_its_size(pipeline):
+    net = DiT(in_channels=1, width=32, depth=1, patch=2, head_dim=16)
+    denoiser = Denoiser(net, Linear(), Velocity())
+    fixed = Pipeline(denoiser, Pixels(), Conditioner({}), SHAPE)
+    with pytest.raises(UsageError, match="a DiT makes only the size it was trained on"):
+        fixed.sample(1, size=(16, 16))
+    dots = replace(fixed, denoiser=Denoiser(MLP(features=2), Linear(), Velocity()), shape=(2,))
+    with pytest.raises(UsageError, match="makes points"):
+        dots.sample(1, size=(16, 16))
+    told = Conditioner({"low": LowResolution(SHAPE, 2)})
+    with pytest.raises(UsageError, match="'low' is an image"):
+        replace(pipeline, conditioner=told).sample(1, size=(16, 16))

@@ -171,6 +171,38 @@ def with_networks(value: Any, modules: Mapping[str, nn.Module]) -> Any:
     return {key: with_networks(item, modules) for key, item in value.items()}
 
 
+def sized(pipeline: Any, size: tuple[int, int]) -> tuple[int, ...]:
+    """The shape of images of height and width `size` that a pipeline is to make.
+
+    Raises:
+        UsageError: It cannot, for a reason that is named.
+    """
+    height, width = size
+    what = f"size = ({height}, {width})"
+    if len(pipeline.shape) != 3:
+        raise UsageError(f"{what}: this model makes points, which have no size; leave it out")
+    shape = (pipeline.shape[0], height, width)
+    if shape == pipeline.shape:
+        return shape
+    net = pipeline.denoiser.net
+    multiple = getattr(net, "multiple", None)
+    if multiple is None:
+        raise UsageError(
+            f"{what}: a {type(net).__name__} makes only the size it was trained on, "
+            f"{pipeline.shape[1:]}; leave it out, or train a U-Net"
+        )
+    for name, condition in pipeline.conditioner.conditions.items():
+        if hasattr(condition, "shape"):
+            raise UsageError(
+                f"{what}: the condition {name!r} is an image of shape {condition.shape}, so the "
+                f"size is fixed; leave it out"
+            )
+    factor = pipeline.codec.data_shape((1, multiple, multiple))[1]
+    if min(size) < 1 or height % factor or width % factor:
+        raise UsageError(f"{what}: this model needs sides that are multiples of {factor}")
+    return shape
+
+
 def hash_of(modules: Mapping[str, nn.Module]) -> str:
     """SHA-256 of the names and values of all tensors, in hexadecimal.
 

@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,7 @@ class Pipeline:
         guide: Guide | None = None,
         init: Init | None = None,
         constrain: Constrain | None = None,
+        size: tuple[int, int] | None = None,
         **cond: Any,
     ) -> Plan:
         """Decide all that sampling needs, and sample nothing yet.
@@ -78,6 +79,7 @@ class Pipeline:
                 gives it back. A tensor is a state at that time, taken as it is.
             constrain: Projection `(x, s) -> x` of the states at time s, after each step; it is
                 given one batch at a time.
+            size: Height and width of the images, if not those it was trained on; see `sized`.
             cond: Conditions by name, one value for all or one per sample: `label="7"`,
                 `label=[0, 1, 2]`; None for the null. Also fields of `Sampling`: `steps=10`.
 
@@ -85,8 +87,9 @@ class Pipeline:
             UsageError: An argument makes no sense for this model.
         """
         how, cond = split(sampling, cond)
+        model = self if size is None else self.sized(size)
         return make_plan(
-            self, n, how, cond, negative=negative, guide=guide, init=init, constrain=constrain
+            model, n, how, cond, negative=negative, guide=guide, init=init, constrain=constrain
         )
 
     def sample(
@@ -99,6 +102,7 @@ class Pipeline:
         guide: Guide | None = None,
         init: Init | None = None,
         constrain: Constrain | None = None,
+        size: tuple[int, int] | None = None,
         progress: bool = False,
         **cond: Any,
     ) -> np.ndarray:
@@ -112,6 +116,7 @@ class Pipeline:
             guide: Further guidance.
             init: What to start from.
             constrain: Projection after each step.
+            size: Height and width.
             progress: Show a bar.
             cond: Conditions by name, and fields of `Sampling`.
 
@@ -122,8 +127,9 @@ class Pipeline:
             UsageError: An argument makes no sense for this model.
         """
         plan = self.plan(
-            n, sampling, negative=negative, guide=guide, init=init, constrain=constrain, **cond
-        )
+            n, sampling, negative=negative, guide=guide, init=init, constrain=constrain,
+            size=size, **cond,
+        )  # fmt: skip
         return plan.sample(rows, progress=progress)
 
     def trajectory(
@@ -142,6 +148,19 @@ class Pipeline:
     def state_shape(self) -> tuple[int, ...]:
         """Shape of the state of one sample, which the denoiser sees; `shape` is the data's."""
         return self.codec.state_shape(self.shape)
+
+    def sized(self, size: tuple[int, int]) -> "Pipeline":
+        """This model for images of another height and width, with the same networks.
+
+        What it makes of sizes far from those it was trained on is often repetition.
+
+        Args:
+            size: Height and width of the images.
+
+        Raises:
+            UsageError: It makes points, or its network, its codec or a condition cannot change.
+        """
+        return replace(self, shape=components.sized(self, size))
 
     @torch.no_grad()
     def encode(self, x: np.ndarray) -> Tensor:

@@ -109,7 +109,7 @@ def autoencoder() -> TrainConfig:
     return TrainConfig(
         network=NetworkConfig(network="autoencoder"),
         latents=LatentsConfig(latent_channels=4, downsample=4),
-        optimization=OptimizationConfig(batch_size=64, precision="fp32"),
+        optimization=OptimizationConfig(batch_size=32, warmup=20, precision="fp32"),
         limits=LimitsConfig(budget="5m"),
         output=OutputConfig(name="autoencoder"),
     )
