@@ -615,9 +615,9 @@ MUTANTS = {
         "tests/test_launch.py::test_how_the_ends_of_workers_become_one",
     ),
     "buckets-overlap": (
-        "commands/bulk.py",
-        "range(shard - 1, len(buckets), count)",
-        "range(shard, len(buckets), count)",
+        "measuring/buckets.py",
+        "buckets[which - 1 :: shares]",
+        "buckets[which :: shares]",
         "tests/test_bulk.py",
     ),
 }

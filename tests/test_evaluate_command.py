@@ -6,7 +6,6 @@ import re
 import shutil
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,11 +13,11 @@ from PIL import Image
 
 from demist import runs
 from demist.cli import main
-from demist.commands import evaluate
 from demist.conditions import Conditioner, Label
 from demist.conditions.text import Text, learn_tokenizer
 from demist.data import Dataset, load
 from demist.errors import DataError
+from demist.measuring import ruler
 from demist.measuring.prompts import ask
 from demist.model.pipeline import Pipeline
 
@@ -80,7 +79,7 @@ def facts(path="runs/0001-pages/evaluation.json"):
 
 def test_images_are_compared_with_what_was_asked_for(reader, monkeypatch, capsys):
     """A sampler that obeys scores as real images do; one that does not, as shuffled captions."""
-    monkeypatch.setattr(evaluate, "open_encoder", lambda _: Colours())
+    monkeypatch.setattr(ruler, "open_encoder", lambda _: Colours())
 
     def obedient(self, n, *, text, **_):
         x = np.zeros((n, 3, 8, 8), np.uint8)
@@ -180,15 +179,22 @@ def test_rivals_of_unequal_conditions_get_equal_counts(capsys):
         assert out.count("2 sets (seeds 0, 1) of 21 generated samples") == 2
 
 
+class Told(Pipeline):
+    """A model of which nothing but its conditions is known."""
+
+    def __init__(self, conditions):
+        object.__setattr__(self, "conditioner", Conditioner(conditions))
+
+
 def test_a_caption_keeps_the_class_of_its_picture():
     words = ("red", "green", "blue")
     reads = Text(learn_tokenizer(words), 4)
     data = Dataset(
         np.zeros((6, 3, 8, 8), np.uint8), np.arange(6) % 3, ("r", "g", "b"), texts=words * 2
     )
-    both = SimpleNamespace(conditioner=Conditioner({"text": reads, "label": Label(data.classes)}))
+    both = Told({"text": reads, "label": Label(data.classes)})
     asked = ask(both, data, 4)
     assert len(asked.rows) == 4
     assert [word[0] for word in asked.values["text"]] == asked.values["label"]
-    other = SimpleNamespace(conditioner=Conditioner({"text": reads, "label": Label(("x", "y"))}))
+    other = Told({"text": reads, "label": Label(("x", "y"))})
     assert set(ask(other, data, 4).values) == {"text"}

@@ -14,18 +14,11 @@ from demist import runs
 from demist.cli import main
 from demist.errors import DataError, DemistError
 from demist.measuring import buckets as generating
-from demist.measuring.buckets import (
-    BUCKET,
-    Task,
-    bucket_seed,
-    collect,
-    gather,
-    generate,
-    made,
-    work,
-)
+from demist.measuring.buckets import Bucket, Source, fill, work
+from demist.measuring.sets import SIZE, Task, bucket_seed
 from demist.model.folder import weights_hash
 from demist.model.pipeline import Pipeline
+from demist.model.sampling import Sampling
 
 TINY = ["--width", "8", "--depth", "1", "--batch-size", "8", "--sample-count", "0",
         "--precision", "fp32"]  # fmt: skip
@@ -38,24 +31,40 @@ def model(tmp_path_factory):
     assert main(["train", "25-gaussians", "--steps", "2", "--runs", where, *TINY]) == 0
     run = runs.find("1", folder)
     pipeline = Pipeline.from_run(run)
-    settings = {"steps": 2, "solver": "ddim:eta=1", "grid": None, "guidance": 1.0,
-                "batch_size": 64}  # fmt: skip
+    sampling = Sampling(2, "ddim:eta=1", guidance=1.0, batch_size=64)
     asked = {"label": [str(k) for k in range(25)]}
-    task = Task(
-        str(run.path), weights_hash(pipeline), None, "cpu", "fp32", settings, asked, 600, (4, 5)
-    )
+    source = Source(str(run.path), weights_hash(pipeline), None, "cpu", "fp32")
+    task = Task(source, sampling, asked, 600, (4, 5))
     return task, pipeline
+
+
+def generate(task, pipeline, folder, **how):
+    """Fill a folder; the jobs that are still missing then."""
+    folder.mkdir(exist_ok=True)
+    buckets = task.buckets(folder)
+    left = fill(list(buckets.values()), task.source, pipeline, **how)
+    return [job for job, bucket in buckets.items() if bucket in left]
 
 
 def samples(model, folder, **how):
     """All samples of a task, by way of its folder."""
     task, pipeline = model
     assert generate(task, pipeline, folder, **how) == []
-    return collect(task, Forbidden(), folder)
+    return task.collect(Forbidden(), folder)
 
 
-class Forbidden:
+def of(source=None, **changes):
+    """A change of a task, or of its source."""
+    return lambda task: dataclasses.replace(
+        task, source=dataclasses.replace(task.source, **(source or {})), **changes
+    )
+
+
+class Forbidden(Pipeline):
     """A model that nobody may use."""
+
+    def __init__(self):
+        pass
 
 
 @pytest.fixture(scope="module")
@@ -76,10 +85,12 @@ def test_every_seed_has_its_own_samples(whole):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_any_grouping_of_buckets_gives_identical_bytes(model, whole, seed):
+def test_any_order_of_buckets_gives_identical_bytes(model, whole, seed, tmp_path):
     task, pipeline = model
-    jobs = [task.jobs[i] for i in np.random.default_rng(seed).permutation(len(task.jobs))]
-    same(gather({job: task.make(pipeline, *job) for job in jobs}), whole)
+    buckets = list(task.buckets(tmp_path).values())
+    for i in np.random.default_rng(seed).permutation(len(buckets)):
+        buckets[i].make(pipeline)
+    same(task.collect(Forbidden(), tmp_path), whole)
 
 
 def test_several_processes_give_identical_bytes(model, whole, tmp_path):
@@ -90,7 +101,7 @@ def test_shares_of_several_machines_give_identical_bytes(model, whole, tmp_path)
     task, pipeline = model
     left = [len(generate(task, pipeline, tmp_path, share=(i, 4))) for i in (3, 1, 4, 2)]
     assert left == [5, 3, 2, 0]  # of six buckets
-    same(collect(task, Forbidden(), tmp_path), whole)
+    same(task.collect(Forbidden(), tmp_path), whole)
 
 
 def test_finished_buckets_are_not_made_again(model, whole, tmp_path, monkeypatch):
@@ -98,21 +109,23 @@ def test_finished_buckets_are_not_made_again(model, whole, tmp_path, monkeypatch
     generate(task, pipeline, tmp_path, share=(1, 2))
     (tmp_path / "4-00000.npy").write_bytes((tmp_path / "4-00000.npy").read_bytes()[:999])
     (tmp_path / ".5-00000.npy.x.tmp").write_bytes(b"from a process that was killed")
-    seen, real = [], Task.make
-    monkeypatch.setattr(Task, "make", lambda self, p, *job: seen.append(job) or real(self, p, *job))
+    seen, real = [], Bucket.make
+    monkeypatch.setattr(
+        Bucket, "make", lambda self, *a: seen.append(self.file.stem) or real(self, *a)
+    )
     same(samples(model, tmp_path), whole)
-    assert seen == [(4, 0), (4, 1), (5, 0), (5, 2)]  # the first had been cut short
+    assert seen == ["4-00000", "4-00001", "5-00000", "5-00002"]  # the first had been cut short
 
 
 def test_what_a_killed_process_finished_is_kept(model, whole, tmp_path):
-    task = model[0]
-    wish = {"task": dataclasses.asdict(task), "jobs": task.jobs, "folder": str(tmp_path)}
+    buckets = list(model[0].buckets(tmp_path).values())
+    order = generating._order(model[0].source, buckets)
     run = subprocess.Popen(
         [sys.executable, "-m", "demist.measuring.buckets"], stdin=subprocess.PIPE, text=True
     )
-    run.stdin.write(json.dumps(wish))
+    run.stdin.write(json.dumps(order))
     run.stdin.close()
-    while not made(task, tmp_path, task.jobs[0]):
+    while not buckets[0].made():
         assert run.poll() is None
         time.sleep(0.02)
     run.kill()
@@ -122,31 +135,34 @@ def test_what_a_killed_process_finished_is_kept(model, whole, tmp_path):
 
 def test_other_samples_have_another_key(model):
     task = model[0]
-    for change in ({"sha256": "x"}, {"count": 599}, {"seeds": (4, 6)}, {"precision": "bf16"},
-                   {"asked": {}}, {"settings": task.settings | {"steps": 3}}):  # fmt: skip
-        assert dataclasses.replace(task, **change).key != task.key
-    moved = dataclasses.replace(task, run="elsewhere", device="cuda:1", at_step=2)
+    steps, batch = (
+        dataclasses.replace(task.sampling, **c) for c in ({"steps": 3}, {"batch_size": 7})
+    )
+    for change in (of({"sha256": "x"}), of(count=599), of(seeds=(4, 6)), of({"precision": "bf16"}),
+                   of(asked={}), of(sampling=steps)):  # fmt: skip
+        assert change(task).key != task.key
+    moved = of({"place": "elsewhere", "device": "cuda:1", "at_step": 2})(task)
     assert moved.key == task.key
-    assert dataclasses.replace(task, settings=task.settings | {"batch_size": 7}).key == task.key
+    assert of(sampling=batch)(task).key == task.key
 
 
 def test_a_run_that_trained_on_is_noticed(model, tmp_path):
-    other = dataclasses.replace(model[0], sha256="0" * 64)
-    wish = {"task": dataclasses.asdict(other), "jobs": [(4, 0)], "folder": str(tmp_path)}
+    other = of({"sha256": "0" * 64})(model[0])
+    order = generating._order(other.source, list(other.buckets(tmp_path).values())[:1])
     with pytest.raises(DataError, match=r"other weights now .* --at-step"):
-        work(wish)
+        work(order)
 
 
 def test_samples_that_vanish_are_made_again(model, whole, tmp_path):
     task, pipeline = model
     generate(task, pipeline, tmp_path)
     (tmp_path / "5-00001.npy").unlink()  # as by another evaluation of the same, when it is done
-    same(collect(task, pipeline, tmp_path), whole)
+    same(task.collect(pipeline, tmp_path), whole)
 
 
 @pytest.mark.slow
 def test_evaluate_in_shares(model, capsys, monkeypatch):
-    folder = Path(model[0].run)
+    folder = Path(model[0].source.place)
     line = ["evaluate", str(folder), "--n", "1200", "--seeds", "2", "--steps", "2"]
     assert main([*line, "--shard", "2/2"]) == 0
     assert "3 of 6 buckets are still to be made by others" in capsys.readouterr().out
@@ -154,7 +170,7 @@ def test_evaluate_in_shares(model, capsys, monkeypatch):
     assert "measure them: the same command without --shard" in capsys.readouterr().out
     kept = list(folder.glob("evaluation-*"))
     assert len(list(kept[0].glob("*.npy"))) == 6
-    monkeypatch.setattr(Task, "make", None)  # nothing is left to be made
+    monkeypatch.setattr(Bucket, "sample", None)  # nothing is left to be made
     assert main(line) == 0
     first = json.loads((folder / "evaluation.json").read_text())["report"]
     assert not kept[0].exists()
@@ -167,7 +183,7 @@ def test_evaluate_in_shares(model, capsys, monkeypatch):
 
 def test_batches_leave_no_trace(model, whole, tmp_path):
     task, pipeline = model
-    other = dataclasses.replace(task, settings=task.settings | {"batch_size": 7})
+    other = of(sampling=dataclasses.replace(task.sampling, batch_size=7))(task)
     same(samples((other, pipeline), tmp_path), whole)
 
 
@@ -179,9 +195,10 @@ def test_a_larger_set_begins_with_the_smaller(model, whole, tmp_path):
 
 def test_classes_come_in_equal_parts(model):
     task = model[0]
-    labels = task.wishes(range(task.count))["label"]
+    buckets = [b for (seed, _), b in task.buckets(Path()).items() if seed == 4]
+    labels = [name for bucket in buckets for name in bucket.cond["label"]]
     assert {labels.count(name) for name in set(labels)} == {24}
-    assert len(set(labels[BUCKET : BUCKET + 25])) == 25
+    assert len(set(labels[SIZE : SIZE + 25])) == 25
 
 
 def test_bucket_seeds_differ():
@@ -202,7 +219,7 @@ def test_low_precision_is_used(model, monkeypatch):
 
     seen = []
 
-    class Spy:
+    class Spy(Forbidden):
         denoiser = model[1].denoiser
 
         def sample(self, n, **_):
@@ -210,6 +227,6 @@ def test_low_precision_is_used(model, monkeypatch):
             return np.zeros((n, 2))
 
     for precision in ("fp32", "bf16"):
-        dataclasses.replace(model[0], precision=precision).make(Spy(), 0, 0)
-    assert seen == [False, True]
-    assert generating.BUCKET % 8 == 0
+        of({"precision": precision})(model[0]).collect(Spy(), Path("nowhere"))
+    assert seen == [False] * 6 + [True] * 6
+    assert SIZE % 8 == 0

@@ -7,7 +7,7 @@ import torch
 from demist.config import TrainConfig, update
 from demist.data import Dataset
 from demist.errors import DemistError, UsageError
-from demist.measuring.likelihood import measure_likelihood, sentence, settled
+from demist.measuring.likelihood import measure_likelihood, settled
 from demist.training.build import build
 
 TINY = {"channels_per_level": (8,), "attention_levels": (), "mid_attention": False, "patch": 2,
@@ -24,16 +24,16 @@ def test_bits_per_dimension_of_a_model_that_predicts_nothing():
     """At first the network outputs 0, so both numbers follow from the formula of the loss."""
     data = images()
     pipeline = build(update(TrainConfig(), TINY), data).pipeline
-    facts = measure_likelihood(pipeline, data, 4, seed=0)
+    report = measure_likelihood(pipeline, data, 4, seed=0)
     again = measure_likelihood(pipeline, data, 4, seed=0)
-    assert facts == again
-    found = facts["likelihood"]
+    assert report == again
+    found = report.to_json()
     assert found["images"] == 4
     # Velocity 0 means x_t does not move: the density is that of the prior, N(0, 1) on [-1, 1].
     bits = (0.5 * np.log(2 * np.pi) + 0.5 / 3 - np.log(2 / 255)) / np.log(2)
     assert found["bits_per_dim_ode"] == pytest.approx(bits, abs=0.1)
     assert found["bits_per_dim_bound"] > 8
-    assert "4 test images" in sentence(facts)
+    assert "4 test images" in str(report)
 
 
 def test_points_have_no_bits_per_dimension():

@@ -12,6 +12,8 @@ _HOME = {
     "Dataset": "data",
     "Pipeline": "model",
     "TrainConfig": "config",
+    "compare": "measuring.compare",
+    "evaluate": "measuring.evaluate",
     "load": "data",
     "plan": "training.plan",
     "train": "training.run",
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from demist.config import update as update
     from demist.data import Dataset as Dataset
     from demist.data import load as load
+    from demist.measuring.compare import compare as compare
+    from demist.measuring.evaluate import evaluate as evaluate
     from demist.model import Pipeline as Pipeline
     from demist.training.plan import plan as plan
     from demist.training.run import train as train

@@ -3,7 +3,7 @@
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from tyro.conf import Positional, arg
@@ -11,7 +11,9 @@ from tyro.conf import Positional, arg
 from demist.commands.shared import require_free
 from demist.errors import UsageError
 from demist.io.files import cache_folder
-from demist.measuring.judging import judge, splits, with_path
+
+if TYPE_CHECKING:
+    import demist.data
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,12 @@ class Options:
     force: bool = False
     """Overwrite a file that exists."""
 
+    def load(self) -> "tuple[demist.data.Dataset, demist.data.Dataset]":
+        """Training and test data."""
+        from demist.data import train_and_test
+
+        return train_and_test(self.data, size=self.size, channels=self.channels)
+
 
 def main(args: list[str]) -> None:
     """Train (or find) the judge and describe it."""
@@ -43,9 +51,9 @@ def main(args: list[str]) -> None:
     if options.noise_of is not None:
         train_on_noise(options, options.noise_of)
         return
-    classifier = judge(
-        *splits(with_path(options.data, options.size, options.channels)), options.seed
-    )
+    from demist.measuring.judging import judge
+
+    classifier = judge(*options.load(), options.seed)
     if options.out:
         classifier.save(options.out)
     print(f"{classifier.card}\nkept in {options.out or cache_folder()}")
@@ -64,7 +72,7 @@ def train_on_noise(options: Options, model: str) -> None:
     if options.out is None:
         raise UsageError("--noise-of makes a classifier for one model; say --out where to keep it")
     pipeline = open_model(model)
-    train, test = splits(with_path(options.data, options.size, options.channels))
+    train, test = options.load()
     with contextlib.closing(Progress()) as progress:
         for done in train_noisy_classifier(pipeline, train, seed=options.seed):
             progress.show(done)

@@ -11,7 +11,6 @@ from demist import recipes
 from demist.commands.sampling import SamplingOptions
 from demist.commands.shared import provenance
 from demist.config import update
-from demist.measuring.judging import label_accuracy_of
 
 STEPS = 10
 """From noise to data; guidance makes them two evaluations each."""
@@ -53,27 +52,28 @@ def main(args: list[str]) -> None:
     say(f"Training on 10,000 handwritten digits for {options.budget}. Ctrl-C ends it early.")
 
     from demist.drawing import animation, draw, film, save_png
-    from demist.model import Pipeline
-    from demist.model.values import classes_of, spread
+    from demist.measuring.judging import label_accuracy_of
+    from demist.model import Pipeline, values
     from demist.training.run import train
 
     run = train(config, command=["demist", "demo", *args])
     pipeline = Pipeline.from_run(run)
 
     say("Drawing samples.")
-    classes, each = classes_of(pipeline), 8
-    labels = spread(classes, each * len(classes))
+    classes, each = values.classes_of(pipeline), 8
+    labels = values.spread(classes, each * len(classes))
     asked = SamplingOptions(steps=STEPS, guidance=options.guidance, seed=options.seed)
-    settings = asked.over(pipeline)
+    sampling = pipeline.plan(1, asked.sampling()).sampling
+    settings = sampling.recipe()
     samples, moving = run.path / "samples.png", run.path / "denoising.gif"
-    frames = [frame.x for frame in pipeline.trajectory(len(labels), **settings, label=labels)]
+    frames = [frame.x for frame in pipeline.trajectory(len(labels), sampling, label=labels)]
     facts = provenance("demo", args, pipeline)
     facts["sampling"] = {"n": len(labels), **settings, "label": labels}
     save_png(draw(frames[-1], labels, each), samples, facts)
     animation(film(frames, labels, each), moving, fps=5)
 
     say(f"Measuring: {options.n} samples, judged by a classifier that never saw the model.")
-    found = label_accuracy_of(pipeline, config.data, options.n, settings)
+    found = label_accuracy_of(pipeline, config.data, options.n, sampling)
 
     spec = run.path if options.runs != Path("runs") else run.number
     curve = run.path / "loss.png"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from demist.errors import UsageError
 
 if TYPE_CHECKING:
+    import demist.measuring.candidate
     import demist.model.pipeline
     import demist.model.sampling
 
@@ -71,6 +72,12 @@ class ModelOptions:
         from demist.model.open import locate
 
         return locate(spec, self.runs)
+
+    def candidate(self, spec: str) -> "demist.measuring.candidate.Candidate":
+        """See `demist.measuring.candidate.open_candidate`."""
+        from demist.measuring.candidate import open_candidate
+
+        return open_candidate(spec, at_step=self.at_step, device=self.device, runs=self.runs)
 
     def open(self, spec: str) -> "demist.model.pipeline.Pipeline":
         """See `demist.model.open.open_model`."""

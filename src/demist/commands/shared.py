@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from demist.errors import CannotCreateError
-from demist.io import files
 from demist.version import __version__
 
 if TYPE_CHECKING:
@@ -28,11 +27,10 @@ def provenance(
 
 
 def write_array(x: "numpy.ndarray", path: Path) -> None:
-    """A .npy file, whole or not at all."""
-    import numpy as np
+    """See `demist.io.arrays.write_array`."""
+    from demist.io import arrays
 
-    with files.atomic(path) as temporary, temporary.open("wb") as file:
-        np.save(file, x, allow_pickle=False)
+    arrays.write_array(x, path)
 
 
 def require_free(path: Path, force: bool) -> None:

@@ -1,212 +1,199 @@
-"""Samples to be measured, made in buckets by one process or by several, with the same result.
+"""Buckets: files of samples, made by one process or by many, with the same bytes.
 
-A bucket is `BUCKET` samples, a pure function of (seed, its number). Nobody's result depends on who
-made which bucket: they are put together in order. A bucket is a file, so workers share nothing but
-a folder, in which a later call finds what an earlier one finished.
+A bucket is a pure function of what it says, so nobody's result depends on who made which. Workers
+share nothing but the folder, in which a later call finds what an earlier one finished.
+`demist evaluate` and `demist bulk` are written on them.
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from demist.commands.shared import write_array
+import numpy as np
+import torch
+from tqdm import tqdm
+
 from demist.errors import DemistError
+from demist.io import arrays, files
 from demist.machine.processes import die_with_parent
-from demist.version import __version__
-
-if TYPE_CHECKING:
-    import numpy
-
-    import demist.model.pipeline
-
-BUCKET = 256
-"""Samples in a bucket."""
+from demist.measuring import on_ray
+from demist.model.open import gpus_of, open_again
+from demist.model.pipeline import Pipeline
+from demist.model.sampling import Sampling
 
 
 @dataclass(frozen=True)
-class Task:
-    """What to sample.
+class Source:
+    """How another process opens the same model.
 
     Attributes:
-        run: Folder of the run.
-        sha256: Of the weights; see `weights_hash`.
+        place: Folder of a run or a model.
+        sha256: Of the weights; see `demist.model.folder.weights_hash`.
         at_step: Checkpoint; None: the newest.
         device: Where the network runs.
         precision: Of the network: fp32 or bf16.
-        settings: Arguments for `Pipeline.sample`.
-        asked: Condition -> values, asked for in turn: sample i gets value i mod K; empty: nothing.
-        count: Samples per seed.
-        seeds: One set of samples for each.
     """
 
-    run: str
+    place: str
     sha256: str
-    at_step: int | None
-    device: str
-    precision: str
-    settings: dict[str, Any]
-    asked: dict[str, list[str]]
-    count: int
-    seeds: tuple[int, ...]
+    at_step: int | None = None
+    device: str = "auto"
+    precision: str = "fp32"
 
-    @property
-    def jobs(self) -> list[tuple[int, int]]:
-        """(seed, bucket) in order."""
-        buckets = -(-self.count // BUCKET)
-        return [(seed, bucket) for seed in self.seeds for bucket in range(buckets)]
+    def open(self) -> Pipeline:
+        """The model; the next call finds it open."""
+        return open_again(self.place, self.sha256, self.at_step, self.device)
 
-    def wishes(self, rows: range) -> dict[str, Any]:
-        """What the samples `rows` are asked to show, by the name of the condition."""
-        return {name: [v[i % len(v)] for i in rows] for name, v in self.asked.items()}
 
-    @property
-    def key(self) -> str:
-        """The same for the same samples, wherever they are made."""
-        facts = asdict(self)
-        for name in ("run", "at_step", "device"):  # `sha256` says which model
-            del facts[name]
-        facts["settings"] = {k: v for k, v in self.settings.items() if k != "batch_size"}
-        text = json.dumps([facts, BUCKET, __version__], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+@dataclass(frozen=True)
+class Bucket:
+    """A file of samples, and all that decides them.
 
-    def length(self, bucket: int) -> int:
-        """Samples in a bucket."""
-        return min((bucket + 1) * BUCKET, self.count) - bucket * BUCKET
+    Attributes:
+        file: Where they are or go.
+        n: How many samples the set has that these are part of.
+        rows: Which of the set these are.
+        sampling: How they are made.
+        cond: Conditions of the whole set, by name.
+    """
 
-    def make(
-        self, pipeline: "demist.model.pipeline.Pipeline", seed: int, bucket: int
-    ) -> "numpy.ndarray":
-        """One bucket, the last one of a set perhaps shorter."""
-        import torch
+    file: Path
+    n: int
+    rows: range
+    sampling: Sampling
+    cond: Mapping[str, Any]
 
-        rows = range(bucket * BUCKET, bucket * BUCKET + self.length(bucket))
+    def made(self) -> bool:
+        """Whether the file is there, whole."""
+        return arrays.length(self.file) == len(self.rows)
+
+    def sample(self, pipeline: Pipeline, precision: str = "fp32") -> np.ndarray:
+        """The samples."""
         device = next(pipeline.denoiser.parameters()).device.type
-        with torch.autocast(device, torch.bfloat16, enabled=self.precision == "bf16"):
-            return pipeline.sample(
-                len(rows),
-                **{**self.settings, "seed": bucket_seed(seed, bucket)},
-                **self.wishes(rows),
-            )
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+            return pipeline.sample(self.n, sampling=self.sampling, rows=self.rows, **self.cond)
+
+    def make(self, pipeline: Pipeline, precision: str = "fp32") -> None:
+        """Write the file."""
+        arrays.write_array(self.sample(pipeline, precision), self.file)
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        rows = [self.rows.start, self.rows.stop]
+        return asdict(self) | {"file": str(self.file.absolute()), "rows": rows}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Bucket":
+        """What `to_json` said."""
+        file, rows, sampling = Path(value["file"]), range(*value["rows"]), value["sampling"]
+        return cls(file, value["n"], rows, Sampling(**sampling), value["cond"])
 
 
-def bucket_seed(seed: int, bucket: int) -> int:
-    """The seed of a bucket: hashed, so that neighbours share nothing."""
-    digest = hashlib.blake2b(f"{seed}/evaluate/{bucket}".encode(), digest_size=7).digest()
-    return int.from_bytes(digest, "little")
+def parts(n: int, size: int) -> list[range]:
+    """`range(n)` in parts of `size`, the last one perhaps shorter."""
+    return [range(i, min(i + size, n)) for i in range(0, n, size)]
 
 
-def generate(
-    task: Task,
-    pipeline: "demist.model.pipeline.Pipeline",
-    folder: Path,
+def missing(buckets: Iterable[Bucket]) -> list[Bucket]:
+    """Those that are not there, or not whole."""
+    return [bucket for bucket in buckets if not bucket.made()]
+
+
+def fill(
+    buckets: Sequence[Bucket],
+    source: Source,
+    pipeline: Pipeline,
     *,
-    processes: int = 1,
     share: tuple[int, int] = (1, 1),
+    processes: int = 1,
     ray: bool = False,
     title: str = "",
-) -> list[tuple[int, int]]:
+) -> list[Bucket]:
     """Make those buckets of a share that are not there yet, with a bar.
 
     Args:
-        task: What to sample.
-        pipeline: The model that the task names; used if there is one process.
-        folder: Where buckets are and go; made if it is not there.
-        processes: How many to divide the buckets among.
+        buckets: All of them, by all shares.
+        source: What opens the model in another process.
+        pipeline: The same model, used if there is one process.
         share: Which buckets: (2, 3) is the second third of them.
-        ray: Let Ray make them.
+        processes: How many to divide the work among.
+        ray: Let Ray do it.
         title: Of the bar.
 
     Returns:
-        The buckets of the whole task that are still missing.
+        Those that are still missing of all.
     """
-    from tqdm import tqdm
-
-    from demist.model.open import gpus_of
-
-    folder.mkdir(parents=True, exist_ok=True)
     which, shares = share
-    jobs = [job for job in task.jobs[which - 1 :: shares] if not made(task, folder, job)]
-    bar = tqdm(total=sum(task.length(bucket) for _, bucket in jobs), desc=title, unit="sample",
-               leave=False, disable=not sys.stderr.isatty())  # fmt: skip
-    with bar:
-        if ray:
-            done = _by_ray(task, jobs, folder, gpus=gpus_of(pipeline))
-        elif processes > 1 and len(jobs) > 1:
-            done = _shared(task, jobs, folder, min(processes, len(jobs)))
-        else:
-            done = _alone(task, jobs, folder, pipeline)
-        for _, bucket in done:
-            bar.update(task.length(bucket))
-    return [job for job in task.jobs if not made(task, folder, job)]
+    todo = missing(buckets[which - 1 :: shares])
+    if ray:
+        orders = [_order(source, [bucket]) for bucket in todo]
+        done: Iterator[int] = on_ray.run(work, orders, gpus_of(pipeline))
+    elif processes > 1 and len(todo) > 1:
+        done = _by_processes(source, todo, min(processes, len(todo)))
+    else:
+        done = _here(source, todo, pipeline)
+    total, hidden = sum(len(bucket.rows) for bucket in todo), not sys.stderr.isatty()
+    with tqdm(total=total, desc=title, unit="sample", leave=False, disable=hidden) as bar:
+        for i in done:
+            bar.update(len(todo[i].rows))
+    return missing(buckets)
 
 
-def collect(
-    task: Task, pipeline: "demist.model.pipeline.Pipeline", folder: Path
-) -> "dict[int, numpy.ndarray]":
-    """The samples of every seed; what is not in the folder is made."""
-    found = {}
-    for job in task.jobs:
-        there = made(task, folder, job)
-        found[job] = _read(folder, *job) if there else task.make(pipeline, *job)
-    return gather(found)
+def join(buckets: Sequence[Bucket], target: Path) -> Path:
+    """All buckets as one array in a file, with one at a time in memory."""
+    first = np.load(buckets[0].file, "r", allow_pickle=False)
+    shape = (sum(len(bucket.rows) for bucket in buckets), *first.shape[1:])
+    with files.atomic(target) as temporary:
+        whole = np.lib.format.open_memmap(temporary, "w+", dtype=first.dtype, shape=shape)
+        for bucket in buckets:
+            whole[bucket.rows.start : bucket.rows.stop] = read(bucket)
+        whole.flush()
+    return target
 
 
-def made(task: Task, folder: Path, job: tuple[int, int]) -> bool:
-    """Whether a bucket is there, whole."""
-    import numpy as np
-
-    try:
-        there = np.load(_file(folder, *job), "r", allow_pickle=False)
-    except (OSError, ValueError):
-        return False
-    return len(there) == task.length(job[1])
+def read(bucket: Bucket) -> np.ndarray:
+    """The samples in a bucket's file."""
+    x: np.ndarray = np.load(bucket.file, allow_pickle=False)
+    return x
 
 
-def gather(found: "dict[tuple[int, int], numpy.ndarray]") -> "dict[int, numpy.ndarray]":
-    """Buckets, in whatever order they came, put together in the order of their numbers."""
-    import numpy as np
+def work(order: Mapping[str, Any]) -> None:
+    """Make some buckets; what a worker does.
 
-    seeds = dict.fromkeys(seed for seed, _ in sorted(found))
-    return {s: np.concatenate([found[job] for job in sorted(found) if job[0] == s]) for s in seeds}
-
-
-Jobs = Sequence[tuple[int, int]]
-
-
-def _alone(
-    task: Task, jobs: Jobs, folder: Path, pipeline: "demist.model.pipeline.Pipeline"
-) -> Iterator[tuple[int, int]]:
-    for job in jobs:
-        write_array(task.make(pipeline, *job), _file(folder, *job))
-        yield job
+    Raises:
+        DataError: The model is another one now.
+    """
+    source = Source(**order["source"])
+    pipeline = source.open()
+    for value in order["buckets"]:
+        Bucket.from_json(value).make(pipeline, source.precision)
 
 
-def _by_ray(task: Task, jobs: Jobs, folder: Path, gpus: int) -> Iterator[tuple[int, int]]:
-    from demist.measuring import on_ray
-
-    wishes = [{"task": asdict(task), "jobs": [job], "folder": str(folder)} for job in jobs]
-    for i in on_ray.run(work, wishes, gpus):
-        yield jobs[i]
+def _order(source: Source, buckets: Iterable[Bucket]) -> dict[str, Any]:
+    return {"source": asdict(source), "buckets": [bucket.to_json() for bucket in buckets]}
 
 
-def _shared(task: Task, jobs: Jobs, folder: Path, processes: int) -> Iterator[tuple[int, int]]:
-    """Buckets in the order in which workers finish them.
+def _here(source: Source, todo: Sequence[Bucket], pipeline: Pipeline) -> Iterator[int]:
+    for i, bucket in enumerate(todo):
+        bucket.make(pipeline, source.precision)
+        yield i
+
+
+def _by_processes(source: Source, todo: Sequence[Bucket], processes: int) -> Iterator[int]:
+    """Numbers of buckets in the order in which workers finish them.
 
     Raises:
         DemistError: A worker failed; the end of what it said is in the message.
     """
-    import torch
-
     threads = str(max(1, torch.get_num_threads() // processes))
-    left = set(jobs)
+    left = set(range(len(todo)))
     workers = [
         subprocess.Popen(
             [sys.executable, "-m", "demist.measuring.buckets"],
@@ -218,13 +205,12 @@ def _shared(task: Task, jobs: Jobs, folder: Path, processes: int) -> Iterator[tu
     try:
         for i, worker in enumerate(workers):
             assert worker.stdin is not None
-            wish = {"task": asdict(task), "jobs": jobs[i::processes], "folder": str(folder)}
-            with contextlib.suppress(BrokenPipeError):  # it has ended; below it is heard
-                worker.stdin.write(json.dumps(wish))
+            with contextlib.suppress(BrokenPipeError):  # it has ended; what it said is read below
+                worker.stdin.write(json.dumps(_order(source, todo[i::processes])))
                 worker.stdin.close()
         while left:
             ended = [worker.poll() for worker in workers]
-            there = [job for job in sorted(left) if made(task, folder, job)]
+            there = [i for i in sorted(left) if todo[i].made()]
             yield from there
             left -= set(there)
             if left and not there and None not in ended:
@@ -242,27 +228,6 @@ def _words(workers: Sequence[subprocess.Popen[str]]) -> str:
     """The last line that any worker wrote."""
     said = [line for w in workers if w.stderr is not None for line in w.stderr.read().splitlines()]
     return said[-1] if said else "it said nothing"
-
-
-def _file(folder: Path, seed: int, bucket: int) -> Path:
-    return folder / f"{seed}-{bucket:05d}.npy"
-
-
-def _read(folder: Path, seed: int, bucket: int) -> "numpy.ndarray":
-    import numpy as np
-
-    return np.load(_file(folder, seed, bucket), allow_pickle=False)
-
-
-def work(wish: dict[str, Any]) -> None:
-    """Make some buckets of a task and write each to a file; what a worker does."""
-    from demist.model.open import open_again
-
-    said, folder = wish["task"], Path(wish["folder"])
-    task = Task(**{**said, "seeds": tuple(said["seeds"])})
-    pipeline = open_again(task.run, task.sha256, task.at_step, task.device)
-    for seed, bucket in wish["jobs"]:
-        write_array(task.make(pipeline, seed, bucket), _file(folder, seed, bucket))
 
 
 if __name__ == "__main__":

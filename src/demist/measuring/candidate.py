@@ -1,17 +1,17 @@
-"""The model that a command measures: a run, or a saved model; and the data it belongs to."""
+"""The model that is measured: a run, or a saved model; and the data it belongs to."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from demist import runs, zoo
-from demist.commands.sampling import ModelOptions
+from demist import zoo
 from demist.config import DataConfig
+from demist.data import Dataset, train_and_test
 from demist.errors import UsageError
-from demist.measuring.judging import with_path
-
-if TYPE_CHECKING:
-    import demist.model.pipeline
+from demist.model.folder import INDEX
+from demist.model.open import RUNS, locate, open_model
+from demist.model.pipeline import Pipeline
+from demist.runs import Run
 
 
 @dataclass(frozen=True)
@@ -20,33 +20,54 @@ class Candidate:
 
     Attributes:
         name: Of the run or the folder.
-        spec: What opens it again, in another process.
+        place: The folder from which it was opened.
         pipeline: The model.
         precision: As it was trained.
         data: What it was trained on, if that is known.
         folder: Where its evaluation is kept.
+        at_step: Checkpoint of the run; None: the newest.
+        device: Where the network runs.
     """
 
     name: str
-    spec: str
-    pipeline: "demist.model.pipeline.Pipeline"
+    place: Path
+    pipeline: Pipeline
     precision: str
     data: DataConfig | None
     folder: Path
+    at_step: int | None = None
+    device: str = "auto"
 
 
-def subject(spec: str, source: ModelOptions) -> Candidate:
-    """The model that `spec` names: a saved one, whose evaluation is kept here, or a run."""
-    folder = zoo.locate(spec)
-    if (folder / "model_index.json").is_file():
-        pipeline = source.open(spec)
+Named = str | os.PathLike[str] | Run | Candidate
+"""A model as people name it: a run, its number, name or path, a saved model's folder."""
+
+
+def open_candidate(
+    model: Named, *, at_step: int | None = None, device: str = "auto", runs: Path = RUNS
+) -> Candidate:
+    """The model that is named; a saved one has its evaluation kept in the working directory.
+
+    Args:
+        model: A run, or a saved model.
+        at_step: Checkpoint of the run; None: the newest.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        runs: Folder in which run folders are.
+
+    Raises:
+        MissingError: There is no such model.
+    """
+    if isinstance(model, Candidate):
+        return model
+    spec = os.fspath(model.path if isinstance(model, Run) else model)
+    place = locate(spec, runs)
+    pipeline = open_model(str(place), at_step=at_step, device=device, runs=runs)
+    if (place / INDEX).is_file():
         known = data_like(pipeline, spec) if spec in zoo.NAMES else None
-        return Candidate(folder.name, spec, pipeline, "auto", known, Path())
-    run = runs.find(spec, source.runs)
-    config = run.config()
-    path = str(run.path)
+        return Candidate(place.name, place, pipeline, "auto", known, Path(), None, device)
+    config = Run(place).config()
     precision = config.optimization.precision
-    return Candidate(run.path.name, path, source.open(path), precision, config.data, run.path)
+    return Candidate(place.name, place, pipeline, precision, config.data, place, at_step, device)
 
 
 def data_of(model: Candidate, wanted: str | None) -> DataConfig:
@@ -59,12 +80,23 @@ def data_of(model: Candidate, wanted: str | None) -> DataConfig:
         return model.data if wanted is None else replace(model.data, path=wanted)
     if wanted is None:
         raise UsageError(
-            f"{model.spec} is a saved model, which does not say where its data is; add --data DATA"
+            f"{model.name} is a saved model, which does not say where its data is; add --data DATA"
         )
     return data_like(model.pipeline, wanted)
 
 
-def data_like(pipeline: "demist.model.pipeline.Pipeline", path: str) -> DataConfig:
+def data_like(pipeline: Pipeline, path: str) -> DataConfig:
     """The data at `path`, images brought to the size and channels of the model's."""
     images, shape = len(pipeline.shape) == 3, pipeline.shape
     return with_path(path, shape[-1] if images else None, shape[0] if images else None)
+
+
+def with_path(path: str, size: int | None, channels: int | None) -> DataConfig:
+    """Data options for a path."""
+    return replace(DataConfig(), path=path, size=size, channels=channels)
+
+
+def splits(options: DataConfig) -> tuple[Dataset, Dataset]:
+    """Training and test data of a run; see `demist.data.train_and_test`."""
+    names = ("size", "channels", "background", "limit", "max_bad")
+    return train_and_test(options.path, **{name: getattr(options, name) for name in names})

@@ -1,17 +1,19 @@
-"""`demist evaluate --likelihood`: bits per dimension of images, by the ODE and by the bound."""
+"""Bits per dimension of test images, by the probability-flow ODE and by the variational bound."""
 
 import math
 import sys
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import Any
 
+import torch
+from tqdm import tqdm
+
+from demist.core import Seeded
+from demist.data import Dataset
 from demist.errors import DemistError, UsageError
-
-if TYPE_CHECKING:
-    import torch
-
-    import demist.data
-    import demist.likelihood
-    import demist.model.pipeline
+from demist.likelihood import Likelihood, bits_per_dim, continuous_elbo, dequantise, log_prob
+from demist.measuring.candidate import Named, data_of, open_candidate, splits
+from demist.model.pipeline import Pipeline
 
 TOLERANCE, LIMIT = 1e-4, 0.02
 """Tolerance of the integration; and what ten times that may change, in bits per dimension."""
@@ -19,9 +21,69 @@ CLEAN = 13.0
 """Log-SNR taken as clean: noise of 0.19 of a byte's bin, for data encoded to [-1, 1]."""
 
 
-def measure_likelihood(
-    pipeline: "demist.model.pipeline.Pipeline", test: "demist.data.Dataset", n: int, seed: int
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class LikelihoodReport:
+    """How likely a model finds images; all bits are per dimension.
+
+    Attributes:
+        images: How many.
+        dequantisation: What was added to the bytes.
+        bits_per_dim_ode: By the probability-flow ODE, the mean over the images.
+        bits_per_dim_ode_error: Standard error of that mean.
+        ode_evaluations: Evaluations of the network for one batch, the most.
+        ode_integration_error: What a ten times looser tolerance changes, in bits.
+        bits_per_dim_bound: By the variational bound: at most so many on average.
+        bits_per_dim_bound_error: Standard error of that mean.
+        bound_levels: Levels of noise at which the bound is computed.
+    """
+
+    images: int
+    dequantisation: str
+    bits_per_dim_ode: float
+    bits_per_dim_ode_error: float
+    ode_evaluations: int
+    ode_integration_error: float
+    bits_per_dim_bound: float
+    bits_per_dim_bound_error: float
+    bound_levels: int
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.bits_per_dim_ode:.3f} +- {self.bits_per_dim_ode_error:.3f} bits per dimension "
+            f"by the probability-flow ODE (integrated to about {self.ode_integration_error:.1g}), "
+            f"at most {self.bits_per_dim_bound:.3f} +- {self.bits_per_dim_bound_error:.3f} by the "
+            f"variational bound, over {self.images} test images (uniform dequantisation, 1 draw)"
+        )
+
+
+def likelihood(
+    model: Named, *, n: int = 64, data: str | None = None, seed: int = 0
+) -> LikelihoodReport:
+    """Bits per dimension of test images: `print(demist.likelihood("latest"))`.
+
+    Slow: minutes for 64 digits on a processor.
+
+    Args:
+        model: A run, or a saved model.
+        n: How many images, the first of the test data.
+        data: Other data than the model was trained on; a saved model needs it.
+        seed: Of the noise.
+
+    Raises:
+        MissingError: There is no such model or data.
+        UsageError: The model does not make images, or its data is not known.
+        DemistError: The integration is not accurate enough to report its result.
+    """
+    candidate = open_candidate(model)
+    _, test = splits(data_of(candidate, data))
+    return measure_likelihood(candidate.pipeline, test, n, seed)
+
+
+def measure_likelihood(pipeline: Pipeline, test: Dataset, n: int, seed: int) -> LikelihoodReport:
     """Bits per dimension of the first `n` test images, uniformly dequantised once.
 
     The ODE's divergence is estimated with one Rademacher vector per image, the bound's integral
@@ -34,12 +96,6 @@ def measure_likelihood(
         UsageError: The model does not make images.
         DemistError: The integration is not accurate enough to print its result.
     """
-    import torch
-    from tqdm import tqdm
-
-    from demist.core import Seeded
-    from demist.likelihood import bits_per_dim, continuous_elbo, dequantise, log_prob
-
     if len(pipeline.shape) != 3:
         raise UsageError(
             "--likelihood counts bits per dimension of images; this model makes points"
@@ -66,7 +122,7 @@ def measure_likelihood(
 
         def by_flow(
             tolerance: float, x: torch.Tensor = x, rows: range = rows, cond: dict[str, Any] = cond
-        ) -> "demist.likelihood.Likelihood":
+        ) -> Likelihood:
             return log_prob(
                 model, x, start=start, divergence="rademacher",
                 noise=Seeded([seed * 1_000_003 + i for i in rows], step=-1),
@@ -81,22 +137,20 @@ def measure_likelihood(
         by_bound.append(bits_per_dim(bound.elbo, dimensions))
         evaluations = max(evaluations, found.evaluations)
     ode, elbo = torch.cat(by_ode).double(), torch.cat(by_bound).double()
-    return {
-        "likelihood": {
-            "images": n,
-            "dequantisation": "uniform, 1 draw",
-            "bits_per_dim_ode": float(ode.mean()),
-            "bits_per_dim_ode_error": float(ode.std() / n**0.5),
-            "ode_evaluations": evaluations,
-            "ode_integration_error": error,
-            "bits_per_dim_bound": float(elbo.mean()),
-            "bits_per_dim_bound_error": float(elbo.std() / n**0.5),
-            "bound_levels": 200,
-        }
-    }
+    return LikelihoodReport(
+        images=n,
+        dequantisation="uniform, 1 draw",
+        bits_per_dim_ode=float(ode.mean()),
+        bits_per_dim_ode_error=float(ode.std() / n**0.5),
+        ode_evaluations=evaluations,
+        ode_integration_error=error,
+        bits_per_dim_bound=float(elbo.mean()),
+        bits_per_dim_bound_error=float(elbo.std() / n**0.5),
+        bound_levels=200,
+    )
 
 
-def settled(fine: "torch.Tensor", coarse: "torch.Tensor", dimensions: int) -> float:
+def settled(fine: torch.Tensor, coarse: torch.Tensor, dimensions: int) -> float:
     """Bits per dimension that a ten times looser tolerance changes.
 
     Raises:
@@ -110,14 +164,3 @@ def settled(fine: "torch.Tensor", coarse: "torch.Tensor", dimensions: int) -> fl
             "network is too rough to integrate (train it longer, or use the variational bound)"
         )
     return change
-
-
-def sentence(facts: dict[str, Any]) -> str:
-    """The result in words."""
-    f = facts["likelihood"]
-    return (
-        f"{f['bits_per_dim_ode']:.3f} +- {f['bits_per_dim_ode_error']:.3f} bits per dimension by "
-        f"the probability-flow ODE (integrated to about {f['ode_integration_error']:.1g}), at most "
-        f"{f['bits_per_dim_bound']:.3f} +- {f['bits_per_dim_bound_error']:.3f} by the variational "
-        f"bound, over {f['images']} test images (uniform dequantisation, 1 draw)"
-    )

@@ -1,13 +1,14 @@
 """What an evaluation asks of a model: held-out captions, else every class in turn, else nothing."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+
+from demist.data import Dataset
 from demist.errors import DataError, UsageError
-
-if TYPE_CHECKING:
-    import demist.data
-    import demist.model.pipeline
+from demist.model.pipeline import Pipeline
+from demist.model.values import classes_of
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,12 @@ class Asked:
         return [values[i % len(values)] for i in range(count)] if values else []
 
 
-def reads_captions(pipeline: "demist.model.pipeline.Pipeline", test: "demist.data.Dataset") -> bool:
+def reads_captions(pipeline: Pipeline, test: Dataset) -> bool:
     """Whether the model can be asked for the captions of the data."""
     return "text" in pipeline.conditioner.conditions and test.texts is not None
 
 
-def ask(
-    pipeline: "demist.model.pipeline.Pipeline", test: "demist.data.Dataset", count: int
-) -> Asked:
+def ask(pipeline: Pipeline, test: Dataset, count: int) -> Asked:
     """What `count` samples are asked for.
 
     Captions are those of held-out images chosen at random, with the images' classes if the model
@@ -46,8 +45,6 @@ def ask(
     Raises:
         DataError: There are captions, but the model can read none of them.
     """
-    from demist.model.values import classes_of
-
     classes = classes_of(pipeline)
     if reads_captions(pipeline, test):
         return _captions(pipeline, test, count, classes)
@@ -56,9 +53,7 @@ def ask(
     return Asked({}, [], "asked for nothing")
 
 
-def require_captions(
-    pipeline: "demist.model.pipeline.Pipeline", test: "demist.data.Dataset", name: str
-) -> None:
+def require_captions(pipeline: Pipeline, test: Dataset, name: str) -> None:
     """Raise UsageError unless an image-text score can be had."""
     if "text" not in pipeline.conditioner.conditions:
         raise UsageError(f"--clip compares images with their captions, but {name} reads none")
@@ -67,13 +62,11 @@ def require_captions(
 
 
 def _captions(
-    pipeline: "demist.model.pipeline.Pipeline",
-    test: "demist.data.Dataset",
+    pipeline: Pipeline,
+    test: Dataset,
     count: int,
     classes: tuple[str, ...],
 ) -> Asked:
-    import numpy as np
-
     assert test.texts is not None
     condition: Any = pipeline.conditioner.conditions["text"]
     cut = getattr(condition, "cut", str)
