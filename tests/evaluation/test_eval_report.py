@@ -4,15 +4,19 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
+from demist.codecs import Codec, Pixels
 from demist.errors import DataError
 from demist.evaluation.judge.train import train_classifier
+from demist.evaluation.metrics.psnr import psnr
 from demist.evaluation.metrics.rows import ROWS
 from demist.evaluation.metrics.vendi import vendi_score
 from demist.evaluation.reference import Reference
 from demist.evaluation.report import evaluate, over_seeds
 from demist.evaluation.report import measure as measure_set
 from demist.evaluation.tables import markdown
+from demist.measuring.through_codec import sentence, through_codec
 
 CLASSES = ("flat", "rows", "columns")
 
@@ -200,3 +204,39 @@ def test_another_extractor_and_the_same_judge(setting, perfect):
 def test_too_few_images(setting):
     with pytest.raises(DataError, match="5 generated, 700 training and 400 test"):
         measure(setting, draw(5, 2)[0])
+
+
+class Darker(Codec):
+    """Loses the last 20 grey levels of every number."""
+
+    def encode(self, x, noise=None):
+        return x.float()
+
+    def decode(self, z):
+        return (z - 20).clamp(min=0).to(torch.uint8)
+
+
+def test_through_a_codec(setting):
+    judge, train, test, _, _ = setting
+    reference = Reference.of(judge, train, test, generated=len(test))
+    exact = through_codec(Pixels(), reference)
+    assert (exact["psnr"], exact["same_label"]) == (np.inf, 1)
+    assert exact["fd"] == reference.floor["fd"]
+    found = through_codec(Darker(), reference)
+    lost = np.minimum(test, 20).astype(float)  # darker than that is black
+    assert found["psnr"] == pytest.approx(10 * np.log10(255**2 / np.square(lost).mean()))
+    assert found["fdr"] > 1.05
+    half = Reference.of(judge, train, test, generated=200)
+    assert through_codec(Pixels(), half)["fdr"] == 1
+    assert f"{found['psnr']:.1f} dB" in sentence(found)
+
+
+def test_psnr_has_known_values():
+    black, white = np.zeros((2, 1, 2, 2), np.uint8), np.full((2, 1, 2, 2), 255, np.uint8)
+    assert psnr(black, white) == 0
+    assert psnr(white, white) == np.inf
+    mixed = white.copy()
+    mixed[0] -= 51  # half of the numbers off by a fifth: MSE (255 / 5)^2 / 2
+    assert psnr(white, mixed) == pytest.approx(10 * np.log10(50))
+    with pytest.raises(DataError, match="no pairs"):
+        psnr(white[:0], white[:0])

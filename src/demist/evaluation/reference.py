@@ -75,6 +75,7 @@ class Reference:
         train: all training images.
         test: all test images.
         compared: how many images of each kind are compared, N.
+        rows: which test images are.
         k: neighbour for precision, recall, density and coverage.
         seed: of the random choice of N images.
         target: proportions of the classes.
@@ -93,6 +94,7 @@ class Reference:
     train: Seen
     test: Seen
     compared: int
+    rows: Int64[np.ndarray, " n"]
     k: int
     seed: int
     target: Float64[np.ndarray, " classes"]
@@ -153,6 +155,7 @@ class Reference:
             train=seen,
             test=held_out,
             compared=n,
+            rows=rows,
             k=k,
             seed=seed,
             target=count_modes(labels, len(judge.card.classes)) / len(train),
