@@ -2,13 +2,14 @@ import pytest
 import torch
 
 from demist.core import Linear, Seeded
-from demist.core.exact import Exact
+from demist.core.exact import Exact, Normal
 from demist.errors import UsageError
 from demist.samplers import (
     DDIM,
     SOLVERS,
     DPMpp2M,
     Heun,
+    make_grid,
     make_solver,
     sample,
     trajectory,
@@ -96,3 +97,22 @@ def test_solvers_by_name():
     }.items():
         with pytest.raises(UsageError, match=message):
             make_solver(spec)
+
+
+@pytest.mark.parametrize("name", [n for n in SOLVERS.names() if not make_solver(n).stochastic])
+def test_no_solver_takes_back_what_moved_the_state(name):
+    """On a Gaussian of variance 1/4, a shift shrinks with the standard deviation of the state."""
+    model, x = Exact(Normal(torch.zeros(1, dtype=f64), T([[0.25]])), Linear()), T([[0.3]])
+    grid = make_grid("angular", 20, Linear())
+    solver, middle = make_solver(name), grid[10]
+
+    def end(shift):
+        return sample(model, x, grid, solver, constrain=lambda y, s: y + shift * (s == middle))
+
+    alpha, sigma = Linear()(middle)
+    want = 0.2 * 0.5 / (0.25 * alpha**2 + sigma**2).sqrt()
+    assert float(end(0.2) - end(0.0)) == pytest.approx(float(want), rel=0.15)
+    # The same by hand: going on from a changed point.
+    points = list(trajectory(model, x, grid, solver))
+    *_, last = trajectory(model, points[9].x + 0.2, grid, solver, index=10, memory=points[9].memory)
+    torch.testing.assert_close(last.x, end(0.2))

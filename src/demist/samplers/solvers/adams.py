@@ -56,14 +56,18 @@ class Adams(Solver):
         tau, v = float(p.sigma / scale), p.eps - p.x0
         past: tuple[tuple[float, State], ...] = ()
         if memory is not None:
-            last_x, last_scale, past = memory
-            # Adams-Moulton: the step that led here again, now with v at its end.
+            last_x, last_scale, past, end = memory
+            # Adams-Moulton: the step that led here again, now with v at its end. What has changed
+            # the state since, such as `constrain`, is added, or it would be lost.
+            moved = None if x is end else x - end
             x = _advance(last_x, last_scale, scale, past[0][0], tau, ((tau, v), *past))
+            x = x if moved is None else x + moved
         past = ((tau, v), *past)[: self.p]
         alpha, sigma = model.schedule(s)
-        end = alpha + sigma
+        next_scale = alpha + sigma
         # Adams-Bashforth: on to s through the values known so far.
-        return _advance(x, scale, end, tau, float(sigma / end), past), (x, scale, past)
+        end = _advance(x, scale, next_scale, tau, float(sigma / next_scale), past)
+        return end, (x, scale, past, end)
 
 
 def _advance(

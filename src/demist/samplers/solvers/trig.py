@@ -53,22 +53,27 @@ class Trig(Solver):
     def step(
         self, model: Model, x: State, t: Tensor, s: Tensor, memory: Any, noise: Noise
     ) -> tuple[State, Any]:
-        """See `Solver.step`; memory: where the last step began, and the last values of v."""
+        """See `Solver.step`; memory: where the last step began and ended, the last values of v."""
         p = model(x, t)
         radius, phi = torch.hypot(p.alpha, p.sigma), float(torch.atan2(p.sigma, p.alpha))
         v = combine((p.alpha / radius, -p.sigma / radius), (p.eps, p.x0))
         values: tuple[tuple[float, State], ...] = ((phi, v),)
         z = (1 / radius) * x
         if memory is not None:
-            begun, past = memory
+            begun, past, end = memory
             values = (*values, *past)
+            # What has changed the state since, such as `constrain`, is added, or it would be lost.
+            moved = None if x is end else (1 / radius) * (x - end)
             z = _advance(begun, past[0][0], phi, values)
+            z = z if moved is None else z + moved
         alpha, sigma = model.schedule(s)
         values = values[: self.p]
         if memory is None or s == 0:
-            return combine((alpha, sigma), (p.x0, p.eps)), (z, values)
-        end = _advance(z, phi, float(torch.atan2(sigma, alpha)), values)
-        return torch.hypot(alpha, sigma) * end, (z, values)
+            end = combine((alpha, sigma), (p.x0, p.eps))
+        else:
+            there = _advance(z, phi, float(torch.atan2(sigma, alpha)), values)
+            end = torch.hypot(alpha, sigma) * there
+        return end, (z, values, end)
 
 
 def _advance(z: State, start: float, end: float, values: tuple[tuple[float, State], ...]) -> State:
