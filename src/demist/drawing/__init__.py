@@ -4,11 +4,11 @@ Grids, films and points need Pillow alone; `loss_curve` needs the `plot` extra. 
 written atomically, and a PNG can carry the facts that reproduce it.
 """
 
-from demist.drawing.curves import loss_curve
+from demist.drawing.curves import loss_curve, smooth
 from demist.drawing.grid import image_grid
-from demist.drawing.output import animation, read_metadata, save_png
+from demist.drawing.output import animation, read_metadata, save_png, write
 from demist.drawing.samples import draw, film
-from demist.drawing.scatter import scatter
+from demist.drawing.scatter import round_up, scatter
 
 __all__ = [
     "animation",
@@ -17,6 +17,9 @@ __all__ = [
     "image_grid",
     "loss_curve",
     "read_metadata",
+    "round_up",
     "save_png",
     "scatter",
+    "smooth",
+    "write",
 ]

@@ -2,3 +2,19 @@
 
 Nothing here knows about models or samplers; everything takes uint8 images, points or features.
 """
+
+from demist.evaluation.reference import Reference, Seen, strided
+from demist.evaluation.report import evaluate, measure, over_seeds
+from demist.evaluation.tables import against, interval, markdown
+
+__all__ = [
+    "Reference",
+    "Seen",
+    "against",
+    "evaluate",
+    "interval",
+    "markdown",
+    "measure",
+    "over_seeds",
+    "strided",
+]

@@ -95,7 +95,7 @@ class Transformer:
         with self._readable():
             config = read_json(folder / "config.json")
             read_metadata(folder / WEIGHTS)  # checks the header before transformers reads it
-        self.kind: str = config.get("model_type")
+        self.kind = str(config.get("model_type"))
         if self.kind not in MEANS:
             raise DataError(
                 f"{folder} holds a model of type {self.kind!r}; known are {', '.join(MEANS)}"

@@ -1,12 +1,22 @@
 """Do conditional samples show what was asked for? A classifier's opinion, class by class."""
 
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float32, Int64, UInt8
 
 from demist.errors import DataError
-from demist.evaluation.judge.classifier import Classifier
+
+
+@runtime_checkable
+class Recogniser(Protocol):
+    """What this needs of a classifier: logits, and the names of the classes in `card.classes`."""
+
+    card: Any
+
+    def logits(self, images: UInt8[np.ndarray, "n c h w"]) -> Float32[np.ndarray, "n classes"]:
+        """Logits of the classes."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +47,7 @@ class Accuracy:
 
 
 def label_accuracy(
-    classifier: Classifier,
+    classifier: Recogniser,
     images: UInt8[np.ndarray, "n c h w"],
     labels: Int64[np.ndarray, "_"],
 ) -> Accuracy:
@@ -46,7 +56,8 @@ def label_accuracy(
     Raises:
         DataError: labels that do not fit the images or the classes.
     """
-    return accuracy_of(classifier.logits(images).argmax(1), labels, classifier.card.classes)
+    found: np.ndarray = classifier.logits(images).argmax(1)
+    return accuracy_of(found, labels, classifier.card.classes)
 
 
 def accuracy_of(
