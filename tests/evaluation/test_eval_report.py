@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from demist.codecs import Codec, Pixels
+from demist.data import Dataset
 from demist.errors import DataError
 from demist.evaluation.judge.train import train_classifier
 from demist.evaluation.metrics.psnr import psnr
@@ -16,6 +17,9 @@ from demist.evaluation.reference import Reference
 from demist.evaluation.report import evaluate, over_seeds
 from demist.evaluation.report import measure as measure_set
 from demist.evaluation.tables import markdown
+from demist.measuring.evaluate import Evaluation
+from demist.measuring.prompts import Asked
+from demist.measuring.ruler import Ruler
 from demist.measuring.through_codec import sentence, through_codec
 
 CLASSES = ("flat", "rows", "columns")
@@ -209,6 +213,8 @@ def test_too_few_images(setting):
 class Darker(Codec):
     """Loses the last 20 grey levels of every number."""
 
+    lossless = False
+
     def encode(self, x, noise=None):
         return x.float()
 
@@ -240,3 +246,22 @@ def test_psnr_has_known_values():
     assert psnr(white, mixed) == pytest.approx(10 * np.log10(50))
     with pytest.raises(DataError, match="no pairs"):
         psnr(white[:0], white[:0])
+
+
+def test_a_lossy_codec_is_reported_beside_the_samples(setting, monkeypatch):
+    judge, train, test, train_labels, test_labels = setting
+    monkeypatch.setattr("demist.measuring.ruler.judge", lambda *_: judge)
+    ruler = Ruler(Dataset(train, train_labels, CLASSES), Dataset(test, test_labels, CLASSES))
+    asked = Asked({"label": list(CLASSES)}, [], "asked for every class in turn")
+    sets = {seed: draw(90, seed)[0] for seed in (2, 3)}
+    plain = ruler.measure(sets, asked, Pixels())
+    through = ruler.measure(sets, asked, Darker())
+    assert all("codec" not in report for report in plain)
+    assert through[0]["codec"] == through[1]["codec"]
+    assert through[0]["codec"]["psnr"] > 20
+    assert [report["metrics"] for report in through] == [report["metrics"] for report in plain]
+    sampling = {"steps": 1, "solver": "ddim", "guidance": 1, "precision": "fp32", "asked": "-"}
+    model = {"sha256": "0" * 64}
+    report = over_seeds(through) | {"codec": through[0]["codec"]}
+    assert "Through the codec" in str(Evaluation("x", "1", model, sampling, {}, report))
+    assert "codec" not in str(Evaluation("x", "1", model, sampling, {}, over_seeds(plain)))

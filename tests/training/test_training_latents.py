@@ -18,12 +18,14 @@ from demist.config import TrainConfig, parse_toml, to_toml, update
 from demist.drawing import read_metadata
 from demist.errors import DataError, UsageError
 from demist.evaluation.metrics.psnr import psnr
+from demist.measuring.likelihood import measure_likelihood
 from demist.model import Pipeline
 from demist.model.components import hash_of
 from demist.model.folder import weights_hash
 from demist.model.learned_codec import LearnedCodec, open_codec
 from demist.training.autoencode import make_autoencoder
 from demist.training.build import build
+from demist.training.noisy_classifier import train_noisy_classifier
 from demist.training.run import train
 
 DATA = pictures(24, ("a", "b"))
@@ -215,3 +217,16 @@ def test_widths_follow_the_factor():
     net = make_autoencoder(wide, (1, 16, 16))
     assert net.config["channels"] == [8, 16, 16]
     assert net.downsample == 8
+
+
+def test_what_else_is_asked_of_a_model_in_latents(config):
+    """Bits of data make no sense; a classifier of noisy states does."""
+    run = train(update(config, {"steps": 1, "sample_count": 0}), data=DATA, quiet=True)
+    model, data = Pipeline.load(run.model).sized((16, 16)), pictures(24, ("a", "b"), size=16)
+    with pytest.raises(UsageError, match="that of latents"):
+        measure_likelihood(model, data, 2, 0)
+    *_, last = train_noisy_classifier(model, data, steps=2, batch_size=8)
+    last.classifier.require_fits(model)
+    assert last.classifier.net.config["in_channels"] == 2
+    with pytest.raises(UsageError, match="states of shape"):
+        last.classifier.require_fits(replace(model, codec=Pixels()))

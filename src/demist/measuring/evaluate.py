@@ -16,6 +16,7 @@ from demist.evaluation.tables import markdown
 from demist.measuring.candidate import Named, open_candidate
 from demist.measuring.ruler import Ruler
 from demist.measuring.sets import Protocol, Sets, sets_of
+from demist.measuring.through_codec import sentence
 from demist.model.sampling import Sampling
 from demist.version import __version__
 
@@ -30,7 +31,8 @@ class Evaluation:
         model: Where the model comes from, with the SHA-256 of its weights.
         sampling: How its samples were made, and what was asked for.
         machine: On which machine.
-        report: Metrics over the seeds; see `demist.evaluation.report.over_seeds`.
+        report: Metrics over the seeds; see `demist.evaluation.report.over_seeds`. For a model in
+            latents also `codec`, what real images score through it.
     """
 
     name: str
@@ -60,7 +62,8 @@ class Evaluation:
         how = f"{s['steps']} steps of {s['solver']}, guidance {s['guidance']:g}, {s['precision']}"
         how += f", {s['asked']}"
         model = self.model["sha256"][:12]
-        return f"{markdown(self.report)}\nSampled with {how}; model {model}.\n"
+        lost = f"\n{sentence(self.report['codec'])}\n" if "codec" in self.report else ""
+        return f"{markdown(self.report)}\nSampled with {how}; model {model}.\n{lost}"
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,10 @@ class Measurement:
     def _one(self, sets: Sets, processes: int, ray: bool) -> Evaluation:
         sets.make(processes=processes, ray=ray)
         model, task = sets.model, sets.task
-        report = over_seeds(self.ruler.measure(sets.collect(), sets.asked))
+        reports = self.ruler.measure(sets.collect(), sets.asked, model.pipeline.codec)
+        report = over_seeds(reports)
+        if "codec" in reports[0]:
+            report["codec"] = reports[0]["codec"]
         report["warnings"] += self.ruler.warnings(model)
         sampling = {
             "n": self.protocol.n,

@@ -100,6 +100,11 @@ def measure_likelihood(pipeline: Pipeline, test: Dataset, n: int, seed: int) -> 
         raise UsageError(
             "--likelihood counts bits per dimension of images; this model makes points"
         )
+    if not pipeline.codec.lossless:
+        raise UsageError(
+            "--likelihood counts bits of the data, and this model knows that of latents, which its "
+            "codec does not keep whole; leave it out"
+        )
     n, size = min(n, len(test)), 32
     model = pipeline.denoiser.eval().requires_grad_(False)
     start = float(model.schedule.time_at(torch.tensor(CLEAN, dtype=torch.float64)))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from demist.codecs import Codec
 from demist.data import Dataset
 from demist.errors import UsageError
 from demist.evaluation.extractors.features import Extractor
@@ -20,6 +21,7 @@ from demist.evaluation.report import measure as measure_images
 from demist.measuring.candidate import Candidate, data_of, splits
 from demist.measuring.judging import judge
 from demist.measuring.prompts import Asked, require_captions
+from demist.measuring.through_codec import through_codec
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,24 @@ class Ruler:
             None if clip is None else open_encoder(clip),
         )
 
-    def measure(self, samples: dict[int, np.ndarray], asked: Asked) -> list[Report]:
-        """A report for every seed's samples."""
-        return (self._images if self.train.x.ndim == 4 else self._points)(samples, asked)
+    def measure(
+        self, samples: dict[int, np.ndarray], asked: Asked, codec: Codec | None = None
+    ) -> list[Report]:
+        """A report for every seed's samples.
 
-    def _images(self, samples: dict[int, np.ndarray], asked: Asked) -> list[Report]:
+        Args:
+            samples: By seed.
+            asked: What they were asked to be.
+            codec: The model's. If it loses something, the reports of images have an entry `codec`:
+                what real images score through it.
+        """
+        if self.train.x.ndim != 4:
+            return self._points(samples, asked)
+        return self._images(samples, asked, codec)
+
+    def _images(
+        self, samples: dict[int, np.ndarray], asked: Asked, codec: Codec | None
+    ) -> list[Report]:
         train, test, encoder = self.train, self.test, self.encoder
         expert = judge(train, test)
         names = expert.card.classes
@@ -103,6 +118,7 @@ class Ruler:
             )
             if encoder is not None:
                 ceiling = text_score(encoder, test.x[asked.rows], asked.values["text"])
+            lost = None if codec is None or codec.lossless else through_codec(codec, reference)
             bar.update()
             reports = []
             for seed, x in samples.items():
@@ -111,6 +127,8 @@ class Ruler:
                     found = text_score(encoder, x, asked.of("text", len(x)))
                     report["metrics"] |= found.beside(ceiling)
                     report["protocol"]["captions"] = encoder.recipe
+                if lost is not None:
+                    report["codec"] = lost
                 reports.append(report)
                 bar.update()
         return reports

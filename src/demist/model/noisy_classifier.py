@@ -67,11 +67,12 @@ class NoisyClassifier(nn.Module):
                 f"model's ({theirs}); make one with `demist classifier DATA --noise-of MODEL`"
             )
         channels, patch = self.net.config["in_channels"], self.net.config["patch"]
-        fits = len(pipeline.shape) == 3 and pipeline.shape[0] == channels
-        if not fits or any(side % patch for side in pipeline.shape[1:]):
+        shape = pipeline.state_shape
+        fits = len(shape) == 3 and shape[0] == channels
+        if not fits or any(side % patch for side in shape[1:]):
             raise UsageError(
                 f"the classifier reads images of {channels} channels in patches of {patch}, the "
-                f"model makes samples of shape {pipeline.shape}; make one with "
+                f"model has states of shape {shape}; make one with "
                 f"`demist classifier DATA --noise-of MODEL`"
             )
 

@@ -82,8 +82,9 @@ def train_noisy_classifier(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(streams.torch_seed(-1))
         # Read in patches, which cost a quarter, where the sides allow it.
-        patch = 1 if any(side % 2 for side in pipeline.shape[1:]) else 2
-        net = Encoder(in_channels=pipeline.shape[0], outputs=len(data.classes), patch=patch)
+        channels, *sides = pipeline.state_shape
+        patch = 1 if any(side % 2 for side in sides) else 2
+        net = Encoder(in_channels=channels, outputs=len(data.classes), patch=patch)
     net.to(device)
     denoiser = pipeline.denoiser
     made = NoisyClassifier(net, denoiser.schedule, denoiser.input_std, data.classes)
