@@ -309,7 +309,7 @@ def dequantise(x: Float[Tensor, "B ..."], noise: Noise | None = None) -> Float[T
     The density of the result bounds the probability of the bytes from below (Theis et al. 2016,
     "A note on the evaluation of generative models", section 3.1).
     """
-    uniform = torch.special.ndtr((Gaussian() if noise is None else noise)(x))
+    uniform: Tensor = torch.special.ndtr((Gaussian() if noise is None else noise)(x))
     return x + (uniform - 0.5) * (2 / 255)
 
 

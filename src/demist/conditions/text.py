@@ -199,10 +199,6 @@ def library() -> Any:
     """
     try:
         import tokenizers
-        import tokenizers.models
-        import tokenizers.normalizers
-        import tokenizers.pre_tokenizers
-        import tokenizers.trainers
     except ImportError:
         raise MissingError(
             "reading text needs the package tokenizers: pip install 'demist[text]'"

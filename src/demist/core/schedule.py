@@ -38,7 +38,8 @@ class Schedule(abc.ABC):
 
     def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Time derivatives `(alpha', sigma')`, by forward-mode differentiation of the path."""
-        return torch.func.jvp(self.__call__, (t,), (torch.ones_like(t),))[1]
+        found: tuple[Tensor, Tensor] = torch.func.jvp(self.__call__, (t,), (torch.ones_like(t),))[1]
+        return found
 
     def angle(self, t: Tensor) -> Tensor:
         """`atan2(sigma, alpha)`, in radians: 0 is data, pi/2 is noise."""

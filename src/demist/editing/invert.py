@@ -80,4 +80,5 @@ def slerp(a: Tensor, b: Tensor, w: float | Tensor) -> Tensor:
     share_a = torch.where(straight, 1 - w, ((1 - w) * angle).sin() / sine)
     share_b = torch.where(straight, w, (w * angle).sin() / sine)
     length = length_a ** (1 - w) * length_b**w
-    return (length * (share_a * unit_a + share_b * unit_b)).reshape(a.shape).to(a)
+    between: Tensor = (length * (share_a * unit_a + share_b * unit_b)).reshape(a.shape).to(a)
+    return between

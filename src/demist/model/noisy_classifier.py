@@ -47,7 +47,8 @@ class NoisyClassifier(nn.Module):
         clock = self.clock(t, alpha, sigma).float().expand(len(x)).to(x.device)
         a, s = left(alpha, x), left(sigma, x)
         seen = x * ((a * self.input_std) ** 2 + s**2).rsqrt()
-        return self.net(seen.float(), clock).log_softmax(1)
+        log_p: Tensor = self.net(seen.float(), clock).log_softmax(1)
+        return log_p
 
     def towards(self, value: str | int) -> Callable[..., Tensor]:
         """The log-probability of one class, as `demist.guidance.Classifier` takes it.

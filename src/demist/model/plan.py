@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from demist.core import Denoiser, Model, Schedule, Seeded
 from demist.errors import UsageError
@@ -90,8 +91,6 @@ class Plan:
             rows: Which of the `n`; default all. Each comes out the same whoever makes it.
             progress: Show a bar.
         """
-        from tqdm import tqdm
-
         batches = self.batches(rows)
         done = []
         with tqdm(

@@ -83,7 +83,8 @@ def matching_loss(
         scale = (made - wanted).abs().flatten(1).mean(1).clamp(min=1e-3)
         pull = (seen.x0 - wanted) / left(scale, made)
     error = weighted_error(seen, made, eps, student.schedule.log_snr(t), weight)
-    return error + (pull * (x0 - made)).flatten(1).mean(1)
+    pulled: Tensor = (pull * (x0 - made)).flatten(1).mean(1)
+    return error + pulled
 
 
 def few_steps(

@@ -215,7 +215,8 @@ def integrate(
     def slope(tau: float, z: Tensor) -> Tensor:
         with torch.no_grad():
             p = model(scale_at(tau) * z, time_at(tau), **cond)
-        return p.eps - p.x0
+        difference: Tensor = p.eps - p.x0
+        return difference
 
     nearest = min(math.sqrt(rtol + atol) / 10, max(first, last) / 2)
     z = (1 / scale_at(first)) * x

@@ -56,7 +56,8 @@ class School(nn.Module):
     def forward(self, x: Tensor, t: Tensor, *, critic: bool = False, **cond: Any) -> Tensor:
         """What the student says; or, of sample i of K critics, number i % K."""
         if not critic:
-            return self.student(x, t, **cond)
+            out: Tensor = self.student(x, t, **cond)
+            return out
         count = len(self.critics)
         said = torch.empty_like(x)
         for k, net in enumerate(self.critics):
@@ -77,7 +78,8 @@ class Critic:
         return self.school.schedule
 
     def __call__(self, x: Tensor, t: Tensor, **cond: Any) -> Prediction:
-        return self.school(x, t, critic=True, **cond)
+        found: Prediction = self.school(x, t, critic=True, **cond)
+        return found
 
 
 @dataclass(frozen=True)

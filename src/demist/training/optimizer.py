@@ -97,7 +97,9 @@ class Optimizer:
             for i in range(0, len(matrices), count):
                 self._turn(matrices[i : i + count], self._options.muon_ratio * lr * rate, low)
 
-    def _turn(self, matrices: list[tuple[nn.Parameter, Tensor, Tensor]], lr: float, low: bool):
+    def _turn(
+        self, matrices: list[tuple[nn.Parameter, Tensor, Tensor]], lr: float, low: bool
+    ) -> None:
         """Muon's step for (parameter, gradient, momentum) of one shape."""
         ahead = []
         for _, gradient, momentum in matrices:

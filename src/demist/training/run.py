@@ -14,6 +14,7 @@ import numpy as np
 from demist import runs
 from demist.config import TrainConfig, parse_duration, update
 from demist.data import Dataset
+from demist.drawing import loss_curve
 from demist.errors import CannotCreateError, DataError, DemistError, MissingError
 from demist.io.files import read_json
 from demist.io.folders import sweep
@@ -267,7 +268,8 @@ class _Trainer:
         """What the run says of its data; nothing if it was killed before it could say anything."""
         if not self.run.description.exists() and not checkpoint.steps(self.run.checkpoints):
             return {}
-        return read_json(self.run.description)[model_folder.INDEX]["facts"]
+        facts: dict[str, Any] = read_json(self.run.description)[model_folder.INDEX]["facts"]
+        return facts
 
     def _note_skipped(self) -> None:
         state, streams = self.state, self.experiment.streams
@@ -347,6 +349,4 @@ class _Trainer:
         }
         runs.write_summary(run, summary)
         with contextlib.suppress(DataError, MissingError):  # no matplotlib, or hardly any steps
-            from demist.drawing import loss_curve
-
             loss_curve(run.metrics, run.path / "loss.png")

@@ -25,13 +25,12 @@ MESSAGE = 2**22
 
 def shard(net: nn.Module, world: World, device: torch.device) -> None:
     """Move a network to `device`, keeping only this process's share. All must call this."""
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
+    from torch.distributed import device_mesh, fsdp
 
-    mesh = init_device_mesh(device.type, (world.size,))
+    mesh = device_mesh.init_device_mesh(device.type, (world.size,))
     for block in blocks(net):
-        fully_shard(block, mesh=mesh)
-    fully_shard(net, mesh=mesh)
+        fsdp.fully_shard(block, mesh=mesh)
+    fsdp.fully_shard(net, mesh=mesh)
 
 
 def blocks(net: nn.Module) -> list[nn.Module]:

@@ -122,14 +122,9 @@ def open_table(path: Path, split: str) -> Table:
         MissingError: The library is not installed.
         DataError: It is damaged, or has no such split or no pictures.
     """
+    datasets = _library(path)
     try:
-        import datasets
-    except ImportError:
-        raise MissingError(
-            f"reading {path} needs the package datasets: pip install 'demist[datasets]'"
-        ) from None
-    try:
-        found = _splits(path)
+        found = _splits(datasets, path)
         require_split(split, found, str(path))
         rows = found[split]()
     except (OSError, ValueError, KeyError, TypeError, datasets.exceptions.DatasetsError) as error:
@@ -145,26 +140,32 @@ def open_table(path: Path, split: str) -> Table:
     return Table(path, rows.cast_column(pictures[0], datasets.Image(decode=False)), pictures[0])
 
 
-def _splits(path: Path) -> dict[str, Callable[[], Any]]:
-    """What opens each split."""
-    import datasets
+def _library(path: Path) -> Any:
+    try:
+        import datasets
+    except ImportError:
+        raise MissingError(
+            f"reading {path} needs the package datasets: pip install 'demist[datasets]'"
+        ) from None
+    return datasets
 
+
+def _splits(datasets: Any, path: Path) -> dict[str, Callable[[], Any]]:
+    """What opens each split."""
     if path.is_dir() and (files := _parquet(Folder.scan(path))):
         return {
-            split: partial(_from_parquet, [str(path / name) for name in names])
+            split: partial(_from_parquet, datasets, [str(path / name) for name in names])
             for split, names in files.items()
         }
     if path.is_file():
-        return {"train": partial(_from_parquet, [str(path)])}
+        return {"train": partial(_from_parquet, datasets, [str(path)])}
     saved = datasets.load_from_disk(str(path.resolve()))
     if isinstance(saved, datasets.Dataset):
         return {"train": lambda: saved}
     return {split_word(name) or name: partial(saved.get, name) for name in saved}
 
 
-def _from_parquet(names: list[str]) -> Any:
-    import datasets
-
+def _from_parquet(datasets: Any, names: list[str]) -> Any:
     # The library makes a copy that can be read at random: in the user's cache, as its own is.
     return datasets.Dataset.from_parquet(names, cache_dir=str(cache_folder() / "datasets"))
 

@@ -216,7 +216,6 @@ LARGE, SMALL = 22, 14
 @cache
 def _alphas(split: str, size: int) -> Alphas:
     import torch  # only here: importing the readers of data needs no torch
-    import torch.nn.functional as F
 
     from demist.data.load import digits
 
@@ -225,7 +224,7 @@ def _alphas(split: str, size: int) -> Alphas:
     ink = torch.from_numpy(data.x / np.float32(255))
     sides = {True: LARGE * size // 32, False: SMALL * size // 32}
     kept = {
-        (digit, large): F.interpolate(
+        (digit, large): torch.nn.functional.interpolate(
             ink[data.labels == digit], (side, side), mode="bilinear", antialias=True
         )[:, 0].numpy()
         for digit in range(10)
