@@ -1,6 +1,7 @@
 """`demist demo`: from nothing to pictures in under five minutes."""
 
 import os
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,6 @@ import tyro
 
 from demist import recipes
 from demist.commands.sampling import SamplingOptions
-from demist.commands.shared import provenance
 from demist.config import update
 
 STEPS = 10
@@ -51,8 +51,8 @@ def main(args: list[str]) -> None:
         say(f"Computing with {threads} of {os.cpu_count()} cores: more would be no faster now.")
     say(f"Training on 10,000 handwritten digits for {options.budget}. Ctrl-C ends it early.")
 
-    from demist.drawing import animation, draw, film, save_png
     from demist.measuring.judging import label_accuracy_of
+    from demist.measuring.pages import sample_page
     from demist.model import Pipeline, values
     from demist.training.run import train
 
@@ -64,20 +64,19 @@ def main(args: list[str]) -> None:
     labels = values.spread(classes, each * len(classes))
     asked = SamplingOptions(steps=STEPS, guidance=options.guidance, seed=options.seed)
     sampling = pipeline.plan(1, asked.sampling()).sampling
-    settings = sampling.recipe()
     samples, moving = run.path / "samples.png", run.path / "denoising.gif"
-    frames = [frame.x for frame in pipeline.trajectory(len(labels), sampling, label=labels)]
-    facts = provenance("demo", args, pipeline)
-    facts["sampling"] = {"n": len(labels), **settings, "label": labels}
-    save_png(draw(frames[-1], labels, each), samples, facts)
-    animation(film(frames, labels, each), moving, fps=5)
+    page = sample_page(
+        pipeline, len(labels), sampling, labels=labels, columns=each, filmed=len(labels)
+    )
+    page.save(samples, shlex.join(["demist", "demo", *args]))
+    page.animate(moving, fps=5)
 
     say(f"Measuring: {options.n} samples, judged by a classifier that never saw the model.")
     found = label_accuracy_of(pipeline, config.data, options.n, sampling)
 
     spec = run.path if options.runs != Path("runs") else run.number
     curve = run.path / "loss.png"
-    how = f"guidance {options.guidance:g}, {STEPS} steps of {settings['solver']}: "
+    how = f"guidance {options.guidance:g}, {STEPS} steps of {sampling.solver}: "
     how += f"{2 * STEPS} network evaluations"
     print(f"""
 {found}

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from demist.errors import UsageError
 
@@ -51,10 +51,6 @@ class SamplingOptions:
         typed = {"grid" if k == "time_grid" else k: v for k, v in asdict(self).items()}
         return Sampling(**{k: parse(k, v) if isinstance(v, str) else v for k, v in typed.items()})
 
-    def over(self, pipeline: "demist.model.pipeline.Pipeline") -> dict[str, Any]:
-        """The complete recipe, defaults of the model filled in, without batch size."""
-        return pipeline.plan(1, self.sampling()).sampling.recipe()
-
 
 @dataclass(frozen=True)
 class ModelOptions:
@@ -66,12 +62,6 @@ class ModelOptions:
     """auto, cpu, cuda, cuda:1 or mps."""
     runs: Path = Path("runs")
     """Folder in which run folders are."""
-
-    def locate(self, spec: str) -> Path:
-        """See `demist.model.open.locate`."""
-        from demist.model.open import locate
-
-        return locate(spec, self.runs)
 
     def candidate(self, spec: str) -> "demist.measuring.candidate.Candidate":
         """See `demist.measuring.candidate.open_candidate`."""

@@ -1,36 +1,8 @@
-"""What several commands need: where a file comes from, and never overwriting one unasked."""
+"""What several commands need: never overwriting a file unasked."""
 
-import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from demist.errors import CannotCreateError
-from demist.version import __version__
-
-if TYPE_CHECKING:
-    import numpy
-
-    import demist.model.pipeline
-
-
-def provenance(
-    name: str, args: list[str], pipeline: "demist.model.pipeline.Pipeline"
-) -> dict[str, Any]:
-    """What was typed, with which version, and which model: for files made from it."""
-    from demist.model.folder import weights_hash
-
-    return {
-        "command": shlex.join(["demist", name, *args]),
-        "demist": __version__,
-        "model": {"sha256": weights_hash(pipeline), **pipeline.facts},
-    }
-
-
-def write_array(x: "numpy.ndarray", path: Path) -> None:
-    """See `demist.io.arrays.write_array`."""
-    from demist.io import arrays
-
-    arrays.write_array(x, path)
 
 
 def require_free(path: Path, force: bool) -> None:

@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from demist.conditions.label import class_index
 from demist.core import LogSNRClock, Schedule, left
 from demist.errors import DataError, MissingError, UsageError
+from demist.guidance import Classifier
 from demist.io.files import atomic
 from demist.io.tensors import read_metadata, read_tensors, require_same, write_tensors
 from demist.model.folder import from_json, to_json
 from demist.model.pipeline import Pipeline
+from demist.model.plan import Guide
 from demist.networks.encoder import Encoder
 
 
@@ -113,3 +115,26 @@ class NoisyClassifier(nn.Module):
                 f"`demist classifier DATA --noise-of RUN --out FILE` makes one"
             ) from None
         return made.eval().requires_grad_(False)
+
+
+def classifier_guide(
+    path: str | os.PathLike[str], pipeline: Pipeline, towards: str, scale: float = 1.0
+) -> Guide:
+    """Guidance of a model by the classifier in a file; see `demist.guidance.Classifier`.
+
+    Args:
+        path: Where `NoisyClassifier.save` wrote it.
+        pipeline: The model to guide.
+        towards: Name of the class.
+        scale: How strongly.
+
+    Raises:
+        MissingError: There is no such file.
+        DataError: It is something else, or damaged.
+        UsageError: There is no such class, or the classifier was made for another model.
+    """
+    made = NoisyClassifier.load(path)
+    made.require_fits(pipeline)
+    made.to(next(pipeline.denoiser.parameters()).device)
+    log_prob = made.towards(towards)
+    return lambda model: Classifier(model, log_prob, scale)

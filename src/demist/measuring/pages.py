@@ -1,0 +1,143 @@
+"""Pages of samples, and films of how they came about, with the facts that reproduce them."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from demist.drawing import animation, draw, film, image_grid, save_png
+from demist.errors import UsageError
+from demist.io.arrays import write_array
+from demist.model.folder import weights_hash
+from demist.model.pipeline import Pipeline
+from demist.model.plan import Guide
+from demist.model.sampling import Sampling
+from demist.model.sweep import parse_axes, sweep
+from demist.version import __version__
+
+
+@dataclass(frozen=True)
+class Page:
+    """Samples as one image.
+
+    Attributes:
+        x: The samples.
+        image: All of them.
+        facts: With which version, model and recipe they were made.
+        frames: One image of the first samples for every state from noise to data, if wanted.
+    """
+
+    x: np.ndarray
+    image: Image.Image
+    facts: Mapping[str, Any]
+    frames: Sequence[Image.Image] = field(default=(), repr=False)
+
+    def save(self, path: Path, command: str | None = None) -> None:
+        """Write a PNG that carries the facts.
+
+        Args:
+            path: Where to.
+            command: What was typed, for the facts.
+        """
+        save_png(self.image, path, {"command": command, **self.facts})
+
+    def save_array(self, path: Path) -> None:
+        """Write the samples as numbers, `.npy`."""
+        write_array(self.x, path)
+
+    def animate(self, path: Path, fps: float = 12) -> None:
+        """Write the film, `.gif` or `.webp`."""
+        animation(self.frames, path, fps=fps)
+
+
+def sample_page(
+    pipeline: Pipeline,
+    n: int,
+    sampling: Sampling | None = None,
+    *,
+    labels: Sequence[str] = (),
+    columns: int | None = None,
+    filmed: int = 0,
+    negative: Mapping[str, Any] | None = None,
+    guide: Guide | None = None,
+    **cond: Any,
+) -> Page:
+    """Samples on a page, with a bar on a terminal.
+
+    Args:
+        pipeline: The model.
+        n: How many.
+        sampling: How.
+        labels: Class of each; empty: the model is given none.
+        columns: In a row; None: a square, or rows of one class each.
+        filmed: Make a film of so many of the first samples.
+        negative: What guidance leads away from.
+        guide: Further guidance.
+        cond: Further conditions, as in `Pipeline.sample`.
+    """
+    if labels:
+        cond = {"label": list(labels), **cond}
+    plan = pipeline.plan(n, sampling, negative=negative, guide=guide, **cond)
+    states = [frame.x for frame in plan.frames(range(min(n, filmed)))] if filmed else []
+    x = states[-1] if filmed >= n else plan.sample(progress=sys.stderr.isatty())
+    rows = len(set(labels))
+    columns = columns or (n // rows if rows > 1 and n % rows == 0 else None)
+    said = {"n": n, **plan.sampling.recipe(), **_negative(negative), **cond}
+    return Page(
+        x,
+        draw(x, labels, columns),
+        facts_of(pipeline, said),
+        film(states, labels[:filmed], columns) if states else (),
+    )
+
+
+def grid_page(
+    pipeline: Pipeline,
+    axes: Sequence[str],
+    sampling: Sampling | None = None,
+    *,
+    negative: Mapping[str, Any] | None = None,
+    guide: Guide | None = None,
+    **cond: Any,
+) -> Page:
+    """One sample per cell along one or two axes, written beside them.
+
+    Args:
+        pipeline: A model of images.
+        axes: As in `demist.model.sweep.parse_axes`: `["guidance=1,2,4", "seed=0:6"]`. What an axis
+            varies takes the place of what is given below.
+        sampling: How, where no axis says.
+        negative: What guidance leads away from.
+        guide: Further guidance.
+        cond: Conditions of all cells.
+
+    Raises:
+        UsageError: An axis or a value makes no sense, or the model makes no images.
+    """
+    if len(pipeline.shape) != 3:
+        raise UsageError("--grid shows images, and this model makes points; leave it out")
+    rows, columns = parse_axes(axes, list(pipeline.conditioner.conditions))
+    x = sweep(pipeline, rows, columns, sampling, negative=negative, guide=guide, **cond)
+    recipe = pipeline.plan(1, sampling).sampling.recipe()
+    said = {**recipe, **_negative(negative), **cond, "grid_of": list(axes)}
+    page = image_grid(
+        x, columns=len(columns.words), rows_say=rows.labels, columns_say=columns.labels
+    )
+    return Page(x, page, facts_of(pipeline, said))
+
+
+def facts_of(pipeline: Pipeline, said: Mapping[str, Any]) -> dict[str, Any]:
+    """With which version and model something was made, and how: for files made from it."""
+    return {
+        "demist": __version__,
+        "model": {"sha256": weights_hash(pipeline), **pipeline.facts},
+        "sampling": dict(said),
+    }
+
+
+def _negative(negative: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {} if negative is None else {"negative": negative}
