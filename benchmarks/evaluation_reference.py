@@ -22,12 +22,12 @@ import torch
 
 from demist import runs
 from demist.data import load
-from demist.evaluation.judge.train import train_classifier
 from demist.evaluation.metrics.distances import neighbour_radius, squared_distances
 from demist.evaluation.metrics.modes import count_modes, kl_floor, kl_to
 from demist.evaluation.metrics.precision_recall import precision_recall
 from demist.evaluation.report import evaluate
 from demist.io import files
+from demist.training.judge import train_classifier
 
 N, DIMENSION, K = 10_000, 1000, 5
 PRINTED = (0.477, 0.471, 1.056, 0.974)

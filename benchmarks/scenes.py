@@ -15,8 +15,9 @@ import numpy as np
 
 from demist.data.readers import scenes
 from demist.drawing import image_grid, save_png
-from demist.evaluation.judge.scenes import TAGS, train_judge
+from demist.evaluation.judge.scenes import TAGS
 from demist.model import open_model
+from demist.training.judge import train_judge
 
 
 def main(

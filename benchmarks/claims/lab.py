@@ -15,11 +15,11 @@ import torch
 from demist.config import TrainConfig, update
 from demist.data import Dataset, load
 from demist.evaluation.judge.classifier import Classifier
-from demist.evaluation.judge.train import train_classifier
 from demist.evaluation.metrics.frechet import Moments, frechet_distance
 from demist.model.pipeline import Pipeline
 from demist.training.build import build
 from demist.training.fit import TrainState, fit
+from demist.training.judge import train_classifier
 
 SIDE, BATCH = 8, 128
 

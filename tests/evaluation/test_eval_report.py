@@ -9,7 +9,6 @@ import torch
 from demist.codecs import Codec, Pixels
 from demist.data import Dataset
 from demist.errors import DataError
-from demist.evaluation.judge.train import train_classifier
 from demist.evaluation.metrics.psnr import psnr
 from demist.evaluation.metrics.rows import ROWS
 from demist.evaluation.metrics.vendi import vendi_score
@@ -21,6 +20,7 @@ from demist.measuring.evaluate import Evaluation
 from demist.measuring.prompts import Asked
 from demist.measuring.ruler import Ruler
 from demist.measuring.through_codec import sentence, through_codec
+from demist.training.judge import train_classifier
 
 CLASSES = ("flat", "rows", "columns")
 
@@ -202,7 +202,7 @@ def test_another_extractor_and_the_same_judge(setting, perfect):
     for name in ("label_accuracy", "inception_score", "class_kl"):
         assert values(report)[name] == pytest.approx(values(perfect)[name], abs=1e-6)
     assert values(report)["fd"] != values(perfect)["fd"]
-    assert "Labels and Inception Score: demist-cnn-1" in markdown(report)
+    assert "Labels and Inception Score: demist-cnn-2" in markdown(report)
 
 
 def test_too_few_images(setting):

@@ -3,7 +3,8 @@ import pytest
 
 from demist.data.readers import scenes
 from demist.data.readers.scenes import COLOURS, PLACES, Scene, Thing, draw
-from demist.evaluation.judge.scenes import TAGS, find, train_judge
+from demist.evaluation.judge.scenes import TAGS, find
+from demist.training.judge import train_judge
 
 
 @pytest.fixture(scope="module")

@@ -237,7 +237,7 @@ def test_an_unforeseen_error_of_the_thread_is_not_lost(tmp_path, monkeypatch):
 
 def test_skipped_steps_are_listed_with_the_items_they_saw(config, monkeypatch):
     """Item 5 is broken: the steps that see it are skipped, and named."""
-    real = gradient.whole
+    real = gradient.full_batch
 
     def broken(denoiser, batches, step, objective, low):
         loss, count = real(denoiser, batches, step, objective, low)
@@ -245,7 +245,7 @@ def test_skipped_steps_are_listed_with_the_items_they_saw(config, monkeypatch):
             next(p for p in denoiser.parameters()).grad.fill_(math.inf)
         return loss, count
 
-    monkeypatch.setattr(build_module, "whole", broken)
+    monkeypatch.setattr(build_module, "full_batch", broken)
     config = update(config, {"steps": 5})
     run = train(config, data=pictures(), quiet=True)
     streams = build_module.build(config, pictures()).streams

@@ -206,7 +206,7 @@ def test_one_per_cent_of_broken_updates_stop_and_less_do_not(monkeypatch):
     e = build(update(CONFIG, {"dropout": 0.0}), pictures())
     rare, often = {0, 10, 30, 41, 60, 71}, {0, 20, 29}
     state, _ = run(replace(e, batches=Broken(e.batches, rare)), 80)
-    assert (state.skipped, state.broken) == (6, (60, 71))
+    assert (state.skipped, state.skipped_steps) == (6, (60, 71))
     with pytest.raises(DemistError, match=r"3 of the last 30 steps \(0, 20, 29\)"):
         run(replace(e, batches=Broken(e.batches, often)), 80)
 
@@ -217,7 +217,7 @@ def test_what_was_skipped_is_remembered_by_a_checkpoint(tmp_path):
     state, _ = run(e, 4)
     again = start(e.pipeline.denoiser, e.config.optimization)
     again.restore(checkpoint.load(checkpoint.save(tmp_path, state.checkpoint())))
-    assert (again.step, again.skipped, again.broken) == (4, 2, (1, 2))
+    assert (again.step, again.skipped, again.skipped_steps) == (4, 2, (1, 2))
 
 
 def test_learning_rate_schedules():

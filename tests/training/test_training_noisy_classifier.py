@@ -44,7 +44,7 @@ def pipeline():
 def trained(pipeline):
     torch.set_num_threads(1)
     *_, last = train_noisy_classifier(pipeline, shades(), steps=40, batch_size=32)
-    return last.classifier.eval()
+    return last.model.eval()
 
 
 def test_learns_through_noise_but_not_through_all_of_it(trained, pipeline):

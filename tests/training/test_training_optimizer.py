@@ -57,7 +57,7 @@ def test_muon_is_torchs(low):
         theirs.values(), lr=2e-3, weight_decay=10.0, adjust_lr_fn="match_rms_adamw"
     )
     start = {name: p.detach().clone() for name, p in theirs.items()}
-    moved = changes(net, Optimizer(net, options), 1e-3, steps=4, low=low)
+    moved = changes(net, Optimizer(net, options), 1e-3, steps=4, bf16=low)
     for seed in range(4):
         copy = Layers()
         copy.set_gradients(seed)

@@ -76,7 +76,7 @@ def train_on_noise(options: Options, model: str) -> None:
     with contextlib.closing(Progress()) as progress:
         for done in train_noisy_classifier(pipeline, train, seed=options.seed):
             progress.show(done)
-    made = done.classifier.eval()
+    made = done.model.eval()
     made.save(options.out)
     times = (0.1, 0.3, 0.5, 0.7, 0.9)
     row = ", ".join(f"{100 * accuracy_at(made, pipeline, test, t):.1f} % at {t}" for t in times)

@@ -10,13 +10,13 @@ from demist.data import Dataset
 from demist.errors import UsageError
 from demist.evaluation.judge.classifier import Classifier
 from demist.evaluation.judge.pseudo import clusters
-from demist.evaluation.judge.train import default_classifier
 from demist.evaluation.metrics.accuracy import label_accuracy
 from demist.io.files import cache_folder
 from demist.measuring.candidate import splits
 from demist.model.pipeline import Pipeline
 from demist.model.sampling import Sampling
 from demist.model.values import classes_of, spread
+from demist.training.judge import default_classifier
 
 
 def judge(train: Dataset, test: Dataset, seed: int = 0) -> Classifier:

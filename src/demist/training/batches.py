@@ -35,6 +35,14 @@ class Batch:
     noise: Noise
     seed: int
 
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        return self.x0.device
+
+    def __len__(self) -> int:
+        return len(self.x0)
+
 
 @dataclass
 class Stopwatch:

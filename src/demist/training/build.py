@@ -36,15 +36,15 @@ from demist.training.autoencode import (
 )
 from demist.training.batches import Batch, Batches, Stopwatch
 from demist.training.conditions import conditions, shortened
-from demist.training.distil import lessons, open_teacher, student_of
+from demist.training.distil import open_teacher, student_of, teacher_conditions
 from demist.training.fit import Denoising, Hybrid
 from demist.training.gradient import (
     DataParallel,
     Gradient,
     MicroBatched,
     Objective,
+    full_batch,
     network_of,
-    whole,
 )
 from demist.training.latents import latents
 from demist.training.parallel import ALONE, World
@@ -114,7 +114,11 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
         codec = choose_codec(config, data).to(device)
         conditioner, values = conditions(config, data)
     else:
-        codec, conditioner, values = teacher.codec, teacher.conditioner, lessons(teacher, data)
+        codec, conditioner, values = (
+            teacher.codec,
+            teacher.conditioner,
+            teacher_conditions(teacher, data),
+        )
     try:
         streams = Streams(options.seed, len(data), options.batch_size, world.rank, world.size)
     except ValueError as error:
@@ -241,7 +245,7 @@ def choose_gradient(
     if parts is None and not options.auto_microbatch:
         if cut:
             return DataParallel(world, model)
-        return whole if size == 1 else DataParallel.of(model, world)
+        return full_batch if size == 1 else DataParallel.of(model, world)
     parts = parts or size
     if parts & (parts - 1) or parts % size or options.batch_size % parts:
         raise UsageError(

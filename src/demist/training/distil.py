@@ -155,7 +155,7 @@ def fixed() -> list[str]:
     return [*names, "sample_steps", "sample_solver", "sample_guidance"]
 
 
-def lessons(teacher: Pipeline, data: Dataset) -> dict[str, Any]:
+def teacher_conditions(teacher: Pipeline, data: Dataset) -> dict[str, Any]:
     """Values of the teacher's conditions in the data, from which the student learns.
 
     Raises:

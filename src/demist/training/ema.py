@@ -1,4 +1,4 @@
-"""DataParallel weights, which are sampled from: the raw weights jitter with every batch.
+"""Averaged weights, which are sampled from: the raw weights jitter with every batch.
 
 The decay is a function of the step, so that early weights are forgotten: with a memory of constant
 length the average would stay near the initial weights for a long time. Here

@@ -29,7 +29,14 @@ from demist.runs.checkpoint import Checkpoint
 from demist.training.batches import Batch
 from demist.training.distil import School
 from demist.training.ema import Ema, warmed_up
-from demist.training.gradient import Gradient, Objective, is_out_of_memory, network_of, whole
+from demist.training.gradient import (
+    AnyBatch,
+    Gradient,
+    Objective,
+    full_batch,
+    is_out_of_memory,
+    network_of,
+)
 from demist.training.memory import out_of_memory
 from demist.training.optimizer import Optimizer
 from demist.training.parallel import ALONE, World
@@ -71,7 +78,7 @@ class Hybrid:
         )  # fmt: skip
 
 
-SCALARS = ("step", "images", "seconds", "skipped", "broken")
+SCALARS = ("step", "images", "seconds", "skipped", "skipped_steps")
 """Attributes of a state that are kept in checkpoints, beside the tensors."""
 
 
@@ -87,7 +94,7 @@ class TrainState:
         images: Items seen.
         seconds: Wall-clock time of training, pauses between resumed parts left out.
         skipped: Updates skipped for NaN or infinity.
-        broken: Which steps these were, as far as they lie in the last `WINDOW`.
+        skipped_steps: Which these were, as far as they lie in the last `WINDOW`.
         progress: Fraction of the nearest limit, 0 to 1.
         loss: Mean loss of the last step's batch, before its update.
         grad_norm: Norm of its gradient, before clipping.
@@ -101,7 +108,7 @@ class TrainState:
     images: int = 0
     seconds: float = 0.0
     skipped: int = 0
-    broken: tuple[int, ...] = ()
+    skipped_steps: tuple[int, ...] = ()
     progress: float = 0.0
     loss: float = math.nan
     grad_norm: float = math.nan
@@ -140,14 +147,18 @@ class TrainState:
 
     def scalars(self) -> dict[str, Any]:
         """What must be kept beside the tensors, as JSON values."""
-        return {key: getattr(self, key) for key in SCALARS} | {"broken": list(self.broken)}
+        return {key: getattr(self, key) for key in SCALARS} | {
+            "skipped_steps": list(self.skipped_steps)
+        }
 
     def set_scalars(self, values: Mapping[str, Any]) -> None:
-        """Take over what `scalars` gave; older checkpoints have fewer."""
+        """Take over what `scalars` gave; older checkpoints have fewer, and one by another name."""
+        if "broken" in values:
+            values = {"skipped_steps": values["broken"], **values}
         for key in SCALARS:
             if key in values:
                 setattr(self, key, values[key])
-        self.broken = tuple(self.broken)
+        self.skipped_steps = tuple(self.skipped_steps)
 
 
 def _named(checkpoint: Checkpoint) -> dict[str, Tensor]:
@@ -165,15 +176,31 @@ def start(model: nn.Module, options: OptimizationConfig) -> TrainState:
     return TrainState(model, Ema(kept, warmed_up(options.ema)), Optimizer(net, options))
 
 
+def learning_rate(step: int, progress: float, options: OptimizationConfig) -> float:
+    """Linear warm-up over steps, times a decay over the progress from 0 to 1.
+
+    The decay is 1 - p (linear), (1 + cos(pi p)) / 2 (cosine) or 1 (constant).
+    """
+    p = min(max(progress, 0.0), 1.0)
+    decay = {"linear": 1 - p, "cosine": (1 + math.cos(math.pi * p)) / 2, "constant": 1.0}
+    warm = min(1.0, (step + 1) / options.warmup) if options.warmup else 1.0
+    return options.lr * warm * decay[options.decay]
+
+
+Rate = Callable[[int, float, OptimizationConfig], float]
+"""Maps step, progress and options to a learning rate, as `learning_rate` does."""
+
+
 def fit(
     model: nn.Module,
-    batches: Callable[[int], Batch],
+    batches: Callable[[int], AnyBatch],
     *,
     objective: Objective = Denoising(),
-    gradient: Gradient = whole,
+    gradient: Gradient = full_batch,
     options: OptimizationConfig = OptimizationConfig(),  # noqa: B008
     limits: LimitsConfig = LimitsConfig(),  # noqa: B008
     state: TrainState | None = None,
+    rate: Rate = learning_rate,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[TrainState]:
     """Train, yielding after each step.
@@ -182,13 +209,15 @@ def fit(
     optimizer.
 
     Args:
-        model: A model or any other module: trained in place, on the device it is on.
+        model: Denoiser, autoencoder, classifier, or any other module; trained in place, on the
+            device it is on.
         batches: Gives the batch of step 0, 1, ...
         objective: Loss per sample of this model.
-        gradient: How its gradient is computed: whole, in parts or by several processes.
+        gradient: How its gradient is computed: at once, in parts or by several processes.
         options: Optimizer and precision. `seed` and `batch_size` are the batches' affair.
         limits: When to stop: at the first that is reached.
         state: Where to go on; default `start(model, options)`.
+        rate: Learning rate of a step.
         clock: Seconds, monotonic. Time the caller spends between steps counts.
 
     Yields:
@@ -200,32 +229,32 @@ def fit(
     """
     state = start(model, options) if state is None else state
     parameters = state.optimizer.parameters
-    low = resolve_precision(options.precision, network_of(model)) == "bf16"
+    bf16 = resolve_precision(options.precision, network_of(model)) == "bf16"
     begun = clock() - state.seconds
     model.train()
     state.progress = progress(state, limits)
     while state.progress < 1:
         try:
-            loss, count = gradient(model, batches, state.step, objective, low)
+            loss, count = gradient(model, batches, state.step, objective, bf16)
         except (RuntimeError, MemoryError) as error:
             if not (is_out_of_memory(error) and hasattr(batches, "streams")):
                 raise
             for p in parameters:
                 p.grad = None
-            raise out_of_memory(model, batches, state.step, objective, low) from None
+            raise out_of_memory(model, batches, state.step, objective, bf16) from None
         gradients = [p.grad for p in parameters if p.grad is not None]
         norm = gathered(nn.utils.get_total_norm(gradients))
         state.loss, state.grad_norm = torch.stack([loss, norm.to(loss)]).tolist()
-        state.lr = learning_rate(state.step, state.progress, options)
+        state.lr = rate(state.step, state.progress, options)
         if math.isfinite(state.loss) and math.isfinite(state.grad_norm):
             if 0 < options.clip < state.grad_norm:
                 torch._foreach_mul_(gradients, options.clip / state.grad_norm)
-            state.optimizer.step(state.lr, low)
+            state.optimizer.step(state.lr, bf16)
             state.ema.update(state.step + 1 - state.skipped)
         else:
             state.skipped += 1
-            recent = (step for step in state.broken if step > state.step - WINDOW)
-            state.broken = (*recent, state.step)
+            recent = (step for step in state.skipped_steps if step > state.step - WINDOW)
+            state.skipped_steps = (*recent, state.step)
         for p in parameters:
             p.grad = None
         state.step += 1
@@ -233,25 +262,14 @@ def fit(
         state.seconds = clock() - begun
         state.progress = progress(state, limits)
         yield state
-        if len(state.broken) >= MAX_SKIPPED and state.broken[-1] == state.step - 1:
-            steps = ", ".join(map(str, state.broken))
+        if len(state.skipped_steps) >= MAX_SKIPPED and state.skipped_steps[-1] == state.step - 1:
+            steps = ", ".join(map(str, state.skipped_steps))
             raise DemistError(
-                f"the loss or its gradient was not finite in {len(state.broken)} of the last "
-                f"{min(state.step, WINDOW)} steps ({steps}), so training stopped; the weights are "
-                f"those from before. Try a lower --lr, --precision fp32, or look for broken values "
-                f"in the data"
+                f"the loss or its gradient was not finite in {len(state.skipped_steps)} of the "
+                f"last {min(state.step, WINDOW)} steps ({steps}), so training stopped; the weights "
+                f"are those from before. Try a lower --lr, --precision fp32, or look for broken "
+                f"values in the data"
             )
-
-
-def learning_rate(step: int, progress: float, options: OptimizationConfig) -> float:
-    """Linear warm-up over steps, times a decay over the progress from 0 to 1.
-
-    The decay is 1 - p (linear), (1 + cos(pi p)) / 2 (cosine) or 1 (constant).
-    """
-    p = min(max(progress, 0.0), 1.0)
-    decay = {"linear": 1 - p, "cosine": (1 + math.cos(math.pi * p)) / 2, "constant": 1.0}
-    warm = min(1.0, (step + 1) / options.warmup) if options.warmup else 1.0
-    return options.lr * warm * decay[options.decay]
 
 
 def progress(state: TrainState, limits: LimitsConfig) -> float:

@@ -1,12 +1,12 @@
-"""How the gradient of one step is computed: whole, by several processes, or in parts.
+"""How the gradient of one step is computed: at once, by several processes, or in parts.
 
-Each way is a function from (model, batches, step, objective, low) to the mean loss and the
+Each way is a function from (model, batches, step, objective, bf16) to the mean loss and the
 number of items; the mean gradient of the global batch is left in the parameters.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -14,20 +14,38 @@ from torch.nn.parallel import DistributedDataParallel
 
 from demist.core import Denoiser
 from demist.errors import DemistError
-from demist.training.batches import Batch
 from demist.training.parallel import World
 
-Objective = Callable[[Any, Batch], Tensor]
-"""Loss per sample, `(B,)`, of a model: a model, an autoencoder, ..."""
+Objective = Callable[[Any, Any], Tensor]
+"""Maps a model (a denoiser, an autoencoder, a classifier) and its batch to losses, `(B,)`."""
 Gradient = Callable[[nn.Module, Any, int, Objective, bool], tuple[Tensor, int]]
 
 
-def whole(
-    model: nn.Module, batches: Any, step: int, objective: Objective, low: bool
+@runtime_checkable
+class AnyBatch(Protocol):
+    """What the loop needs to know of a batch; what else it holds is the objective's affair."""
+
+    @property
+    def seed(self) -> int:
+        """For torch's own draws in this step, such as dropout masks."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        ...
+
+
+def full_batch(
+    model: nn.Module, batches: Any, step: int, objective: Objective, bf16: bool
 ) -> tuple[Tensor, int]:
     """The whole batch at once, in this process."""
     batch = batches(step)
-    return backward(model, batch, objective, low), len(batch.x0)
+    return backward(model, batch, objective, bf16), len(batch)
 
 
 @dataclass(frozen=True)
@@ -54,13 +72,13 @@ class DataParallel:
         return cls(world, rewrap(model, net) if isinstance(model, Denoiser) else net)
 
     def __call__(
-        self, model: nn.Module, batches: Any, step: int, objective: Objective, low: bool
+        self, model: nn.Module, batches: Any, step: int, objective: Objective, bf16: bool
     ) -> tuple[Tensor, int]:
         """See the module."""
         wrapped, n = self.wrapped.train(model.training), self.pieces
         mine = range(self.world.rank * n, (self.world.rank + 1) * n)
         drawn = (part_of(batches, part, n * self.world.size)(step) for part in mine)
-        losses = [backward(wrapped, batch, objective, low, n) for batch in drawn]
+        losses = [backward(wrapped, batch, objective, bf16, n) for batch in drawn]
         return self.world.mean(torch.stack(losses).sum()), batches.streams.batch_size
 
 
@@ -75,7 +93,7 @@ class MicroBatched:
         parts: A power of two.
         world: The processes; their number divides `parts`.
         auto: On running out of memory, double `parts` and go on.
-        say: Routed when that happens.
+        say: Called with a sentence when that happens.
     """
 
     parts: int
@@ -84,13 +102,13 @@ class MicroBatched:
     say: Callable[[str], None] = print
 
     def __call__(
-        self, model: nn.Module, batches: Any, step: int, objective: Objective, low: bool
+        self, model: nn.Module, batches: Any, step: int, objective: Objective, bf16: bool
     ) -> tuple[Tensor, int]:
         """See the module."""
         while True:
             found, problem = None, ""
             try:
-                found = self._mine(model, batches, step, objective, low)
+                found = self._mine(model, batches, step, objective, bf16)
             except (RuntimeError, MemoryError) as error:
                 if not (self.auto and is_out_of_memory(error)):
                     raise
@@ -105,14 +123,14 @@ class MicroBatched:
         return total[0], batches.streams.batch_size
 
     def _mine(
-        self, model: nn.Module, batches: Any, step: int, objective: Objective, low: bool
+        self, model: nn.Module, batches: Any, step: int, objective: Objective, bf16: bool
     ) -> Tensor:
         """Sum over this process's parts: the loss, then all gradients, in float32."""
         each = self.parts // self.world.size
         sums = []
         for part in range(self.world.rank * each, (self.world.rank + 1) * each):
             model.zero_grad(set_to_none=True)
-            loss = backward(model, part_of(batches, part, self.parts)(step), objective, low)
+            loss = backward(model, part_of(batches, part, self.parts)(step), objective, bf16)
             sums.append(torch.cat([loss.float().reshape(1), *_flat_gradients(trained(model))]))
             # Add equal powers of two as soon as both are there: few are held at a time.
             count = part + 1 - self.world.rank * each
@@ -141,11 +159,11 @@ def part_of(batches: Any, part: int, parts: int) -> Any:
 
 
 def backward(
-    model: nn.Module, batch: Batch, objective: Objective, low: bool, pieces: int = 1
+    model: nn.Module, batch: AnyBatch, objective: Objective, bf16: bool, pieces: int = 1
 ) -> Tensor:
     """Add the gradient of the mean loss of a batch, over `pieces`, and return that loss."""
     torch.manual_seed(batch.seed)
-    with torch.autocast(batch.x0.device.type, torch.bfloat16, enabled=low):
+    with torch.autocast(batch.device.type, torch.bfloat16, enabled=bf16):
         loss = objective(model, batch).mean() / pieces
     loss.backward()
     return loss.detach()

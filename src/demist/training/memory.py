@@ -12,7 +12,7 @@ from demist.training.sharding import is_sharded
 
 
 def out_of_memory(
-    model: nn.Module, batches: Any, step: int, objective: Objective, low: bool
+    model: nn.Module, batches: Any, step: int, objective: Objective, bf16: bool
 ) -> DemistError:
     """The error to raise: batch, shape, peak, and the fewest parts in which the batch would fit."""
     peak = peak_memory()
@@ -26,7 +26,7 @@ def out_of_memory(
             f"{here}; use more --micro-batches or processes, or a smaller --batch-size or --size"
         )
     while size % parts == 0:
-        if _fits(model, batches, step, objective, low, parts):
+        if _fits(model, batches, step, objective, bf16, parts):
             return DemistError(
                 f"{here}; --micro-batches {parts} fits: the same training in {parts} pieces of "
                 f"{size // parts}. Or let --auto-microbatch choose, or reduce --batch-size"
@@ -40,10 +40,10 @@ def out_of_memory(
 
 
 def _fits(
-    model: nn.Module, batches: Any, step: int, objective: Objective, low: bool, parts: int
+    model: nn.Module, batches: Any, step: int, objective: Objective, bf16: bool, parts: int
 ) -> bool:
     try:
-        backward(model, part_of(batches, 0, parts)(step), objective, low)
+        backward(model, part_of(batches, 0, parts)(step), objective, bf16)
     except (RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
             return False

@@ -1,44 +1,32 @@
 """Training of a classifier that knows noise; see `demist.model.noisy_classifier`."""
 
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from demist.conditions import Conditioner, Label
+from demist.config import LimitsConfig, OptimizationConfig
 from demist.core import left
 from demist.data import Dataset
 from demist.errors import UsageError
 from demist.model.noisy_classifier import NoisyClassifier
 from demist.model.pipeline import Pipeline
 from demist.networks.encoder import Encoder
-from demist.training.batches import Batches
+from demist.training.batches import Batch, Batches
+from demist.training.fit import TrainState, fit
 from demist.training.streams import Streams
 
 
-@dataclass
-class Learning:
-    """Where training is.
-
-    Attributes:
-        classifier: As it is by now.
-        step: Steps done.
-        images: Images seen.
-        seconds: Since the first step began.
-        progress: Fraction of all steps.
-        loss: Of the last batch.
-    """
-
-    classifier: NoisyClassifier
-    step: int
-    images: int
-    seconds: float
-    progress: float
-    loss: float
+def recognition_loss(classifier: NoisyClassifier, batch: Batch) -> Tensor:
+    """Cross-entropy of the classes of `batch`, seen through noise at uniform times: `(B,)`."""
+    t = batch.u.to(batch.x0)
+    alpha, sigma = (left(c, batch.x0) for c in classifier.schedule(t))
+    x = alpha * batch.x0 + sigma * batch.noise(batch.x0)
+    return F.nll_loss(classifier(x, t), batch.cond["label"], reduction="none")
 
 
 def train_noisy_classifier(
@@ -49,8 +37,8 @@ def train_noisy_classifier(
     batch_size: int = 128,
     lr: float = 2e-3,
     seed: int = 0,
-) -> Iterator[Learning]:
-    """Train on the noise of `pipeline`, yielding after each step; the last holds the result.
+) -> Iterator[TrainState]:
+    """Train on the noise of `pipeline`, yielding after each step; the state's model is the result.
 
     Times are uniform and stratified; the learning rate rises over a twentieth of the steps and
     falls linearly to zero.
@@ -88,21 +76,12 @@ def train_noisy_classifier(
     net.to(device)
     denoiser = pipeline.denoiser
     made = NoisyClassifier(net, denoiser.schedule, denoiser.input_std, data.classes)
-    begun = time.monotonic()
-    optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=0.01)
-    for step in range(steps):
-        batch = batches(step)
-        t = batch.u.to(batch.x0)
-        alpha, sigma = (left(c, batch.x0) for c in denoiser.schedule(t))
-        x = alpha * batch.x0 + sigma * batch.noise(batch.x0)
-        loss = F.nll_loss(made(x, t), batch.cond["label"])
-        warm = min(1.0, (step + 1) / max(1, steps // 20))
-        optimizer.param_groups[0]["lr"] = lr * warm * (1 - step / steps)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        seconds, seen = time.monotonic() - begun, (step + 1) * streams.batch_size
-        yield Learning(made, step + 1, seen, seconds, (step + 1) / steps, loss.item())
+    options = OptimizationConfig(
+        optimizer="adamw", lr=lr, warmup=max(1, steps // 20), beta2=0.999, weight_decay=0.01,
+        clip=0, ema=0, precision="fp32",
+    )  # fmt: skip
+    limits = LimitsConfig(steps=steps)
+    yield from fit(made, batches, objective=recognition_loss, options=options, limits=limits)
 
 
 def accuracy_at(

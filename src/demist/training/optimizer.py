@@ -77,12 +77,12 @@ class Optimizer:
         )
 
     @torch.no_grad()
-    def step(self, lr: float, low: bool = False) -> None:
+    def step(self, lr: float, bf16: bool = False) -> None:
         """Update all parameters that have a gradient.
 
         Args:
             lr: Learning rate of AdamW; Muon's is `muon_ratio` times it.
-            low: Whether Muon may compute in bf16.
+            bf16: Whether Muon may compute in bf16.
         """
         for group in self._adamw.param_groups:
             group["lr"] = lr * group.get("rate", 1.0)
@@ -95,17 +95,17 @@ class Optimizer:
         for (shape, rate), matrices in equal.items():
             count = max(1, TOGETHER // shape.numel())
             for i in range(0, len(matrices), count):
-                self._turn(matrices[i : i + count], self._options.muon_ratio * lr * rate, low)
+                self._turn(matrices[i : i + count], self._options.muon_ratio * lr * rate, bf16)
 
     def _turn(
-        self, matrices: list[tuple[nn.Parameter, Tensor, Tensor]], lr: float, low: bool
+        self, matrices: list[tuple[nn.Parameter, Tensor, Tensor]], lr: float, bf16: bool
     ) -> None:
         """Muon's step for (parameter, gradient, momentum) of one shape."""
         ahead = []
         for _, gradient, momentum in matrices:
             momentum.lerp_(gradient, 1 - MOMENTUM)
             ahead.append(gathered(gradient.lerp(momentum, MOMENTUM)))  # Nesterov's
-        turned = orthogonal(torch.stack(ahead), torch.bfloat16 if low else torch.float32)
+        turned = orthogonal(torch.stack(ahead), torch.bfloat16 if bf16 else torch.float32)
         length = 0.2 * math.sqrt(max(turned.shape[1:]))
         for (p, _, _), change in zip(matrices, turned, strict=True):
             p.mul_(1 - lr * self._options.weight_decay)

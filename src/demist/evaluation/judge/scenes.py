@@ -29,7 +29,6 @@ import torch.nn.functional as F
 from jaxtyping import Float32, UInt8
 
 from demist.evaluation.judge.classifier import Classifier
-from demist.evaluation.judge.train import train_classifier
 
 TAGS = ("count", "colours", "digits", "bindings", "sizes", "layout", "background", "all")
 Palette = Mapping[str, tuple[int, int, int]]
@@ -177,33 +176,3 @@ def _span(ink: Float32[np.ndarray, " s"]) -> tuple[int, int]:
     """First and last line with ink, a stray hundredth of it at either end left out."""
     share = ink.cumsum() / ink.sum()
     return int((share > 0.01).argmax()), int((share >= 0.99).argmax()) + 1
-
-
-def train_judge(
-    images: UInt8[np.ndarray, "n 3 s s"],
-    scenes: Sequence[Any],
-    palette: Palette,
-    places: Mapping[str, tuple[float, float]],
-    seed: int = 0,
-    epochs: int | None = None,
-) -> Judge:
-    """A judge whose classifier learns from the cut-outs of real scenes; under a minute.
-
-    Args:
-        images: Real scenes.
-        scenes: What they show.
-        palette: Colours by name.
-        places: As in `Judge`.
-        seed: Fixes the classifier.
-        epochs: As in `train_classifier`.
-    """
-    cutouts, labels = [], []
-    for image, scene in zip(images, scenes, strict=True):
-        digit_of = {thing.colour: thing.digit for thing in scene.things}
-        for thing in find(image, palette):
-            if thing.colour in digit_of:
-                cutouts.append(thing.cutout)
-                labels.append(digit_of[thing.colour])
-    classes = tuple(map(str, range(10)))
-    x, y = np.stack(cutouts)[:, None], np.array(labels, np.int64)
-    return Judge(palette, places, train_classifier(x, y, classes, seed=seed, epochs=epochs))

@@ -1,4 +1,4 @@
-"""Training the judge: seconds on a laptop, the same weights from the same seed.
+"""Training a judge (`demist.evaluation.judge`): seconds on a laptop, the same from the same seed.
 
 One cycle of learning rate [1] with AdamW, label smoothing, and mild affine augmentation of half of
 every batch: the other half keeps the crispness of real images, so that blur still looks unusual.
@@ -11,10 +11,10 @@ References:
 """
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,16 +22,21 @@ import torch.nn.functional as F
 from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
+from demist.config import LimitsConfig, OptimizationConfig
 from demist.errors import DataError
 from demist.evaluation.judge.classifier import Card, Classifier, Network, unit_range, weights_hash
+from demist.evaluation.judge.scenes import Judge, Palette, find
 from demist.evaluation.metrics.accuracy import check_labels, label_accuracy
+from demist.training.fit import fit
 
-RECIPE = "demist-cnn-1"
+RECIPE = "demist-cnn-2"
 """Changes whenever the same call would give other weights."""
 
 PIXELS_SEEN = 140_000 * 28 * 28
 BATCH = 128
-LEARNING_RATE = 5e-3
+OPTIONS = OptimizationConfig(
+    optimizer="adamw", lr=5e-3, beta2=0.999, weight_decay=0.02, clip=0, ema=0, precision="fp32"
+)
 
 Progress = Callable[[int, int, float], None]
 """`progress(step, steps, loss)`, called after every step."""
@@ -49,6 +54,58 @@ class LabelledImages(Protocol):
     def classes(self) -> tuple[str, ...]: ...
     @property
     def fingerprint(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What the judge sees in one step.
+
+    Attributes:
+        x: Images in [-1, 1], half of them augmented, `(B, C, H, W)`.
+        labels: `(B,)`.
+        seed: For torch's own draws, of which there are none.
+    """
+
+    x: Tensor
+    labels: Tensor
+    seed: int = 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        return self.x.device
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True)
+class LabelledBatches:
+    """Batches of images and labels, as a function of the step's number.
+
+    Attributes:
+        x: Images, uint8 `(N, C, H, W)`.
+        labels: `(N,)`.
+        rows: Which are in each step's batch, `(steps, B)`.
+        moves: How the first of these are moved, `(steps, B // 2, 2, 3)`; see `move`.
+    """
+
+    x: np.ndarray
+    labels: np.ndarray
+    rows: np.ndarray
+    moves: np.ndarray
+
+    def __call__(self, step: int) -> Labelled:
+        """The batch of step `step`, 0, 1, ..."""
+        rows, moves = self.rows[step], self.moves[step]
+        x = unit_range(torch.from_numpy(self.x[rows]))
+        x = torch.cat([move(x[: len(moves)], moves), x[len(moves) :]])
+        return Labelled(x, torch.from_numpy(self.labels[rows]))
+
+
+def recognition_loss(network: Network, batch: Labelled) -> Tensor:
+    """Cross-entropy with smoothed labels: `(B,)`."""
+    return F.cross_entropy(network(batch.x), batch.labels, label_smoothing=0.1, reduction="none")
 
 
 def train_classifier(
@@ -85,26 +142,22 @@ def train_classifier(
     shape = (images.shape[1], images.shape[2], images.shape[3])
     if epochs is None:
         epochs = min(40, max(1, round(PIXELS_SEEN / (len(images) * shape[1] * shape[2]))))
+    batch = min(BATCH, len(images))
+    steps = epochs * len(images) // batch
     rng = np.random.default_rng(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng.integers(2**31)))
         network = Network(shape, len(classes), width)
-    batch = min(BATCH, len(images))
-    steps = epochs * len(images) // batch
-    order = np.concatenate([rng.permutation(len(images)) for _ in range(epochs)])
-    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.02)
-    network.train()
-    for step in range(steps):
-        chosen = order[step * batch : (step + 1) * batch]
-        x = unit_range(torch.from_numpy(images[chosen]))
-        x = torch.cat([augment(x[: batch // 2], rng), x[batch // 2 :]])
-        loss = F.cross_entropy(network(x), torch.from_numpy(labels[chosen]), label_smoothing=0.1)
-        optimizer.param_groups[0]["lr"] = LEARNING_RATE * one_cycle(step / steps)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        if progress is not None:
-            progress(step + 1, steps, loss.item())
+        order = np.concatenate([rng.permutation(len(images)) for _ in range(epochs)])
+        rows = order[: steps * batch].reshape(steps, batch)
+        moves = np.stack([draw_moves(batch // 2, rng) for _ in range(steps)])
+        batches = LabelledBatches(images, labels, rows, moves)
+        for state in fit(
+            network, batches, objective=recognition_loss, options=OPTIONS,
+            limits=LimitsConfig(steps=steps), rate=lambda _, done, o: o.lr * one_cycle(done),
+        ):  # fmt: skip
+            if progress is not None:
+                progress(state.step, steps, state.loss)
     data = fingerprint_of(images, labels) if fingerprint is None else fingerprint
     card = Card(RECIPE, shape, classes, width, epochs, seed, data, None, weights_hash(network))
     classifier = Classifier(network, card)
@@ -155,18 +208,54 @@ def default_classifier(
     return classifier
 
 
-def augment(x: Float32[Tensor, "b c h w"], rng: np.random.Generator) -> Float32[Tensor, "b c h w"]:
+def train_judge(
+    images: UInt8[np.ndarray, "n 3 s s"],
+    scenes: Sequence[Any],
+    palette: Palette,
+    places: Mapping[str, tuple[float, float]],
+    seed: int = 0,
+    epochs: int | None = None,
+) -> Judge:
+    """A judge whose classifier learns from the cut-outs of real scenes; under a minute.
+
+    Args:
+        images: Real scenes.
+        scenes: What they show.
+        palette: Colours by name.
+        places: As in `Judge`.
+        seed: Fixes the classifier.
+        epochs: As in `train_classifier`.
+    """
+    cutouts, labels = [], []
+    for image, scene in zip(images, scenes, strict=True):
+        digit_of = {thing.colour: thing.digit for thing in scene.things}
+        for thing in find(image, palette):
+            if thing.colour in digit_of:
+                cutouts.append(thing.cutout)
+                labels.append(digit_of[thing.colour])
+    classes = tuple(map(str, range(10)))
+    x, y = np.stack(cutouts)[:, None], np.array(labels, np.int64)
+    return Judge(palette, places, train_classifier(x, y, classes, seed=seed, epochs=epochs))
+
+
+def draw_moves(n: int, rng: np.random.Generator) -> Float32[np.ndarray, "n 2 3"]:
     """Random rotation (0.2 rad), shear (0.2), scale (10 %) and shift (8 % of the side)."""
-    n = len(x)
     angle, shear = rng.uniform(-0.2, 0.2, (2, n))
     scale, shift = rng.uniform(0.9, 1.1, (2, n)), rng.uniform(-0.16, 0.16, (2, n))
     rows = [
         [scale[0] * np.cos(angle), -np.sin(angle) + shear, shift[0]],
         [np.sin(angle), scale[1] * np.cos(angle), shift[1]],
     ]
-    matrix = torch.from_numpy(np.array(rows, np.float32).transpose(2, 0, 1).copy())
-    grid = F.affine_grid(matrix, list(x.shape), align_corners=False)
-    return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+    return np.array(rows, np.float32).transpose(2, 0, 1).copy()
+
+
+def move(
+    x: Float32[Tensor, "b c h w"], moves: Float32[np.ndarray, "b 2 3"]
+) -> Float32[Tensor, "b c h w"]:
+    """Images after affine maps of their coordinates, which are in [-1, 1]."""
+    grid = F.affine_grid(torch.from_numpy(moves), list(x.shape), align_corners=False)
+    moved: Tensor = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+    return moved
 
 
 def one_cycle(progress: float, warm: float = 0.2) -> float:

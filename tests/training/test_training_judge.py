@@ -10,16 +10,17 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from demist.errors import DataError, MissingError
-from demist.evaluation.judge import train as classifier_training
 from demist.evaluation.judge.classifier import Classifier, Network, softmax
-from demist.evaluation.judge.train import (
-    augment,
+from demist.evaluation.metrics.accuracy import accuracy_of, label_accuracy
+from demist.training import judge as classifier_training
+from demist.training.judge import (
     default_classifier,
+    draw_moves,
     fingerprint_of,
+    move,
     one_cycle,
     train_classifier,
 )
-from demist.evaluation.metrics.accuracy import accuracy_of, label_accuracy
 
 CLASSES = ("flat", "rows", "columns")
 
@@ -61,7 +62,7 @@ def test_it_learns(judge):
 
 def test_the_card_says_where_it_comes_from(judge):
     card = judge.card
-    assert (card.recipe, card.shape, card.classes) == ("demist-cnn-1", (1, 12, 12), CLASSES)
+    assert (card.recipe, card.shape, card.classes) == ("demist-cnn-2", (1, 12, 12), CLASSES)
     assert (card.width, card.epochs, card.seed) == (4, 8, 0)
     assert card.data == fingerprint_of(*patterns(600, 0))
     assert card.weights[:12] in str(card)
@@ -167,7 +168,7 @@ def test_the_learning_rate_goes_up_and_down():
 def test_augmentation_is_mild():
     x = torch.zeros(64, 1, 25, 25)
     x[:, :, 12, 12] = 1
-    moved = augment(x, np.random.default_rng(0))
+    moved = move(x, draw_moves(64, np.random.default_rng(0)))
     spot = moved.flatten(1).argmax(1)
     shift = torch.stack([spot // 25 - 12, spot % 25 - 12])
     assert shift.abs().max() == 2  # 8 % of 25
