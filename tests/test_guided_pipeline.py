@@ -16,6 +16,7 @@ from demist.drawing import read_metadata
 from demist.errors import UsageError
 from demist.guidance import Clamp, Compose, Instead, PlusPlus
 from demist.model import Axis, Pipeline, Sampling, parse_axes
+from demist.model.sampling import FIELDS
 from demist.networks import UNet
 from demist.samplers import make_grid
 
@@ -142,6 +143,17 @@ def test_grid_is_one_labelled_picture(folders, digits, capsys):
     turned = "sample digits --grid seed=0:6 guidance=1,2,4,8 --class cat --out t.png --arrays t.npy"
     assert main(turned.split()) == 0
     assert same(np.load("t.npy").reshape(6, 4, 1, 8, 8).swapaxes(0, 1), cells)
+
+
+def test_the_steps_on_record_are_those_taken(folders, digits):
+    """Times that are typed bring their own number, whatever the model's default is."""
+    line = "sample digits --time-grid 1,0.6,0 --n 2 --arrays t.npy --out t.png"
+    assert main(line.split()) == 0
+    recipe = read_metadata("t.png")["sampling"]
+    assert (recipe["steps"], recipe["grid"]) == (2, "1,0.6,0")
+    fields = {name: recipe[name] for name in FIELDS if name in recipe}
+    again = digits.sample(2, Sampling(**fields), label=recipe["label"])
+    assert same(np.load("t.npy"), again)
 
 
 def test_prompt_negative_and_a_grid_of_prompts(folders, prompted):

@@ -11,6 +11,7 @@ from demist.version import __version__ as __version__
 _HOME = {
     "Dataset": "data",
     "Pipeline": "model",
+    "Sampling": "model",
     "TrainConfig": "config",
     "compare": "measuring.compare",
     "evaluate": "measuring.evaluate",
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from demist.measuring.compare import compare as compare
     from demist.measuring.evaluate import evaluate as evaluate
     from demist.model import Pipeline as Pipeline
+    from demist.model import Sampling as Sampling
     from demist.training.plan import plan as plan
     from demist.training.run import train as train
 

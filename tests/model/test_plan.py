@@ -157,7 +157,12 @@ def test_the_ends_of_start(images, points, photos):
     assert np.array_equal(images.sample(5, start=0.0, init=photos), photos)
     assert np.array_equal(images.sample(2, start=0.0, init=photos[0]), photos[[0, 0]])
     where = np.array([[1.0, 2.0], [-3.0, 0.5]], np.float32)
-    np.testing.assert_allclose(points.sample(2, start=0.0, init=where), where, rtol=1e-6)
+    for kind in (np.float32, np.float64):
+        back = points.sample(2, start=0.0, init=where.astype(kind))
+        np.testing.assert_allclose(back, where, rtol=1e-6)
+        assert (
+            back.dtype == points.sample(2, start=0.5, init=where.astype(kind)).dtype == np.float32
+        )
     # At start = 1 nothing is left of it, where alpha(1) = 0.
     noise = images.sample(5, label="dog")
     assert np.array_equal(images.sample(5, start=1.0, init=photos, label="dog"), noise)
@@ -182,6 +187,10 @@ def test_a_tensor_is_a_state(images):
         ({"init": np.zeros((1, 8, 8), np.uint8)}, "give start, such as 0.6"),
         ({"init": np.zeros((3, 1, 8, 8), np.uint8), "start": 0.5}, r"one sample of shape .* or 2"),
         ({"init": torch.zeros(2, 8, 8)}, "one state of shape"),
+        (
+            {"init": np.zeros((1, 8, 8)), "start": 0.5},
+            "float64, but .* is uint8; images are",
+        ),
     ],
 )
 def test_what_cannot_be_started_from(images, arguments, words):

@@ -327,7 +327,19 @@ def _checked_init(
         raise UsageError(
             f"init has shape {tuple(init.shape)}; give one {what} of shape {shape} for all, or {n}"
         )
-    return init
+    return init if isinstance(init, Tensor) else _as_data(pipeline, init)
+
+
+def _as_data(pipeline: "Pipeline", x: np.ndarray) -> np.ndarray:
+    """`x` in the type of the model's data."""
+    device = next(pipeline.denoiser.parameters()).device
+    kind = pipeline.decode(torch.zeros(1, *pipeline.state_shape, device=device)).dtype
+    if not np.can_cast(x.dtype, kind, "same_kind"):
+        raise UsageError(
+            f"init holds numbers of type {x.dtype}, but this model's data is {kind}; images are "
+            f"bytes from 0 to 255"
+        )
+    return x.astype(kind, copy=False)
 
 
 def _take(value: Any, rows: Sequence[int], device: torch.device) -> Any:
