@@ -1,7 +1,9 @@
 """A model with all it takes to sample from it, in memory and as a folder."""
 
+from demist.model import values
 from demist.model.learned_codec import LearnedCodec, open_codec
-from demist.model.open import open_model
+from demist.model.noisy_classifier import NoisyClassifier
+from demist.model.open import gpus_of, locate, open_model
 from demist.model.pipeline import Pipeline
 from demist.model.plan import Frame, Plan, sample_seed
 from demist.model.sampling import STANDARD, Sampling
@@ -12,12 +14,16 @@ __all__ = [
     "Axis",
     "Frame",
     "LearnedCodec",
+    "NoisyClassifier",
     "Pipeline",
     "Plan",
     "Sampling",
+    "gpus_of",
+    "locate",
     "open_codec",
     "open_model",
     "parse_axes",
     "sample_seed",
     "sweep",
+    "values",
 ]
