@@ -8,6 +8,7 @@ from pathlib import Path
 
 import tyro
 
+import demist
 from demist import recipes
 from demist.commands.sampling import SamplingOptions
 from demist.config import update
@@ -54,9 +55,8 @@ def main(args: list[str]) -> None:
     from demist.measuring.judging import label_accuracy_of
     from demist.measuring.pages import sample_page
     from demist.model import Pipeline, values
-    from demist.training.run import train
 
-    run = train(config, command=["demist", "demo", *args])
+    run = demist.train(config, command=["demist", "demo", *args])
     pipeline = Pipeline.from_run(run)
 
     say("Drawing samples.")
