@@ -22,7 +22,7 @@ COLUMNS = {
     "angle": Column("numbers", np.linspace(0, 90, N)[:, None], ("angle",)),
     "caption": Column("text", ("a one", "a two", "a three", "four", "five", "six")),
     "edges": Column("image", RNG.integers(0, 256, (N, 1, 8, 8), np.uint8)),
-    "hole": Column("mask", RNG.integers(0, 2, (N, 1, 8, 8), np.uint8)),
+    "hole": Column("mask", 255 * RNG.integers(0, 2, (N, 1, 8, 8), np.uint8)),
     "face": Column("states", RNG.standard_normal((N, 3, 4)).astype(np.float32)),
 }
 DATA = Dataset(RNG.integers(0, 256, (N, 1, 8, 8), np.uint8), columns=COLUMNS, name="all")
@@ -49,7 +49,7 @@ def test_all_conditions_of_the_family_are_reached_and_trained():
     index = e.streams.indices(0)
     assert set(batch.cond["digit"].tolist()) <= {0, 1, 2, 3}
     kept = batch.cond["hole.mask"].flatten(1) == torch.tensor(
-        COLUMNS["hole"].values[index]
+        COLUMNS["hole"].values[index] // 255
     ).flatten(1)
     hidden = (batch.cond["hole.mask"] == 1).flatten(1).all(1)
     assert (kept.all(1) | hidden).all()

@@ -8,7 +8,7 @@ import pytest
 from data_samples import png, write
 
 from demist.data import load
-from demist.data.images.layout import natural
+from demist.data.images.further import natural
 from demist.errors import DataError, UsageError
 
 
@@ -224,7 +224,7 @@ def test_metadata_in_split_folders_and_no_labels_from_folders(made):
         ("csv", "file_name,text\nimages/a.png,A\n", "2 of 3 pictures have no row .*'images/b.png'"),
         ("csv", "file_name,text\nimages/z.png,A\n", "1 of 1 files .* first 'images/z.png'"),
         ("csv", "file_name,text\n../../etc/passwd,A\n", "first '../../etc/passwd'"),
-        ("csv", "file_name,mood\nimages/a.png,A\n", "neither a 'label' nor a 'text'"),
+        ("csv", "file_name\nimages/a.png\n", "neither a 'label' nor a 'text'"),
         ("csv", "name,text\na.png,A\n", "row 1 has no 'file_name'; it has 'name', 'text'"),
         ("csv", 'file_name,text\n"a.png,A\n', "not a valid CSV"),
         ("csv", b"file_name,text\n\xff\xfe,A\n", "not UTF-8"),

@@ -127,7 +127,7 @@ class Masked(Condition):
         return read_image(picture, c, (h, w)), anew
 
     def beside(self, values: Any, x: np.ndarray) -> tuple[np.ndarray, Any]:
-        return x, values
+        return x, (values >= 128).astype(np.uint8)
 
     def words(self, value: Any) -> str:
         return ""

@@ -7,7 +7,7 @@
 | numbers | `(N, D)` float64 | of the numbers |
 | text | N strings, a tuple | |
 | image | `(N, C, H, W)` bytes, or `LazyImages` | |
-| mask | `(N, 1, H, W)` of 0 and 1, uint8; 1 is to be made anew | |
+| mask | `(N, 1, H, W)` bytes, or `LazyImages`; from 128 on is to be made anew | |
 | states | `(N, L, D)` float32: vectors made elsewhere | |
 
 A reader may give columns of further kinds; a condition says which kind it reads.

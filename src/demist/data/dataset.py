@@ -1,7 +1,7 @@
 """The value every reader returns: images or points, columns of what is known of each, an origin."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -48,7 +48,8 @@ class Dataset:
         name: Short, for run names and messages.
         source: Where the data came from; for embedded data also its licence.
         bad: Files that were skipped.
-        known_fingerprint: What `fingerprint` gave on an earlier day, or "".
+        known_fingerprint: What `fingerprint` gave on an earlier day, further columns than classes
+            and captions left out, or "".
     """
 
     x: Samples
@@ -148,9 +149,26 @@ class Dataset:
         columns = {**self.columns, LABEL: Column("class", labels, classes)}
         return replace(self, columns=columns, known_fingerprint="")
 
+    def only(self, names: Collection[str]) -> "Dataset":
+        """The same with these columns, and the usual ones of classes and captions, alone."""
+        kept = {k: c for k, c in self.columns.items() if k in names or k in SHORT}
+        return replace(self, columns=kept)
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the shapes, samples and columns, in hexadecimal."""
+        further = sorted(self.columns.keys() - SHORT.keys())
+        if not further:
+            return self._usual
+        digest = hashlib.sha256(self._usual.encode())
+        for name in further:
+            digest.update(name.encode())
+            self.columns[name].update(digest)
+        return digest.hexdigest()
+
+    @cached_property
+    def _usual(self) -> str:
+        """The fingerprint but for further columns."""
         if self.known_fingerprint:
             return self.known_fingerprint
         known = self.x.digest if isinstance(self.x, LazyImages) else None
@@ -161,9 +179,6 @@ class Dataset:
             digest.update(b"labels" + self.labels.astype("<i8").tobytes())
         for text in self.texts or ():
             digest.update(hashlib.sha256(text.encode()).digest())
-        for name in sorted(self.columns.keys() - SHORT.keys()):
-            digest.update(name.encode())
-            self.columns[name].update(digest)
         return str(digest.hexdigest())
 
 

@@ -35,7 +35,7 @@ from demist.training.autoencode import (
     require_consistent,
 )
 from demist.training.batches import Batch, Batches, Stopwatch
-from demist.training.conditions import conditions, shortened
+from demist.training.conditions import conditions, shortened, unused
 from demist.training.distil import open_teacher, student_of, teacher_conditions
 from demist.training.fit import Denoising, Hybrid
 from demist.training.gradient import (
@@ -57,7 +57,8 @@ class Experiment:
     """All objects of a training run; in `config` the precision is decided.
 
     `pipeline` is what comes of it: a model, or a codec. `denoiser` is what is trained: that of the
-    model, or a school of it and its critics; for a codec its network.
+    model, or a school of it and its critics; for a codec its network. `unused` are columns of the
+    data that condition nothing, and are left out of it.
     """
 
     config: TrainConfig
@@ -68,6 +69,7 @@ class Experiment:
     objective: Objective
     waiting: Stopwatch
     denoiser: nn.Module
+    unused: tuple[str, ...] = ()
 
     @property
     def network(self) -> nn.Module:
@@ -119,6 +121,8 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
             teacher.conditioner,
             teacher_conditions(teacher, data),
         )
+    left = tuple(unused(conditioner, data))
+    data = data.only(conditioner.conditions)
     try:
         streams = Streams(options.seed, len(data), options.batch_size, world.rank, world.size)
     except ValueError as error:
@@ -160,7 +164,7 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
         torch.set_num_threads(options.threads)
     config = update(config, {"precision": resolve_precision(options.precision, denoiser.net)})
     return Experiment(
-        config, data, pipeline, batches, streams, objective, batches.waiting, denoiser
+        config, data, pipeline, batches, streams, objective, batches.waiting, denoiser, left
     )
 
 

@@ -30,7 +30,7 @@ from demist.training.autoencode import finished
 from demist.training.background_saver import BackgroundSaver
 from demist.training.build import Experiment, build, choose_gradient
 from demist.training.cadence import Cadence
-from demist.training.conditions import examples, unused
+from demist.training.conditions import examples
 from demist.training.fit import TrainState, fit, scalars, start
 from demist.training.interrupt import Interrupt, interruptible
 from demist.training.parallel import ALONE, World
@@ -255,8 +255,7 @@ class _Trainer:
         runs.write_bad_files(run, [(bad.path, bad.reason) for bad in data.bad])
         for bad in data.bad[:10]:
             self.progress.say(f"left out {bad.path}: {bad.reason}")
-        made = self.experiment.pipeline
-        if isinstance(made, Pipeline) and (left := unused(made.conditioner, data)):
+        if left := self.experiment.unused:
             self.progress.say(f"not used: {', '.join(left)}; choose with --conditions")
         if len(data.bad) > 10:
             self.progress.say(f"left out {len(data.bad)} files in all; see bad_files.jsonl")

@@ -4,26 +4,31 @@
    passed over.
 2. If everything then lies in folders called train, test, valid or a synonym, these are the splits;
    otherwise all of it is the split "train".
-3. With a metadata file, labels and texts come from there only.
+3. With a metadata file, labels, texts and further columns come from there only; images that these
+   name are no samples.
    Labels that never repeat, beside texts, are titles and not classes.
 4. Otherwise files beside a picture that are called like it say what it is, as in WebDataset:
    `a.json` an object with "label", and "text" or "caption"; failing that, `a.cls` the class and
    `a.txt` the caption.
+   `a.mask.png` and `a.cond.png` beside `a.png` are a mask and an image that condition it; further
+   keys of the object are columns as those of metadata (see `further`).
 5. Without a class there, the next folder is the class, however deep the picture lies below it.
 6. Classes are those of all splits, in natural order: "2" before "10". One class is no class.
 """
 
 import posixpath
 import re
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from demist.data.column import Column
 from demist.data.dataset import label_indices
 from demist.data.files.tree import Tree
 from demist.data.images.decode import extensions
-from demist.data.images.metadata import Row, read_companions, read_metadata
+from demist.data.images.further import Row, further, natural
+from demist.data.images.metadata import read_companions, read_metadata
 from demist.errors import DataError, UsageError
 
 _SYNONYMS = {
@@ -31,17 +36,23 @@ _SYNONYMS = {
     "valid": ("valid", "validation", "val", "dev"),
     "test": ("test", "testing", "eval", "evaluation"),
 }
+BESIDE = {"mask": "mask", "cond": "image"}
+"""Words before the extension of an image that belongs to another one -> kind of their column."""
 SPLITS = {word: split for split, words in _SYNONYMS.items() for word in words}
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The pictures of one split, sorted by name, with what is known of each."""
+    """The pictures of one split, sorted by name, with what is known of each.
+
+    Columns of images and masks hold names of files.
+    """
 
     names: tuple[str, ...]
     labels: np.ndarray | None = None
     classes: tuple[str, ...] = ()
     texts: tuple[str, ...] | None = None
+    columns: Mapping[str, Column] = field(default_factory=dict)
 
 
 def canonical_split(word: str) -> str:
@@ -63,16 +74,6 @@ def require_split(split: str, found: Collection[str], name: str) -> None:
         raise DataError(f"{name} has no split {split!r}; it has {', '.join(sorted(found))}")
 
 
-def natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
-    """Sort key that puts "2" before "10", and digits before letters."""
-    parts = re.findall(r"([0-9]+)|([^0-9]+)", name)
-    numbers_first = [
-        (0, len(digits.lstrip("0")), digits.lstrip("0")) if digits else (1, 0, text)
-        for digits, text in parts
-    ]
-    return numbers_first, name
-
-
 def is_picture(name: str) -> bool:
     """Whether a file is called like a picture."""
     return posixpath.splitext(name)[1].lower() in extensions()
@@ -87,14 +88,19 @@ def arrange(tree: Tree, split: str) -> Listing:
     splits, parts = _divide(tree)
     require_split(split, set(splits.values()), str(tree.path))
     chosen = [name for name in splits if splits[name] == split]
+    beside = _beside(splits, tree)
     rows = read_metadata(tree)
     if rows:
-        return _from_metadata(chosen, rows)
+        listing = _from_metadata(chosen, rows, tree)
+        return replace(listing, columns={**listing.columns, **_images(listing.names, beside)})
     rows = read_companions(tree, list(splits))
     if any(row.label is not None for row in rows.values()):
-        return _from_metadata(chosen, rows)
-    listing = _from_folders(chosen, {n: p[0] if len(p) > 1 else "" for n, p in parts.items()})
-    return replace(listing, texts=_column("text", {name: rows[name].text for name in chosen}))
+        listing = _from_metadata(chosen, rows, tree)
+    else:
+        listing = _from_folders(chosen, {n: p[0] if len(p) > 1 else "" for n, p in parts.items()})
+        texts = _column("text", {name: rows[name].text for name in chosen})
+        listing = replace(listing, texts=texts, columns=further(rows, chosen, tree.names))
+    return replace(listing, columns={**listing.columns, **_images(chosen, beside)})
 
 
 def splits_of(tree: Tree) -> tuple[str, ...]:
@@ -105,6 +111,8 @@ def splits_of(tree: Tree) -> tuple[str, ...]:
 def _divide(tree: Tree) -> tuple[dict[str, str], dict[str, list[str]]]:
     """The split of every picture, and the parts of its name that follow it."""
     pictures = [name for name in tree.names if is_picture(name)]
+    extra = {file for files in _beside(pictures, tree).values() for file in files.values()}
+    pictures = [name for name in pictures if name not in extra]
     if not pictures:
         raise DataError(_no_pictures(tree))
     places = {name: tree.place(name) for name in pictures}
@@ -138,7 +146,32 @@ def _from_folders(chosen: list[str], folder: dict[str, str]) -> Listing:
     return Listing(tuple(chosen), labels, tuple(classes))
 
 
-def _from_metadata(chosen: list[str], rows: dict[str, Row]) -> Listing:
+def _beside(pictures: Collection[str], tree: Tree) -> dict[str, dict[str, str]]:
+    """Word -> picture -> `STEM.WORD.png` beside it."""
+    stems = {posixpath.splitext(name)[0]: name for name in pictures}
+    found: dict[str, dict[str, str]] = {}
+    for file in filter(is_picture, tree.names):
+        stem, word = posixpath.splitext(posixpath.splitext(file)[0])
+        if word[1:] in BESIDE and stem in stems:
+            found.setdefault(word[1:], {})[stems[stem]] = file
+    return found
+
+
+def _images(chosen: Sequence[str], beside: Mapping[str, Mapping[str, str]]) -> dict[str, Column]:
+    """Columns of the images beside the pictures."""
+    columns = {}
+    for word, files in beside.items():
+        given = _column(f".{word} image", {name: files.get(name) for name in chosen})
+        if given is not None:
+            columns[word] = Column(BESIDE[word], given)
+    return columns
+
+
+def _from_metadata(chosen: list[str], rows: dict[str, Row], tree: Tree) -> Listing:
+    columns = further(rows, [name for name in chosen if name in rows], tree.names)
+    images = [column.values for column in columns.values() if column.kind in ("image", "mask")]
+    extra = {file for files in images for file in files}
+    chosen = [name for name in chosen if name not in extra]
     lost = [name for name in chosen if name not in rows]
     if lost:
         raise DataError(
@@ -151,8 +184,8 @@ def _from_metadata(chosen: list[str], rows: dict[str, Row]) -> Listing:
     classes = sorted(set(everywhere), key=natural)
     titles = texts is not None and len(classes) == len(everywhere)
     if labels is None or len(classes) == 1 or titles:
-        return Listing(tuple(chosen), texts=texts)
-    return Listing(tuple(chosen), label_indices(labels, classes), tuple(classes), texts)
+        return Listing(tuple(chosen), texts=texts, columns=columns)
+    return Listing(tuple(chosen), label_indices(labels, classes), tuple(classes), texts, columns)
 
 
 def _column(what: str, values: dict[str, str | None]) -> tuple[str, ...] | None:

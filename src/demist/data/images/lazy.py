@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 from pydantic import BaseModel, ValidationError
 
+from demist.data.column import Column
 from demist.data.files.tree import Tree
 from demist.data.images.decode import Rules, decode
 from demist.errors import DataError
@@ -26,7 +27,7 @@ from demist.io.files import cache_folder, write_text
 
 BLOCK = 256
 """Pictures decoded at once when all of them are gone through."""
-VERSION = 1
+VERSION = 2
 """Of the rules of decoding: another number, and all surveys are made anew."""
 _TASK = 16  # pictures per task: hides the cost of a task behind small pictures
 
@@ -100,6 +101,21 @@ class LazyImages:
         return x
 
 
+class Kept(BaseModel):
+    """A column in a survey; one of images holds names of files."""
+
+    kind: str
+    values: list[Any]
+    names: tuple[str, ...]
+
+    def column(self) -> Column:
+        """The column, its images not opened yet."""
+        types = {"class": np.int64, "labels": np.uint8, "numbers": np.float64}
+        if self.kind in types:
+            return Column(self.kind, np.array(self.values, types[self.kind]), self.names)
+        return Column(self.kind, tuple(self.values), self.names)
+
+
 class Survey(BaseModel):
     """What was found when all pictures were decoded once: a data set but for its pictures."""
 
@@ -110,6 +126,7 @@ class Survey(BaseModel):
     texts: tuple[str, ...] | None
     bad: list[tuple[str, str]]
     fingerprint: str
+    columns: dict[str, Kept] = {}
 
 
 def survey_file(tree: Tree, *choices: object) -> Path | None:

@@ -1,27 +1,19 @@
 """Labels and texts from `metadata.csv` and `metadata.jsonl`, as in Hugging Face's ImageFolder.
 
 Each row names a picture in `file_name`, relative to the folder of the metadata file, and gives its
-class in `label`, its caption in `text`, or both. Other columns are ignored. Or from files beside
-each picture, as in WebDataset: see `layout`.
+class in `label`, its caption in `text`; for other columns see `further`. Or from files beside each
+picture, as in WebDataset: see `layout`.
 """
 
 import csv
 import json
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from demist.data.files.tree import Tree, read, read_all
+from demist.data.images.further import Row
 from demist.errors import DataError
-
-
-@dataclass(frozen=True)
-class Row:
-    """What the metadata says of one picture; None where it says nothing."""
-
-    label: str | None
-    text: str | None
 
 
 def read_metadata(tree: Tree) -> dict[str, Row]:
@@ -43,15 +35,19 @@ def read_metadata(tree: Tree) -> dict[str, Row]:
             name = posixpath.normpath(posixpath.join(posixpath.dirname(source), file_name))
             if name in rows:
                 raise DataError(f"{where} names {name!r}, which an earlier row names already")
-            rows[name] = Row(_label(record, where), _caption(record, where))
+            more = {k: v for k, v in record.items() if isinstance(k, str) and k not in _OURS}
+            folder = posixpath.dirname(source)
+            rows[name] = Row(_label(record, where), _caption(record, where), more, folder)
     missing = sorted(rows.keys() - set(tree.names))
     if missing:
         raise DataError(
             f"the metadata has rows for {len(missing)} of {len(rows)} files that are not in "
             f"{tree.path}, first {missing[0]!r}: remove the rows or add the files"
         )
-    if rows and all(row == Row(None, None) for row in rows.values()):
-        raise DataError(f"the metadata of {tree.path} has neither a 'label' nor a 'text' column")
+    if rows and not any(row.label or row.text or row.more for row in rows.values()):
+        raise DataError(
+            f"the metadata of {tree.path} has neither a 'label' nor a 'text' column, nor any"
+        )
     return rows
 
 
@@ -68,6 +64,7 @@ def read_companions(tree: Tree, pictures: Sequence[str]) -> dict[str, Row]:
     return {name: _companion_row(stem, contents) for name, stem in stems.items()}
 
 
+_OURS = ("file_name", "label", "text", "caption")
 _COMPANIONS = (".json", ".cls", ".txt")
 
 
@@ -78,7 +75,13 @@ def _companion_row(stem: str, contents: Mapping[str, bytes]) -> Row:
         said = _object(texts[".json"], f"{stem}.json")
     label = _label(said, f"{stem}.json")
     text = _caption({"text": said.get("text") or said.get("caption")}, f"{stem}.json")
-    return Row(label or texts[".cls"].strip() or None, text or texts[".txt"].strip() or None)
+    more = {k: v for k, v in said.items() if k not in _OURS}
+    return Row(
+        label or texts[".cls"].strip() or None,
+        text or texts[".txt"].strip() or None,
+        more,
+        posixpath.dirname(stem),
+    )
 
 
 def _text(tree: Tree, source: str) -> str:

@@ -7,19 +7,21 @@ import hashlib
 import os
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from demist.data.column import Column
 from demist.data.dataset import BadFile, Dataset, Samples, choose, samples_digest
-from demist.data.files.tree import Tree
+from demist.data.files.tree import Tree, read
 from demist.data.images.decode import Rules, decode
 from demist.data.images.layout import Listing, arrange
-from demist.data.images.lazy import LazyImages, Survey, recall, remember, survey_file
+from demist.data.images.lazy import Kept, LazyImages, Survey, recall, remember, survey_file
 from demist.errors import DataError
 from demist.machine.memory import check_memory, fits
 
@@ -68,14 +70,36 @@ def read_pictures(
         texts=None if listing.texts is None else tuple(listing.texts[i] for i in rows),
         bad=bad,
     )
+    columns = {name: column.take(rows) for name, column in listing.columns.items()}
     if place is not None and data.stored:
-        survey = _survey(data)
+        survey = _survey(data, columns)
         remember(survey, place)
         return _surveyed(survey, tree, rules)
-    return data
+    images = {name: _with_images(column, tree, rules) for name, column in columns.items()}
+    return replace(data, columns={**data.columns, **images})
 
 
-def _survey(data: Dataset) -> Survey:
+def _with_images(column: Column, tree: Tree, rules: Rules) -> Column:
+    """The column, its files decoded; a mask is grey."""
+    if column.kind not in ("image", "mask"):
+        return column
+    grey = replace(rules, channels=1) if column.kind == "mask" else rules
+    names = list(dict.fromkeys(column.values))
+    rows = {name: row for row, name in enumerate(names)}
+    images = decode_all(tree, names, grey, 0.0)[0]
+    return replace(column, values=images[np.array([rows[name] for name in column.values])])
+
+
+def _with_files(column: Column, tree: Tree, rules: Rules) -> Column:
+    """The same, for images that stay on the disk."""
+    if column.kind not in ("image", "mask"):
+        return column
+    grey = replace(rules, channels=1) if column.kind == "mask" else rules
+    first = decode(read(tree, column.values[0]), grey)
+    return replace(column, values=LazyImages(tree, column.values, grey, first.shape))
+
+
+def _survey(data: Dataset, columns: Mapping[str, Column]) -> Survey:
     return Survey(
         names=list(data.x.names),
         shape=data.x.shape[1:],
@@ -84,6 +108,10 @@ def _survey(data: Dataset) -> Survey:
         texts=data.texts,
         bad=[(bad.path, bad.reason) for bad in data.bad],
         fingerprint=data.fingerprint,
+        columns={
+            name: Kept(kind=c.kind, values=list(np.asarray(c.values).tolist()), names=c.names)
+            for name, c in columns.items()
+        },
     )
 
 
@@ -95,6 +123,9 @@ def _surveyed(survey: Survey, tree: Tree, rules: Rules) -> Dataset:
         texts=survey.texts,
         bad=tuple(BadFile(path, reason) for path, reason in survey.bad),
         known_fingerprint=survey.fingerprint,
+        columns={
+            name: _with_files(kept.column(), tree, rules) for name, kept in survey.columns.items()
+        },
     )
 
 

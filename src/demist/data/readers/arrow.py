@@ -17,7 +17,8 @@ import numpy as np
 from demist.data.dataset import label_indices
 from demist.data.files.folder import Folder
 from demist.data.files.tree import Tree, check_size
-from demist.data.images.layout import Listing, is_picture, natural, require_split, split_word
+from demist.data.images.further import natural
+from demist.data.images.layout import Listing, is_picture, require_split, split_word
 from demist.errors import DataError, MissingError
 from demist.io.files import cache_folder
 
