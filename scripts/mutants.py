@@ -89,7 +89,7 @@ MUTANTS = {
         "tests/core/test_denoiser.py",
     ),
     "likelihood-log-density-hardly-counts": (
-        "likelihood.py",
+        "objectives/likelihood.py",
         "0.0, atol * (len(row) - 1) / math.sqrt(len(row))",
         "rtol, atol",
         "tests/test_likelihood.py",

@@ -15,7 +15,7 @@ TREES = {path: ast.parse(path.read_text()) for path in FILES}
 LEAVES = {"errors", "version", "parts", "io", "machine"}
 """Small utilities that any room may use."""
 
-MATH = {"core", "samplers", "guidance", "objectives", "likelihood"}
+MATH = {"core", "samplers", "guidance", "objectives"}
 MODEL = MATH | {"networks", "codecs", "conditions", "config", "runs", "model", "zoo"}
 DATA = {"data", "evaluation", "modalities", "drawing"}
 
@@ -30,7 +30,6 @@ MAY_IMPORT = {
     "samplers": {"core"},
     "guidance": {"core"},
     "objectives": {"core", "samplers"},
-    "likelihood": {"core", "samplers", "objectives"},
     "networks": set(),
     "codecs": set(),
     "conditions": set(),

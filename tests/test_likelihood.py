@@ -8,7 +8,7 @@ from torch import nn
 from demist.core import Gaussian, Linear, Seeded
 from demist.core.exact import Exact, Mixture
 from demist.errors import UsageError
-from demist.likelihood import (
+from demist.objectives.likelihood import (
     bits_per_dim,
     continuous_elbo,
     dequantise,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import demist
 from demist.config import TrainConfig, update
 from demist.data import Dataset
 from demist.errors import DemistError, UsageError
@@ -34,6 +35,20 @@ def test_bits_per_dimension_of_a_model_that_predicts_nothing():
     assert found["bits_per_dim_ode"] == pytest.approx(bits, abs=0.1)
     assert found["bits_per_dim_bound"] > 8
     assert "4 test images" in str(report)
+
+
+def test_the_function_finds_model_and_data(tmp_path, monkeypatch):
+    """A saved model and data on the disk give the same as both in memory."""
+    data = images(40)
+    pipeline = build(update(TrainConfig(), TINY), data).pipeline
+    monkeypatch.chdir(tmp_path)
+    pipeline.save("model")
+    np.savez("data.npz", x=data.x)
+    found = demist.likelihood("model", n=2, data="data.npz", seed=1)
+    test = data.subset(np.arange(9, 40, 10))
+    assert found == measure_likelihood(pipeline, test, 2, seed=1)
+    with pytest.raises(UsageError, match="does not say where its data is"):
+        demist.likelihood("model")
 
 
 def test_points_have_no_bits_per_dimension():

@@ -7,7 +7,7 @@ from claim import Scale, Verdict, curve, paired, plain, pm
 from lab import diffusion, digits, fdr, sample
 
 from demist.core import Seeded
-from demist.likelihood import continuous_elbo
+from demist.objectives.likelihood import continuous_elbo
 
 CLAIM = "The cosine schedule is better than the linear one (and the sigmoid?)"
 RULE = (

@@ -15,6 +15,7 @@ _HOME = {
     "TrainConfig": "config",
     "compare": "measuring.compare",
     "evaluate": "measuring.evaluate",
+    "likelihood": "measuring.likelihood",
     "load": "data",
     "plan": "training.plan",
     "train": "training.run",
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from demist.data import load as load
     from demist.measuring.compare import compare as compare
     from demist.measuring.evaluate import evaluate as evaluate
+    from demist.measuring.likelihood import likelihood as likelihood
     from demist.model import Pipeline as Pipeline
     from demist.model import Sampling as Sampling
     from demist.training.plan import plan as plan

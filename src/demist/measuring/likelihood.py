@@ -11,9 +11,15 @@ from tqdm import tqdm
 from demist.core import Seeded
 from demist.data import Dataset
 from demist.errors import DemistError, UsageError
-from demist.likelihood import Likelihood, bits_per_dim, continuous_elbo, dequantise, log_prob
 from demist.measuring.candidate import Named, data_of, open_candidate, splits
 from demist.model.pipeline import Pipeline
+from demist.objectives.likelihood import (
+    Likelihood,
+    bits_per_dim,
+    continuous_elbo,
+    dequantise,
+    log_prob,
+)
 
 TOLERANCE, LIMIT = 1e-4, 0.02
 """Tolerance of the integration; and what ten times that may change, in bits per dimension."""

@@ -2,6 +2,15 @@
 
 from demist.objectives.autoencoding import Autoencode, autoencoding_loss, kl_divergence
 from demist.objectives.denoising import denoising_loss, weighted_error
+from demist.objectives.likelihood import (
+    Bound,
+    Likelihood,
+    bits_per_dim,
+    continuous_elbo,
+    dequantise,
+    discrete_elbo,
+    log_prob,
+)
 from demist.objectives.make import TIMES, WEIGHTS
 from demist.objectives.matching import few_steps, matching_loss
 from demist.objectives.times import LogitNormal, LogNormal, Times, Uniform, stratified
@@ -27,8 +36,10 @@ __all__ = [
     "TIMES",
     "WEIGHTS",
     "Autoencode",
+    "Bound",
     "Decoder",
     "EDMWeight",
+    "Likelihood",
     "LogNormal",
     "LogitNormal",
     "MinSNRWeight",
@@ -41,12 +52,17 @@ __all__ = [
     "Weight",
     "X0Weight",
     "autoencoding_loss",
+    "bits_per_dim",
+    "continuous_elbo",
     "denoising_loss",
+    "dequantise",
+    "discrete_elbo",
     "discretised_decoder",
     "few_steps",
     "gaussian_decoder",
     "hybrid_loss",
     "kl_divergence",
+    "log_prob",
     "matching_loss",
     "step_bound",
     "stratified",
