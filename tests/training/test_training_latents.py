@@ -73,6 +73,35 @@ def test_an_autoencoder_is_trained_like_every_run(coder):
     assert float(z.square().mean()) == pytest.approx(1, abs=1e-4)
 
 
+def test_an_autoencoder_makes_no_samples(codec):
+    with pytest.raises(DataError, match="train a model in its latents"):
+        Pipeline.from_run(codec)
+
+
+def test_an_autoencoder_learns_in_parts_too(coder):
+    """The same sum in another order: the same losses up to rounding."""
+    whole, parts = (
+        [row["loss"] for row in runs.read_metrics(train(c, data=DATA, quiet=True).metrics)]
+        for c in (
+            update(coder, {"log_every": "1", "dropout": 0.0}),
+            update(coder, {"log_every": "1", "dropout": 0.0, "micro_batches": 2}),
+        )
+    )
+    np.testing.assert_allclose(whole, parts, rtol=1e-3)
+
+
+def test_a_student_of_a_model_in_latents(config):
+    """It learns from the same latents, with the teacher's scale."""
+    teacher = train(config, data=DATA, quiet=True)
+    options = {"teacher": str(teacher.model), "runs": config.output.runs, "name": "student"}
+    own = {"steps": 2, "sample_count": 0, "batch_size": 8, "precision": "fp32"}
+    student = train(update(TrainConfig(), {**options, **own}), data=DATA, quiet=True)
+    one, two = (Pipeline.load(run.model) for run in (teacher, student))
+    assert one.codec.scale == two.codec.scale
+    assert hash_of(one.codec.components) == hash_of(two.codec.components)
+    assert two.sample(2, label="a").shape == (2, 1, 8, 8)
+
+
 def rebuilt(codec):
     return codec.decode(codec.encode(torch.from_numpy(DATA.x))).numpy()
 

@@ -18,7 +18,7 @@ def reconstructions(codec: Codec, images: np.ndarray) -> np.ndarray:
     """Images after encoding (to the mean, if there is a choice) and decoding."""
     parts = []
     for begin in range(0, len(images), BLOCK):
-        x = torch.from_numpy(np.ascontiguousarray(images[begin : begin + BLOCK]))
+        x = torch.from_numpy(np.array(images[begin : begin + BLOCK]))
         parts.append(codec.decode(codec.encode(x)).cpu().numpy())
     return np.concatenate(parts)
 
@@ -45,7 +45,7 @@ def through_codec(codec: Codec, reference: Reference) -> dict[str, float]:
 def sentence(found: dict[str, float]) -> str:
     """For people."""
     return (
-        f"Through the codec: test images, encoded and decoded, are off by {found['psnr']:.1f} dB "
-        f"(PSNR), with FD {found['fd']:.4g}, FDr {found['fdr']:.3g}; the judge sees the same in "
-        f"{100 * found['same_label']:.1f} % of them. Samples of this model go the same way."
+        f"Through the codec: test images, encoded and decoded, have a PSNR of "
+        f"{found['psnr']:.1f} dB, FD {found['fd']:.4g} and FDr {found['fdr']:.3g}; the judge sees "
+        f"the same in {100 * found['same_label']:.1f} % of them. Samples of this model go that way."
     )

@@ -233,6 +233,7 @@ class Pipeline:
                 f"{run.path} has no checkpoint; one is written every minute and at the end"
             )
         description = read_json(run.description)
+        model_folder.refuse_codec(description[model_folder.INDEX], str(run.path))
         further = components.read(run.path, description[model_folder.INDEX])
         arguments = model_folder.pieces(description, found.parts["ema"], str(run.path), further)
         arguments["facts"] = {**arguments["facts"], "step": found.step}
