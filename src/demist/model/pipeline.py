@@ -21,7 +21,8 @@ from demist.io.folders import atomic_folder
 from demist.io.untrusted import refuse_links_out
 from demist.model import components
 from demist.model import folder as model_folder
-from demist.model.plan import Constrain, Frame, Guide, Init, Plan, make_plan
+from demist.model.make_plan import make_plan
+from demist.model.plan import Constrain, Frame, Guide, Init, Plan
 from demist.model.sampling import STANDARD, Sampling, require_free_names, split
 from demist.runs import Run, checkpoint, find
 

@@ -17,12 +17,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from demist.core import Denoiser, Model, Schedule, Seeded
+from demist.core import Model, Seeded
 from demist.errors import UsageError
-from demist.guidance import Instead, Interval, Scale, make_rule
 from demist.machine.allocator import keep_freed_memory
-from demist.model.sampling import STANDARD, Sampling
-from demist.samplers import Solver, TrajectoryPoint, make_grid, make_solver, trajectory
+from demist.model.sampling import Sampling
+from demist.samplers import Solver, TrajectoryPoint, trajectory
 
 if TYPE_CHECKING:
     from demist.model.pipeline import Pipeline
@@ -196,150 +195,10 @@ class Plan:
         return -(-n // self.pipeline.bucket) * self.pipeline.bucket
 
 
-def make_plan(
-    pipeline: "Pipeline",
-    n: int,
-    sampling: Sampling,
-    cond: Mapping[str, Any],
-    *,
-    negative: Mapping[str, Any] | None = None,
-    guide: Guide | None = None,
-    init: Init | None = None,
-    constrain: Constrain | None = None,
-) -> Plan:
-    """See `Pipeline.plan`."""
-    if n < 1:
-        raise UsageError(f"cannot make {n} samples; ask for at least 1")
-    full = sampling.over(pipeline.defaults).over(STANDARD)
-    if not isinstance(full.seed, int | None) and len(full.seed) != n:
-        raise UsageError(f"got {len(full.seed)} seeds for {n} samples; give one for all, or {n}")
-    assert full.solver is not None
-    model = _guided(pipeline, full, cond, negative, guide)
-    solver = make_solver(full.solver)
-    times = _times(full, solver.grid, pipeline.denoiser.schedule)
-    grid = _solvable(times, pipeline.denoiser)
-    return Plan(
-        pipeline, n, _as_taken(full, times), model, solver, grid,
-        pipeline.conditioner.encode(n, cond), _checked_init(pipeline, init, n, sampling, full),
-        constrain,
-    )  # fmt: skip
-
-
 def sample_seed(seed: int, index: int) -> int:
     """The seed of sample `index`: hashed, so that neighbours share nothing."""
     digest = hashlib.blake2b(f"{seed}/sample/{index}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little")
-
-
-def _guided(
-    pipeline: "Pipeline",
-    full: Sampling,
-    cond: Mapping[str, Any],
-    negative: Mapping[str, Any] | None,
-    guide: Guide | None,
-) -> Model:
-    """The denoiser, led away from what is negative or from the null, then by `guide`."""
-    conditioner, scale, interval = pipeline.conditioner, full.guidance, full.guidance_interval
-    assert full.guidance_rule is not None
-    conditioner.require([*cond, *(negative or ())])
-    rule_of, conditions = make_rule(full.guidance_rule), conditioner.conditions
-    model: Model = pipeline.denoiser
-    if scale is not None and scale != 1 and any(value is not None for value in cond.values()):
-        if not negative and not any(c.drop for c in conditions.values()):
-            raise UsageError(
-                f"guidance {scale:g} starts from the unconditional model, which this one never "
-                f"learned (it was trained with label_drop = 0); use 1"
-            )
-        try:
-            over_time: Scale = scale if interval is None else Interval(scale, *interval)
-        except ValueError as error:
-            raise UsageError(str(error)) from None
-
-        def encode(words: Mapping[str, Any]) -> dict[str, Tensor]:
-            return conditioner.encode_only(1, words)
-
-        instead, null = Instead(encode(negative or {})), conditioner.null
-        model = rule_of(model, over_time, lambda told: instead(null(told)), encode=encode)
-    return model if guide is None else guide(model)
-
-
-def _times(full: Sampling, suits: str, schedule: Schedule) -> Tensor:
-    """The grid that is asked for, from `full.start` down."""
-    start, spec = full.start, full.grid
-    assert start is not None
-    assert full.steps is not None
-    first = torch.tensor([start], dtype=torch.float64)
-    if start == 0:
-        return first
-    if spec is None or isinstance(spec, str):
-        grid = make_grid(spec or suits, full.steps, schedule, start)
-    else:
-        grid = torch.tensor(spec, dtype=torch.float64)
-    # Times that were typed may begin above the start.
-    below = (grid < start).nonzero().flatten()
-    return grid if start == 1 or not len(below) else torch.cat([first, grid[int(below[0]) :]])
-
-
-def _as_taken(full: Sampling, grid: Tensor) -> Sampling:
-    """The recipe with the number of steps that `grid` takes."""
-    taken = max(1, len(grid) - 1)
-    typed = not isinstance(full.grid, str | None) or "," in (full.grid or "").partition(":")[0]
-    if taken != full.steps and not typed and full.start:
-        # A named grid with fewer steps than asked for: said by its times, which give it again.
-        return replace(full, steps=taken, grid=tuple(grid.tolist()))
-    return replace(full, steps=taken)
-
-
-def _solvable(grid: Tensor, denoiser: Denoiser) -> Tensor:
-    """`grid`, started a little later if the parameterization cannot be solved in pure noise.
-
-    At alpha = 0 the noise says nothing of the data, so a network that predicts it leaves x0 open.
-    """
-    t = grid[0]
-    alpha, sigma = denoiser.schedule(t)
-    a, b = denoiser.parameterization.row(alpha, sigma, lambda: denoiser.schedule.rates(t))
-    if len(grid) == 1 or alpha * b - sigma * a != 0:
-        return grid
-    grid = grid.clone()
-    grid[0] = t - min(1e-3, float(t - grid[1]) / 2)
-    return grid
-
-
-def _checked_init(
-    pipeline: "Pipeline", init: Init | None, n: int, sampling: Sampling, full: Sampling
-) -> Init | None:
-    """`init` with a batch axis."""
-    if init is None:
-        if full.start != 1:
-            raise UsageError(
-                f"start = {full.start:g} is not pure noise, so sampling needs something to start "
-                f"from: give init, or leave start out"
-            )
-        return None
-    is_state = isinstance(init, Tensor)
-    if not is_state and sampling.start is None and full.start == 1:
-        raise UsageError(
-            "at start = 1 all is noise, and nothing would be left of init; give start, such as 0.6"
-        )
-    shape, what = (pipeline.state_shape, "state") if is_state else (pipeline.shape, "sample")
-    init = init[None] if init.shape == shape else init
-    if init.shape[1:] != shape or len(init) not in (1, n):
-        raise UsageError(
-            f"init has shape {tuple(init.shape)}; give one {what} of shape {shape} for all, or {n}"
-        )
-    return init if isinstance(init, Tensor) else _as_data(pipeline, init)
-
-
-def _as_data(pipeline: "Pipeline", x: np.ndarray) -> np.ndarray:
-    """`x` in the type of the model's data."""
-    device = next(pipeline.denoiser.parameters()).device
-    kind = pipeline.decode(torch.zeros(1, *pipeline.state_shape, device=device)).dtype
-    if not np.can_cast(x.dtype, kind, "same_kind"):
-        raise UsageError(
-            f"init holds numbers of type {x.dtype}, but this model's data is {kind}; images are "
-            f"bytes from 0 to 255"
-        )
-    return x.astype(kind, copy=False)
 
 
 def _take(value: Any, rows: Sequence[int], device: torch.device) -> Any:
