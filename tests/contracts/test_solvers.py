@@ -1,6 +1,7 @@
 """What every solver must survive. They are found, not listed: a new one is tested by existing."""
 
 import math
+from functools import cache
 
 import pytest
 import torch
@@ -46,17 +47,20 @@ every_stochastic = pytest.mark.parametrize("solver", STOCHASTIC.values(), ids=ST
 ORDER_SCHEDULES = ["linear", "vp", "cosine", "table-zero-snr", "sigmoid", "ve"]
 
 
-@pytest.fixture(scope="module")
-def mixture_ends():
-    """Where the flow carries the start noise on the mixture, by two methods that must agree."""
-    ends = {}
-    for name in ORDER_SCHEDULES:
-        schedule = SCHEDULES[name]
-        model, x = Exact(MIXTURE, schedule), noise_and_data(MIXTURE, schedule)
-        ends[name] = sample(model, x, smooth(1500, schedule), Adams())
-        coarse, fine = (sample(model, x, smooth(n, schedule), Heun()) for n in (300, 600))
-        assert rms(fine + (fine - coarse) / 3 - ends[name]) < 2e-7  # Richardson extrapolation
-    return ends
+@cache
+def mixture_end(name):
+    """Where the flow carries the start noise on the mixture."""
+    schedule = SCHEDULES[name]
+    start = noise_and_data(MIXTURE, schedule)
+    return sample(Exact(MIXTURE, schedule), start, smooth(1500, schedule), Adams())
+
+
+@pytest.mark.parametrize("name", ORDER_SCHEDULES)
+def test_two_methods_agree_where_the_mixture_ends(name):
+    schedule = SCHEDULES[name]
+    model, x = Exact(MIXTURE, schedule), noise_and_data(MIXTURE, schedule)
+    coarse, fine = (sample(model, x, smooth(n, schedule), Heun()) for n in (300, 600))
+    assert rms(fine + (fine - coarse) / 3 - mixture_end(name)) < 2e-7  # Richardson extrapolation
 
 
 def home(solver):
@@ -64,33 +68,40 @@ def home(solver):
     return lambda n, schedule: make_grid(solver.grid, n, schedule)
 
 
-def measured_order(error):
-    """Where the error is neither coarse nor rounding."""
-    return observed_order(error, 192)
+def at_least(solver, error, steps, slack=0.2):
+    """Whether the order is the claimed one or more, or nothing is left but rounding.
+
+    On Gaussian data a method may be better than it claims; on the mixture it may not.
+    """
+    coarse, fine = error(steps), error(2 * steps)
+    return fine < 1e-12 or math.log2(coarse / fine) > solver.order - slack
 
 
 @every_deterministic
-@pytest.mark.parametrize("name", ORDER_SCHEDULES)
+@pytest.mark.parametrize("name", ["linear", "ve"])
 def test_order_from_pure_noise_to_clean_data_gaussian(solver, name):
+    """At least as claimed, against the closed-form flow."""
     schedule = SCHEDULES[name]
     ends = schedule(T(1.0)), schedule(T(0.0))
     reference = NORMAL.flow(noise_and_data(NORMAL, schedule), *ends)
     error = end_to_end_error(NORMAL, schedule, solver, reference, home(solver))
-    assert measured_order(error) == pytest.approx(solver.order, abs=0.2)
+    assert at_least(solver, error, 192)
 
 
 @every_deterministic
 @pytest.mark.parametrize("name", ORDER_SCHEDULES)
-def test_order_from_pure_noise_to_clean_data_mixture(solver, name, mixture_ends):
-    reference, grid = mixture_ends[name], home(solver)
-    error = end_to_end_error(MIXTURE, SCHEDULES[name], solver, reference, grid)
-    assert measured_order(error) == pytest.approx(solver.order, abs=0.2)
+def test_order_from_pure_noise_to_clean_data_mixture(solver, name):
+    """As claimed, not more and not less, where nothing cancels by symmetry."""
+    error = end_to_end_error(MIXTURE, SCHEDULES[name], solver, mixture_end(name), home(solver))
+    # Where the error is neither coarse nor rounding.
+    steps = 96 if solver.order == 1 else 192
+    assert observed_order(error, steps) == pytest.approx(solver.order, abs=0.2)
 
 
 @every_deterministic
-@pytest.mark.parametrize("name", ["linear", "vp", "cosine", "ve", "sigmoid"])
+@pytest.mark.parametrize("name", ["linear", "vp", "ve"])
 def test_order_inside(solver, name):
-    """Between two noisy times, against the closed-form flow of a Gaussian."""
+    """At least as claimed between two noisy times, against the closed-form flow of a Gaussian."""
     schedule = SCHEDULES[name]
     x = torch.randn(32, 2, dtype=f64)
 
@@ -99,27 +110,44 @@ def test_order_inside(solver, name):
         start, end = schedule(grid[0]), schedule(grid[-1])
         return rms(sample(Exact(NORMAL, schedule), x, grid, solver) - NORMAL.flow(x, start, end))
 
-    assert measured_order(error) == pytest.approx(solver.order, abs=0.2)
+    assert at_least(solver, error, 192)
 
 
 @every_stochastic
 @pytest.mark.parametrize("name", ["linear", "vp", "cosine", "ve"])
-@pytest.mark.parametrize("travel", [False, True], ids=["down", "time-travel"])
-def test_weak_order(solver, name, travel):
+def test_weak_order(solver, name):
     """Mean and variance, exactly, by unit impulses: no Monte Carlo."""
+    error = moments_error(solver, name, lambda grid, n: grid)
+    assert at_least(solver, error, 48, 0.3)
+
+
+@every_stochastic
+@pytest.mark.parametrize("name", ["vp", "ve"])
+def test_weak_order_with_time_travel(solver, name):
+    """Up again from the middle, as in RePaint."""
+
+    def there_and_back(grid, n):
+        return torch.cat([grid[: n // 2 + 1], grid[n // 3 : n // 2 + 1], grid[n // 3 :]])
+
+    error = moments_error(solver, name, there_and_back)
+    assert at_least(solver, error, 48, 0.3)
+
+
+def moments_error(solver, name, way):
+    """Error of mean and variance as a function of the number of steps, less than 0.1 at all."""
     schedule, mean, variance = SCHEDULES[name], 0.7, 0.3
     model = Exact(Mixture(T([1.0]), T([[mean]]), variance), schedule)
 
     def error(n):
         grid = interior(schedule, n, low=-5, high=6)
-        if travel:  # up again from the middle, as in RePaint
-            grid = torch.cat([grid[: n // 2 + 1], grid[n // 3 : n // 2 + 1], grid[n // 3 :]])
+        grid = way(grid, n)
         (a, s), (a_end, s_end) = schedule(grid[0]), schedule(grid[-1])
         m, v = push(model, grid, solver, a * mean, a**2 * variance + s**2)
-        return abs(float(m - a_end * mean)) + abs(float(v - a_end**2 * variance - s_end**2))
+        off = abs(float(m - a_end * mean)) + abs(float(v - a_end**2 * variance - s_end**2))
+        assert off < 0.1
+        return off
 
-    assert error(48) < 0.1
-    assert observed_order(error, 48) == pytest.approx(solver.order, abs=0.3)
+    return error
 
 
 @every_stochastic
@@ -132,15 +160,15 @@ def test_moments_from_pure_noise_to_clean_data(solver):
 
 @every_solver
 @pytest.mark.parametrize("name", SCHEDULES)
-@pytest.mark.parametrize("n", [1, 2, 3, 5, 50])
-def test_finite_for_any_number_of_steps(solver, name, n):
+def test_finite_for_any_number_of_steps(solver, name):
     """From alpha = 0 to sigma = 0 exactly, in float32."""
     schedule = SCHEDULES[name]
     x = noise_and_data(MIXTURE, schedule, 4).float()
-    for grid in (uniform(n), angular(n, schedule), smooth(n, schedule)):
-        y = sample(Exact(MIXTURE32, schedule), x, grid, solver, Seeded(range(4)))
-        assert torch.isfinite(y).all()
-        assert y.dtype == torch.float32
+    for n in (1, 2, 3, 5, 20):
+        for grid in (uniform(n), angular(n, schedule), smooth(n, schedule)):
+            y = sample(Exact(MIXTURE32, schedule), x, grid, solver, Seeded(range(4)))
+            assert torch.isfinite(y).all()
+            assert y.dtype == torch.float32
 
 
 MIXTURE32 = Mixture(MIXTURE.weights.float(), MIXTURE.means.float(), 0.15)
@@ -165,8 +193,8 @@ def test_exact_when_the_data_is_one_point(solver, name):
 
 @every_solver
 def test_samples_follow_the_mixture(solver):
-    x = noise_and_data(MIXTURE, Linear(), 20_000)
-    grid, noise = smooth(200, Linear()), Gaussian(torch.Generator().manual_seed(2))
+    x = noise_and_data(MIXTURE, Linear(), 10_000)
+    grid, noise = smooth(100, Linear()), Gaussian(torch.Generator().manual_seed(2))
     y = sample(Exact(MIXTURE, Linear()), x, grid, solver, noise)
     want = MIXTURE.sample(200_000, torch.Generator().manual_seed(5))
     torch.testing.assert_close(y.mean(0), want.mean(0), rtol=0, atol=0.03)

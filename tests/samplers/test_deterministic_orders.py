@@ -196,7 +196,9 @@ def ends():
 def test_variants_have_their_order_from_pure_noise_to_clean_data(spec, grid, ends):
     solver = make_solver(spec)
     error = end_to_end_error(MIXTURE, Linear(), solver, ends["linear"], grid)
-    assert observed_order(error, 192) == pytest.approx(solver.order, abs=0.2)
+    assert observed_order(error, 96 if solver.order == 1 else 192) == pytest.approx(
+        solver.order, abs=0.2
+    )
 
 
 def order_inside(spec, schedule, power=1):
@@ -263,9 +265,13 @@ VARIANTS = [*NAMES, "pndm:start=runge-kutta", "unipc:p=3,variant=bh1", "lms:p=4,
             "deis:p=4,start=runge-kutta", "unipc:p=3,start=runge-kutta"]  # fmt: skip
 
 
+# One for each way to begin and to end; the contract has all, in float32.
+ENDS = ["linear", "vp", "ve", "sigmoid", "table-zero-snr", "shifted-zero-vp"]
+
+
 @pytest.mark.parametrize("spec", VARIANTS)
 def test_finite_in_few_steps_with_a_bf16_network(spec):
-    for schedule in SCHEDULES.values():
+    for schedule in map(SCHEDULES.get, ENDS):
         x = torch.randn(4, 2) * schedule(T(1.0))[1].float()
         for n in (1, 2, 3, 5, 10):
             for grid in (uniform(n), smooth(n, schedule)):
@@ -274,6 +280,7 @@ def test_finite_in_few_steps_with_a_bf16_network(spec):
                 assert y.dtype == torch.float32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", NAMES)
 def test_finite_in_a_thousand_steps_with_a_bf16_network(spec):
     y = sample(network(Linear()), torch.randn(4, 2), uniform(1000), make_solver(spec))

@@ -25,14 +25,14 @@ from truth import SCHEDULES, T, f64
 
 @pytest.mark.parametrize("name", GRIDS.names())
 @pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
-@pytest.mark.parametrize("n", [1, 2, 3, 20, 1000])
-def test_every_grid_decreases_to_zero(name, schedule, n):
-    grid = make_grid(name, n, schedule)
-    assert grid.dtype == f64
-    assert (grid.diff() < 0).all()
-    assert grid[-1] == 0
-    assert 2 <= len(grid) <= n + 1
-    assert grid[0] <= 1
+def test_every_grid_decreases_to_zero(name, schedule):
+    for n in (1, 2, 3, 20, 1000):
+        grid = make_grid(name, n, schedule)
+        assert grid.dtype == f64
+        assert (grid.diff() < 0).all()
+        assert grid[-1] == 0
+        assert 2 <= len(grid) <= n + 1
+        assert grid[0] <= 1
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
