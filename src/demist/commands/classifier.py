@@ -65,19 +65,20 @@ def train_on_noise(options: Options, model: str) -> None:
     Raises:
         UsageError: It is not said where to write it.
     """
-    from demist.model import open_model
-    from demist.training.noisy_classifier import accuracy_at, train_noisy_classifier
-    from demist.training.progress import Progress
+    from demist.model import NoisyClassifier, open_model
+    from demist.training import noisy_classifier, progress
 
     if options.out is None:
         raise UsageError("--noise-of makes a classifier for one model; say --out where to keep it")
     pipeline = open_model(model)
     train, test = options.load()
-    with contextlib.closing(Progress()) as progress:
-        for done in train_noisy_classifier(pipeline, train, seed=options.seed):
-            progress.show(done)
+    with contextlib.closing(progress.Progress()) as bar:
+        for done in noisy_classifier.train_noisy_classifier(pipeline, train, seed=options.seed):
+            bar.show(done)
     made = done.model.eval()
+    assert isinstance(made, NoisyClassifier)
     made.save(options.out)
     times = (0.1, 0.3, 0.5, 0.7, 0.9)
-    row = ", ".join(f"{100 * accuracy_at(made, pipeline, test, t):.1f} % at {t}" for t in times)
+    shares = [100 * noisy_classifier.accuracy_at(made, pipeline, test, t) for t in times]
+    row = ", ".join(f"{share:.1f} % at {t}" for share, t in zip(shares, times, strict=True))
     print(f"recognises held-out images through the noise of time t: {row}\n{options.out}")

@@ -102,6 +102,8 @@ class Normal(Distribution):
 
     def __init__(self, mean: Float[Tensor, " D"], covariance: Float[Tensor, "D D"]):
         self.mean = mean
+        values: Tensor
+        self._axes: Tensor
         values, self._axes = torch.linalg.eigh(covariance)
         if values.min() < -1e-9 * values.abs().max():
             raise ValueError(

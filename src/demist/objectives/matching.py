@@ -113,8 +113,9 @@ def few_steps(
     with torch.no_grad():
         for k, (t, after) in enumerate(pairwise(times)):
             on = (last > k).nonzero()[:, 0]
-            told = {name: value[on] for name, value in cond.items()}
-            made = student(x[on], t.expand(len(on)), **told).x0
+            their = {name: value[on] for name, value in cond.items()}
+            made = student(x[on], t.expand(len(on)), **their).x0
             alpha, sigma = student.schedule(after.expand(len(on)))
             x[on] = left(alpha, made) * made + left(sigma, made) * noise(like)[on]
-    return student(x, times[last], **cond).x0
+    last_made: Tensor = student(x, times[last], **cond).x0
+    return last_made

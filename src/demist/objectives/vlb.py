@@ -98,7 +98,10 @@ def step_bound(
 def _log_variance(p: Prediction, log_small: Tensor, log_large: Tensor, large: bool) -> Tensor:
     if p.spread is None:
         return log_large if large else log_small
-    return log_small + p.spread * (log_large - log_small)  # Nichol & Dhariwal 2021, eq. 15
+    between: Tensor = log_small + p.spread * (
+        log_large - log_small
+    )  # Nichol & Dhariwal 2021, eq. 15
+    return between
 
 
 def hybrid_loss(
