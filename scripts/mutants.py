@@ -108,7 +108,7 @@ MUTANTS = {
     ),
     "muon-always-in-bf16": (
         "training/optimizer.py",
-        "torch.bfloat16 if low else torch.float32",
+        "torch.bfloat16 if bf16 else torch.float32",
         "torch.bfloat16",
         "tests/training/test_training_fit.py",
     ),
@@ -437,13 +437,13 @@ MUTANTS = {
         "tests/samplers/test_deterministic_papers.py",
     ),
     "tensors-may-leave-holes": (
-        "tensors.py",
+        "io/tensors.py",
         "        if begin != end:",
         "        if begin < end:",
         "tests/test_tensorfile.py",
     ),
     "tensors-may-overlap": (
-        "tensors.py",
+        "io/tensors.py",
         "        if begin != end:",
         "        if begin > end:",
         "tests/test_tensorfile.py",
@@ -497,13 +497,13 @@ MUTANTS = {
         "tests/training/test_training_faults.py",
     ),
     "a-save-is-not-flushed": (
-        "folders.py",
+        "io/folders.py",
         'for path in [*temporary.rglob("*"), temporary]:\n            sync(path)',
         "pass",
         "tests/test_storage.py",
     ),
     "a-rename-is-not-flushed": (
-        "folders.py",
+        "io/folders.py",
         "        sync(target.parent)\n",
         "",
         "tests/test_storage.py",
