@@ -17,11 +17,13 @@ from PIL import Image
 
 from demist import cli, recipes, runs
 from demist.cli import COMMANDS, main
-from demist.commands import ls, sample, train
+from demist.commands import ls, train
 from demist.commands.shared import free_name
 from demist.config import TrainConfig, flat
 from demist.drawing import read_metadata
 from demist.errors import CannotCreateError, DataError, UsageError
+from demist.measuring.pages import usual_count
+from demist.modalities import of_shape
 from demist.model import values
 
 FLAGS = Path(__file__).parent / "golden" / "flags.txt"
@@ -472,16 +474,16 @@ def test_free_name(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("labels", "prompt", "points", "count"),
+    ("labels", "prompted", "shape", "count"),
     [
-        (["a", "b"], None, False, 16),
-        ([str(i) for i in range(11)], None, False, 64),
-        ([], "a red seven", False, 16),
-        (["a", "b"], None, True, 1000),
+        (["a", "b"], False, (1, 8, 8), 16),
+        ([str(i) for i in range(11)], False, (1, 8, 8), 64),
+        ([], True, (1, 8, 8), 16),
+        (["a", "b"], False, (2,), 1000),
     ],
 )
-def test_how_many_samples_if_nobody_says(labels, prompt, points, count):
-    assert sample.default_count(sample.Options(prompt=prompt), labels, points) == count
+def test_how_many_samples_if_nobody_says(labels, prompted, shape, count):
+    assert usual_count(of_shape(shape), labels, prompted) == count
 
 
 if __name__ == "__main__":

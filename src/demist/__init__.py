@@ -16,7 +16,7 @@ _HOME = {
     "compare": "measuring.compare",
     "evaluate": "measuring.evaluate",
     "likelihood": "measuring.likelihood",
-    "load": "data",
+    "load": "modalities",
     "plan": "training.plan",
     "train": "training.run",
     "update": "config",
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from demist.config import TrainConfig as TrainConfig
     from demist.config import update as update
     from demist.data import Dataset as Dataset
-    from demist.data import load as load
     from demist.measuring.compare import compare as compare
     from demist.measuring.evaluate import evaluate as evaluate
     from demist.measuring.likelihood import likelihood as likelihood
+    from demist.modalities import load as load
     from demist.model import Pipeline as Pipeline
     from demist.model import Sampling as Sampling
     from demist.training.plan import plan as plan

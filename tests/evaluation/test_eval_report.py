@@ -15,11 +15,11 @@ from demist.evaluation.metrics.vendi import vendi_score
 from demist.evaluation.reference import Reference
 from demist.evaluation.report import evaluate, over_seeds
 from demist.evaluation.report import measure as measure_set
+from demist.evaluation.ruler import Asked, Ruler
 from demist.evaluation.tables import markdown
 from demist.measuring.evaluate import Evaluation
-from demist.measuring.prompts import Asked
-from demist.measuring.ruler import Ruler
-from demist.measuring.through_codec import sentence, through_codec
+from demist.modalities import Images
+from demist.modalities.through_codec import sentence, through_codec
 from demist.training.judge import train_classifier
 
 CLASSES = ("flat", "rows", "columns")
@@ -248,14 +248,14 @@ def test_psnr_has_known_values():
         psnr(white[:0], white[:0])
 
 
-def test_a_lossy_codec_is_reported_beside_the_samples(setting, monkeypatch):
+def test_a_lossy_codec_is_reported_beside_the_samples(setting):
     judge, train, test, train_labels, test_labels = setting
-    monkeypatch.setattr("demist.measuring.ruler.judge", lambda *_: judge)
-    ruler = Ruler(Dataset(train, train_labels, CLASSES), Dataset(test, test_labels, CLASSES))
+    data = (Dataset(train, train_labels, CLASSES), Dataset(test, test_labels, CLASSES))
+    ruler = Ruler(*data, judge=lambda *_: judge)
     asked = Asked({"label": list(CLASSES)}, [], "asked for every class in turn")
     sets = {seed: draw(90, seed)[0] for seed in (2, 3)}
-    plain = ruler.measure(sets, asked, Pixels())
-    through = ruler.measure(sets, asked, Darker())
+    plain = Images().measure(sets, ruler, asked, Pixels())
+    through = Images().measure(sets, ruler, asked, Darker())
     assert all("codec" not in report for report in plain)
     assert through[0]["codec"] == through[1]["codec"]
     assert through[0]["codec"]["psnr"] > 20

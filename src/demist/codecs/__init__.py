@@ -3,6 +3,7 @@
 from demist.codecs.autoencoder import AT_ONCE, Coder, KLAutoencoder
 from demist.codecs.channels import ChannelScale
 from demist.codecs.codec import Codec, Draw
+from demist.codecs.flat import Flat
 from demist.codecs.make import CODECS
 from demist.codecs.pixels import Pixels
 from demist.codecs.points import Standardize
@@ -14,6 +15,7 @@ __all__ = [
     "Codec",
     "Coder",
     "Draw",
+    "Flat",
     "KLAutoencoder",
     "Pixels",
     "Standardize",

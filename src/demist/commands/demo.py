@@ -65,9 +65,7 @@ def main(args: list[str]) -> None:
     asked = SamplingOptions(steps=STEPS, guidance=options.guidance, seed=options.seed)
     sampling = pipeline.plan(1, asked.sampling()).sampling
     samples, moving = run.path / "samples.png", run.path / "denoising.gif"
-    page = sample_page(
-        pipeline, len(labels), sampling, labels=labels, columns=each, filmed=len(labels)
-    )
+    page = sample_page(pipeline, len(labels), sampling, labels=labels, columns=each, film=True)
     page.save(samples, shlex.join(["demist", "demo", *args]))
     page.animate(moving, fps=5)
 

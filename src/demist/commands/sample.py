@@ -12,9 +12,6 @@ from demist.commands.sampling import ModelOptions, SamplingOptions, require_posi
 from demist.commands.shared import free_name, require_free
 from demist.errors import UsageError
 
-FILMED = {3: 100, 1: 2000}
-"""At most so many samples are shown in a film: images (three axes) and points (one)."""
-
 
 @dataclass(frozen=True)
 class Options:
@@ -98,11 +95,12 @@ def main(args: list[str]) -> None:
             cond["label"] = labels[0] if labels else None
         page = pages.grid_page(pipeline, options.grid, sampling, **guiding, **cond)
     else:
-        n = options.n or default_count(options, labels, points=len(pipeline.shape) == 1)
-        filmed = FILMED[len(pipeline.shape)] if options.animate else 0
+        n = options.n or pages.usual_count(
+            pages.of(pipeline), labels, prompted=options.prompt is not None
+        )
         page = pages.sample_page(
             pipeline, n, sampling, labels=values.spread(labels, n), columns=options.columns,
-            filmed=filmed, **guiding, **cond,
+            film=options.animate is not None, **guiding, **cond,
         )  # fmt: skip
     page.save(out, shlex.join(["demist", "sample", *args]))
     print(out)
@@ -112,12 +110,3 @@ def main(args: list[str]) -> None:
     if options.animate:
         page.animate(options.animate)
         print(options.animate)
-
-
-def default_count(options: Options, labels: list[str], points: bool) -> int:
-    """How many samples, if nobody says."""
-    if points:
-        return 1000
-    if labels and len(labels) <= 10:
-        return 8 * len(labels)
-    return 64 if options.prompt is None else 16

@@ -85,6 +85,8 @@ class DataConfig(Section):
     path: str = "digits"
     """Folder, file or archive of data, or an embedded set: digits, scenes, moons, spiral,
     25-gaussians, eight."""
+    kind: str | None = option(None, part=("modalities", "Modality"))
+    """Kind of data: images or points. None: shapes of arrays and endings of files say it."""
     size: int | None = option(None, 4, 1024)
     """Side of the square pictures, pixels; images are resized and centre-cropped to it. None: their
     own size if all are alike."""

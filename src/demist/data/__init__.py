@@ -7,6 +7,7 @@ laying out a folder (`layout`), and one each the formats: `folder`, `tar`, `shar
 
 from demist.data.column import Column
 from demist.data.dataset import BadFile, Dataset, choose
+from demist.data.files.tree import Tree
 from demist.data.images.decode import Rules, decode
 from demist.data.images.pack import pack
 from demist.data.load import NAMES, digits, files_at, load, train_and_test
@@ -17,6 +18,7 @@ __all__ = [
     "Column",
     "Dataset",
     "Rules",
+    "Tree",
     "choose",
     "decode",
     "digits",

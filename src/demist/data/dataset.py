@@ -50,6 +50,8 @@ class Dataset:
         bad: Files that were skipped.
         known_fingerprint: What `fingerprint` gave on an earlier day, further columns than classes
             and captions left out, or "".
+        kind: Name of its modality; "": the shape of `x` says it.
+        unread: Ending -> how many files with it were found and not looked at.
     """
 
     x: Samples
@@ -58,6 +60,8 @@ class Dataset:
     source: str
     bad: tuple[BadFile, ...]
     known_fingerprint: str
+    kind: str
+    unread: Mapping[str, int]
 
     def __init__(
         self,
@@ -70,6 +74,8 @@ class Dataset:
         bad: tuple[BadFile, ...] = (),
         known_fingerprint: str = "",
         columns: Mapping[str, Column] | None = None,
+        kind: str = "",
+        unread: Mapping[str, int] | None = None,
     ) -> None:
         """Samples with their columns.
 
@@ -84,6 +90,8 @@ class Dataset:
             bad: As the attribute.
             known_fingerprint: As the attribute.
             columns: All other columns.
+            kind: As the attribute.
+            unread: As the attribute.
 
         Raises:
             DataError: A column does not fit the samples.
@@ -99,12 +107,12 @@ class Dataset:
                 made[TEXT] = Column("text", tuple(texts))
         fields = {
             "x": x, "columns": made, "name": name, "source": source, "bad": bad,
-            "known_fingerprint": known_fingerprint,
+            "known_fingerprint": known_fingerprint, "kind": kind, "unread": dict(unread or {}),
         }  # fmt: skip
         for key, value in fields.items():
             object.__setattr__(self, key, value)
         where = name or "the data"
-        if x.ndim == 4 and x.shape[1] not in (1, 3):
+        if x.dtype == np.uint8 and x.shape[1] not in (1, 3):
             raise DataError(f"{where}: {x.shape[1]} channels; pictures have 1 or 3")
         for key, column in made.items():
             words = SHORT.get(key, f"values of {key!r}")

@@ -3,6 +3,7 @@
 import difflib
 import os
 import tarfile
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +40,7 @@ from demist.machine.memory import check_memory
 NAMES = ("digits", "scenes", *toy.NAMES)
 _DIGITS = Path(__file__).parent / "digits"
 _DIGITS_SOURCE = "MNIST (LeCun, Cortes, Burges), a class-balanced part; CC BY-SA 3.0"
+_NPY = b"\x93NUMPY"
 _TOY_COUNT, _SCENE_COUNT = 20_000, 40_000
 MEASURED = 50_000
 """How many samples of data that memory would not hold are measured against: the field's custom."""
@@ -58,8 +60,12 @@ def load(
     limit: int | None = None,
     max_bad: float = 0.01,
     seed: int = 0,
+    kind: str | None = None,
+    tree: Tree | None = None,
 ) -> Dataset:
-    """Load a built-in data set or the user's own.
+    """Load a built-in data set or the user's own: images, or points.
+
+    `demist.load` knows other kinds of data, too, and asks where a folder holds two.
 
     Args:
         path: One of `NAMES`; or a folder or tar archive of pictures, or a folder of plain tar
@@ -74,6 +80,8 @@ def load(
         max_bad: Largest fraction of pictures that may be unreadable. They are left out and listed
             in `Dataset.bad`.
         seed: Seed of the choice for `limit`, and of the points of the toy sets.
+        kind: What an array holds, "images" or "points"; None: its shape says it.
+        tree: The files at `path`, if they have been listed already.
 
     Raises:
         UsageError: An argument makes no sense.
@@ -98,14 +106,16 @@ def load(
         data = _read(_DIGITS, split, rules, limit=limit, max_bad=max_bad, seed=seed)
         data = replace(data, name=path, source=_DIGITS_SOURCE)
     else:
-        where = _existing(path)
-        data = _read(where, split, rules, limit=limit, max_bad=max_bad, seed=seed)
+        where = existing(path)
+        data = _read(
+            where, split, rules, limit=limit, max_bad=max_bad, seed=seed, kind=kind, tree=tree
+        )
         data = replace(data, name=_short_name(where), source=path)
     if limit is not None and limit < len(data):
         data = data.subset(choose(len(data), data.labels, limit, seed))
     if len(data) < 2:
         raise DataError(f"{path}: {len(data)} usable sample(s); a data set needs at least 2")
-    return data if data.x.ndim == 4 and _fits(data.x.shape, rules) else _refit(data, rules)
+    return _refit(data, rules)
 
 
 def train_and_test(
@@ -117,10 +127,7 @@ def train_and_test(
     limit: int | None = None,
     max_bad: float = 0.01,
 ) -> tuple[Dataset, Dataset]:
-    """Training and test data: the one place where they are divided.
-
-    Where the data has no split "test", every tenth sample of the split "train" is the test data.
-    Of data that stays on the disk both are at most `MEASURED` samples, in memory.
+    """Training and test data of images or points; see `divided`.
 
     Args:
         path: As for `load`, which says what is raised, too.
@@ -137,6 +144,18 @@ def train_and_test(
             max_bad=max_bad,
         )  # fmt: skip
 
+    return divided(part)
+
+
+def divided(part: Callable[[str], Dataset]) -> tuple[Dataset, Dataset]:
+    """Training and test data: the one place where they are divided.
+
+    Where the data has no split "test", every tenth sample of the split "train" is the test data.
+    Of data that stays on the disk both are at most `MEASURED` samples, in memory.
+
+    Args:
+        part: Loads the data of a split.
+    """
     train = part("train")
     try:
         test = part("test")
@@ -160,28 +179,36 @@ def digits(split: str = "train") -> Dataset:
 
 
 def _read(
-    path: Path, split: str, rules: Rules, *, limit: int | None, max_bad: float, seed: int
+    path: Path,
+    split: str,
+    rules: Rules,
+    *,
+    limit: int | None,
+    max_bad: float,
+    seed: int,
+    kind: str | None = None,
+    tree: Tree | None = None,
 ) -> Dataset:
     """Find out what is at `path`, and read it. Arrays are not yet limited or resized."""
     if not path.is_dir():
-        head = _head(path)
-        if head.startswith(b"\x93NUMPY"):
+        head = first_bytes(path)
+        if head.startswith(_NPY):
             require_split(split, ["train"], str(path))
-            return read_npy(path, limit, seed)
-        if head.startswith(b"PK\x03\x04") and path.suffix == ".npz":
-            return read_npz(path, split)
+            return read_npy(path, limit, seed, kind)
+        if is_arrays(path, head):
+            return read_npz(path, split, kind)
         if is_idx(head):
             return _read_idx_file(path, split)
-        if not (_is_tar(path) or path.suffix == ".parquet"):
+        if not (is_tar(path) or path.suffix == ".parquet"):
             raise _unknown(path, head)
-    tree = _tree(path)
+    tree = _tree(path) if tree is None else tree
     if images := find_idx(tree):
         require_split(split, images, str(path))
         return read_idx(tree, images[split])
     if cifar := find_cifar(tree):
-        kind, batches = cifar
+        version, batches = cifar
         require_split(split, batches, str(path))
-        return read_cifar(tree, kind, batches[split])
+        return read_cifar(tree, version, batches[split])
     if path.suffix == ".parquet" or (path.is_dir() and is_saved(tree)):
         table = open_table(path, split)
         return read_pictures(
@@ -189,6 +216,16 @@ def _read(
             arrange=lambda tree, split: table.listing(),
         )  # fmt: skip
     return read_pictures(tree, split, rules, limit=limit, max_bad=max_bad, seed=seed)
+
+
+def is_arrays(path: Path, head: bytes) -> bool:
+    """Whether a file that begins so holds arrays of NumPy."""
+    return head.startswith(_NPY) or (head.startswith(b"PK\x03\x04") and path.suffix == ".npz")
+
+
+def is_packed(tree: Tree) -> bool:
+    """Whether the files are of a format that holds many images in one file: IDX, CIFAR, Arrow."""
+    return bool(find_idx(tree) or find_cifar(tree) or is_saved(tree))
 
 
 def files_at(text: str) -> Tree:
@@ -199,7 +236,7 @@ def files_at(text: str) -> Tree:
         DataError: An archive is damaged.
         StorageError: A file or folder cannot be read.
     """
-    return _tree(_existing(text))
+    return _tree(existing(text))
 
 
 def _tree(path: Path) -> Tree:
@@ -212,7 +249,13 @@ def _tree(path: Path) -> Tree:
     return Tar.scan(path) if is_compressed(path) else Shards.scan(path)
 
 
-def _head(path: Path) -> bytes:
+def first_bytes(path: Path) -> bytes:
+    """The beginning of a file.
+
+    Raises:
+        DataError: It is no file.
+        StorageError: It cannot be read.
+    """
     if not path.is_file():
         raise DataError(f"{path} is neither a file nor a folder")
     try:
@@ -230,7 +273,7 @@ def _read_idx_file(path: Path, split: str) -> Dataset:
     return read_idx(folder, images[split])
 
 
-def _is_tar(path: Path) -> bool:
+def is_tar(path: Path) -> bool:
     """By its name, so that a damaged archive is reported as such; else by its content."""
     if {".tar", ".tgz", ".txz", ".tbz2"} & set(path.suffixes):
         return True
@@ -255,7 +298,12 @@ def _unknown(path: Path, head: bytes) -> DemistError:
     return DataError(f"{path} is of no kind that is read here, which are: {_KINDS}")
 
 
-def _existing(text: str) -> Path:
+def existing(text: str) -> Path:
+    """The path that was typed.
+
+    Raises:
+        MissingError: Nothing is there.
+    """
     path = Path(text).expanduser()
     if text and os.path.exists(path):
         return path
@@ -281,9 +329,11 @@ def _fits(shape: tuple[int, ...], rules: Rules) -> bool:
 
 def _refit(data: Dataset, rules: Rules) -> Dataset:
     """Bring pictures that came as arrays to the size and channels asked for."""
-    if data.x.ndim == 2:
+    if data.x.dtype != np.uint8:  # pictures are bytes, points are not
         if rules.size is not None or rules.channels is not None:
             raise UsageError(f"{data.name} holds points: --size and --channels are for pictures")
+        return data
+    if _fits(data.x.shape, rules):
         return data
     first = fit(_image(data.x[0]), rules)
     check_memory((len(data), *first.shape), data.name)

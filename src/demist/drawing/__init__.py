@@ -7,13 +7,10 @@ written atomically, and a PNG can carry the facts that reproduce it.
 from demist.drawing.curves import loss_curve, smooth
 from demist.drawing.grid import image_grid
 from demist.drawing.output import animation, read_metadata, save_png, write
-from demist.drawing.samples import draw, film
 from demist.drawing.scatter import round_up, scatter
 
 __all__ = [
     "animation",
-    "draw",
-    "film",
     "image_grid",
     "loss_curve",
     "read_metadata",

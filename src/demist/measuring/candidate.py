@@ -6,8 +6,9 @@ from pathlib import Path
 
 from demist import zoo
 from demist.config import DataConfig
-from demist.data import Dataset, train_and_test
+from demist.data import Dataset
 from demist.errors import UsageError
+from demist.modalities import of, train_and_test
 from demist.model.folder import INDEX
 from demist.model.open import RUNS, locate, open_model
 from demist.model.pipeline import Pipeline
@@ -86,17 +87,11 @@ def data_of(model: Candidate, wanted: str | None) -> DataConfig:
 
 
 def data_like(pipeline: Pipeline, path: str) -> DataConfig:
-    """The data at `path`, images brought to the size and channels of the model's."""
-    images, shape = len(pipeline.shape) == 3, pipeline.shape
-    return with_path(path, shape[-1] if images else None, shape[0] if images else None)
-
-
-def with_path(path: str, size: int | None, channels: int | None) -> DataConfig:
-    """Data options for a path."""
-    return replace(DataConfig(), path=path, size=size, channels=channels)
+    """The data at `path`, brought to the size and channels of the model's images."""
+    return replace(DataConfig(), path=path, **of(pipeline).options_of(pipeline.shape))
 
 
 def splits(options: DataConfig) -> tuple[Dataset, Dataset]:
-    """Training and test data of a run; see `demist.data.train_and_test`."""
-    names = ("size", "channels", "background", "limit", "max_bad")
+    """Training and test data of a run; see `demist.modalities.train_and_test`."""
+    names = ("kind", "size", "channels", "background", "limit", "max_bad")
     return train_and_test(options.path, **{name: getattr(options, name) for name in names})

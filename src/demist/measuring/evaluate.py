@@ -12,11 +12,13 @@ from typing import Any
 
 from demist import runs
 from demist.evaluation.report import Report, over_seeds
+from demist.evaluation.ruler import Ruler
 from demist.evaluation.tables import markdown
 from demist.measuring.candidate import Named, open_candidate
-from demist.measuring.ruler import Ruler
+from demist.measuring.ruler import other_data, ruler_for
 from demist.measuring.sets import Protocol, Sets, sets_of
-from demist.measuring.through_codec import sentence
+from demist.modalities import of
+from demist.modalities.through_codec import sentence
 from demist.model.sampling import Sampling
 from demist.version import __version__
 
@@ -92,7 +94,7 @@ class Measurement:
     ) -> "Measurement":
         """Open models, data and extractors; nothing is sampled yet. See `evaluate`."""
         candidates = [open_candidate(model) for model in models]
-        ruler = Ruler.of(candidates, data, extractor, clip)
+        ruler = ruler_for(candidates, data, extractor, clip)
         return cls(ruler, protocol, sets_of(candidates, ruler.test, protocol))
 
     def evaluate(self, processes: int = 1, ray: bool = False) -> list[Evaluation]:
@@ -107,11 +109,13 @@ class Measurement:
     def _one(self, sets: Sets, processes: int, ray: bool) -> Evaluation:
         sets.make(processes=processes, ray=ray)
         model, task = sets.model, sets.task
-        reports = self.ruler.measure(sets.collect(), sets.asked, model.pipeline.codec)
+        reports = of(self.ruler.train).measure(
+            sets.collect(), self.ruler, sets.asked, model.pipeline.codec
+        )
         report = over_seeds(reports)
         if "codec" in reports[0]:
             report["codec"] = reports[0]["codec"]
-        report["warnings"] += self.ruler.warnings(model)
+        report["warnings"] += other_data(self.ruler, model)
         sampling = {
             "n": self.protocol.n,
             "precision": task.source.precision,

@@ -13,6 +13,7 @@ from demist.evaluation.judge.pseudo import clusters
 from demist.evaluation.metrics.accuracy import label_accuracy
 from demist.io.files import cache_folder
 from demist.measuring.candidate import splits
+from demist.modalities import of
 from demist.model.pipeline import Pipeline
 from demist.model.sampling import Sampling
 from demist.model.values import classes_of, spread
@@ -27,7 +28,7 @@ def judge(train: Dataset, test: Dataset, seed: int = 0) -> Classifier:
     Raises:
         UsageError: The data are not images.
     """
-    if train.x.ndim != 4:
+    if not of(train).judged:
         raise UsageError(f"{train.name or 'the data'} is not images: nothing to judge")
     if len(train.classes) < 2:
         train, test = clustered(train, test, seed)

@@ -12,6 +12,7 @@ from demist.core import Seeded
 from demist.data import Dataset
 from demist.errors import DemistError, UsageError
 from demist.measuring.candidate import Named, data_of, open_candidate, splits
+from demist.modalities import of
 from demist.model.pipeline import Pipeline
 from demist.objectives.likelihood import (
     Likelihood,
@@ -102,9 +103,9 @@ def measure_likelihood(pipeline: Pipeline, test: Dataset, n: int, seed: int) -> 
         UsageError: The model does not make images.
         DemistError: The integration is not accurate enough to print its result.
     """
-    if len(pipeline.shape) != 3:
+    if not (modality := of(pipeline)).discrete:
         raise UsageError(
-            "--likelihood counts bits per dimension of images; this model makes points"
+            f"--likelihood counts bits per dimension of images; this model makes {modality.name}"
         )
     if not pipeline.codec.lossless:
         raise UsageError(

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from demist.drawing import animation, draw, film, image_grid, save_png
+from demist.drawing import animation, image_grid, save_png
 from demist.errors import UsageError
 from demist.io.arrays import write_array
+from demist.modalities import Modality, of
 from demist.model.folder import weights_hash
 from demist.model.pipeline import Pipeline
 from demist.model.plan import Guide
@@ -61,7 +62,7 @@ def sample_page(
     *,
     labels: Sequence[str] = (),
     columns: int | None = None,
-    filmed: int = 0,
+    film: bool = False,
     negative: Mapping[str, Any] | None = None,
     guide: Guide | None = None,
     **cond: Any,
@@ -74,7 +75,7 @@ def sample_page(
         sampling: How.
         labels: Class of each; empty: the model is given none.
         columns: In a row; None: a square, or rows of one class each.
-        filmed: Make a film of so many of the first samples.
+        film: Make a film, too, of as many of the first samples as their kind of data shows.
         negative: What guidance leads away from.
         guide: Further guidance.
         cond: Further conditions, as in `Pipeline.sample`.
@@ -82,6 +83,8 @@ def sample_page(
     if labels:
         cond = {"label": list(labels), **cond}
     plan = pipeline.plan(n, sampling, negative=negative, guide=guide, **cond)
+    modality = of(pipeline)
+    filmed = modality.filmed if film else 0
     states = [frame.x for frame in plan.frames(range(min(n, filmed)))] if filmed else []
     x = states[-1] if filmed >= n else plan.sample(progress=sys.stderr.isatty())
     rows = len(set(labels))
@@ -89,9 +92,9 @@ def sample_page(
     said = {"n": n, **plan.sampling.recipe(), **_negative(negative), **cond}
     return Page(
         x,
-        draw(x, labels, columns),
+        modality.draw(x, labels, columns),
         facts_of(pipeline, said),
-        film(states, labels[:filmed], columns) if states else (),
+        modality.film(states, labels[:filmed], columns) if states else (),
     )
 
 
@@ -118,8 +121,8 @@ def grid_page(
     Raises:
         UsageError: An axis or a value makes no sense, or the model makes no images.
     """
-    if len(pipeline.shape) != 3:
-        raise UsageError("--grid shows images, and this model makes points; leave it out")
+    if not (modality := of(pipeline)).spatial:
+        raise UsageError(f"--grid shows images, and this model makes {modality.name}; leave it out")
     rows, columns = parse_axes(axes, list(pipeline.conditioner.conditions))
     x = sweep(pipeline, rows, columns, sampling, negative=negative, guide=guide, **cond)
     recipe = pipeline.plan(1, sampling).sampling.recipe()
@@ -128,6 +131,21 @@ def grid_page(
         x, columns=len(columns.words), rows_say=rows.labels, columns_say=columns.labels
     )
     return Page(x, page, facts_of(pipeline, said))
+
+
+def usual_count(modality: Modality, labels: Sequence[str], prompted: bool) -> int:
+    """How many samples, if nobody says.
+
+    Args:
+        modality: Of the model.
+        labels: The classes that are asked for.
+        prompted: Whether a prompt says what to show.
+    """
+    if modality.sampled is not None:
+        return modality.sampled
+    if labels and len(labels) <= 10:
+        return 8 * len(labels)
+    return 16 if prompted else 64
 
 
 def facts_of(pipeline: Pipeline, said: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,34 +1,14 @@
 """What an evaluation asks of a model: held-out captions, else every class in turn, else nothing."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from demist.data import Dataset
 from demist.errors import DataError, UsageError
+from demist.evaluation.ruler import Asked
 from demist.model.pipeline import Pipeline
 from demist.model.values import classes_of
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Sample i is asked for value i mod K of every condition.
-
-    Attributes:
-        values: Condition -> K values.
-        rows: The K held-out images whose captions these are; empty if none are asked for.
-        sentence: The same in words.
-    """
-
-    values: dict[str, list[str]]
-    rows: list[int]
-    sentence: str
-
-    def of(self, name: str, count: int) -> list[str]:
-        """What `count` samples are asked for; empty if nothing of that kind is."""
-        values = self.values.get(name)
-        return [values[i % len(values)] for i in range(count)] if values else []
 
 
 def reads_captions(pipeline: Pipeline, test: Dataset) -> bool:

@@ -12,10 +12,11 @@ import numpy as np
 
 from demist.data import Dataset
 from demist.errors import UsageError
+from demist.evaluation.ruler import Asked
 from demist.machine.precision import resolve_precision
 from demist.measuring.buckets import Bucket, Source, fill, parts, read
 from demist.measuring.candidate import Candidate
-from demist.measuring.prompts import Asked, ask, reads_captions
+from demist.measuring.prompts import ask, reads_captions
 from demist.model.folder import weights_hash
 from demist.model.pipeline import Pipeline
 from demist.model.sampling import Sampling

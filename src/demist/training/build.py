@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from demist import networks
-from demist.codecs import Codec, Pixels, Standardize
+from demist.codecs import Codec, Pixels
 from demist.conditions import Conditioner
 from demist.config import (
     OptimizationConfig,
@@ -17,16 +17,16 @@ from demist.config import (
     update,
 )
 from demist.core import CLOCKS, PARAMETERIZATIONS, Denoiser, make_schedule
-from demist.data import Dataset, load
+from demist.data import Dataset
 from demist.errors import DataError, UsageError
 from demist.machine.device import pick_device
 from demist.machine.precision import resolve_precision
+from demist.modalities import Modality, load, of, record
 from demist.model.components import hash_of
 from demist.model.learned_codec import LearnedCodec, open_codec
 from demist.model.pipeline import Pipeline
 from demist.model.sampling import Sampling
 from demist.objectives import TIMES, WEIGHTS
-from demist.objectives.vlb import discretised_decoder, gaussian_decoder
 from demist.samplers import make_solver
 from demist.training.autoencode import (
     Autoencoding,
@@ -97,6 +97,7 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
         d = config.data
         data = load(
             d.path,
+            kind=d.kind,
             size=d.size,
             channels=d.channels,
             background=d.background,
@@ -105,10 +106,12 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
         )
     if not len(data):
         raise DataError(f"{data.name or config.data.path} holds no data; training needs at least 1")
-    images = data.x.ndim == 4
-    if config.data.flip and not images:
-        raise UsageError("flip = True mirrors images, and this data is points; leave it out")
-    require_consistent(config, images)
+    modality = of(data)
+    if config.data.flip and not modality.spatial:
+        raise UsageError(
+            f"flip = True mirrors images, and this data is {modality.name}; leave it out"
+        )
+    require_consistent(config, modality.spatial)
     device = pick_device(config.optimization.device)
     options = config.optimization
     teacher = open_teacher(config, device)
@@ -141,6 +144,7 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
     times = TIMES.make(flat(config)[levels])
     weight = WEIGHTS.make(config.diffusion.weight, sigma_data=spread)
     facts: dict[str, Any] = {"data": data.name, "items": len(data), "fingerprint": data.fingerprint}
+    facts |= record(data)
     if (cut := shortened(values, data)) is not None:
         facts["captions_cut"] = cut
     if codec.components:
@@ -148,13 +152,13 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
     objective: Objective
     if teacher is None:
         denoiser = make_denoiser(
-            config, data.x.shape[1:], conditioner, codec, streams, spread, world, device
+            config, modality, data.x.shape[1:], conditioner, codec, streams, spread, world, device
         )
-        defaults = choose_defaults(config, images, conditioner)
+        defaults = choose_defaults(config, modality, conditioner)
         pipeline = Pipeline(denoiser, codec, conditioner, data.x.shape[1:], defaults, facts)
         objective = Denoising(times, weight)
         if config.diffusion.variance_steps is not None:
-            decoder = discretised_decoder if codec.bounds else gaussian_decoder
+            decoder = modality.decoder(codec)
             objective = Hybrid(times, weight, config.diffusion.variance_steps, decoder)
     else:
         pipeline, denoiser, objective = student_of(
@@ -179,6 +183,7 @@ def build_autoencoder(
     codec, d = codec_of(net), config.latents
     objective = Autoencoding(codec.state_shape(data.x.shape[1:]), d.kl_weight, d.reconstruction)
     facts = {"data": data.name, "items": len(data), "fingerprint": data.fingerprint}
+    facts |= record(data)
     made = LearnedCodec(codec, data.x.shape[1:], facts)
     if config.optimization.threads:
         torch.set_num_threads(config.optimization.threads)
@@ -191,11 +196,12 @@ def choose_codec(config: TrainConfig, data: Dataset) -> Codec:
     """The codec for `data`: that of an autoencoder, if one is named."""
     if config.latents.codec is not None:
         return open_codec(config.latents.codec, config.output.runs).codec
-    return Pixels() if data.x.ndim == 4 else Standardize.of(data.x)
+    return of(data).codec(data.x)
 
 
 def make_denoiser(
     config: TrainConfig,
+    modality: Modality,
     shape: tuple[int, ...],
     conditioner: Conditioner,
     codec: Codec,
@@ -208,7 +214,7 @@ def make_denoiser(
     # A network's first weights come from torch's generator; leave the caller's as it was.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(replace(streams, rank=0, world=1).torch_seed(-1))
-        net = make_network(config, codec.state_shape(shape), conditioner)
+        net = make_network(config, modality, codec.state_shape(shape), conditioner)
     if config.optimization.parallel == "fsdp" and world.size > 1:
         shard(net, world, device)
     d = config.diffusion
@@ -223,11 +229,11 @@ def make_denoiser(
     )
 
 
-def choose_defaults(config: TrainConfig, images: bool, conditioner: Conditioner) -> Sampling:
+def choose_defaults(config: TrainConfig, modality: Modality, conditioner: Conditioner) -> Sampling:
     """How the model is sampled where nothing is said."""
     out = config.output
     make_solver(out.sample_solver)  # a mistake is told of now, not when the first picture is due
-    guidance = (1.5 if images else 1.0) if out.sample_guidance is None else out.sample_guidance
+    guidance = modality.guidance if out.sample_guidance is None else out.sample_guidance
     guidable = bool(conditioner.conditions) and config.data.label_drop > 0
     return Sampling(out.sample_steps, out.sample_solver, guidance=guidance if guidable else 1.0)
 
@@ -262,16 +268,19 @@ def choose_gradient(
 
 
 def make_network(
-    config: TrainConfig, shape: tuple[int, ...], conditioner: Conditioner
+    config: TrainConfig, modality: Modality, shape: tuple[int, ...], conditioner: Conditioner
 ) -> nn.Module:
-    """The network for samples of `shape`, `(C, H, W)` or `(D,)`, with these conditions."""
+    """The network for states of `shape`, of data of a modality, with these conditions."""
     inlets = conditioner.specs()
-    n, kind = config.network, config.network.network
+    n = config.network
+    kind: str = n.network
     if kind == "auto":
-        kind = "unet" if len(shape) == 3 else "mlp"
-    if (kind != "mlp") != (len(shape) == 3):
-        fit, what = ("unet", "images") if len(shape) == 3 else ("mlp", "points")
-        raise UsageError(f"network = {kind!r} does not fit {what}; use {fit} or auto")
+        kind = modality.networks[0]
+    if kind not in modality.networks:
+        raise UsageError(
+            f"network = {kind!r} does not fit {modality.name}; use "
+            f"{', '.join(modality.networks)} or auto"
+        )
     outputs = 1 if config.diffusion.variance_steps is None else 2
     if kind == "mlp":
         return networks.MLP(

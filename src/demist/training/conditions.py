@@ -16,6 +16,7 @@ from demist.conditions import CONDITIONS, Condition, Conditioner, FrozenText
 from demist.config import TrainConfig
 from demist.data import Column, Dataset
 from demist.errors import UsageError
+from demist.modalities import of
 from demist.parts import bare, parse, split, unknown
 
 ITSELF = "x"
@@ -98,7 +99,7 @@ def default_entries(config: TrainConfig, data: Dataset) -> list[str]:
     names = []
     if config.data.labels and len(data.classes) > 1:
         names.append("label")
-    if config.data.captions and data.texts is not None and data.x.ndim == 4:
+    if config.data.captions and data.texts is not None and of(data).spatial:
         names.append("text")
     return names
 

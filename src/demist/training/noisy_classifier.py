@@ -13,6 +13,7 @@ from demist.config import LimitsConfig, OptimizationConfig
 from demist.core import left
 from demist.data import Dataset
 from demist.errors import UsageError
+from demist.modalities import of
 from demist.model.noisy_classifier import NoisyClassifier
 from demist.model.pipeline import Pipeline
 from demist.networks.encoder import Encoder
@@ -56,7 +57,7 @@ def train_noisy_classifier(
     """
     if data.labels is None or len(data.classes) < 2:
         raise UsageError(f"{data.name or 'the data'} has no classes to tell apart")
-    if data.x.shape[1:] != pipeline.shape or len(pipeline.shape) != 3:
+    if data.x.shape[1:] != pipeline.shape or not of(pipeline).spatial:
         raise UsageError(
             f"the model makes samples of shape {pipeline.shape}, the data has {data.x.shape[1:]}; "
             f"give the data that it was trained on, with the same --size"

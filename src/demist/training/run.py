@@ -20,6 +20,7 @@ from demist.io.files import read_json
 from demist.io.folders import sweep
 from demist.io.untrusted import refuse_links_out
 from demist.machine.memory import peak_memory
+from demist.modalities import of
 from demist.model import folder as model_folder
 from demist.model import learned_codec
 from demist.model.learned_codec import LearnedCodec
@@ -259,6 +260,9 @@ class _Trainer:
             self.progress.say(f"not used: {', '.join(left)}; choose with --conditions")
         if len(data.bad) > 10:
             self.progress.say(f"left out {len(data.bad)} files in all; see bad_files.jsonl")
+        if data.unread:
+            counts = ", ".join(f"{n} {ending}" for ending, n in sorted(data.unread.items()))
+            self.progress.say(f"not looked at: {counts}")
         learned_codec.keep(run, self.experiment.pipeline)
         self.status("running")
         self.saver.prepare(self.state.checkpoint().parts)
@@ -307,7 +311,7 @@ class _Trainer:
     def _draw(self) -> None:
         count = self.config.output.sample_count
         data = self.experiment.data
-        count = (40 if data.x.ndim == 4 else 1000) if count is None else count
+        count = of(data).drawn if count is None else count
         if count and (pipeline := self._averaged()):
             if isinstance(pipeline, LearnedCodec):
                 draw_reconstructions(pipeline, self.run, self.state.step, data, count)

@@ -8,6 +8,7 @@ import torch
 
 from demist.data import Dataset
 from demist.evaluation.metrics.psnr import psnr
+from demist.modalities import of
 from demist.model.learned_codec import LearnedCodec
 from demist.model.pipeline import Pipeline
 from demist.runs import Run
@@ -26,20 +27,19 @@ def draw_samples(
         values: Of the conditions, by name, `count` each; those in words are listed in the
             picture's metadata.
     """
-    from demist.drawing import image_grid, save_png, scatter
+    from demist.drawing import save_png
 
+    modality = of(pipeline)
     known = pipeline.conditioner.conditions
     said = {name: pipeline.conditioner.words(name, v, count) for name, v in values.items()}
     said = {name: words for name, words in said.items() if any(words)}
     samples = pipeline.sample(count, **values)
     facts = {"run": run.path.name, "step": step, "count": count, "seed": 0, **said}
-    if samples.ndim == 4:
+    if modality.drawable(pipeline.shape):
         turns = [len(known[name].choices) for name in said if known[name].choices]
         columns = turns[0] if turns and 2 < turns[0] <= 20 else None
-        page = image_grid(samples, labels=next(iter(said.values()), None), columns=columns)
+        page = modality.draw(samples, next(iter(said.values()), ()), columns)
         save_png(page, run.picture(step), facts)
-    elif samples.shape[1] <= 2:
-        save_png(scatter(samples), run.picture(step), facts)
 
 
 def draw_reconstructions(

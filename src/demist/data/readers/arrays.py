@@ -1,20 +1,25 @@
 """NumPy files: `.npy` with samples, `.npz` with samples and labels.
 
-Pictures are (N, H, W), (N, H, W, C) or (N, C, H, W) with C = 1 or 3. Their values are
+Pictures are (N, H, W), (N, H, W, C) or (N, C, H, W) with C = 1 or 3. Their sides are at least 4 and
+none is over 8 times the other, unless it is said that they are pictures: (N, 256, 3) is rather a
+cloud of 256 points in space, which is not read. Their values are
 
 - integers from 0 to 255, or booleans (black and white);
 - floating-point numbers from 0 to 1; or from -1 to 1, if any is negative.
 
-Points are floating-point numbers (N, D) of any size, and are kept as they are.
+Points are floating-point numbers (N, D) of any size, and are kept as they are; integers are points
+only if it is said.
 
 In an `.npz` the samples are called x, images, data or arr_0 and the labels y, labels or arr_1,
 with the name of the split before or after (`train_images`, `x_test`) if there is more than one. A
 single array may have any name.
 """
 
+import math
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
@@ -24,13 +29,60 @@ from demist.data.images.layout import require_split
 from demist.errors import DataError, DemistError, RefusedError
 from demist.machine.memory import check_memory
 
+SHORTEST, STRIP = 4, 8
+"""What a picture's shorter side has at least; and how many times as long the other is at most."""
+ENDINGS, KINDS = (".npy", ".npz"), ("images", "points")
 _SAMPLES = ("x", "images", "data", "arr_0")
 _LABELS = ("y", "labels", "arr_1")
 _SPLITS = {"train": "train", "valid": "valid", "val": "valid", "test": "test"}
 
 
-def read_npy(path: Path, limit: int | None, seed: int) -> Dataset:
+def are_images(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    """Whether an array of this shape and type can hardly be anything but pictures."""
+    sides = _sides(shape)
+    if dtype.kind not in "uifb" or sides is None or 0 in shape:
+        return False
+    low, high = min(sides), max(sides)
+    return low >= SHORTEST and high <= STRIP * low
+
+
+def are_points(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    """Whether an array of this shape and type holds points."""
+    return len(shape) == 2 and dtype.kind == "f" and 0 not in shape
+
+
+def head(path: Path, split: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type of the samples in an array file, which are not read.
+
+    Raises:
+        DataError: It is damaged, or has no such split.
+        RefusedError: It holds Python objects.
+    """
+    with _readable(path), path.open("rb") as file:
+        if path.suffix != ".npz":
+            return _head(file)
+        with np.load(file, allow_pickle=False) as archive:
+            names = {name.removesuffix(".npy") for name in archive.zip.namelist()}
+            samples, _ = _names_of(split, names, str(path))
+            with archive.zip.open(f"{samples}.npy") as member:
+                return _head(member)
+
+
+def _head(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)
+    read = {(1, 0): np.lib.format.read_array_header_1_0}
+    shape, _, dtype = read.get(version, np.lib.format.read_array_header_2_0)(file)
+    return shape, dtype
+
+
+def read_npy(path: Path, limit: int | None, seed: int, kind: str | None = None) -> Dataset:
     """Read a `.npy` file, of a long one only the chosen part.
+
+    Args:
+        path: Where it is.
+        limit: At most so many samples; None: all.
+        seed: Of the choice.
+        kind: "images" or "points"; None: the shape says it.
 
     Raises:
         DataError: It is damaged, or holds neither pictures nor points.
@@ -38,14 +90,19 @@ def read_npy(path: Path, limit: int | None, seed: int) -> Dataset:
     """
     with _readable(path):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    _check_samples(array, str(path))
+    _kind_of(array, str(path), kind)
     count = len(array) if limit is None else min(limit, len(array))
     check_memory((count, *array.shape[1:]), str(path), array.itemsize)
-    return Dataset(to_samples(array[choose(len(array), None, limit, seed)], str(path)))
+    return Dataset(to_samples(array[choose(len(array), None, limit, seed)], str(path), kind))
 
 
-def read_npz(path: Path, split: str) -> Dataset:
+def read_npz(path: Path, split: str, kind: str | None = None) -> Dataset:
     """Read one split of a `.npz` file.
+
+    Args:
+        path: Where it is.
+        split: Which.
+        kind: "images" or "points"; None: the shape says it.
 
     Raises:
         DataError: It is damaged, has no such split, or holds neither pictures nor points.
@@ -56,7 +113,7 @@ def read_npz(path: Path, split: str) -> Dataset:
         arrays = {name for name in archive.files if f"{name}.npy" in sizes}
         samples, labels = _names_of(split, arrays, str(path))
         check_memory((sizes[f"{samples}.npy"],), str(path))
-        x = to_samples(archive[samples], f"{path}, {samples!r},")
+        x = to_samples(archive[samples], f"{path}, {samples!r},", kind)
         if labels is None:
             return Dataset(x)
         y = _to_labels(archive[labels], f"{path}, {labels!r},")
@@ -64,33 +121,103 @@ def read_npz(path: Path, split: str) -> Dataset:
 
 
 def to_samples(
-    array: np.ndarray, name: str
+    array: np.ndarray, name: str, kind: str | None = None
 ) -> UInt8[np.ndarray, "n c h w"] | Float32[np.ndarray, "n d"]:
-    """Bring pictures to bytes (N, C, H, W), or points to float32, by the rules above."""
-    _check_samples(array, name)
-    if array.ndim == 2:
+    """Bring pictures to bytes (N, C, H, W), or points to float32, by the rules above.
+
+    Args:
+        array: The samples.
+        name: Begins messages.
+        kind: "images" or "points"; None: the shape says it.
+
+    Raises:
+        DataError: The array holds neither, or values that make no sense.
+    """
+    if _kind_of(array, name, kind) == "points":
         _check_finite(array, name)
         return array.astype(np.float32)
     if array.ndim == 3:
         array = array[..., None]
-    first, last = array.shape[1] in (1, 3), array.shape[3] in (1, 3)
-    if first == last:
-        raise DataError(
-            f"{name} has the shape {array.shape}, in which the channels (1 or 3) "
-            f"{'could be the second or the last axis' if first else 'cannot be found'}: "
-            "save it as (N, H, W, C) or (N, C, H, W)"
-        )
+    first = array.shape[1] in (1, 3)
     return np.ascontiguousarray(_to_bytes(array if first else np.moveaxis(array, 3, 1), name))
 
 
-def _check_samples(array: np.ndarray, name: str) -> None:
-    pictures = array.ndim in (3, 4) and array.dtype.kind in "uifb"
-    points = array.ndim == 2 and array.dtype.kind == "f"
-    if not (pictures or points) or 0 in array.shape:
-        raise DataError(
-            f"{name} has the shape {array.shape} and type {array.dtype}: pictures are numbers "
-            "(N, H, W), (N, H, W, C) or (N, C, H, W), points are floating-point numbers (N, D)"
+def _sides(shape: tuple[int, ...]) -> tuple[int, int] | None:
+    """Height and width of pictures in an array of this shape; None: they cannot be told."""
+    if len(shape) == 3:
+        return shape[1], shape[2]
+    if len(shape) != 4 or (shape[1] in (1, 3)) == (shape[3] in (1, 3)):
+        return None
+    return (shape[2], shape[3]) if shape[1] in (1, 3) else (shape[1], shape[2])
+
+
+def _kind_of(array: np.ndarray, name: str, kind: str | None) -> str:
+    """What an array holds, images or points.
+
+    Raises:
+        DataError: Neither, or another kind than was said.
+    """
+    shape, dtype = array.shape, array.dtype
+    numbers = dtype.kind in "uifb" and 0 not in shape
+    if kind is None:
+        found = "images" if are_images(shape, dtype) else "points"
+        fits = found == "images" or are_points(shape, dtype)
+    else:
+        found = kind
+        able = {"images": _sides(shape) is not None, "points": len(shape) == 2}
+        fits = numbers and able.get(kind, False)
+    if fits:
+        return found
+    raise refusal(shape, dtype, name, kind=kind)
+
+
+def refusal(
+    shape: tuple[int, ...], dtype: np.dtype[Any], name: str, more: str = "", kind: str | None = None
+) -> DataError:
+    """The error that says why an array of this shape and type is not read, and what to save.
+
+    Args:
+        shape: Of the array.
+        dtype: Of the array.
+        name: Begins the message.
+        more: Ends it.
+        kind: What the array was said to be.
+    """
+    numbers = dtype.kind in "uifb" and 0 not in shape
+    advice = _advice(shape, kind) if numbers else _RULE
+    return DataError(f"{name} has the shape {shape} and type {dtype}{advice}{more}")
+
+
+_RULE = (
+    ": pictures are numbers (N, H, W), (N, H, W, C) or (N, C, H, W), points are floating-point "
+    "numbers (N, D)"
+)
+
+
+def _advice(shape: tuple[int, ...], kind: str | None) -> str:
+    """What to do with an array of numbers that is neither pictures nor points, or not said so."""
+    rows = f"({shape[0]}, {math.prod(shape[1:])})"
+    if kind == "points" and len(shape) > 2:
+        return f", and points are numbers (N, D): save it as {rows}"
+    sides = _sides(shape)
+    if len(shape) == 4 and sides is None:
+        could = "could be the second or the last axis" if shape[1] in (1, 3) else "cannot be found"
+        return (
+            f", in which the channels (1 or 3) {could}: save pictures as (N, H, W, C) or "
+            "(N, C, H, W)"
         )
+    if sides is not None:
+        return (
+            f". Pictures of {sides[0]} x {sides[1]} pixels? Then say it: --kind images (in Python "
+            f'kind="images"). If they are points in space, one row of numbers each, save it as '
+            f"{rows}; if it is a single picture, as (1, {', '.join(map(str, shape))})"
+        )
+    if len(shape) == 2 and kind is None:
+        return (
+            ". If each row is a point, save floating-point numbers, or say it: --kind points (in "
+            'Python kind="points"); if each row is a picture, save it as (N, H, W)'
+        )
+    return _RULE
 
 
 def _check_finite(array: np.ndarray, name: str) -> None:

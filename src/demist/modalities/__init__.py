@@ -1,0 +1,33 @@
+"""Kinds of data: one file each, which says all that depends on what a sample is.
+
+Which one a shape, a data set, a model or a path is of is found in `find`, and nowhere else.
+"""
+
+from demist.modalities.find import (
+    MODALITIES,
+    Count,
+    count,
+    load,
+    of,
+    of_shape,
+    record,
+    train_and_test,
+)
+from demist.modalities.images import Images
+from demist.modalities.modality import Modality, Wanted
+from demist.modalities.points import Points
+
+__all__ = [
+    "MODALITIES",
+    "Count",
+    "Images",
+    "Modality",
+    "Points",
+    "Wanted",
+    "count",
+    "load",
+    "of",
+    "of_shape",
+    "record",
+    "train_and_test",
+]

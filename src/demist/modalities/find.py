@@ -1,0 +1,264 @@
+"""Which modality a shape or a path is of. Nobody else finds out."""
+
+import inspect
+import posixpath
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from demist.data import NAMES, Dataset, Tree, files_at
+from demist.data import load as load_usual
+from demist.data.files.folder import Folder
+from demist.data.images.layout import canonical_split, split_word
+from demist.data.load import divided, existing, first_bytes, is_arrays, is_packed, is_tar
+from demist.data.readers import arrays
+from demist.errors import DataError, UsageError
+from demist.modalities.modality import Modality, Shape, Wanted
+from demist.parts import Family
+
+MODALITIES: Family[Modality] = Family("kind of data", Modality, "modalities")  # type: ignore[type-abstract]
+
+
+def every() -> list[Modality]:
+    """All modalities, by name."""
+    return [MODALITIES.make(name) for name in MODALITIES.names()]
+
+
+def of_shape(shape: Shape) -> Modality:
+    """The modality of samples of this shape, such as `Pipeline.shape`.
+
+    Raises:
+        UsageError: None has samples of that shape, or several have.
+    """
+    fitting = [modality for modality in every() if modality.fits(tuple(shape))]
+    if len(fitting) != 1:
+        which = " or ".join(m.name for m in fitting) or f"none of {', '.join(MODALITIES.names())}"
+        raise UsageError(f"samples of shape {tuple(shape)} could be {which}; say which with `kind`")
+    return fitting[0]
+
+
+def of(what: Any) -> Modality:
+    """The modality of a data set, or of a model.
+
+    Its name is on record where its shape does not tell it.
+
+    Args:
+        what: A `Dataset`, a `Pipeline`, or anything else with a `shape` and `facts`.
+
+    Raises:
+        UsageError: The name is unknown, or missing where it is needed.
+    """
+    if isinstance(what, Dataset):
+        return MODALITIES.make(what.kind) if what.kind else of_shape(what.x.shape[1:])
+    kind = what.facts.get("kind")
+    return MODALITIES.make(str(kind)) if kind else of_shape(what.shape)
+
+
+def record(data: Dataset) -> dict[str, str]:
+    """What a model's facts say of the modality of its data: nothing, if the shape tells it."""
+    fitting = [modality.name for modality in every() if modality.fits(data.x.shape[1:])]
+    return {"kind": data.kind} if data.kind and fitting != [data.kind] else {}
+
+
+@dataclass(frozen=True)
+class Count:
+    """What lies in a folder or an archive.
+
+    Attributes:
+        files: Name of a modality -> its files.
+        others: All other files.
+    """
+
+    files: Mapping[str, tuple[str, ...]]
+    others: tuple[str, ...]
+
+    def unread(self, modality: Modality) -> dict[str, int]:
+        """Ending -> how many files have it that a reader of `modality` does not look at."""
+        own = set(self.files.get(modality.name, ()))
+        names = [name for part in (*self.files.values(), self.others) for name in part]
+        left = (_ending(name) for name in names if name not in own)
+        return dict(Counter(e or "no ending" for e in left if e not in modality.companions))
+
+
+def count(tree: Tree) -> Count:
+    """Count the files of every modality, by their endings.
+
+    An array file is of the modality that claims its shape; but one that is called like a file
+    beside it (`a.jpg`, `a.npy`) says more of that.
+    """
+    owners = {ending: m.name for m in every() for ending in m.endings}
+    files: dict[str, list[str]] = {}
+    rest: list[str] = []
+    for name in tree.names:
+        owner = owners.get(_ending(name))
+        (files.setdefault(owner, []) if owner else rest).append(name)
+    stems = {_stem(name) for names in files.values() for name in names}
+    others: list[str] = []
+    for name in rest:
+        owner = None
+        if (
+            _ending(name) in arrays.ENDINGS
+            and isinstance(tree, Folder)
+            and _stem(name) not in stems
+        ):
+            owner = _owner_of_array(tree.path / name)
+        (files.setdefault(owner, []) if owner else others).append(name)
+    return Count({name: tuple(found) for name, found in files.items()}, tuple(others))
+
+
+def load(path: str, *, kind: str | None = None, **options: Any) -> Dataset:
+    """Load a built-in data set or the user's own, of any kind.
+
+    Args:
+        path: As for `demist.data.load`; or files of another modality.
+        kind: Name of a modality; None: shapes of arrays and endings of files say it.
+        options: Fields of `Wanted`: size, channels, background, split, limit, max_bad, seed.
+
+    Raises:
+        UsageError: An option makes no sense, or two kinds of data lie there and `kind` does not
+            say which to take.
+        DemistError: As `demist.data.load`.
+    """
+    wanted = _wanted(options)
+    if kind is not None and kind not in MODALITIES.names():
+        raise UsageError(f"kind = {kind!r}: choose {' or '.join(MODALITIES.names())}")
+    if path in NAMES:
+        data = load_usual(path, **options)
+        modality, unread = of_shape(data.x.shape[1:]), dict[str, int]()
+        if kind not in (None, modality.name):
+            raise UsageError(f"--kind {kind}: {path} holds {modality.name}; leave it out")
+        return replace(data, kind=modality.name)
+    place = existing(path)
+    modality, place, tree, unread = _decide(place, kind, wanted.split)
+    if not modality.spatial and (wanted.size is not None or wanted.channels is not None):
+        raise UsageError(
+            f"{path} holds {modality.name}: --size and --channels are for pictures; leave them out"
+        )
+    data = modality.read(place, wanted, tree)
+    name = data.name if place == existing(path) else existing(path).resolve().name
+    return replace(data, name=name, source=path, kind=modality.name, unread=unread)
+
+
+def train_and_test(path: str, **options: Any) -> tuple[Dataset, Dataset]:
+    """Training and test data; see `demist.data.load.divided`, and `load` for the arguments."""
+    return divided(lambda split: load(path, split=split, **options))
+
+
+def _wanted(options: Mapping[str, Any]) -> Wanted:
+    known = inspect.signature(Wanted).parameters
+    for name in options:
+        if name not in known:
+            raise UsageError(f"there is no option {name!r}; there are {', '.join(known)}")
+    return Wanted(**options)
+
+
+def _decide(
+    place: Path, kind: str | None, split: str
+) -> tuple[Modality, Path, Tree | None, dict[str, int]]:
+    """The modality of what lies there, what to read of it, its files, and those left unread."""
+    if not place.is_dir():
+        if is_arrays(place, first_bytes(place)):
+            return _of_array(place, kind, split), place, None, {}
+        own = [m for m in every() if place.suffix.lower() in m.endings]
+        chosen = kind or (own[0].name if len(own) == 1 else "images")
+        if len(own) == 1 or not is_tar(place):
+            return MODALITIES.make(chosen), place, None, {}
+    tree = files_at(str(place))
+    if is_packed(tree):
+        if kind not in (None, "images"):
+            raise UsageError(f"--kind {kind}: {place} holds images; leave it out")
+        return MODALITIES.make("images"), place, tree, {}
+    found = count(tree)
+    modality = _chosen(place, found, kind)
+    names = found.files.get(modality.name, ())
+    own_arrays = [name for name in names if _is_array(name)]
+    unread = found.unread(modality)
+    if own_arrays and len(own_arrays) == len(names):
+        one = _one_array(place, own_arrays, split)
+        return modality, place / one, None, unread
+    return modality, place, tree, unread
+
+
+def _chosen(place: Path, found: Count, kind: str | None) -> Modality:
+    counts = {name: len(names) for name, names in found.files.items()}
+    there = " and ".join(f"{n} file{'s' * (n > 1)} of {name}" for name, n in counts.items())
+    if kind is not None:
+        if counts and kind not in counts:
+            raise UsageError(f"--kind {kind}: {place} has no such files; it has {there}")
+        return MODALITIES.make(kind)
+    if len(counts) > 1:
+        flags = " or ".join(f"--kind {name}" for name in counts)
+        raise UsageError(f"{place} holds {there}; say which to learn from with {flags}")
+    return MODALITIES.make(next(iter(counts), "images"))
+
+
+def _one_array(place: Path, names: list[str], split: str) -> str:
+    """The array file of a split, or the only one."""
+    if len(names) == 1:
+        return names[0]
+    by_split = {split_word(posixpath.basename(name)): name for name in names}
+    wanted = canonical_split(split)
+    if len(by_split) == len(names) and "" not in by_split:
+        if wanted not in by_split:
+            raise DataError(
+                f"{place} has no split {wanted!r}; it has {', '.join(sorted(by_split))}"
+            )
+        return by_split[wanted]
+    raise DataError(
+        f"{place} holds {len(names)} array files, such as {names[0]} and {names[1]}: name one of "
+        "them, or call them train.npy and test.npy"
+    )
+
+
+def _of_array(path: Path, kind: str | None, split: str) -> Modality:
+    """The modality of an array file.
+
+    Raises:
+        DataError: None or several claim it.
+    """
+    if kind is not None:
+        return MODALITIES.make(kind)
+    word = canonical_split(split)
+    shape, dtype = arrays.head(path, word)
+    claiming = _claiming(shape, dtype)
+    if len(claiming) == 1:
+        return claiming[0]
+    if not claiming:
+        raise arrays.refusal(shape, dtype, str(path), _others())
+    names = " or ".join(f"--kind {m.name}" for m in claiming)
+    raise UsageError(f"{path} has the shape {shape} and type {dtype}; say what it is with {names}")
+
+
+def _owner_of_array(path: Path) -> str | None:
+    try:
+        claiming = _claiming(*arrays.head(path, "train"))
+    except DataError:
+        return None
+    return claiming[0].name if len(claiming) == 1 else None
+
+
+def _claiming(shape: Shape, dtype: np.dtype[Any]) -> list[Modality]:
+    return [modality for modality in every() if modality.claims(shape, dtype)]
+
+
+def _others() -> str:
+    """What further modalities have arrays, in words."""
+    return "".join(f"; {m.name} are {m.arrays}" for m in every() if m.name not in arrays.KINDS)
+
+
+def _is_array(name: str) -> bool:
+    return _ending(name) in arrays.ENDINGS
+
+
+def _ending(name: str) -> str:
+    return posixpath.splitext(name)[1].lower()
+
+
+def _stem(name: str) -> str:
+    """The path without any ending: `a/b` for `a/b.states.npy`."""
+    folder, base = posixpath.split(name)
+    return posixpath.join(folder, base.partition(".")[0])

@@ -1,0 +1,128 @@
+"""Images: bytes in rows and columns, drawn in a grid, judged by what a classifier sees in them."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from demist.codecs import Codec, Pixels
+from demist.data import Dataset, Tree, load
+from demist.data.dataset import Samples
+from demist.data.images.decode import extensions
+from demist.data.readers.arrays import are_images
+from demist.drawing.grid import image_grid
+from demist.errors import UsageError
+from demist.evaluation.metrics.text_score import text_score
+from demist.evaluation.reference import Reference
+from demist.evaluation.report import measure
+from demist.modalities.modality import Modality, Shape, Wanted
+from demist.modalities.through_codec import through_codec
+
+if TYPE_CHECKING:
+    from demist.evaluation.report import Report
+    from demist.evaluation.ruler import Asked, Ruler
+
+
+@dataclass(frozen=True)
+class Images(Modality):
+    """Images of one height, width and number of channels, as bytes."""
+
+    name: ClassVar[str] = "images"
+    arrays: ClassVar[str] = (
+        "(N, H, W), (N, H, W, C) or (N, C, H, W) with C = 1 or 3, sides of 4 pixels or more, none "
+        "over 8 times the other"
+    )
+    endings: ClassVar[tuple[str, ...]] = tuple(sorted(extensions()))
+    companions: ClassVar[tuple[str, ...]] = (".txt", ".json", ".jsonl", ".csv", ".cls")
+    networks: ClassVar[tuple[str, ...]] = ("unet", "dit")
+    guidance: ClassVar[float] = 1.5
+    spatial: ClassVar[bool] = True
+    discrete: ClassVar[bool] = True
+    judged: ClassVar[bool] = True
+
+    def claims(self, shape: Shape, dtype: np.dtype[Any]) -> bool:
+        """Numbers with sides like those of images."""
+        return are_images(shape, dtype)
+
+    def fits(self, shape: Shape) -> bool:
+        """Channels, height and width."""
+        return len(shape) == 3
+
+    def read(self, path: Path, wanted: Wanted, tree: Tree | None = None) -> Dataset:
+        """All that `demist.data.load` reads."""
+        return load(str(path), kind=self.name, tree=tree, **asdict(wanted))
+
+    def codec(self, x: Samples) -> Codec:
+        """Bytes over [-1, 1]."""
+        return Pixels()
+
+    def drawable(self, shape: Shape) -> bool:
+        """Always."""
+        return True
+
+    def draw(
+        self, x: np.ndarray, labels: Sequence[str] = (), columns: int | None = None
+    ) -> Image.Image:
+        """A labelled grid."""
+        return image_grid(x, labels=labels or None, columns=columns)
+
+    def film(
+        self, states: Sequence[np.ndarray], labels: Sequence[str] = (), columns: int | None = None
+    ) -> list[Image.Image]:
+        """A grid for each state."""
+        return [self.draw(x, labels, columns) for x in states]
+
+    def options_of(self, shape: Shape) -> dict[str, Any]:
+        """Channels, and the side that the width tells."""
+        return {"size": shape[-1], "channels": shape[0]}
+
+    def measure(
+        self,
+        samples: Mapping[int, np.ndarray],
+        ruler: "Ruler",
+        asked: "Asked",
+        codec: Codec | None = None,
+    ) -> list["Report"]:
+        """Features, classes and closeness to the training images; see `demist.evaluation`."""
+        train, test, encoder = ruler.train, ruler.test, ruler.encoder
+        if ruler.judge is None:
+            raise UsageError("images are measured by a judge; give the ruler one")
+        expert = ruler.judge(train, test)
+        names = expert.card.classes
+        real = train.labels is not None and names == train.classes
+        generated = min(len(x) for x in samples.values())
+        wanted = asked.of("label", generated) if real else []
+        labels = np.array([names.index(name) for name in wanted], np.int64) if wanted else None
+        with tqdm(total=1 + len(samples), desc="measuring", unit="set", leave=False,
+                  disable=not sys.stderr.isatty()) as bar:  # fmt: skip
+            reference = Reference.of(
+                expert,
+                train.x,
+                test.x,
+                generated=generated,
+                extractor=ruler.extractor,
+                train_labels=train.labels if real else None,
+                test_labels=test.labels if real else None,
+                k=max(1, min(5, generated - 1, len(test) - 1)),
+            )
+            if encoder is not None:
+                ceiling = text_score(encoder, test.x[asked.rows], asked.values["text"])
+            lost = None if codec is None or codec.lossless else through_codec(codec, reference)
+            bar.update()
+            reports = []
+            for seed, x in samples.items():
+                report = measure(reference, x, labels=labels, seed=seed)
+                if encoder is not None:
+                    found = text_score(encoder, x, asked.of("text", len(x)))
+                    report["metrics"] |= found.beside(ceiling)
+                    report["protocol"]["captions"] = encoder.recipe
+                if lost is not None:
+                    report["codec"] = lost
+                reports.append(report)
+                bar.update()
+        return reports
