@@ -8,12 +8,16 @@ from demist.core import (
     VE,
     VP,
     X0,
+    AngleClock,
     Cosine,
     Denoiser,
     Eps,
     Gaussian,
     Karras,
     Linear,
+    Prediction,
+    Score,
+    Seeded,
     V,
     Velocity,
     left,
@@ -22,7 +26,9 @@ from demist.core.exact import Exact
 from demist.objectives import (
     LogitNormal,
     LogNormal,
+    SimpleWeight,
     Uniform,
+    VelocityWeight,
     denoising_loss,
     stratified,
     weights,
@@ -150,3 +156,62 @@ def test_times_are_quantiles():
 def test_stratified_fills_every_bin_once():
     u = stratified(torch.rand(64, dtype=f64))
     assert (u * 64).floor().tolist() == list(range(64))
+
+
+class Smooth:
+    """A denoiser with a known answer at times per part: x0 is half of the state."""
+
+    schedule = Linear()
+
+    def __call__(self, x, t, **cond):
+        alpha, sigma = (left(c, x) for c in self.schedule(t))
+        return Prediction(0.5 * x, (x - 0.5 * alpha * x) / sigma, alpha, sigma)
+
+
+@pytest.mark.parametrize("weight", [SimpleWeight(), VelocityWeight()])
+@pytest.mark.parametrize("parts", [2, 3, 4])
+def test_times_per_part_are_the_mean_of_the_parts(weight, parts):
+    """Also for as many parts as samples, where a loss per sample would broadcast in silence."""
+    x0 = torch.randn(3, parts, 2, dtype=torch.float64)
+    t = torch.rand(3, parts, dtype=torch.float64) * 0.9 + 0.05
+    eps = Seeded([1, 2, 3])(x0)
+
+    class Same(Gaussian):
+        def __init__(self, z):
+            super().__init__()
+            self.z = z
+
+        def __call__(self, like):
+            return self.z
+
+    joint = denoising_loss(Smooth(), x0, t, weight, Same(eps))
+    apart = [
+        denoising_loss(Smooth(), x0[:, f], t[:, f], weight, Same(eps[:, f])) for f in range(parts)
+    ]
+    assert joint.shape == (3,)
+    torch.testing.assert_close(joint, torch.stack(apart).mean(0))
+
+
+def test_a_given_part_has_no_weight_and_no_gradient_of_nan():
+    net = torch.nn.Linear(2, 2).double()
+
+    class Read(torch.nn.Module):
+        def forward(self, x, clock):
+            return net(x)
+
+    x0 = torch.randn(3, 2, 2, dtype=torch.float64)
+    t = torch.tensor([[0.0, 0.5]], dtype=torch.float64).expand(3, 2)
+    for kind in (X0(), Eps(), V(), Velocity(), Score()):
+        denoiser = Denoiser(Read(), VP(), kind, clock=AngleClock())
+        loss = denoising_loss(denoiser, x0, t, SimpleWeight(), Seeded([1, 2, 3]))
+        (gradient,) = torch.autograd.grad(loss.sum(), net.weight)
+        assert loss.isfinite().all()
+        assert gradient.isfinite().all()
+        assert gradient.abs().sum() > 0
+
+
+def test_pure_noise_among_many_times_is_refused_for_eps():
+    denoiser = Denoiser(torch.nn.Identity(), Linear(), Eps(), clock=AngleClock())
+    denoiser.net.forward = lambda x, clock: x
+    with pytest.raises(ValueError, match="Eps cannot tell x0 and eps apart at alpha = 0"):
+        denoiser(torch.ones(3, 2), torch.tensor([0.2, 1.0, 0.5], dtype=torch.float64))

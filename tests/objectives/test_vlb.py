@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 
-from demist.core import VP, Denoiser, Eps, Gaussian, Linear
+from demist.core import VP, Cosine, Denoiser, Eps, Gaussian, Linear, Seeded
 from demist.objectives.denoising import denoising_loss
 from demist.objectives.vlb import (
     discretised_decoder,
@@ -131,3 +131,15 @@ def test_hybrid_objective():
     (only_simple,) = torch.autograd.grad(simple.sum(), net.gain)
     torch.testing.assert_close(gain, only_simple)
     assert fraction != 0
+
+
+def test_the_hybrid_objective_of_eps_is_finite_where_the_last_step_begins_in_pure_noise():
+    """Times are rounded up to the end of their step, which is t = 1 for the last."""
+
+    class Net(torch.nn.Module):
+        def forward(self, x, clock):
+            return torch.cat([0.5 * x, 0 * x], 1)
+
+    denoiser = Denoiser(Net(), Cosine(), Eps(), learn_variance=True)
+    t = torch.tensor([0.2, 0.5, 0.8, 0.99], dtype=torch.float64)
+    assert hybrid_loss(denoiser, torch.zeros(4, 3), t, 20, noise=Seeded(range(4))).isfinite().all()

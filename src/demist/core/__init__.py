@@ -1,6 +1,6 @@
 """The vocabulary of diffusion: schedule, denoiser, prediction, noise, and the ground truth.
 
-Read in this order: state, schedule, table, modifiers, parameterization, prediction, clocks,
+Read in this order: state, fields, schedule, table, modifiers, parameterization, prediction, clocks,
 denoiser, noise, exact; ddpm, brownian and sde when wanted; make finds them by name.
 """
 
@@ -18,9 +18,18 @@ from demist.core.ddpm import (
 )
 from demist.core.denoiser import Conditioned, Denoiser, Model, many
 from demist.core.exact import Distribution, Exact, Mixture, Normal, points
+from demist.core.fields import Fields
 from demist.core.make import CLOCKS, PARAMETERIZATIONS, SCHEDULES, make_schedule
 from demist.core.modifiers import Shifted, ZeroTerminal
-from demist.core.noise import Gaussian, Noise, Seeded, keyed_normal, standard_normal_log_prob
+from demist.core.noise import (
+    Centred,
+    Gaussian,
+    Noise,
+    Seeded,
+    count_dims,
+    keyed_normal,
+    standard_normal_log_prob,
+)
 from demist.core.parameterization import (
     X0,
     Eps,
@@ -44,7 +53,7 @@ from demist.core.sde import (
     transition,
     velocity,
 )
-from demist.core.state import State, combine, left
+from demist.core.state import State, combine, left, mean_square, where
 from demist.core.table import Table, rescale_to_zero_terminal
 
 __all__ = [
@@ -56,6 +65,7 @@ __all__ = [
     "X0",
     "AngleClock",
     "Brownian",
+    "Centred",
     "Clock",
     "Conditioned",
     "Cosine",
@@ -64,6 +74,7 @@ __all__ = [
     "Distribution",
     "Eps",
     "Exact",
+    "Fields",
     "Gaussian",
     "IndexClock",
     "Karras",
@@ -94,6 +105,7 @@ __all__ = [
     "bridge",
     "combine",
     "cosine_betas",
+    "count_dims",
     "drift",
     "forward_euler",
     "forward_jump",
@@ -103,6 +115,7 @@ __all__ = [
     "linear_betas",
     "make_schedule",
     "many",
+    "mean_square",
     "points",
     "rescale_to_zero_terminal",
     "reverse_drift",
@@ -113,4 +126,5 @@ __all__ = [
     "standard_normal_log_prob",
     "transition",
     "velocity",
+    "where",
 ]

@@ -28,8 +28,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from demist.core.fields import Fields
 from demist.core.noise import Noise, Seeded, keyed_normal, standard_normal_log_prob
 from demist.core.schedule import Schedule
+from demist.core.state import State
 
 _RESOLUTION = 2.0**-14
 """Halving stops at cells this small relative to their distance from 0 and 1: no step is smaller."""
@@ -46,21 +48,34 @@ class Brownian(Noise):
         seeds: One integer per sample, any size and sign.
         schedule: That of the model, in which the times of the steps are meant.
         span: Set by `at`: `w` at both ends of a step; None is the initial noise, as of `Seeded`.
+        field: As in `Seeded`.
     """
 
     def __init__(
-        self, seeds: Sequence[int], schedule: Schedule, span: tuple[float, float] | None = None
+        self,
+        seeds: Sequence[int],
+        schedule: Schedule,
+        span: tuple[float, float] | None = None,
+        field: str = "",
     ):
         self.seeds = tuple(int(seed) for seed in seeds)
         self.schedule = schedule
         self.span = span
-        self._start = Seeded(self.seeds)
+        self.field = field
+        self._start = Seeded(self.seeds, field=field)
         self._draws = 0
         self._last: dict[str, tuple[float, np.ndarray]] = {}
 
-    def __call__(self, like: Tensor) -> Tensor:
+    def __call__(self, like: State) -> State:
         if self.span is None:
             return self._start(like)
+        draw, self._draws = self._draws, self._draws + 1
+        if isinstance(like, Fields):
+            return Fields({name: self._draw(like[name], draw, name) for name in like})
+        return self._draw(like, draw, self.field)
+
+    def _draw(self, like: Tensor, draw: int, field: str) -> Tensor:
+        assert self.span is not None
         if len(like) != len(self.seeds):
             raise ValueError(
                 f"Brownian has {len(self.seeds)} seeds but was asked for noise for {len(like)} "
@@ -70,13 +85,12 @@ class Brownian(Noise):
         out = np.empty(tuple(like.shape))
         w, w_end = self.span
         for i, seed in enumerate(self.seeds):
-            key = f"{seed}/path/{self._draws}"
+            key = f"{seed}/path/{draw}" + (f"/{field}" if field else "")
             known, value = self._last.get(key, (-1.0, out[i]))
             here = value if known == w and value.shape == shape else bridge(key, w, shape)
             there = bridge(key, w_end, shape)
             self._last[key] = w_end, there
             out[i] = increment(w, w_end, here, there)
-        self._draws += 1
         return torch.from_numpy(out).to(like)
 
     def at(self, index: int, t: Tensor | None = None, s: Tensor | None = None) -> "Brownian":
@@ -87,7 +101,7 @@ class Brownian(Noise):
             )
         alpha, sigma = self.schedule(torch.stack([t, s]))
         w = (sigma**2 / (alpha**2 + sigma**2)).tolist()
-        here = Brownian(self.seeds, self.schedule, (w[0], w[1]))
+        here = Brownian(self.seeds, self.schedule, (w[0], w[1]), self.field)
         here._last = self._last  # where one step ends, the next begins: found once
         return here
 

@@ -84,17 +84,26 @@ class Denoiser(nn.Module):
             cond: Conditions, handed to the network as they are.
 
         Raises:
-            ValueError: If `t` does not match `x`, or the parameterization is singular there.
+            ValueError: If `t` does not match `x`, the parameterization is singular there, or the
+                network knows one time per sample and is given several.
         """
         alpha, sigma = self.schedule(t)
         clock = self.clock(t, alpha, sigma)
+        if clock.ndim > 1 and getattr(self.net, "one_time_per_sample", False):
+            raise ValueError(
+                f"{type(self.net).__name__} knows one time per sample and was given times of shape "
+                f"{tuple(clock.shape)}, one per part; give it times of shape ({len(x)},), or take "
+                f"a network that is told the time of every part"
+            )
         a, s = left(alpha, x), left(sigma, x)
         seen = x if self.input_std is None else x * (1 / torch.hypot(a * self.input_std, s))
-        if clock.ndim == 0 and isinstance(x, Tensor):
+        if clock.ndim == 0:
             clock = torch.full((len(x),), float(clock), device=x.device)
         output = self.net(seen if self.dtype is None else seen.to(self.dtype), clock, **cond)
         if isinstance(x, Tensor):
             output = output.to(x.dtype)
+        elif self.bounds is not None or self.learn_variance:
+            raise ValueError("bounds and a learned variance are for states of one tensor")
         spread = None
         if self.learn_variance:
             output, raw = output.chunk(2, dim=1)

@@ -42,21 +42,38 @@ class Parameterization(abc.ABC):
     ) -> tuple[State, State]:
         """Solve `alpha x0 + sigma eps = x`, `a x0 + b eps = output` for `(x0, eps)`.
 
+        Where some of many times are clean (sigma = 0) and the row cannot be solved, x0 is read off
+        the state, and eps is 0.
+
         Raises:
-            ValueError: At a (single) time where the row cannot be solved.
+            ValueError: At a noisy time where the row cannot be solved. (Of many times on a GPU,
+                which would have to be waited for, the result is infinite instead.)
         """
         a, b = self.row(alpha, sigma, rates)
         det = alpha * b - sigma * a
-        if det.ndim == 0 and det == 0:
-            raise ValueError(
-                f"{type(self).__name__} cannot tell x0 and eps apart at alpha = {float(alpha):g}, "
-                f"sigma = {float(sigma):g}; start the grid a little below t = 1 (and end it at 0), "
-                f"or let the network predict V, Velocity or Karras"
-            )
-        to_x0, to_eps = (b / det, -sigma / det), (-a / det, alpha / det)
         if det.ndim == 0:
+            self._require_solvable(det == 0, alpha, sigma)
+            to_x0, to_eps = (b / det, -sigma / det), (-a / det, alpha / det)
             return combine(to_x0, (x, output)), combine(to_eps, (x, output))
-        return to_x0[0] * x + to_x0[1] * output, to_eps[0] * x + to_eps[1] * output
+        open_ = ~(det.isfinite() & (det != 0))
+        clean = open_ & (sigma == 0)
+        if not det.is_cuda:
+            self._require_solvable(open_ & ~clean, alpha, sigma)
+        x0 = (
+            torch.where(clean, 1 / alpha, b / det) * x
+            + (-sigma / det).masked_fill(clean, 0) * output
+        )
+        eps = (-a / det).masked_fill(clean, 0) * x + (alpha / det).masked_fill(clean, 0) * output
+        return x0, eps
+
+    def _require_solvable(self, open_: Tensor, alpha: Tensor, sigma: Tensor) -> None:
+        if open_.any():
+            first = [float(c.expand_as(open_)[open_][0]) for c in (alpha, sigma)]
+            raise ValueError(
+                f"{type(self).__name__} cannot tell x0 and eps apart at alpha = {first[0]:g}, "
+                f"sigma = {first[1]:g}; start the grid a little below t = 1 (and end it at 0), or "
+                f"let the network predict V, Velocity or Karras"
+            )
 
 
 @dataclass(frozen=True)

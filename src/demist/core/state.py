@@ -8,10 +8,13 @@ would silently pair a time of shape `(B,)` with the *last* axis whenever that ha
 from collections.abc import Iterable
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from demist.core.fields import Fields
+
 State = Any
-"""A state: a tensor, or anything with `+`, `-` and `*` by a scalar, such as several tensors.
+"""A state: a tensor `(B, ...)`, or `Fields` of several.
 
 Solvers, guidance and objectives add states, scale them and ask for noise like them; nothing else.
 """
@@ -26,12 +29,17 @@ def left(c: Tensor, x: State) -> Tensor:
 
     Returns:
         `c` itself if 0-dimensional (it broadcasts with anything and never promotes `x`);
-        else `c` with trailing axes of length 1, in `x`'s dtype and on `x`'s device.
+        else `c` with trailing axes of length 1, in `x`'s dtype and on `x`'s device; for `Fields`
+        `c` itself, which they align with every field.
 
     Raises:
         ValueError: If `c`'s shape is not the shape of `x`'s leading axes.
     """
     if c.ndim == 0:
+        return c
+    if isinstance(x, Fields):
+        for name in x:
+            left(c, x[name])
         return c
     if c.shape != x.shape[: c.ndim]:
         raise ValueError(
@@ -56,3 +64,26 @@ def combine(weights: Iterable[Tensor | float], states: Iterable[State]) -> State
         else:
             total = total + w * y
     return total
+
+
+def where(condition: Tensor, a: State, b: State) -> State:
+    """`a` where the `condition` holds, else `b`; its axes are the leading axes of the states."""
+    if isinstance(a, Fields):
+        return a.map(lambda x, y: where(condition, x, y), b)
+    return torch.where(condition.reshape(condition.shape + (1,) * (a.ndim - condition.ndim)), a, b)
+
+
+def mean_square(x: State, dims: Tensor | None = None) -> Tensor:
+    """Sum of the squares of each sample over its numbers, `(B,)`.
+
+    Args:
+        x: State.
+        dims: How many numbers count, `(B,)`; None: all.
+    """
+    if isinstance(x, Tensor) and dims is None:
+        return x.square().flatten(1).mean(1)
+    parts = [x] if isinstance(x, Tensor) else [x[name] for name in x]
+    total = torch.stack([part.square().flatten(1).sum(1) for part in parts]).sum(0)
+    if dims is None:
+        return total / sum(part[0].numel() for part in parts)
+    return total / dims.to(total)

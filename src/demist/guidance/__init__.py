@@ -6,6 +6,7 @@ from demist.guidance.cfg import CFG
 from demist.guidance.clamp import Clamp, Threshold
 from demist.guidance.classifier import Classifier, Reward
 from demist.guidance.compose import Compose, read_terms
+from demist.guidance.held import Held
 from demist.guidance.make import RULES, RuleMaker, make_rule
 from demist.guidance.rescale import Rescale
 from demist.guidance.rule import (
@@ -32,6 +33,7 @@ __all__ = [
     "Compose",
     "Cond",
     "Encode",
+    "Held",
     "Instead",
     "Interval",
     "Null",

@@ -126,6 +126,8 @@ class DiT(nn.Module):
         UsageError: Arguments that do not fit together.
     """
 
+    one_time_per_sample = True
+
     def __init__(
         self,
         *,

@@ -60,6 +60,8 @@ class MLP(nn.Module):
         UsageError: arguments outside their range.
     """
 
+    one_time_per_sample = True
+
     def __init__(
         self,
         *,

@@ -77,6 +77,8 @@ class UNet(nn.Module):
         UsageError: arguments that do not fit together.
     """
 
+    one_time_per_sample = True
+
     def __init__(
         self,
         *,

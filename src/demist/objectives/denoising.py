@@ -6,19 +6,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from demist.core import Gaussian, Model, Noise, Prediction, left
+from demist.core import Gaussian, Model, Noise, Prediction, State, left, mean_square, where
 from demist.objectives.weights import SimpleWeight, Weight
 
 
 def denoising_loss(
     model: Model,
-    x0: Float[Tensor, "B ..."],
-    t: Float[Tensor, " B"],
+    x0: State,
+    t: Float[Tensor, "..."],
     weight: Weight = SimpleWeight(),
     noise: Noise | None = None,
     **cond: Any,
 ) -> Float[Tensor, " B"]:
-    """Weighted error of x0 at noise level t, averaged over each sample's components.
+    """Weighted error of x0 at noise level t, averaged over each sample's dimensions.
 
         weight(log_snr(t)) * mean (x0_hat(alpha x0 + sigma eps, t) - x0)^2
 
@@ -27,31 +27,39 @@ def denoising_loss(
 
     Args:
         model: The denoiser to train.
-        x0: Clean data, shape `(B, ...)`.
-        t: One time in (0, 1] per sample; float64, so that the smallest levels stay apart.
+        x0: Clean data, shape `(B, ...)`, or `Fields`.
+        t: One time in (0, 1] per sample, `(B,)`, or one per part of a sample, `(B, F)`; float64, so
+            that the smallest levels stay apart. A part at t = 0 is given, and has no weight.
         weight: Function of the log-SNR (see `weights`).
-        noise: Default `Gaussian()`.
+        noise: Default `Gaussian()`. On a subspace (`Centred`) it is the mean over its dimensions.
         cond: Conditions, handed to the model.
 
     Returns:
         One loss per sample; their mean is what is minimised.
     """
     schedule = model.schedule
-    eps = (Gaussian() if noise is None else noise)(x0)
+    noise = Gaussian() if noise is None else noise
+    eps = noise(x0)
     alpha, sigma = schedule(t)
     p = model(left(alpha, x0) * x0 + left(sigma, x0) * eps, t, **cond)
-    return weighted_error(p, x0, eps, schedule.log_snr(t), weight)
+    return weighted_error(p, x0, eps, schedule.log_snr(t), weight, noise.dims(x0))
 
 
 def weighted_error(
     p: Prediction,
-    x0: Float[Tensor, "B ..."],
-    eps: Float[Tensor, "B ..."],
-    log_snr: Float[Tensor, " B"],
+    x0: State,
+    eps: State,
+    log_snr: Float[Tensor, "..."],
     weight: Weight,
+    dims: Tensor | None = None,
 ) -> Float[Tensor, " B"]:
-    """The loss above of a prediction for `alpha x0 + sigma eps`."""
+    """The loss above of a prediction for `alpha x0 + sigma eps`; `dims` as in `mean_square`."""
     clean = log_snr > 0
-    error = torch.where(left(clean, x0).bool(), p.eps - eps, p.x0 - x0)
+    error = where(clean, p.eps - eps, p.x0 - x0)
     scale = weight(log_snr) * torch.where(clean, (-log_snr).exp(), 1.0)
-    return scale.to(x0) * error.square().flatten(1).mean(1)
+    if scale.ndim > 1:  # one per part: the mean is over what each of them weighs
+        noisy = log_snr < torch.inf
+        root = torch.where(noisy, scale, 0).sqrt()
+        return mean_square(where(noisy, left(root, error) * error, 0 * x0), dims)
+    mean = mean_square(error, dims)
+    return scale.to(mean) * mean

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from demist.core import Gaussian, Model, Noise
+from demist.core import Gaussian, Model, Noise, count_dims
 from demist.errors import UsageError
 from demist.objectives.vlb import Decoder, discretised_decoder, step_bound
 from demist.samplers.adaptive import dormand_prince
@@ -66,7 +66,8 @@ def log_prob(
         divergence: "exact" costs D backward passes per evaluation; the others estimate it without
             bias (Hutchinson 1989) with `draws` passes, from one set of random vectors per sample.
         draws: Random vectors for the estimate.
-        noise: Source of those vectors; default `Gaussian()`.
+        noise: Source of those vectors; default `Gaussian()`. On a subspace (`Centred`) the density
+            is the one there, and the model is asked and believed there only.
         rtol: Tolerance of the state, relative.
         atol: Tolerance of the state, absolute, and of the log-density in nats per dimension.
         euler: So many equal Euler steps instead of the adaptive integration, as a cheap estimate;
@@ -83,7 +84,9 @@ def log_prob(
         "FFJORD", arXiv:1810.01367 (one set of vectors for the whole path).
     """
     schedule, shape = model.schedule, x.shape
-    probes = _probes(x, divergence, draws, Gaussian() if noise is None else noise)
+    noise = Gaussian() if noise is None else noise
+    dims = count_dims(noise, x)
+    probes = _probes(x, divergence, draws, noise)
     begin, end = torch.tensor(start, dtype=torch.float64), torch.ones((), dtype=torch.float64)
 
     def slope(u: float, y: Tensor) -> Tensor:
@@ -95,8 +98,8 @@ def log_prob(
         scale = sum(schedule(t))
         with torch.enable_grad():
             z = y[:, :-1].reshape(shape).detach().requires_grad_()
-            p = model(scale * z, t, **cond)
-            v = tau * (p.eps - p.x0)
+            p = model(scale * noise.project(z), t, **cond)
+            v = noise.project(tau * (p.eps - p.x0))
             volume = _divergence(v, z, probes)
         return torch.cat([v.detach().flatten(1), volume[:, None]], 1)
 
@@ -120,8 +123,10 @@ def log_prob(
 
     def total(y: Tensor, evaluations: int) -> Likelihood:
         z = (alpha + sigma) / sigma * y[:, :-1]
-        log_density = Gaussian().log_prob(z) + y[:, -1] + z.shape[1] * unit
-        return Likelihood(log_density, z.reshape(shape), evaluations + extra)
+        ends = noise.log_prob(z.reshape(shape))
+        return Likelihood(
+            ends + y[:, -1] + (dims * unit).to(y), z.reshape(shape), evaluations + extra
+        )
 
     if euler is not None:
         coarse, fine = (total(_euler(slope, y, since, until, n), n) for n in (euler, 2 * euler))
@@ -174,7 +179,7 @@ def _probes(x: Tensor, kind: str, draws: int, noise: Noise) -> list[Tensor] | No
     if kind == "exact":
         return None
     vectors = [noise(x) for _ in range(draws)]
-    return [v.sign() for v in vectors] if kind == "rademacher" else vectors
+    return [noise.project(v.sign()) for v in vectors] if kind == "rademacher" else vectors
 
 
 def _divergence(v: Tensor, z: Tensor, probes: list[Tensor] | None) -> Tensor:
@@ -292,8 +297,7 @@ def continuous_elbo(
         p = model(alpha * x0 + sigma * eps, t, **cond)
         terms.append(0.5 * width * (p.eps - eps).square().flatten(1).sum(1))
     steps = torch.stack(terms)
-    variance = torch.full_like(x0, math.exp(-max_log_snr))
-    entropy = 0.5 * (1 + (2 * math.pi * variance).log()).flatten(1).sum(1)
+    entropy = 0.5 * (1 + math.log(2 * math.pi) - max_log_snr) * count_dims(noise, x0).to(x0)
     return Bound(_prior_kl(model, x0, one), steps.sum(0), entropy, steps)
 
 

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from demist.core import Gaussian, Model, Noise, Prediction, left
+from demist.core import Gaussian, Model, Noise, Prediction, left, where
 from demist.objectives.denoising import denoising_loss
 from demist.objectives.weights import SimpleWeight, Weight
 from demist.samplers import ancestral_variances
@@ -76,7 +76,8 @@ def step_bound(
         only_variance: Stop the gradient into the mean, as the hybrid objective does.
         cond: Conditions, handed to the model.
     """
-    eps = (Gaussian() if noise is None else noise)(x0)
+    noise = Gaussian() if noise is None else noise
+    eps = noise(x0)
     at_t, at_s = model.schedule(t), model.schedule(s)
     p = model(left(at_t[0], x0) * x0 + left(at_t[1], x0) * eps, t, **cond)
     if only_variance:
@@ -92,7 +93,17 @@ def step_bound(
     ratio = log_small - log_variance
     kl = 0.5 * (ratio.exp() - 1 - ratio + error**2 * (-log_variance).exp())
     decoded = -decoder(x0, p.x0, log_variance.exp())
-    return torch.where(final, decoded.flatten(1).sum(1), kl.flatten(1).sum(1))
+    terms = where(final, decoded, kl).flatten(1)
+    dims = noise.dims(x0)
+    if dims is None:
+        return terms.sum(1)
+    if p.spread is not None:
+        raise ValueError("a learned variance per number has no meaning on a subspace; learn none")
+    # Off the subspace data and mean are zero; what such numbers add is not of the model.
+    exact = 0.5 * (ratio.exp() - 1 - ratio).expand(x0.shape)
+    empty = -decoder(0 * x0, 0 * x0, log_variance.exp())
+    nothing = where(final, empty, exact).flatten(1)
+    return terms.sum(1) - nothing[:, 0] * (terms.shape[1] - dims.to(terms))
 
 
 def _log_variance(p: Prediction, log_small: Tensor, log_large: Tensor, large: bool) -> Tensor:
@@ -125,12 +136,18 @@ def hybrid_loss(
         Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 16 and section 3.1.
     """
     end = (t * steps).ceil().clamp(min=1)
-    times, before = end / steps, (end - 1) / steps
+    times, before = _solvable(model, end / steps, 0.5 / steps), (end - 1) / steps
     z = (Gaussian() if noise is None else noise)(x0)
     fixed = _Fixed(z)
     mean = denoising_loss(model, x0, times, weight, fixed, **cond)
     bound = step_bound(model, x0, times, before, fixed, decoder=decoder, only_variance=True, **cond)
     return mean + share * steps * bound / x0[0].numel()
+
+
+def _solvable(model: Model, t: Tensor, earlier: float) -> Tensor:
+    """`t`, a little earlier where alpha = 0: there a network that predicts eps leaves x0 open."""
+    alpha, _ = model.schedule(t)
+    return torch.where(alpha == 0, t - min(1e-3, earlier), t)
 
 
 class _Fixed(Gaussian):
