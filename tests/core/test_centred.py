@@ -57,21 +57,16 @@ def test_more_padding_changes_nothing():
     x = noise()(torch.empty(3, 4, COLUMNS, dtype=f64)) * math.sqrt(VARIANCE)
     t = T([0.2, 0.5, 0.9])
     torch.testing.assert_close(noise(padded(MASK, 3))(padded(x, 3)), padded(noise()(x), 3))
-    for i, measure in enumerate(
-        (
-            lambda x, n: denoising_loss(Atoms(), x, t, noise=n),
-            lambda x, n: log_prob(Atoms(), x, noise=n).log_prob,
-            lambda x, n: continuous_elbo(Atoms(), x, n, levels=20).elbo,
-            lambda x, n: step_bound(Atoms(), x, t, t - 0.1, n, decoder=gaussian_decoder),
-            lambda x, n: step_bound(Atoms(), x, t, 0 * t, n, decoder=gaussian_decoder),
-            lambda x, n: step_bound(
-                Atoms(), x, t, t - 0.1, n, decoder=gaussian_decoder, large=True
-            ),
-        )
+    for measure in (
+        lambda x, n: denoising_loss(Atoms(), x, t, noise=n),
+        lambda x, n: log_prob(Atoms(), x, noise=n, rtol=1e-9, atol=1e-9).log_prob,
+        lambda x, n: continuous_elbo(Atoms(), x, n, levels=20).elbo,
+        lambda x, n: step_bound(Atoms(), x, t, t - 0.1, n, decoder=gaussian_decoder),
+        lambda x, n: step_bound(Atoms(), x, t, 0 * t, n, decoder=gaussian_decoder),
+        lambda x, n: step_bound(Atoms(), x, t, t - 0.1, n, decoder=gaussian_decoder, large=True),
     ):
-        torch.testing.assert_close(
-            measure(padded(x, 3), noise(padded(MASK, 3))), measure(x, noise()), msg=str(i)
-        )
+        wide = measure(padded(x, 3), noise(padded(MASK, 3)))
+        torch.testing.assert_close(wide, measure(x, noise()), rtol=1e-5, atol=1e-5)
 
 
 def test_the_loss_is_the_mean_over_the_dimensions():

@@ -89,12 +89,7 @@ class Denoiser(nn.Module):
         """
         alpha, sigma = self.schedule(t)
         clock = self.clock(t, alpha, sigma)
-        if clock.ndim > 1 and getattr(self.net, "one_time_per_sample", False):
-            raise ValueError(
-                f"{type(self.net).__name__} knows one time per sample and was given times of shape "
-                f"{tuple(clock.shape)}, one per part; give it times of shape ({len(x)},), or take "
-                f"a network that is told the time of every part"
-            )
+        self._require_fit(x, clock)
         a, s = left(alpha, x), left(sigma, x)
         seen = x if self.input_std is None else x * (1 / torch.hypot(a * self.input_std, s))
         if clock.ndim == 0:
@@ -102,8 +97,6 @@ class Denoiser(nn.Module):
         output = self.net(seen if self.dtype is None else seen.to(self.dtype), clock, **cond)
         if isinstance(x, Tensor):
             output = output.to(x.dtype)
-        elif self.bounds is not None or self.learn_variance:
-            raise ValueError("bounds and a learned variance are for states of one tensor")
         spread = None
         if self.learn_variance:
             output, raw = output.chunk(2, dim=1)
@@ -121,6 +114,16 @@ class Denoiser(nn.Module):
             # As `Prediction.with_x0`, but also for clean data: there x0 is the state itself.
             x0, eps = inside, eps + torch.where(s > 0, a / s, 0) * (x0 - inside)
         return Prediction(x0, eps, a, s, spread)
+
+    def _require_fit(self, x: State, clock: Tensor) -> None:
+        if clock.ndim > 1 and getattr(self.net, "one_time_per_sample", False):
+            raise ValueError(
+                f"{type(self.net).__name__} knows one time per sample and was given times of shape "
+                f"{tuple(clock.shape)}, one per part; give it times of shape ({len(x)},), or take "
+                f"a network that is told the time of every part"
+            )
+        if not isinstance(x, Tensor) and (self.bounds is not None or self.learn_variance):
+            raise ValueError("bounds and a learned variance are for states of one tensor")
 
 
 @dataclass(frozen=True)

@@ -87,5 +87,17 @@ def _of(other: Any, name: str, value: Tensor) -> Any:
     if isinstance(other, Fields):
         return other.parts[name]
     if isinstance(other, Tensor) and other.ndim:
+        require_leading(other, value)
         return other.reshape(other.shape + (1,) * (value.ndim - other.ndim)).to(value)
     return other
+
+
+def require_leading(c: Tensor, x: Tensor | Fields) -> None:
+    """Raise ValueError unless the axes of the coefficient `c` are the leading axes of `x`."""
+    for part in x.parts.values() if isinstance(x, Fields) else (x,):
+        if c.shape != part.shape[: c.ndim]:
+            raise ValueError(
+                f"a time of shape {tuple(c.shape)} does not match the leading axes of a state of "
+                f"shape {tuple(part.shape)}; give one time, or one per sample with shape "
+                f"({len(x)},)"
+            )

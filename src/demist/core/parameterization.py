@@ -51,18 +51,29 @@ class Parameterization(abc.ABC):
         """
         a, b = self.row(alpha, sigma, rates)
         det = alpha * b - sigma * a
-        if det.ndim == 0:
-            self._require_solvable(det == 0, alpha, sigma)
-            to_x0, to_eps = (b / det, -sigma / det), (-a / det, alpha / det)
-            return combine(to_x0, (x, output)), combine(to_eps, (x, output))
+        if det.ndim:
+            return self._invert_many(output, x, alpha, sigma, a, b, det)
+        self._require_solvable(det == 0, alpha, sigma)
+        to_x0, to_eps = (b / det, -sigma / det), (-a / det, alpha / det)
+        return combine(to_x0, (x, output)), combine(to_eps, (x, output))
+
+    def _invert_many(
+        self,
+        output: State,
+        x: State,
+        alpha: Tensor,
+        sigma: Tensor,
+        a: Scalar,
+        b: Scalar,
+        det: Tensor,
+    ) -> tuple[State, State]:
+        """The same at many times, some of which may be clean."""
         open_ = ~(det.isfinite() & (det != 0))
         clean = open_ & (sigma == 0)
         if not det.is_cuda:
             self._require_solvable(open_ & ~clean, alpha, sigma)
-        x0 = (
-            torch.where(clean, 1 / alpha, b / det) * x
-            + (-sigma / det).masked_fill(clean, 0) * output
-        )
+        of_x, of_output = torch.where(clean, 1 / alpha, b / det), -sigma / det
+        x0 = of_x * x + of_output.masked_fill(clean, 0) * output
         eps = (-a / det).masked_fill(clean, 0) * x + (alpha / det).masked_fill(clean, 0) * output
         return x0, eps
 

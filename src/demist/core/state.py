@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from demist.core.fields import Fields
+from demist.core.fields import Fields, require_leading
 
 State = Any
 """A state: a tensor `(B, ...)`, or `Fields` of several.
@@ -37,15 +37,9 @@ def left(c: Tensor, x: State) -> Tensor:
     """
     if c.ndim == 0:
         return c
+    require_leading(c, x)
     if isinstance(x, Fields):
-        for name in x:
-            left(c, x[name])
         return c
-    if c.shape != x.shape[: c.ndim]:
-        raise ValueError(
-            f"a time of shape {tuple(c.shape)} does not match the leading axes of a state of shape "
-            f"{tuple(x.shape)}; give one time, or one per sample with shape ({len(x)},)"
-        )
     return c.reshape(c.shape + (1,) * (x.ndim - c.ndim)).to(x)
 
 

@@ -93,7 +93,7 @@ def step_bound(
     ratio = log_small - log_variance
     kl = 0.5 * (ratio.exp() - 1 - ratio + error**2 * (-log_variance).exp())
     decoded = -decoder(x0, p.x0, log_variance.exp())
-    terms = where(final, decoded, kl).flatten(1)
+    terms: Tensor = where(final, decoded, kl).flatten(1)
     dims = noise.dims(x0)
     if dims is None:
         return terms.sum(1)
@@ -102,7 +102,7 @@ def step_bound(
     # Off the subspace data and mean are zero; what such numbers add is not of the model.
     exact = 0.5 * (ratio.exp() - 1 - ratio).expand(x0.shape)
     empty = -decoder(0 * x0, 0 * x0, log_variance.exp())
-    nothing = where(final, empty, exact).flatten(1)
+    nothing: Tensor = where(final, empty, exact).flatten(1)
     return terms.sum(1) - nothing[:, 0] * (terms.shape[1] - dims.to(terms))
 
 
