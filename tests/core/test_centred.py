@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from demist.core import Centred, Gaussian, Linear, Prediction, Seeded, count_dims, left
-from demist.likelihood import continuous_elbo, log_prob
 from demist.objectives import X0Weight, denoising_loss
+from demist.objectives.likelihood import continuous_elbo, log_prob
 from demist.objectives.vlb import gaussian_decoder, step_bound
 from truth import T, f64
 

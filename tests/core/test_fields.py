@@ -95,7 +95,7 @@ def test_up_again_and_guided():
     assert gap(x, apart) <= 1e-12
 
 
-@pytest.mark.parametrize("spec", ["adams", "ddpm", "corrected"])
+@pytest.mark.parametrize("spec", SPECS)
 def test_a_sample_does_not_depend_on_its_batch(spec):
     grid, solver = uniform(4), make_solver(spec)
     all_of_them = sample(MODEL, start(Seeded(SEEDS)), grid, solver, Seeded(SEEDS))
