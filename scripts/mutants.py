@@ -620,6 +620,42 @@ MUTANTS = {
         "buckets[which :: shares]",
         "tests/test_bulk.py",
     ),
+    "fields-align-from-the-right": (
+        "core/fields.py",
+        "other.reshape(other.shape + (1,) * (value.ndim - other.ndim)).to(value)",
+        "other.to(value)",
+        "tests/core/test_fields.py",
+    ),
+    "fields-share-their-noise": (
+        "core/noise.py",
+        'f"{key}/{field}" if field else key',
+        "key",
+        "tests/core/test_fields.py",
+    ),
+    "noise-of-a-field-depends-on-its-place": (
+        "core/noise.py",
+        "self._draw(like[name], draw, name)",
+        "self._draw(like[name], draw, str(list(like).index(name)))",
+        "tests/core/test_fields.py",
+    ),
+    "small-fields-weigh-more-in-the-loss": (
+        "core/state.py",
+        "total / sum(part[0].numel() for part in parts)",
+        "total / len(parts)",
+        "tests/core/test_fields.py",
+    ),
+    "weights-of-parts-are-swapped-with-samples": (
+        "objectives/denoising.py",
+        "left(root, error) * error",
+        "left(root.T.reshape(root.shape), error) * error",
+        "tests/objectives/test_denoising.py",
+    ),
+    "eps-is-infinite-in-silence": (
+        "core/parameterization.py",
+        "self._require_solvable(open_ & ~clean, alpha, sigma)",
+        "pass",
+        "tests/objectives/test_denoising.py",
+    ),
 }
 
 
