@@ -1,0 +1,115 @@
+"""The programs of CONTRIBUTING.md, each written as one file into a copy of the package."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PROGRAMS = {
+    path: f"{text}\n"
+    for path, text in re.findall(
+        r"```python\n# src/(demist/\S+\.py)\n(.*?)\n```",
+        (ROOT / "CONTRIBUTING.md").read_text(),
+        flags=re.DOTALL,
+    )
+}
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory):
+    """Where the package lies with all the programs in it."""
+    folder = tmp_path_factory.mktemp("extended")
+    shutil.copytree(ROOT / "src" / "demist", folder / "demist")
+    for path, text in PROGRAMS.items():
+        assert not (folder / path).exists()
+        (folder / path).write_text(text)
+    return folder
+
+
+def python(extended, *args):
+    env = {**os.environ, "PYTHONPATH": str(extended), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *args], env=env, cwd=extended, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+PARTS = """
+import json, torch
+from demist import codecs, core, guidance, samplers
+from demist.cli import COMMANDS, main
+from demist.config import TrainConfig, update
+
+# A schedule: by name with its options, in options of a run, in JSON, inside another one.
+schedule = core.make_schedule("slow-start:power=3")
+update(TrainConfig(), {"schedule": "slow-start:power=3"})
+assert core.SCHEDULES.from_json(core.SCHEDULES.to_json(schedule), "here") == schedule
+assert core.make_schedule("slow-start:power=3,shift=2") == core.Shifted(schedule, 2.0)
+t = torch.linspace(0, 1, 50, dtype=torch.float64)
+assert (schedule.angle(t).diff() > 0).all()
+torch.testing.assert_close(schedule.time_at_angle(schedule.angle(t)), t)
+
+# A solver, a grid, a rule: by name, also inside another part.
+assert type(samplers.make_solver("corrected:solver=midpoint").solver).__name__ == "Midpoint"
+assert samplers.make_grid("quadratic", 2, schedule).tolist() == [1.0, 0.25, 0.0]
+made = guidance.make_rule("clamp:model=renorm")(schedule, 2.0, dict)
+assert type(made.model).__name__ == "Renorm" and made.model.scale == 2.0
+
+# A codec: both directions, and JSON.
+codec = codecs.CODECS.make("log:std=2")
+assert codecs.CODECS.from_json(json.loads(json.dumps(codecs.CODECS.to_json(codec))), "x") == codec
+x = torch.rand(4, 3) * 9
+torch.testing.assert_close(codec.decode(codec.encode(x)), x)
+
+# A command.
+assert COMMANDS["times"] == "Print the times at which a grid calls the model."
+assert main(["times", "quadratic", "--steps", "2"]) == 0
+assert main(["list", "rules"]) == 0
+"""
+
+
+def test_every_part_is_found_by_its_name(extended):
+    """What a stranger adds by one file works wherever the parts of the package do."""
+    out = python(extended, "-c", PARTS)
+    assert out.splitlines()[:3] == ["1.0000", "0.2500", "0.0000"]
+    assert "\nrenorm " in out
+
+
+def test_help_knows_the_new_command_and_a_run_the_new_schedule(extended):
+    assert "  times       Print the times" in python(extended, "-m", "demist", "--help")
+    out = python(
+        extended,
+        *("-m", "demist", "train", "eight", "--limit", "32", "--batch-size", "8", "--dry-run"),
+        *("--schedule", "slow-start:power=3", "--sample-solver", "midpoint"),
+    )
+    assert "steps" in out
+
+
+CONTRACTS = {
+    "midpoint": "contracts/test_solvers.py",
+    "quadratic": "samplers/test_grid.py",
+    "Renorm": "contracts/test_guidance.py",
+}
+
+
+@pytest.mark.slow
+def test_they_pass_their_contracts_and_a_wrong_one_does_not(extended, tmp_path):
+    files = [str(ROOT / "tests" / place) for place in CONTRACTS.values()]
+    options = ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"--rootdir={ROOT}"]
+    out = python(extended, *options, *files, "-k", " or ".join(CONTRACTS))
+    assert int(re.search(r"(\d+) passed", out)[1]) > 100
+    wrong = extended / "demist" / "samplers" / "solvers" / "midpoint.py"
+    right = wrong.read_text()
+    try:
+        off = "half = tau + 0.4 * (tau_s - tau)"  # of first order
+        wrong.write_text(right.replace("half = (tau + tau_s) / 2", off))
+        with pytest.raises(AssertionError, match="test_order"):
+            python(extended, *options, files[0], "-k", "midpoint and order_inside")
+    finally:
+        wrong.write_text(right)
