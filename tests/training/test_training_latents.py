@@ -255,7 +255,7 @@ def test_what_else_is_asked_of_a_model_in_latents(config):
     with pytest.raises(UsageError, match="that of latents"):
         measure_likelihood(model, data, 2, 0)
     *_, last = train_noisy_classifier(model, data, steps=2, batch_size=8)
-    last.classifier.require_fits(model)
-    assert last.classifier.net.config["in_channels"] == 2
+    last.model.require_fits(model)
+    assert last.model.net.config["in_channels"] == 2
     with pytest.raises(UsageError, match="states of shape"):
-        last.classifier.require_fits(replace(model, codec=Pixels()))
+        last.model.require_fits(replace(model, codec=Pixels()))
