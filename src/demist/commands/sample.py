@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from demist.commands.sampling import ModelOptions, SamplingOptions, require_positive
 from demist.commands.shared import free_name, require_free
@@ -26,6 +26,9 @@ class Options:
     """Classes by name or number: `3` or `3,7`; `none` for no class. Without it: each in turn."""
     prompt: Annotated[str | None, arg(metavar="TEXT")] = None
     """What to show, for a model of captions; (word:1.5) gives a word more weight."""
+    cond: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=VALUE")] = ()
+    """Any condition of the model, also several times: digit=3, angle=45, tags=cat|dog, edges=a.png,
+    or hole=a.png,mask.png for an image and its mask. `none` for none."""
     negative: Annotated[str | None, arg(metavar="TEXT")] = None
     """What guidance leads away from: a prompt, or a class of a model without prompts."""
     classifier: Path | None = None
@@ -77,6 +80,10 @@ def main(args: list[str]) -> None:
 
     pipeline, sampling = options.source.open(options.model), options.sampling.sampling()
     known, cond, guiding = pipeline.conditioner.conditions, dict[str, Any](), dict[str, Any]()
+    cond |= values.conditions_of(pipeline, options.cond, pages.read_image)
+    for name, short in (("label", options.label), ("text", options.prompt)):
+        if name in cond and short is not None:
+            raise UsageError(f"--cond gives {name}, and so does its short form; leave one out")
     if options.prompt is not None:
         cond["text"] = values.value_of(pipeline, "prompt", options.prompt)
     if options.negative is not None:
@@ -86,7 +93,8 @@ def main(args: list[str]) -> None:
             options.classifier, pipeline, options.classifier_class, options.classifier_scale
         )
     # Led by a classifier, a model is given a class only if the user says so.
-    asked = options.label or ("none" if options.classifier or options.grid else None)
+    given = bool(options.classifier or options.grid or "label" in cond)
+    asked = options.label or ("none" if given else None)
     labels = values.choose_labels(asked, values.classes_of(pipeline), list(known))
     if options.grid:
         if len(labels) > 1:

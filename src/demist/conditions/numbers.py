@@ -124,7 +124,7 @@ class Numbers(Condition):
         return given
 
     def _features(self, given: Float64[Tensor, "n d"]) -> Float[Tensor, "n f"]:
-        low, high = torch.tensor(self.low).double(), torch.tensor(self.high).double()
+        low, high = (torch.tensor(ends, dtype=torch.float64) for ends in (self.low, self.high))
         inside = (given >= low) & (given <= high)
         if not inside.all():
             row, k = (~inside).nonzero()[0].tolist()
@@ -132,6 +132,7 @@ class Numbers(Condition):
                 f"{self.names[k]} = {float(given[row, k]):g} is outside {self.low[k]:g} to "
                 f"{self.high[k]:g}"
             )
+        low, high = low.float().double(), high.float().double()  # as models saved before have them
         u = ((given - low) / (high - low))[..., None]
         angle = math.pi * u * 2.0 ** torch.arange(self.octaves)
         return torch.cat([u, angle.cos(), angle.sin()], 2).flatten(1).float()

@@ -102,6 +102,8 @@ class Masked(Condition):
         c, h, w = self.shape
         if values is None:
             return {"image": torch.zeros(n, c, h, w), "mask": torch.ones(n, 1, h, w)}
+        if isinstance(values, list) and all(isinstance(pair, tuple) for pair in values):
+            values = tuple(np.stack(one) for one in zip(*values, strict=True))
         if not isinstance(values, tuple):
             values = np.asarray(values)
             values = values[..., :c, :, :], values[..., c:, :, :]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from demist.data.images.decode import read_image
 from demist.drawing import animation, image_grid, save_png
 from demist.errors import UsageError
 from demist.io.arrays import write_array
@@ -89,7 +90,7 @@ def sample_page(
     x = states[-1] if filmed >= n else plan.sample(progress=sys.stderr.isatty())
     rows = len(set(labels))
     columns = columns or (n // rows if rows > 1 and n % rows == 0 else None)
-    said = {"n": n, **plan.sampling.recipe(), **_negative(negative), **cond}
+    said = {"n": n, **plan.sampling.recipe(), **_negative(negative), **_plain(cond)}
     return Page(
         x,
         modality.draw(x, labels, columns),
@@ -124,9 +125,12 @@ def grid_page(
     if not (modality := of(pipeline)).spatial:
         raise UsageError(f"--grid shows images, and this model makes {modality.name}; leave it out")
     rows, columns = parse_axes(axes, list(pipeline.conditioner.conditions))
-    x = sweep(pipeline, rows, columns, sampling, negative=negative, guide=guide, **cond)
+    x = sweep(
+        pipeline, rows, columns, sampling, negative=negative, guide=guide, read_image=read_image,
+        **cond,
+    )  # fmt: skip
     recipe = pipeline.plan(1, sampling).sampling.recipe()
-    said = {**recipe, **_negative(negative), **cond, "grid_of": list(axes)}
+    said = {**recipe, **_negative(negative), **_plain(cond), "grid_of": list(axes)}
     page = image_grid(
         x, columns=len(columns.words), rows_say=rows.labels, columns_say=columns.labels
     )
@@ -155,6 +159,17 @@ def facts_of(pipeline: Pipeline, said: Mapping[str, Any]) -> dict[str, Any]:
         "model": {"sha256": weights_hash(pipeline), **pipeline.facts},
         "sampling": dict(said),
     }
+
+
+def _plain(cond: Mapping[str, Any]) -> dict[str, Any]:
+    """Conditions as JSON; of images, that they were given."""
+
+    def images(value: Any) -> bool:
+        return isinstance(value, np.ndarray) or (
+            isinstance(value, tuple) and any(isinstance(one, np.ndarray) for one in value)
+        )
+
+    return {name: "image" if images(value) else value for name, value in cond.items()}
 
 
 def _negative(negative: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from demist.conditions import ReadImage
 from demist.errors import UsageError
 from demist.model.plan import Guide
 from demist.model.sampling import FIELDS, Sampling, flag, parse
-from demist.model.values import SHORT, negative_of, value_of
+from demist.model.values import SHORT, negative_of, no_images, value_of
 
 if TYPE_CHECKING:
     from demist.model.pipeline import Pipeline
@@ -78,6 +79,7 @@ def sweep(
     *,
     negative: Mapping[str, Any] | None = None,
     guide: Guide | None = None,
+    read_image: ReadImage = no_images,
     **cond: Any,
 ) -> np.ndarray:
     """One sample per cell, row by row; each is the first of its seed.
@@ -89,6 +91,7 @@ def sweep(
         sampling: How, where no axis says.
         negative: What guidance leads away from, where no axis says.
         guide: Further guidance.
+        read_image: Reads the image files that an axis names.
         cond: Conditions that no axis varies, one value for all cells.
 
     Raises:
@@ -96,7 +99,9 @@ def sweep(
     """
     start = _Cell((sampling or Sampling()).over(pipeline.defaults), negative, cond)
     cells = [
-        start.changed(pipeline, rows.name, row).changed(pipeline, columns.name, column)
+        start.changed(pipeline, rows.name, row, read_image).changed(
+            pipeline, columns.name, column, read_image
+        )
         for row in rows.words or (None,)
         for column in columns.words
     ]
@@ -132,7 +137,9 @@ class _Cell:
     negative: Mapping[str, Any] | None
     cond: Mapping[str, Any]
 
-    def changed(self, pipeline: "Pipeline", name: str, word: str | None) -> "_Cell":
+    def changed(
+        self, pipeline: "Pipeline", name: str, word: str | None, read_image: ReadImage
+    ) -> "_Cell":
         """This with one value of an axis."""
         if word is None:
             return self
@@ -141,7 +148,7 @@ class _Cell:
             return replace(self, sampling=said.over(self.sampling))
         if name == "negative":
             return replace(self, negative=negative_of(pipeline, word))
-        value = value_of(pipeline, name, word)
+        value = value_of(pipeline, name, word, read_image)
         return replace(self, cond={**self.cond, SHORT.get(name, name): value})
 
     @property
@@ -159,7 +166,8 @@ def _axis(text: str, conditions: Sequence[str]) -> Axis:
             f"--grid {text}: write an axis as name=value,value or seed=0:6, the name being one of "
             f"{', '.join(dict.fromkeys(names))}"
         )
-    words = [word.strip() for word in rest.split("|" if name in WITH_COMMAS else ",")]
+    bars = name in WITH_COMMAS or (name in conditions and "|" in rest)
+    words = [word.strip() for word in rest.split("|" if bars else ",")]
     if name in WHOLE:
         low, colon, high = rest.partition(":")
         if colon and low.isdecimal() and high.isdecimal():

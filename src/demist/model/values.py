@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from demist.conditions import ReadImage
 from demist.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,26 +71,48 @@ def require_prompts(pipeline: "Pipeline") -> None:
         )
 
 
-def value_of(pipeline: "Pipeline", name: str, word: str) -> Any:
+def no_images(file: str, channels: int, sides: tuple[int, int] | None) -> np.ndarray:
+    """Stands for a reader of image files where there is none."""
+    raise UsageError(f"{file}: give the image as an array, or a reader of image files")
+
+
+def value_of(pipeline: "Pipeline", name: str, word: str, read_image: ReadImage = no_images) -> Any:
     """The value of a condition from what was written.
 
     Args:
         pipeline: The model.
         name: Of the condition, or its short form: `class`, `prompt`.
-        word: Such as `cat`, `3`; `none` for the null.
+        word: Such as `cat`, `3`, `1.5,2`, `a.png`; `none` for the null.
+        read_image: Reads the image files that are named.
 
     Raises:
-        UsageError: The model has no such condition.
+        UsageError: The model has no such condition, or the value makes no sense.
     """
     if name == "prompt":
         require_prompts(pipeline)
         return word
     name = SHORT.get(name, name)
     pipeline.conditioner.require([name])
-    if name != "label":
-        return word
-    classes = classes_of(pipeline)
-    return None if word == "none" and word not in classes else class_name(word, classes)
+    return pipeline.conditioner.conditions[name].parse(word, read_image)
+
+
+def conditions_of(
+    pipeline: "Pipeline", texts: Sequence[str], read_image: ReadImage = no_images
+) -> dict[str, Any]:
+    """Values of conditions from `name=value`, such as `digit=3`, `angle=45`, `edges=a.png`.
+
+    Raises:
+        UsageError: One is not written so, the model has no such condition, or a value makes no
+            sense.
+    """
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, word = text.partition("=")
+        if not equals:
+            has = ", ".join(pipeline.conditioner.conditions) or "none: it is unconditional"
+            raise UsageError(f"--cond {text}: write name=value; the model's conditions: {has}")
+        found[SHORT.get(name, name)] = value_of(pipeline, name, word, read_image)
+    return found
 
 
 def negative_of(pipeline: "Pipeline", word: str) -> dict[str, Any]:

@@ -17,11 +17,13 @@
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
+from demist.data.files.tree import check_size
 from demist.errors import UsageError
 
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn of decompression bombs; an error here
@@ -99,6 +101,36 @@ def decode(data: bytes, rules: Rules) -> UInt8[np.ndarray, "c h w"]:
             image.draft(None, (2 * rules.size, 2 * rules.size))
         ImageOps.exif_transpose(image, in_place=True)
         return fit(image, rules)
+
+
+def read_image(
+    file: str, channels: int, sides: tuple[int, int] | None
+) -> UInt8[np.ndarray, "c h w"]:
+    """An image file of the user's, to condition on.
+
+    Args:
+        file: Its name.
+        channels: 1 or 3.
+        sides: Height and width; of a square, another image is cropped and resized. None: its own.
+
+    Raises:
+        UsageError: It cannot be read, or has other sides.
+    """
+    square = sides is not None and sides[0] == sides[1]
+    try:
+        check_size(Path(file).stat().st_size)
+        pixels = decode(
+            Path(file).read_bytes(), Rules(sides[0] if sides and square else None, channels)
+        )
+    except Exception as error:  # a damaged file may make its decoder raise anything
+        reason = error.strerror if isinstance(error, OSError) else None
+        why = reason or str(error) or type(error).__name__
+        raise UsageError(f"cannot read the image {file}: {why}") from None
+    pixels = pixels.copy()  # Pillow's may not be written to, of which torch warns
+    if sides is not None and pixels.shape[1:] != sides:
+        (h, w), (_, height, width) = sides, pixels.shape
+        raise UsageError(f"{file} has {width}x{height} pixels, and {w}x{h} are needed: resize it")
+    return pixels
 
 
 def fit(image: Image.Image, rules: Rules) -> UInt8[np.ndarray, "c h w"]:
