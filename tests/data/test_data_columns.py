@@ -72,7 +72,7 @@ def test_pictures_classes_and_captions(saved, columns, monkeypatch):
     assert data.texts == tuple(f"picture {i}" for i in range(30))
     monkeypatch.setattr(memory, "memory_limit", lambda: 100)
     stored = load(path)
-    assert stored.stored
+    assert stored.lazy
     assert stored.fingerprint == data.fingerprint
     assert stored.x[np.array([7, 3])][:, 0, 0, 0].tolist() == [7, 3]
     assert len(load(path, limit=5)) == 5

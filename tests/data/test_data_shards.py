@@ -238,17 +238,17 @@ def test_what_memory_would_not_hold_stays_on_the_disk(folder, place, monkeypatch
     held = load(str(path))
     monkeypatch.setattr(memory, "memory_limit", lambda: 9 * 16)
     data = load(str(path))
-    assert data.stored
-    assert not held.stored
+    assert data.lazy
+    assert not held.lazy
     assert data.x.shape == held.x.shape
     assert data.fingerprint == held.fingerprint
     for index in (rows(30)[:7], slice(3, 9), np.array([5, 5]), 4, slice(None), np.array([], int)):
         np.testing.assert_array_equal(data.x[index], held.x[index])
     some = data.subset(rows(30)[:20])
-    assert some.stored
+    assert some.lazy
     assert some.fingerprint == held.subset(rows(30)[:20]).fingerprint
     few = load(str(path), limit=9)
-    assert not few.stored
+    assert not few.lazy
     assert few.fingerprint == held.subset(choose(30, held.labels, 9, 0)).fingerprint
 
 
@@ -303,7 +303,7 @@ def test_training_from_disk_gives_the_same_bits(folder, tmp_path, monkeypatch):
             "0", "--precision", "fp32", "--fresh"]  # fmt: skip
     assert main(line) == 0
     monkeypatch.setattr(memory, "memory_limit", lambda: 9 * 16)
-    assert load(str(folder)).stored
+    assert load(str(folder)).lazy
     assert main(line) == 0
     weights = [load_file(path) for path in sorted(tmp_path.glob("runs/*/model/**/*.safetensors"))]
     assert len(weights) == 2

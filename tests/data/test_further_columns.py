@@ -105,7 +105,7 @@ def test_images_that_stay_on_the_disk_keep_their_columns(tmp_path, monkeypatch):
     monkeypatch.setattr(read, "fits", lambda shape: False)
     first, second = load(where), load(where)  # decoded, then recalled
     for data in (first, second):
-        assert data.stored
+        assert data.lazy
         assert isinstance(data.columns["mask"].values, lazy.LazyImages)
         assert data.columns["angle"].values.tolist() == [[0], [1], [2], [3]]
         assert data.columns["who"].names == ("a", "b")

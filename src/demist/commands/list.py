@@ -15,14 +15,14 @@ from demist.parts import Family, Row, unknown
 FAMILIES = {
     "schedules": ("core", "SCHEDULES", "Signal and noise over time: --schedule."),
     "parameterizations": ("core", "PARAMETERIZATIONS", "What the network predicts."),
-    "clocks": ("core", "CLOCKS", "What the network is told of the time: --clock."),
+    "clocks": ("core", "CLOCKS", "How the network sees the time: --clock."),
     "times": ("objectives", "TIMES", "Noise levels seen in training: --times."),
     "weights": ("objectives", "WEIGHTS", "Weights of the loss over noise levels: --weight."),
     "solvers": ("samplers", "SOLVERS", "How to go from noise to data: --solver."),
     "grids": ("samplers", "GRIDS", "Where the steps are: --time-grid."),
     "rules": ("guidance", "RULES", "How guidance leads: --guidance-rule."),
     "codecs": ("codecs", "CODECS", "What stands between data and state."),
-    "conditions": ("conditions", "CONDITIONS", "What a model can be told."),
+    "conditions": ("conditions", "CONDITIONS", "What a model can be conditioned on."),
 }
 """Kind -> package, name of its family there, and what it is."""
 

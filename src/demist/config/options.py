@@ -189,7 +189,7 @@ class DiffusionConfig(Section):
     parameterization: str = option("velocity", part=("core", "Parameterization"))
     """What the network's output means: x0, eps, v, velocity, score, karras."""
     clock: str = option("angle", part=("core", "Clock"))
-    """What the network is told of the noise: angle, which is atan(sigma / alpha); log-snr, finer at
+    """How the network sees the noise: angle, which is atan(sigma / alpha); log-snr, finer at
     little noise, for ve; or time."""
     times: str = option("logit-normal", part=("objectives", "Times"))
     """Noise levels seen in training: uniform, lognormal:mean=-1.2,std=1.2 or

@@ -39,7 +39,7 @@ class Denoiser(nn.Module):
             `learn_variance`.
         schedule: The path from data to noise.
         parameterization: What the output means.
-        clock: What the network is told of the time.
+        clock: How the network sees the time.
         input_std: If given, the network sees `x_t / sqrt(alpha^2 input_std^2 + sigma^2)`, which
             has unit variance for data of that standard deviation (EDM's c_in); else x_t as it is.
         learn_variance: Whether the second half of the output's channels is the spread of the

@@ -2,7 +2,7 @@
 
 `load` is the way in. One file holds the rules for decoding a picture (`decode`), one those for
 laying out a folder (`layout`), and one each the formats: `folder`, `tar`, `shards`, `metadata`,
-`idx`, `cifar`, `arrays`, `columns`, `toy`. Pictures that memory would not hold are `stored`.
+`idx`, `cifar`, `arrays`, `columns`, `toy`. Pictures that memory would not hold are `lazy`.
 """
 
 from demist.data.column import Column

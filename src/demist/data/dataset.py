@@ -139,7 +139,7 @@ class Dataset:
         return self.columns[TEXT].values if TEXT in self.columns else None
 
     @property
-    def stored(self) -> bool:
+    def lazy(self) -> bool:
         """Whether the pictures stay on the disk, because memory would not hold them."""
         return isinstance(self.x, LazyImages)
 

@@ -167,7 +167,7 @@ def divided(part: Callable[[str], Dataset]) -> tuple[Dataset, Dataset]:
 
 def in_memory(data: Dataset) -> Dataset:
     """The data in memory; if it stays on the disk, `MEASURED` samples of it."""
-    if not data.stored:
+    if not data.lazy:
         return data
     some = data.subset(choose(len(data), data.labels, MEASURED, 0))
     return replace(some, x=some.x[:])

@@ -46,14 +46,14 @@ class Compose(Rule):
     neutral: ClassVar[Mapping[str, Any]] = {"terms": (), "scale": 1.0}
 
     def __call__(self, x: State, t: Tensor, **cond: Any) -> Prediction:
-        said: list[tuple[Cond, Any]] = [(cond, scale_at(self.scale, t, x))]
-        said += [(instead(cond), scale_at(weight, t, x)) for instead, weight in self.terms]
-        said = [(told, w) for told, w in said if not is_number(w, 0)]
-        if len(said) == 1 and is_number(said[0][1], 1):
-            return self.model(x, t, **said[0][0])
-        base, *ends = many(self.model, x, t, [self.null(cond), *(told for told, _ in said)])
+        terms: list[tuple[Cond, Any]] = [(cond, scale_at(self.scale, t, x))]
+        terms += [(instead(cond), scale_at(weight, t, x)) for instead, weight in self.terms]
+        terms = [(given, w) for given, w in terms if not is_number(w, 0)]
+        if len(terms) == 1 and is_number(terms[0][1], 1):
+            return self.model(x, t, **terms[0][0])
+        base, *ends = many(self.model, x, t, [self.null(cond), *(given for given, _ in terms)])
         p = base
-        for end, (_, w) in zip(ends, said, strict=True):
+        for end, (_, w) in zip(ends, terms, strict=True):
             p = replace(p, x0=p.x0 + w * (end.x0 - base.x0), eps=p.eps + w * (end.eps - base.eps))
         return p
 

@@ -2,7 +2,7 @@
 
 A bucket is a pure function of what it is asked for and goes to a file on a disk that all machines
 see, so the bytes are those of one process, whoever makes it, and whoever dies. Ray passes functions
-and wishes between its processes by pickle: use it inside a cluster that you trust.
+and arguments between its processes by pickle: use it inside a cluster that you trust.
 """
 
 import os
@@ -13,13 +13,13 @@ from demist.errors import DemistError, MissingError
 
 
 def run(
-    work: Callable[[dict[str, Any]], None], wishes: Sequence[dict[str, Any]], gpus: int = 0
+    work: Callable[[dict[str, Any]], None], arguments: Sequence[dict[str, Any]], gpus: int = 0
 ) -> Iterator[int]:
-    """Do `work(wish)` for every wish, as many at once as there are processors; yield who is done.
+    """Do `work(argument)` for each, as many at once as there are processors; yield who is done.
 
     Args:
         work: A function of a module that all machines have.
-        wishes: What it is given.
+        arguments: What it is given.
         gpus: That each needs.
 
     Raises:
@@ -37,7 +37,7 @@ def run(
         ray.init(log_to_driver=False, **({} if os.environ.get("RAY_ADDRESS") else here))
     try:
         task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=3)(work)
-        pending = {task.remote(wish): i for i, wish in enumerate(wishes)}
+        pending = {task.remote(argument): i for i, argument in enumerate(arguments)}
         while pending:
             for done in ray.wait(list(pending))[0]:
                 ray.get(done)

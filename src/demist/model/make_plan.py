@@ -76,7 +76,7 @@ def _guided(
             return conditioner.encode_only(1, words)
 
         instead, null = Instead(encode(negative or {})), conditioner.null
-        model = rule_of(model, over_time, lambda told: instead(null(told)), encode=encode)
+        model = rule_of(model, over_time, lambda given: instead(null(given)), encode=encode)
     return model if guide is None else guide(model)
 
 

@@ -3,7 +3,7 @@
 A network is built from the inlets of its conditions, which are plain JSON, and called with one
 tensor for each condition of one part, and one for each part, `name.part`, of the others:
 
-| route | inlet | parts | what becomes of them |
+| route | spec | parts | what becomes of them |
 |---|---|---|---|
 | vector | classes | `(b,)` indices, K for none | its row of a table, to the embedding of the time |
 | vector | features | `(b, D)` in all | added to the embedding of the time |
@@ -68,10 +68,10 @@ class ConditionEmbedding(nn.Module):
 
     def __init__(self, inlets: Specs, emb: int, tokens: int, features: int = 0, patch: int = 1):
         super().__init__()
-        self.inlets, self.patch = {name: dict(inlet) for name, inlet in inlets.items()}, patch
+        self.inlets, self.patch = {name: dict(spec) for name, spec in inlets.items()}, patch
         self.parts = nn.ModuleDict()
-        for name, inlet in self.inlets.items():
-            self.parts[name] = _built(inlet, emb, tokens, features, patch)
+        for name, spec in self.inlets.items():
+            self.parts[name] = _built(spec, emb, tokens, features, patch)
 
     @property
     def concat_channels(self) -> int:
@@ -80,7 +80,7 @@ class ConditionEmbedding(nn.Module):
 
     def has(self, route: str) -> bool:
         """Whether some condition takes this route."""
-        return any(inlet["route"] == route for inlet in self.inlets.values())
+        return any(spec["route"] == route for spec in self.inlets.values())
 
     def forward(self, cond: Mapping[str, Tensor]) -> Routed:
         """Sort and embed the conditions.
@@ -95,38 +95,38 @@ class ConditionEmbedding(nn.Module):
                 f"the network was given the conditions {', '.join(given) or 'none'} and was built "
                 f"for {has}"
             )
-        told = Routed()
+        routed = Routed()
         for name, values in given.items():
-            inlet, part = self.inlets[name], self.parts[name]
-            route = inlet["route"]
-            if route == "vector" and "classes" in inlet:
-                told.vector = _sum(told.vector, look_up(part, _joined(values)))
+            spec, part = self.inlets[name], self.parts[name]
+            route = spec["route"]
+            if route == "vector" and "classes" in spec:
+                routed.vector = _sum(routed.vector, look_up(part, _joined(values)))
             elif route == "vector":
-                told.vector = _sum(told.vector, part(_joined(values)))
+                routed.vector = _sum(routed.vector, part(_joined(values)))
             elif route == "concat":
-                told.concat = _cat(told.concat, _joined(values))
+                routed.concat = _cat(routed.concat, _joined(values))
             elif route == "residual":
                 channels = F.pixel_unshuffle(_joined(values), self.patch)
-                told.residual = _sum(told.residual, part(channels))
+                routed.residual = _sum(routed.residual, part(channels))
             else:
                 tokens, weight, pooled = part(**values)
-                told.vector = _sum(told.vector, pooled)
+                routed.vector = _sum(routed.vector, pooled)
                 if route == "tokens":
-                    told.tokens = _cat(told.tokens, tokens)
-                    told.weight = _cat(told.weight, weight)
+                    routed.tokens = _cat(routed.tokens, tokens)
+                    routed.weight = _cat(routed.weight, weight)
                 else:
-                    told.extra = _cat(told.extra, tokens)
-                    told.extra_weight = _cat(told.extra_weight, weight)
-        return told
+                    routed.extra = _cat(routed.extra, tokens)
+                    routed.extra_weight = _cat(routed.extra_weight, weight)
+        return routed
 
 
 class Words(nn.Module):
     """A prompt: token numbers with weights to tokens, weights and a vector."""
 
-    def __init__(self, inlet: Mapping[str, Any], emb: int, tokens: int):
+    def __init__(self, spec: Mapping[str, Any], emb: int, tokens: int):
         super().__init__()
-        width = inlet["width"]
-        self.reader = TextTransformer(inlet["vocabulary"], inlet["length"], width, inlet["depth"])
+        width = spec["width"]
+        self.reader = TextTransformer(spec["vocabulary"], spec["length"], width, spec["depth"])
         self.project = nn.Linear(width, tokens) if width != tokens else nn.Identity()
         self.pooled = nn.Linear(width, emb)
 
@@ -159,16 +159,16 @@ def first_classes(
     """The condition whose classes are the table `class_embedding`, as in diffusers.
 
     Args:
-        num_classes: Short for an inlet "label" of so many classes, before all others.
+        num_classes: Short for a spec "label" of so many classes, before all others.
         inlets: Of all other conditions.
 
     Returns:
         Its name, the number of its classes, 0 if there is none, and the other inlets.
     """
-    rest = {name: dict(inlet) for name, inlet in (inlets or {}).items()}
+    rest = {name: dict(spec) for name, spec in (inlets or {}).items()}
     if num_classes:
         return "label", num_classes, rest
-    name = next((name for name, inlet in rest.items() if "classes" in inlet), "label")
+    name = next((name for name, spec in rest.items() if "classes" in spec), "label")
     return name, rest.pop(name)["classes"] if name in rest else 0, rest
 
 
@@ -177,24 +177,24 @@ def token_width(inlets: Specs) -> int:
     return next((i["width"] for i in inlets.values() if "width" in i), 128)
 
 
-def _built(inlet: Mapping[str, Any], emb: int, tokens: int, features: int, patch: int) -> nn.Module:
-    route = inlet["route"]
-    if route == "vector" and "classes" in inlet:
-        return class_table(inlet["classes"], emb) or nn.Identity()
+def _built(spec: Mapping[str, Any], emb: int, tokens: int, features: int, patch: int) -> nn.Module:
+    route = spec["route"]
+    if route == "vector" and "classes" in spec:
+        return class_table(spec["classes"], emb) or nn.Identity()
     if route == "vector":
-        return nn.Linear(inlet["features"], emb)
+        return nn.Linear(spec["features"], emb)
     if route == "concat":
         return nn.Identity()
     if route == "residual":
         return nn.Sequential(
-            nn.Conv2d(inlet["channels"] * patch**2, features, 3, padding=1),
+            nn.Conv2d(spec["channels"] * patch**2, features, 3, padding=1),
             nn.SiLU(),
             zeroed(nn.Conv2d(features, features, 3, padding=1)),
         )
     if route in ("tokens", "extra"):
-        if "vocabulary" in inlet:
-            return Words(inlet, emb, tokens)
-        return Ready(inlet["features"], emb, tokens)
+        if "vocabulary" in spec:
+            return Words(spec, emb, tokens)
+        return Ready(spec["features"], emb, tokens)
     raise UsageError(f"there is no route {route!r} into a network")
 
 

@@ -82,7 +82,7 @@ class MLP(nn.Module):
             "width": width,
             "depth": depth,
             "num_classes": num_classes,
-            "inlets": {name: dict(inlet) for name, inlet in (inlets or {}).items()},
+            "inlets": {name: dict(spec) for name, spec in (inlets or {}).items()},
             "dropout": dropout,
             "time_scale": time_scale,
             "max_period": max_period,
@@ -96,7 +96,7 @@ class MLP(nn.Module):
         self.time_embedding = TimeEmbedding(64, width, time_scale, max_period)
         self.class_name, count, others = first_classes(num_classes, inlets)
         self.class_embedding = class_table(count, width)
-        strange = [name for name, inlet in others.items() if inlet["route"] != "vector"]
+        strange = [name for name, spec in others.items() if spec["route"] != "vector"]
         if strange:
             raise UsageError(
                 f"a network for points takes conditions in as vectors only, not {strange[0]!r} "
@@ -137,9 +137,9 @@ class MLP(nn.Module):
                 f"{self.features}; set features."
             )
         label = cond.pop(self.class_name, label)
-        told = self.intake(cond)
+        routed = self.intake(cond)
         emb = add_class(self.time_embedding(t), self.class_embedding, label)
-        emb = F.silu(emb if told.vector is None else emb + told.vector)
+        emb = F.silu(emb if routed.vector is None else emb + routed.vector)
         x = self.linear_in(x)
         for block in self.blocks:
             x = block(x, emb)

@@ -65,7 +65,7 @@ def matching_loss(
         evaluations: Times, decreasing from 1, at which the student is asked.
         weight: Of the critic's loss; a function of the log-SNR.
         noise: Default `Gaussian()`.
-        cond: Conditions, told to all three.
+        cond: Conditions, given to all three.
 
     Returns:
         One loss per sample.

@@ -3,7 +3,7 @@
 It asks a model for predictions and moves the state from time `t` to time `s`. Both ends are given,
 so no step guesses where it goes; what it remembers is a value that the loop hands back, so a
 trajectory can be stopped, saved, rewound and branched. A solver adds states, scales them and asks
-for noise; it knows neither what the network predicts nor what it is told of the time.
+for noise; it knows neither what the network predicts nor how it sees the time.
 
 To add a solver, write one file with one subclass: the command line finds it by its `name`, and the
 contract tests find it and measure its order.

@@ -61,8 +61,8 @@ class School(nn.Module):
         count = len(self.critics)
         said = torch.empty_like(x)
         for k, net in enumerate(self.critics):
-            told = {name: value[k::count] for name, value in cond.items()}
-            said[k::count] = net(x[k::count], t[k::count], **told).to(x.dtype)
+            theirs = {name: value[k::count] for name, value in cond.items()}
+            said[k::count] = net(x[k::count], t[k::count], **theirs).to(x.dtype)
         return said
 
 

@@ -21,7 +21,7 @@ class Plan:
         data: Name and source of the data.
         items: Number of items.
         shape: Of one item.
-        classes: Names of classes the model will be told; empty if none.
+        classes: Names of classes that condition the model; empty if none.
         bad_files: Number of files skipped.
         parameters: Of the network.
         precision: fp32 or bf16.

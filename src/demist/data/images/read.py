@@ -1,6 +1,6 @@
 """Many encoded pictures become one array: in threads, in order, counting what cannot be read.
 
-What memory would not hold is decoded all the same, and stays on the disk; see `stored`.
+What memory would not hold is decoded all the same, and stays on the disk; see `lazy`.
 """
 
 import hashlib
@@ -71,7 +71,7 @@ def read_pictures(
         bad=bad,
     )
     columns = {name: column.take(rows) for name, column in listing.columns.items()}
-    if place is not None and data.stored:
+    if place is not None and data.lazy:
         survey = _survey(data, columns)
         remember(survey, place)
         return _surveyed(survey, tree, rules)
