@@ -18,7 +18,7 @@ from demist.core.ddpm import (
 )
 from demist.core.denoiser import Conditioned, Denoiser, Model, many
 from demist.core.exact import Distribution, Exact, Mixture, Normal, points
-from demist.core.fields import Fields
+from demist.core.fields import Fields, require_leading
 from demist.core.make import CLOCKS, PARAMETERIZATIONS, SCHEDULES, make_schedule
 from demist.core.modifiers import Shifted, ZeroTerminal
 from demist.core.noise import (
@@ -117,6 +117,7 @@ __all__ = [
     "many",
     "mean_square",
     "points",
+    "require_leading",
     "rescale_to_zero_terminal",
     "reverse_drift",
     "scaled_linear_betas",

@@ -63,7 +63,8 @@ def standard_normal_log_prob(z: State) -> Tensor:
     """Log-density of N(0, I) summed over all axes but the first, in nats: shape `(B,)`."""
     if isinstance(z, Fields):
         return torch.stack([standard_normal_log_prob(z[name]) for name in z]).sum(0)
-    return -0.5 * (z**2 + math.log(2 * math.pi)).flatten(1).sum(1)
+    density: Tensor = -0.5 * (z**2 + math.log(2 * math.pi)).flatten(1).sum(1)
+    return density
 
 
 def keyed_normal(key: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from demist.data.images.decode import read_image
+from demist.data.images.decode import read_image as read_image
 from demist.drawing import animation, image_grid, save_png
 from demist.errors import UsageError
 from demist.io.arrays import write_array
-from demist.modalities import Modality, of
+from demist.modalities import Modality
+from demist.modalities import of as of
 from demist.model.folder import weights_hash
 from demist.model.pipeline import Pipeline
 from demist.model.plan import Guide

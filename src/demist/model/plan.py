@@ -172,7 +172,8 @@ class Plan:
         draw = noise(torch.empty(len(rows), *pipeline.state_shape, device=device))
         alpha, sigma = pipeline.denoiser.schedule(self.grid[0])
         if self.init is None:
-            return draw * sigma
+            start: Tensor = draw * sigma
+            return start
         data = self.init if len(self.init) == 1 else self.init[np.array(rows)]
         begun: Tensor = alpha * pipeline.encode(data) + draw * sigma
         return begun

@@ -6,7 +6,17 @@ write one file there: nothing is registered. `notation` says how a part is writt
 
 from demist.parts.declared import declared
 from demist.parts.family import Family, Option, Part, Row
-from demist.parts.notation import Reader, bare, listed, parse, read_number, split, unknown
+from demist.parts.notation import (
+    Reader,
+    bare,
+    first,
+    listed,
+    one_of,
+    parse,
+    read_number,
+    split,
+    unknown,
+)
 from demist.parts.saved import from_json, kind_of, to_json
 
 __all__ = [
@@ -17,9 +27,11 @@ __all__ = [
     "Row",
     "bare",
     "declared",
+    "first",
     "from_json",
     "kind_of",
     "listed",
+    "one_of",
     "parse",
     "read_number",
     "split",
