@@ -273,6 +273,34 @@ def of_this_package(argument):
     return isinstance(first, ast.Constant) and str(first.value).startswith("demist.")
 
 
+MAY_COUNT_AXES = (
+    "core/", "samplers/", "guidance/", "objectives/",  # broadcasting over states of any shape
+    "networks/", "codecs/", "conditions/",  # each checks its own tensors
+    "data/readers/", "data/images/", "io/tensors.py",  # what the format of a file says of an array
+    "modalities/",
+)  # fmt: skip
+"""Rooms that may ask how many axes an array has; all others ask the modality."""
+
+
+def questions_of_axes(path, tree):
+    """Where a file asks for `x.ndim`, `x.dim()`, `np.ndim(x)` or `len(x.shape)`."""
+    where = path.relative_to(SOURCE).as_posix()
+    if where.startswith(MAY_COUNT_AXES):
+        return []
+    found = []
+    for node in ast.walk(tree):
+        text = ast.unparse(node) if isinstance(node, ast.Call | ast.Attribute) else ""
+        if isinstance(node, ast.Attribute):
+            asks = node.attr == "ndim"
+        elif isinstance(node, ast.Call):
+            asks = text.endswith(".dim()") or (text.startswith("len(") and text.endswith("shape)"))
+        else:
+            asks = False
+        if asks:
+            found.append(f"{where}:{node.lineno} counts axes: {text}; ask demist.modalities")
+    return found
+
+
 def test_every_room_has_its_directions():
     assert {room(path) for path in FILES} <= set(MAY_IMPORT)
 
@@ -315,7 +343,9 @@ def test_lazy_imports_are_few_and_known():
     assert sum(LAZY.values()) <= 37
 
 
-@pytest.mark.parametrize("check", [wrong_imports, foreign_imports, dangers, times_of_day])
+@pytest.mark.parametrize(
+    "check", [wrong_imports, foreign_imports, dangers, times_of_day, questions_of_axes]
+)
 def test_the_tree_is_clean(check):
     assert len(FILES) > 20
     assert [problem for path, tree in TREES.items() for problem in check(path, tree)] == []
@@ -334,6 +364,11 @@ def test_the_tree_is_clean(check):
         (wrong_imports, "recipes/x.py", "from demist.commands import train"),
         (wrong_imports, "training/x.py", "def f():\n    from demist.commands import train"),
         (wrong_imports, "garden/x.py", "from demist.core import left"),
+        (questions_of_axes, "training/x.py", "images = data.x.ndim == 4"),
+        (questions_of_axes, "commands/x.py", "if len(pipeline.shape) == 3:\n    pass"),
+        (questions_of_axes, "model/x.py", "n = len(shape)"),
+        (questions_of_axes, "data/load.py", "np.ndim(x)"),
+        (questions_of_axes, "drawing/x.py", "x.dim() == 2"),
         (foreign_imports, "core/x.py", "import sklearn.mixture"),
         (foreign_imports, "networks/x.py", "from PIL import Image"),
         (dangers, "data/x.py", "import pickle"),

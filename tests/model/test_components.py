@@ -194,7 +194,7 @@ def test_who_cannot_change_its_size(pipeline):
     with pytest.raises(UsageError, match="a DiT makes only the size it was trained on"):
         fixed.sample(1, size=(16, 16))
     dots = replace(fixed, denoiser=Denoiser(MLP(features=2), Linear(), Velocity()), shape=(2,))
-    with pytest.raises(UsageError, match="makes points"):
+    with pytest.raises(UsageError, match=r"MLP makes only .* shape \(2,\)"):
         dots.sample(1, size=(16, 16))
     told = Conditioner({"low": LowResolution(SHAPE, 2)})
     with pytest.raises(UsageError, match="'low' is an image"):

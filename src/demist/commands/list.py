@@ -22,6 +22,7 @@ FAMILIES = {
     "grids": ("samplers", "GRIDS", "Where the steps are: --time-grid."),
     "rules": ("guidance", "RULES", "How guidance leads: --guidance-rule."),
     "codecs": ("codecs", "CODECS", "What stands between data and state."),
+    "kinds": ("modalities", "MODALITIES", "Kinds of data: --kind."),
     "conditions": ("conditions", "CONDITIONS", "What a model can be conditioned on."),
 }
 """Kind -> package, name of its family there, and what it is."""

@@ -103,9 +103,8 @@ def main(args: list[str]) -> None:
             cond["label"] = labels[0] if labels else None
         page = pages.grid_page(pipeline, options.grid, sampling, **guiding, **cond)
     else:
-        n = options.n or pages.usual_count(
-            pages.of(pipeline), labels, prompted=options.prompt is not None
-        )
+        prompted = options.prompt is not None
+        n = options.n or pages.usual_count(pipeline, labels, prompted)
         page = pages.sample_page(
             pipeline, n, sampling, labels=values.spread(labels, n), columns=options.columns,
             film=options.animate is not None, **guiding, **cond,

@@ -16,7 +16,7 @@ from demist.errors import DataError
 if TYPE_CHECKING:
     Samples = Any  # mostly an array; what is asked of it, `LazyImages` gives too
 else:
-    Samples = UInt8[np.ndarray, "n c h w"] | Float32[np.ndarray, "n d"] | LazyImages
+    Samples = UInt8[np.ndarray, "n c h w"] | Float32[np.ndarray, "n ..."] | LazyImages
 
 
 LABEL, TEXT = "label", "text"
@@ -43,7 +43,8 @@ class Dataset:
 
     Attributes:
         x: What is generated. Images (N, C, H, W) with values 0..255, C being 1 (grey) or 3 (RGB);
-            or points (N, D). Images may be `LazyImages`, which is used like an array.
+            or other data as float32, such as points (N, D). Images may be `LazyImages`, which is
+            used like an array.
         columns: Name -> what else is known of every sample; any of them may condition `x`.
         name: Short, for run names and messages.
         source: Where the data came from; for embedded data also its licence.

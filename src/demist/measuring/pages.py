@@ -138,16 +138,17 @@ def grid_page(
     return Page(x, page, facts_of(pipeline, said))
 
 
-def usual_count(modality: Modality, labels: Sequence[str], prompted: bool) -> int:
+def usual_count(what: Pipeline | Modality, labels: Sequence[str], prompted: bool) -> int:
     """How many samples, if nobody says.
 
     Args:
-        modality: Of the model.
+        what: The model, or its modality.
         labels: The classes that are asked for.
         prompted: Whether a prompt says what to show.
     """
-    if modality.sampled is not None:
-        return modality.sampled
+    usual = (what if isinstance(what, Modality) else of(what)).sampled
+    if usual is not None:
+        return usual
     if labels and len(labels) <= 10:
         return 8 * len(labels)
     return 16 if prompted else 64

@@ -1,10 +1,9 @@
 """Which modality a shape or a path is of. Nobody else finds out."""
 
-import inspect
 import posixpath
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -110,50 +109,87 @@ def count(tree: Tree) -> Count:
     return Count({name: tuple(found) for name, found in files.items()}, tuple(others))
 
 
-def load(path: str, *, kind: str | None = None, **options: Any) -> Dataset:
+def load(
+    path: str,
+    *,
+    kind: str | None = None,
+    size: int | None = None,
+    channels: int | None = None,
+    background: str = "white",
+    split: str = "train",
+    limit: int | None = None,
+    max_bad: float = 0.01,
+    seed: int = 0,
+) -> Dataset:
     """Load a built-in data set or the user's own, of any kind.
 
     Args:
         path: As for `demist.data.load`; or files of another modality.
         kind: Name of a modality; None: shapes of arrays and endings of files say it.
-        options: Fields of `Wanted`: size, channels, background, split, limit, max_bad, seed.
+        size: As for `demist.data.load`; so are all below.
+        channels: Of images.
+        background: Of images.
+        split: "train", "valid" or "test".
+        limit: At most so many samples.
+        max_bad: Largest fraction of files that may be unreadable.
+        seed: Of the choice for `limit`.
 
     Raises:
         UsageError: An option makes no sense, or two kinds of data lie there and `kind` does not
             say which to take.
         DemistError: As `demist.data.load`.
     """
-    wanted = _wanted(options)
+    wanted = Wanted(size, channels, background, split, limit, max_bad, seed)
     if kind is not None and kind not in MODALITIES.names():
         raise UsageError(f"kind = {kind!r}: choose {' or '.join(MODALITIES.names())}")
     if path in NAMES:
-        data = load_usual(path, **options)
-        modality, unread = of_shape(data.x.shape[1:]), dict[str, int]()
+        data = load_usual(path, **asdict(wanted))
+        modality = of(data)
         if kind not in (None, modality.name):
             raise UsageError(f"--kind {kind}: {path} holds {modality.name}; leave it out")
-        return replace(data, kind=modality.name)
+        return data
     place = existing(path)
     modality, place, tree, unread = _decide(place, kind, wanted.split)
     if not modality.spatial and (wanted.size is not None or wanted.channels is not None):
         raise UsageError(
             f"{path} holds {modality.name}: --size and --channels are for pictures; leave them out"
         )
+    if place != existing(path) and split_word(place.name):
+        wanted = replace(wanted, split="train")  # all of the file, whose name says the split
     data = modality.read(place, wanted, tree)
     name = data.name if place == existing(path) else existing(path).resolve().name
     return replace(data, name=name, source=path, kind=modality.name, unread=unread)
 
 
-def train_and_test(path: str, **options: Any) -> tuple[Dataset, Dataset]:
-    """Training and test data; see `demist.data.load.divided`, and `load` for the arguments."""
-    return divided(lambda split: load(path, split=split, **options))
+def train_and_test(
+    path: str,
+    *,
+    kind: str | None = None,
+    size: int | None = None,
+    channels: int | None = None,
+    background: str = "white",
+    limit: int | None = None,
+    max_bad: float = 0.01,
+) -> tuple[Dataset, Dataset]:
+    """Training and test data; see `demist.data.load.divided`.
 
+    Args:
+        path: As for `load`; so are all below.
+        kind: Name of a modality.
+        size: Of images.
+        channels: Of images.
+        background: Of images.
+        limit: At most so many samples of each.
+        max_bad: Largest fraction of unreadable files.
+    """
 
-def _wanted(options: Mapping[str, Any]) -> Wanted:
-    known = inspect.signature(Wanted).parameters
-    for name in options:
-        if name not in known:
-            raise UsageError(f"there is no option {name!r}; there are {', '.join(known)}")
-    return Wanted(**options)
+    def part(split: str) -> Dataset:
+        return load(
+            path, kind=kind, size=size, channels=channels, background=background, split=split,
+            limit=limit, max_bad=max_bad,
+        )  # fmt: skip
+
+    return divided(part)
 
 
 def _decide(
@@ -198,7 +234,7 @@ def _chosen(place: Path, found: Count, kind: str | None) -> Modality:
 
 def _one_array(place: Path, names: list[str], split: str) -> str:
     """The array file of a split, or the only one."""
-    if len(names) == 1:
+    if len(names) == 1 and not split_word(posixpath.basename(names[0])):
         return names[0]
     by_split = {split_word(posixpath.basename(name)): name for name in names}
     wanted = canonical_split(split)

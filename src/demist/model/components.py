@@ -179,17 +179,15 @@ def sized(pipeline: Any, size: tuple[int, int]) -> tuple[int, ...]:
     """
     height, width = size
     what = f"size = ({height}, {width})"
-    if len(pipeline.shape) != 3:
-        raise UsageError(f"{what}: this model makes points, which have no size; leave it out")
+    net = pipeline.denoiser.net
+    multiple = getattr(net, "multiple", None)
     shape = (pipeline.shape[0], height, width)
     if shape == pipeline.shape:
         return shape
-    net = pipeline.denoiser.net
-    multiple = getattr(net, "multiple", None)
     if multiple is None:
         raise UsageError(
-            f"{what}: a {type(net).__name__} makes only the size it was trained on, "
-            f"{pipeline.shape[1:]}; leave it out, or train a U-Net"
+            f"{what}: a {type(net).__name__} makes only the size it was trained on, samples of "
+            f"shape {pipeline.shape}; leave it out, or train a U-Net on images"
         )
     for name, condition in pipeline.conditioner.conditions.items():
         if hasattr(condition, "shape"):

@@ -71,8 +71,8 @@ class NoisyClassifier(nn.Module):
             )
         channels, patch = self.net.config["in_channels"], self.net.config["patch"]
         shape = pipeline.state_shape
-        fits = len(shape) == 3 and shape[0] == channels
-        if not fits or any(side % patch for side in shape[1:]):
+        sides = shape[1:]
+        if shape[0] != channels or not sides or any(side % patch for side in sides):
             raise UsageError(
                 f"the classifier reads images of {channels} channels in patches of {patch}, the "
                 f"model has states of shape {shape}; make one with "
