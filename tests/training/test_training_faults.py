@@ -458,6 +458,7 @@ CHANGED = {
     "norm_groups": 2, "clock": "time", "optimizer": "adamw", "parallel": "fsdp",
     "text_encoder": "folder", "keep": 3, "teacher": "digits", "evaluations": (1.0,),
     "matching_times": "uniform", "codec": "1", "reconstruction": "l1",
+    "kind": "points", "conditions": "label",
     "channels_per_level": (64, 64), "attention_levels": (0,), "cross_levels": (0,),
 }  # fmt: skip
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from demist.core.clocks import Clock, LogSNRClock
+from demist.core.fields import Fields
 from demist.core.parameterization import Parameterization
 from demist.core.prediction import Prediction
 from demist.core.schedule import Schedule
@@ -92,7 +93,7 @@ class Denoiser(nn.Module):
         self._require_fit(x, clock)
         a, s = left(alpha, x), left(sigma, x)
         seen = x if self.input_std is None else x * (1 / torch.hypot(a * self.input_std, s))
-        if clock.ndim == 0:
+        if clock.ndim == 0 and isinstance(x, Tensor | Fields):
             clock = torch.full((len(x),), float(clock), device=x.device)
         output = self.net(seen if self.dtype is None else seen.to(self.dtype), clock, **cond)
         if isinstance(x, Tensor):

@@ -205,8 +205,10 @@ def _by_processes(source: Source, todo: Sequence[Bucket], processes: int) -> Ite
     try:
         for i, worker in enumerate(workers):
             assert worker.stdin is not None
-            with contextlib.suppress(BrokenPipeError):  # it has ended; what it said is read below
+            # A worker may have ended already; what it wrote is read below.
+            with contextlib.suppress(BrokenPipeError):
                 worker.stdin.write(json.dumps(_order(source, todo[i::processes])))
+            with contextlib.suppress(BrokenPipeError):
                 worker.stdin.close()
         while left:
             ended = [worker.poll() for worker in workers]
