@@ -91,6 +91,40 @@ def test_help_knows_the_new_command_and_a_run_the_new_schedule(extended):
     assert "steps" in out
 
 
+NETWORK = """
+import numpy as np, torch
+from demist import Pipeline
+from demist.config import TrainConfig, update
+from demist.data import Dataset
+from demist.training.build import build
+
+x = np.random.default_rng(0).integers(0, 255, (8, 1, 8, 8)).astype(np.uint8)
+data = Dataset(x, np.arange(8) % 2, ("a", "b"))
+config = {"network": "convolutions:width=12", "width": 8, "depth": 2, "batch_size": 4}
+made = build(update(TrainConfig(), {**config, "device": "cpu"}), data)
+net = made.pipeline.denoiser.net
+assert net.config["width"] == 12 and net.config["depth"] == 2 and len(net.blocks) == 2
+loss = made.objective(made.denoiser, made.batches(0))
+loss.mean().backward()
+assert float(net.conv_out.weight.grad.abs().max()) > 0
+torch.nn.init.normal_(net.conv_out.weight)
+made.pipeline.save("saved")
+again = Pipeline.load("saved")
+assert type(again.denoiser.net) is type(net)
+one, other = (p.sample(3, steps=2, label="a", seed=1) for p in (made.pipeline, again))
+assert np.array_equal(np.asarray(one), np.asarray(other)) and one.shape == (3, 1, 8, 8)
+b = made.pipeline.sample(3, steps=2, label="b", seed=1)
+assert not np.array_equal(np.asarray(one), np.asarray(b))
+"""
+
+
+def test_a_network_is_trained_saved_and_listed_by_its_name(extended):
+    python(extended, "-c", NETWORK)
+    listing = python(extended, "-m", "demist", "list", "networks")
+    assert "width=64 (whole number), depth=4 (whole number)" in listing
+    assert "outputs" not in listing
+
+
 CONTRACTS = {
     "midpoint": "contracts/test_solvers.py",
     "quadratic": "samplers/test_grid.py",

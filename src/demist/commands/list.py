@@ -21,6 +21,7 @@ FAMILIES = {
     "solvers": ("samplers", "SOLVERS", "How to go from noise to data: --solver."),
     "grids": ("samplers", "GRIDS", "Where the steps are: --time-grid."),
     "rules": ("guidance", "RULES", "How guidance leads: --guidance-rule."),
+    "networks": ("networks", "NETWORKS", "What learns to denoise: --network."),
     "codecs": ("codecs", "CODECS", "What stands between data and state."),
     "kinds": ("modalities", "MODALITIES", "Kinds of data: --kind."),
     "conditions": ("conditions", "CONDITIONS", "What a model can be conditioned on."),

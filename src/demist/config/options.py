@@ -46,7 +46,8 @@ def _check(name: str, value: Any, rule: Mapping[str, Any], default: Any) -> None
         if (
             part
             and value != default
-            and (head := parts.parse(value)[0]) not in (names := parts.declared(*part))
+            and (head := parts.parse(value)[0])
+            not in (names := (*rule.get("words", ()), *parts.declared(*part)))
         ):
             raise UsageError(f"unknown{nearest(head, names)} of {', '.join(names)}")
     except UsageError as error:
@@ -59,12 +60,14 @@ def option(
     high: float | None = None,
     part: tuple[str, str] | None = None,
     kind: Literal["plain", "duration", "cadence", "evaluations"] = "plain",
+    words: tuple[str, ...] = (),
 ) -> Any:
     """A field with its range (both ends included) or its notation.
 
-    A component has a `part` instead: the package and the base class of those that may be named.
+    A component has a `part` instead: the package and the base class of those that may be named;
+    `words` may stand there too.
     """
-    rule = {"low": low, "high": high, "part": part, "kind": kind}
+    rule = {"low": low, "high": high, "part": part, "kind": kind, "words": words}
     return field(default=default, metadata=rule)
 
 
@@ -119,9 +122,10 @@ class DataConfig(Section):
 class NetworkConfig(Section):
     """The shape of the network."""
 
-    network: Literal["auto", "unet", "dit", "mlp", "autoencoder"] = "auto"
-    """Kind of network: U-Net or transformer for images, MLP for points; auto: unet or mlp. Or an
-    autoencoder, which makes no samples but a codec of images for --codec."""
+    network: str = option("auto", part=("networks", "Network"), words=("auto", "autoencoder"))
+    """Kind of network: unet or dit (a transformer) for images, mlp for points, or another of
+    `demist list networks`; auto: unet or mlp. Options may follow, as in unet:channels=(32,64), and
+    those below fill what is left open. Or autoencoder: no samples but a codec, for --codec."""
     channels_per_level: tuple[int, ...] = option((32, 64), 4, 4096)
     """U-Net, autoencoder: channels at each resolution, finest first."""
     blocks_per_level: int = option(1, 1, 16)

@@ -34,8 +34,12 @@ CODEC = "DemistCodec"
 INDEX, SCHEDULER = "model_index.json", "scheduler/scheduler_config.json"
 DENOISER = ("schedule", "parameterization", "clock", "input_std", "learn_variance", "bounds")
 """Attributes of a denoiser that are saved; older models have fewer."""
-NETWORKS: dict[str, Any] = {"unet": networks.UNet, "mlp": networks.MLP, "transformer": networks.DiT}
-"""Folder of a network in a saved model -> its class."""
+
+
+@cache
+def places() -> dict[str, type[networks.Network]]:
+    """Folder of a network in a saved model -> its class."""
+    return {cls.folder or cls.name: cls for cls in networks.NETWORKS.classes}
 
 
 @cache
@@ -74,9 +78,9 @@ def modules_of(pipeline: Any) -> dict[str, nn.Module]:
     """
     net = pipeline.denoiser.net
     # Not by its very class: torch derives another one for a network that is cut.
-    found = [place for place, known in NETWORKS.items() if isinstance(net, known)]
+    found = [place for place, known in places().items() if isinstance(net, known)]
     if not found:
-        known = ", ".join(cls.__name__ for cls in NETWORKS.values())
+        known = ", ".join(cls.__name__ for cls in places().values())
         raise TypeError(f"a {type(net).__name__} cannot be saved; networks that can: {known}")
     return {found[0]: net, **pipeline.codec.components}
 
@@ -85,7 +89,7 @@ def describe(pipeline: Any) -> dict[str, Any]:
     """All of a pipeline but its weights: name of a JSON file -> content."""
     denoiser = pipeline.denoiser
     place, *_ = modules_of(pipeline)
-    name, further = NETWORKS[place].__name__, pipeline.codec.components
+    name, further = places()[place].__name__, pipeline.codec.components
     return {
         INDEX: {
             "_class_name": "DemistPipeline",
@@ -139,7 +143,7 @@ def pieces(
     try:
         place = place_of(index)
         config = description[f"{place}/config.json"]
-        net = components.build(NETWORKS[place], config, tensors, where)
+        net = components.build(places()[place], config, tensors, where)
         codec = components.with_networks(index["codec"], further or {})
         scheduler = from_json(description[SCHEDULER], where)
         return {
@@ -170,7 +174,7 @@ def refuse_codec(index: Mapping[str, Any], where: str) -> None:
 
 def place_of(index: Mapping[str, Any]) -> str:
     """Folder of the network in a saved model; KeyError if it is of no known kind."""
-    return next(iter([place for place in NETWORKS if place in index]), "no network")
+    return next(iter([place for place in places() if place in index]), "no network")
 
 
 def write(pipeline: Any, folder: Path) -> None:

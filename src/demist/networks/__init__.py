@@ -31,12 +31,14 @@ from demist.networks.layers import (
     zeroed,
 )
 from demist.networks.mlp import MLP, MLPBlock
+from demist.networks.network import NETWORKS, Network
 from demist.networks.text import TextBlock, TextTransformer
 from demist.networks.unet import UNet
 from demist.networks.unet_blocks import DownBlock, MidBlock, UpBlock
 
 __all__ = [
     "MLP",
+    "NETWORKS",
     "Attention",
     "Autoencoder",
     "Block",
@@ -49,6 +51,7 @@ __all__ = [
     "JointBlock",
     "MLPBlock",
     "MidBlock",
+    "Network",
     "Ready",
     "ResBlock",
     "Routed",

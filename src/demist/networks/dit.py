@@ -15,7 +15,8 @@ References:
 """
 
 import copy
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +34,7 @@ from demist.networks.layers import (
     sinusoid,
     zeroed,
 )
+from demist.networks.network import Network
 
 
 class Stream(nn.Module):
@@ -105,7 +107,7 @@ class JointBlock(nn.Module):
         return self.image.update(x, attended[:, :n], mod_x[2:]), y
 
 
-class DiT(nn.Module):
+class DiT(Network):
     """Transformer that maps (image, time, conditions) to an image of the same size.
 
     Args:
@@ -126,7 +128,10 @@ class DiT(nn.Module):
         UsageError: Arguments that do not fit together.
     """
 
-    one_time_per_sample = True
+    name: ClassVar[str] = "dit"
+    folder: ClassVar[str] = "transformer"
+    kinds: ClassVar[tuple[str, ...]] = ("images",)
+    given: ClassVar[tuple[str, ...]] = ("in_channels", "out_channels", "num_classes", "inlets")
 
     def __init__(
         self,
@@ -159,7 +164,7 @@ class DiT(nn.Module):
             "time_scale": time_scale,
             "max_period": max_period,
         }
-        if width % head_dim or width % 4 or depth < 1 or patch < 1:
+        if min(width, head_dim, depth, patch) < 1 or width % head_dim or width % 4:
             raise UsageError(
                 f"width={width}, head_dim={head_dim}, depth={depth}, patch={patch} is no network; "
                 f"choose a width that is a multiple of head_dim and of 4, and 1 or more of the rest"
@@ -192,6 +197,24 @@ class DiT(nn.Module):
     def config(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON holds them: `DiT(**net.config)` is a twin."""
         return copy.deepcopy(self._config)
+
+    @classmethod
+    def arguments(
+        cls, shape: Sequence[int], outputs: int, inlets: Specs, options: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """See `Network.arguments`."""
+        out = outputs * shape[0]
+        return {**options, "in_channels": shape[0], "out_channels": out, "inlets": inlets}
+
+    def require_fit(self, shape: Sequence[int]) -> None:
+        """See `Network.require_fit`."""
+        _, height, width = shape
+        if height % self.patch or width % self.patch:
+            near = max(1, round(height / self.patch)) * self.patch
+            raise UsageError(
+                f"images of {height}x{width} cannot be cut into patches of {self.patch}; use "
+                f"--size {near}, or --patch 1"
+            )
 
     def forward(
         self,

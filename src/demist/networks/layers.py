@@ -73,10 +73,10 @@ class TimeEmbedding(nn.Module):
                 f"{features} time features cannot be split into cosines and sines; "
                 "choose an even width of at least 2."
             )
-        if not (scale > 0 and max_period > 1):
+        if not (0 < scale < float("inf") and 1 < max_period < float("inf")):
             raise UsageError(
                 f"time_scale={scale} and max_period={max_period} give no range of frequencies; "
-                "choose time_scale > 0 and max_period > 1."
+                "choose time_scale > 0 and max_period > 1, both finite."
             )
         self.features, self.scale, self.max_period = features, scale, max_period
         self.linear_1 = nn.Linear(features, width)

@@ -7,7 +7,8 @@ References:
         section 3.2 (the residual block).
 """
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from demist.errors import UsageError
 from demist.networks.conditioning import ConditionEmbedding, Specs, first_classes
 from demist.networks.layers import TimeEmbedding, add_class, class_table, dropout_layer, zeroed
+from demist.networks.network import Network
 
 
 class MLPBlock(nn.Module):
@@ -38,7 +40,7 @@ class MLPBlock(nn.Module):
         return x + update
 
 
-class MLP(nn.Module):
+class MLP(Network):
     """Residual network that maps (point, time, class) to a point.
 
     A new network returns exactly zero.
@@ -60,7 +62,9 @@ class MLP(nn.Module):
         UsageError: arguments outside their range.
     """
 
-    one_time_per_sample = True
+    name: ClassVar[str] = "mlp"
+    kinds: ClassVar[tuple[str, ...]] = ("points",)
+    given: ClassVar[tuple[str, ...]] = ("features", "out_features", "num_classes", "inlets")
 
     def __init__(
         self,
@@ -112,6 +116,14 @@ class MLP(nn.Module):
     def config(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON holds them: `MLP(**net.config)` is a twin."""
         return dict(self._config)
+
+    @classmethod
+    def arguments(
+        cls, shape: Sequence[int], outputs: int, inlets: Specs, options: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """See `Network.arguments`."""
+        out = outputs * shape[0]
+        return {**options, "features": shape[0], "out_features": out, "inlets": inlets}
 
     def forward(
         self,

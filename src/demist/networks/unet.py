@@ -16,8 +16,8 @@ References:
 """
 
 import copy
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -38,10 +38,11 @@ from demist.networks.layers import (
     group_norm,
     zeroed,
 )
+from demist.networks.network import Network
 from demist.networks.unet_blocks import DownBlock, MidBlock, UpBlock
 
 
-class UNet(nn.Module):
+class UNet(Network):
     """U-Net that maps (image, time, class) to an image of the same size.
 
     A new network returns exactly zero. Sides must be multiples of `multiple`.
@@ -77,7 +78,9 @@ class UNet(nn.Module):
         UsageError: arguments that do not fit together.
     """
 
-    one_time_per_sample = True
+    name: ClassVar[str] = "unet"
+    kinds: ClassVar[tuple[str, ...]] = ("images",)
+    given: ClassVar[tuple[str, ...]] = ("in_channels", "out_channels", "num_classes", "inlets")
 
     def __init__(
         self,
@@ -190,6 +193,33 @@ class UNet(nn.Module):
     def config(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON holds them: `UNet(**net.config)` is a twin."""
         return copy.deepcopy(self._config)
+
+    @classmethod
+    def arguments(
+        cls, shape: Sequence[int], outputs: int, inlets: Specs, options: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """See `Network.arguments`."""
+        return {
+            **options,
+            "in_channels": shape[0],
+            "out_channels": outputs * shape[0],
+            "channels": options["channels_per_level"],
+            "blocks": options["blocks_per_level"],
+            "attention": options["attention_levels"],
+            "cross": options["cross_levels"],
+            "inlets": inlets,
+        }
+
+    def require_fit(self, shape: Sequence[int]) -> None:
+        """See `Network.require_fit`."""
+        _, height, width = shape
+        if height % self.multiple or width % self.multiple:
+            near = max(self.multiple, round(height / self.multiple) * self.multiple)
+            halvings = len(self.down_blocks) - 1
+            raise UsageError(
+                f"images of {height}x{width} cannot be halved {halvings} times after patches of "
+                f"{self.patch}; use --size {near}, or fewer --channels-per-level"
+            )
 
     def forward(
         self,

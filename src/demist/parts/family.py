@@ -107,7 +107,8 @@ class Family(Generic[T]):
         base: Their base class. A class with a `name` can be asked for by it; one that is saved
             under another kind than the name of its class says so in `saved_as`. The metadata of a
             field may say how its text is read (`read`), that it is another part of this family
-            though its type is wider (`part`), or where its value comes from (`needs`).
+            though its type is wider (`part`), or where its value comes from (`needs`). Options that
+            nobody can write, because a program finds their values, are named in `given`.
         package: Where they are, below `demist`, such as `"samplers.solvers"`.
         uses: Families of the parts that may be options, besides this one.
     """
@@ -150,15 +151,18 @@ class Family(Generic[T]):
         """The options of one of them, by name."""
         hints = typing.get_type_hints(cls.__init__)
         read, parts = _metadata(cls, "read"), _metadata(cls, "part")
+        given = getattr(cls, "given", ())
         return {
             key: Option(
                 key,
                 hints.get(key, Any),
                 parameter.default,
-                self.read if key in parts else read.get(key) or self._reader(hints.get(key, Any)),
+                None if key in given
+                else self.read if key in parts
+                else read.get(key) or self._reader(hints.get(key, Any)),
             )
             for key, parameter in inspect.signature(cls).parameters.items()
-        }
+        }  # fmt: skip
 
     def read(self, spec: str) -> Part[T]:
         """The part that `spec` names.
@@ -234,7 +238,7 @@ class Family(Generic[T]):
         origin, inner = typing.get_origin(hint), typing.get_args(hint)
         if origin is Literal:
             return " or ".join(map(str, inner))
-        if origin is tuple:
+        if origin in (tuple, Sequence):
             return "list"
         if inner:
             return " or ".join(dict.fromkeys(self._type(one) for one in inner if self._reader(one)))
@@ -250,7 +254,7 @@ class Family(Generic[T]):
         if origin in (typing.Union, types.UnionType):
             readers = [reader for one in inner if (reader := self._reader(one))]
             return (lambda text: first(text, readers)) if readers else None
-        if origin is tuple:
+        if origin in (tuple, Sequence):
             each = [self._reader(one) for one in inner if one is not Ellipsis]
             whole = [reader for reader in each if reader]
             return (lambda text: listed(text, whole)) if len(whole) == len(each) > 0 else None

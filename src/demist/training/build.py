@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from demist import networks
 from demist.codecs import Codec, Pixels
 from demist.conditions import Conditioner
 from demist.config import (
@@ -26,6 +25,7 @@ from demist.model.components import hash_of
 from demist.model.learned_codec import LearnedCodec, open_codec
 from demist.model.pipeline import Pipeline
 from demist.model.sampling import Sampling
+from demist.networks import NETWORKS, Network
 from demist.objectives import TIMES, WEIGHTS
 from demist.samplers import make_solver
 from demist.training.autoencode import (
@@ -269,63 +269,21 @@ def choose_gradient(
 
 def make_network(
     config: TrainConfig, modality: Modality, shape: tuple[int, ...], conditioner: Conditioner
-) -> nn.Module:
+) -> Network:
     """The network for states of `shape`, of data of a modality, with these conditions."""
-    inlets = conditioner.specs()
-    n = config.network
-    kind: str = n.network
-    if kind == "auto":
-        kind = modality.networks[0]
-    if kind not in modality.networks:
+    spec = config.network.network
+    part = NETWORKS.read(modality.networks[0] if spec == "auto" else spec)
+    kind = part.cls.name
+    if not (modality.name in part.cls.kinds or kind in modality.networks):
+        fit = [n.name for n in NETWORKS.classes if modality.name in n.kinds]
         raise UsageError(
             f"network = {kind!r} does not fit {modality.name}; use "
-            f"{', '.join(modality.networks)} or auto"
+            f"{', '.join(dict.fromkeys([*modality.networks, *fit]))} or auto"
         )
     outputs = 1 if config.diffusion.variance_steps is None else 2
-    if kind == "mlp":
-        return networks.MLP(
-            features=shape[0],
-            out_features=outputs * shape[0],
-            width=n.width,
-            depth=n.depth,
-            dropout=n.dropout,
-            inlets=inlets,
-        )
-    if kind == "dit":
-        return networks.DiT(
-            in_channels=shape[0],
-            out_channels=outputs * shape[0],
-            width=n.width,
-            depth=n.depth,
-            patch=n.patch,
-            head_dim=n.head_dim,
-            inlets=inlets,
-            dropout=n.dropout,
-            qk_norm=n.qk_norm,
-        )
-    multiple = n.patch * 2 ** (len(n.channels_per_level) - 1)
-    if shape[1] % multiple or shape[2] % multiple:
-        near = max(multiple, round(shape[1] / multiple) * multiple)
-        raise UsageError(
-            f"images of {shape[1]}x{shape[2]} cannot be halved {len(n.channels_per_level) - 1} "
-            f"times after patches of {n.patch}; use --size {near}, or fewer --channels-per-level"
-        )
-    return networks.UNet(
-        in_channels=shape[0],
-        out_channels=outputs * shape[0],
-        channels=n.channels_per_level,
-        blocks=n.blocks_per_level,
-        attention=n.attention_levels,
-        mid_attention=n.mid_attention,
-        inlets=inlets,
-        cross=n.cross_levels,
-        patch=n.patch,
-        head_dim=n.head_dim,
-        norm_groups=n.norm_groups,
-        dropout=n.dropout,
-        scale_shift=n.scale_shift,
-        qk_norm=n.qk_norm,
-    )
+    net = part.make(**part.cls.arguments(shape, outputs, conditioner.specs(), vars(config.network)))
+    net.require_fit(shape)
+    return net
 
 
 def data_std(batches: Batches) -> float:
