@@ -47,13 +47,13 @@ def main(args: list[str]) -> None:
     """Make this shard's buckets, and join all if these were the last."""
     options = tyro.cli(Options, prog="demist bulk", args=args, config=(OmitArgPrefixes,))
     from demist.measuring.bulk import bulk
-    from demist.model.values import choose_labels, classes_of, spread
+    from demist.model.values import choose_labels, classes_of, of_class, spread
 
     model = options.source.candidate(options.model)
     labels = spread(choose_labels(options.label, classes_of(model.pipeline)), options.n)
     left, count = bulk(
         model, options.out, options.n, options.sampling.sampling(),
-        {"label": labels} if labels else {},
+        of_class(model.pipeline, labels),
         share=parse_shard(options.shard), ray=options.ray,
     )  # fmt: skip
     if left:

@@ -81,11 +81,12 @@ def main(args: list[str]) -> None:
     pipeline, sampling = options.source.open(options.model), options.sampling.sampling()
     known, cond, guiding = pipeline.conditioner.conditions, dict[str, Any](), dict[str, Any]()
     cond |= values.conditions_of(pipeline, options.cond, pages.read_image)
-    for name, short in (("label", options.label), ("text", options.prompt)):
-        if name in cond and short is not None:
+    label, text = (values.name_of(pipeline, short) for short in (values.CLASS, values.PROMPT))
+    for name, typed in ((label, options.label), (text, options.prompt)):
+        if name in cond and typed is not None:
             raise UsageError(f"--cond gives {name}, and so does its short form; leave one out")
     if options.prompt is not None:
-        cond["text"] = values.value_of(pipeline, "prompt", options.prompt)
+        cond[text] = values.value_of(pipeline, values.PROMPT, options.prompt)
     if options.negative is not None:
         guiding["negative"] = values.negative_of(pipeline, options.negative)
     if options.classifier is not None and options.classifier_class is not None:
@@ -93,14 +94,14 @@ def main(args: list[str]) -> None:
             options.classifier, pipeline, options.classifier_class, options.classifier_scale
         )
     # Led by a classifier, a model is given a class only if the user says so.
-    given = bool(options.classifier or options.grid or "label" in cond)
+    given = bool(options.classifier or options.grid or label in cond)
     asked = options.label or ("none" if given else None)
     labels = values.choose_labels(asked, values.classes_of(pipeline), list(known))
     if options.grid:
         if len(labels) > 1:
             raise UsageError(f"--class {options.label} in a grid: give one, or an axis class=...")
         if options.label is not None:
-            cond["label"] = labels[0] if labels else None
+            cond[label] = labels[0] if labels else None
         page = pages.grid_page(pipeline, options.grid, sampling, **guiding, **cond)
     else:
         prompted = options.prompt is not None

@@ -1,7 +1,7 @@
 """All conditions of a model, by name."""
 
 import abc
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -62,6 +62,9 @@ class Condition(abc.ABC):
 
     reads: ClassVar[str]
     """The kind of column from which it is made."""
+
+    short: ClassVar[str] = ""
+    """What people write for the model's only condition of its sort: `class`, `prompt`."""
 
     usual: ClassVar[bool] = True
     """Whether it is the one for such a column where nobody names a condition."""
@@ -136,6 +139,16 @@ class Condition(abc.ABC):
         """What training shows instead of `encoded`; by default the same."""
         return encoded
 
+    def written(self, column: Column, rows: Sequence[int]) -> list[Any] | None:
+        """The values of some rows as JSON has them, which `encode` takes; None: they are too much.
+
+        Raises:
+            UsageError: The column does not fit this condition.
+        """
+        if self.spatial:
+            return None
+        return list(np.asarray(self.values(column))[np.asarray(rows)].tolist())
+
     def words(self, value: Any) -> str:
         """A value in a few words, to stand above a sample; "" for what has none."""
         return "" if value is None else str(value)
@@ -191,6 +204,11 @@ class Conditioner:
             if name not in self.conditions:
                 has = ", ".join(self.conditions) or "none: it is unconditional"
                 raise UsageError(f"this model has no condition {name!r}; it has {has}")
+
+    def called(self, short: str) -> str | None:
+        """The condition that is meant by `class` or `prompt`; None: there is none, or several."""
+        found = [name for name, c in self.conditions.items() if c.short == short]
+        return found[0] if len(found) == 1 else None
 
     def specs(self) -> dict[str, dict[str, Any]]:
         """What a network has to build, by the name of the condition."""

@@ -32,6 +32,7 @@ class Label(Condition):
     route: ClassVar[str] = "vector"
     name: ClassVar[str] = "label"
     reads: ClassVar[str] = "class"
+    short: ClassVar[str] = "class"
 
     def __post_init__(self) -> None:
         if not self.classes or len(set(self.classes)) < len(self.classes):
@@ -63,6 +64,9 @@ class Label(Condition):
 
     def values(self, column: Column) -> np.ndarray:
         return translated(column, self.classes)
+
+    def written(self, column: Column, rows: Sequence[int]) -> list[str]:
+        return [self.classes[i] for i in self.values(column)[np.asarray(rows)]]
 
     def words(self, value: Value) -> str:
         return "" if value is None else self.classes[class_index(value, self.classes)]

@@ -61,6 +61,10 @@ class Labels(Condition):
         self._row(text)
         return text
 
+    def written(self, column: Column, rows: Sequence[int]) -> list[list[str]]:
+        values = self.values(column)[np.asarray(rows)]
+        return [[self.classes[k] for k in np.flatnonzero(row)] for row in values]
+
     def values(self, column: Column) -> np.ndarray:
         if tuple(column.names) != self.classes:
             raise UsageError(

@@ -106,6 +106,7 @@ class FrozenText(Condition):
 
     name: ClassVar[str] = "frozen-text"
     reads: ClassVar[str] = "text"
+    short: ClassVar[str] = "prompt"
     usual: ClassVar[bool] = False
 
     @classmethod

@@ -50,6 +50,7 @@ class Text(Condition):
     route: ClassVar[str] = "tokens"
     name: ClassVar[str] = "text"
     reads: ClassVar[str] = "text"
+    short: ClassVar[str] = "prompt"
 
     @classmethod
     def of(

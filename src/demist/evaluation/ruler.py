@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from demist.data import Dataset
 from demist.evaluation.extractors.features import Extractor
@@ -17,13 +18,17 @@ class Asked:
         values: Condition -> K values.
         rows: The K held-out images whose captions these are; empty if none are asked for.
         sentence: The same in words.
+        classes: The condition that is the class, if any.
+        captions: The condition that is the caption, if any.
     """
 
-    values: dict[str, list[str]]
+    values: dict[str, list[Any]]
     rows: list[int]
     sentence: str
+    classes: str = ""
+    captions: str = ""
 
-    def of(self, name: str, count: int) -> list[str]:
+    def of(self, name: str, count: int) -> list[Any]:
         """What `count` samples are asked for; empty if nothing of that kind is."""
         values = self.values.get(name)
         return [values[i % len(values)] for i in range(count)] if values else []

@@ -1,6 +1,7 @@
 """The judge of a data set: an independent classifier, trained once and kept."""
 
 import sys
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -16,7 +17,7 @@ from demist.measuring.candidate import splits
 from demist.modalities import of
 from demist.model.pipeline import Pipeline
 from demist.model.sampling import Sampling
-from demist.model.values import classes_of, spread
+from demist.model.values import classes_of, of_class, spread
 from demist.training.judge import default_classifier
 
 
@@ -52,7 +53,8 @@ def clustered(train: Dataset, test: Dataset, seed: int) -> tuple[Dataset, Datase
 def label_accuracy_of(pipeline: Pipeline, data: DataConfig, n: int, sampling: Sampling) -> str:
     """In one sentence, how often `n` samples show the class that was asked for."""
     labels = spread(classes_of(pipeline), n)
-    x = pipeline.sample(n, sampling, progress=sys.stderr.isatty(), label=labels)
+    cond: dict[str, Any] = of_class(pipeline, labels)
+    x = pipeline.sample(n, sampling, progress=sys.stderr.isatty(), **cond)
     card = (classifier := judge(*splits(data))).card
     asked = np.array([card.classes.index(name) for name in labels], np.int64)
     p = label_accuracy(classifier, x, asked).overall

@@ -12,6 +12,7 @@ from demist.core import Seeded
 from demist.data import Dataset
 from demist.errors import DemistError, UsageError
 from demist.measuring.candidate import Named, data_of, open_candidate, splits
+from demist.measuring.prompts import values_of_rows
 from demist.modalities import of
 from demist.model.pipeline import Pipeline
 from demist.objectives.likelihood import (
@@ -125,11 +126,9 @@ def measure_likelihood(pipeline: Pipeline, test: Dataset, n: int, seed: int) -> 
         rows = range(first, min(first + size, n))
         noise = Seeded([seed * 1_000_003 + i for i in rows])
         x = pipeline.codec.encode(torch.from_numpy(test.x[list(rows)])).to(device)
-        cond: dict[str, Any] = {}
-        if pipeline.conditioner.conditions and test.labels is not None:
-            names = [test.classes[k] for k in test.labels[list(rows)]]
-            encoded = pipeline.conditioner.encode(len(x), {"label": names})
-            cond = {key: value.to(device) for key, value in encoded.items()}
+        known = values_of_rows(pipeline, test, rows, test.x[list(rows)])
+        encoded = pipeline.conditioner.encode(len(x), known)
+        cond: dict[str, Any] = {key: value.to(device) for key, value in encoded.items()}
         x = dequantise(x, noise)
 
         def by_flow(

@@ -20,6 +20,7 @@ from demist.model.pipeline import Pipeline
 from demist.model.plan import Guide
 from demist.model.sampling import Sampling
 from demist.model.sweep import parse_axes, sweep
+from demist.model.values import of_class
 from demist.version import __version__
 
 
@@ -83,7 +84,7 @@ def sample_page(
         cond: Further conditions, as in `Pipeline.sample`.
     """
     if labels:
-        cond = {"label": list(labels), **cond}
+        cond = {**of_class(pipeline, labels), **cond}
     plan = pipeline.plan(n, sampling, negative=negative, guide=guide, **cond)
     modality = of(pipeline)
     filmed = modality.filmed if film else 0

@@ -1,58 +1,130 @@
-"""What an evaluation asks of a model: held-out captions, else every class in turn, else nothing."""
+"""What an evaluation asks of a model: held-out values, or classes in turn."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from demist.data import Dataset
+from demist.data import Column, Dataset
 from demist.errors import DataError, UsageError
 from demist.evaluation.ruler import Asked
 from demist.model.pipeline import Pipeline
-from demist.model.values import classes_of
+from demist.model.values import CLASS, PROMPT, classes_of
+
+
+def column_of(pipeline: Pipeline, name: str | None, data: Dataset) -> Column | None:
+    """The column of the data that a condition reads, if it is there."""
+    if name is None:
+        return None
+    column = data.columns.get(name)
+    reads = pipeline.conditioner.conditions[name].reads
+    return column if column is not None and column.kind == reads else None
 
 
 def reads_captions(pipeline: Pipeline, test: Dataset) -> bool:
     """Whether the model can be asked for the captions of the data."""
-    return "text" in pipeline.conditioner.conditions and test.texts is not None
+    return column_of(pipeline, pipeline.conditioner.called(PROMPT), test) is not None
+
+
+def asks_in_turn(pipeline: Pipeline, test: Dataset) -> bool:
+    """Whether the model is asked for its classes in turn: the data says nothing else of samples."""
+    known = _columns(pipeline, test)
+    return bool(classes_of(pipeline)) and set(known) <= {pipeline.conditioner.called(CLASS)}
 
 
 def ask(pipeline: Pipeline, test: Dataset, count: int) -> Asked:
     """What `count` samples are asked for.
 
-    Captions are those of held-out images chosen at random, with the images' classes if the model
-    knows these too; cut to what the model reads at once, as in training.
+    Captions are those of held-out images chosen at random, with what else of these images the model
+    is conditioned on; cut to what the model reads at once, as in training. Without captions, a
+    model of more than classes is asked for the values of held-out rows chosen at random.
 
     Raises:
         DataError: There are captions, but the model can read none of them.
     """
-    classes = classes_of(pipeline)
+    caption, label = (pipeline.conditioner.called(short) for short in (PROMPT, CLASS))
     if reads_captions(pipeline, test):
-        return _captions(pipeline, test, count, classes)
-    if classes:
-        return Asked({"label": list(classes)}, [], "asked for every class in turn")
+        assert caption is not None
+        return _captions(pipeline, test, count, caption)
+    if asks_in_turn(pipeline, test) and label is not None:
+        classes = list(classes_of(pipeline))
+        return Asked({label: classes}, [], "asked for every class in turn", classes=label)
+    if _columns(pipeline, test):
+        rows = np.random.default_rng(0).permutation(len(test))[:count].tolist()
+        values, left = _written(pipeline, test, rows)
+        names = ", ".join(values) or "nothing"
+        more = f"; {', '.join(left)} left out" if left else ""
+        sentence = f"asked for {names} of {len(rows):,} held-out samples{more}"
+        return Asked(values, [], sentence, classes=label or "")
     return Asked({}, [], "asked for nothing")
 
 
 def require_captions(pipeline: Pipeline, test: Dataset, name: str) -> None:
     """Raise UsageError unless an image-text score can be had."""
-    if "text" not in pipeline.conditioner.conditions:
+    if pipeline.conditioner.called(PROMPT) is None:
         raise UsageError(f"--clip compares images with their captions, but {name} reads none")
-    if test.texts is None:
+    if not reads_captions(pipeline, test):
         raise UsageError(f"--clip compares images with their captions, but {test.name} has none")
 
 
-def _captions(
-    pipeline: Pipeline,
-    test: Dataset,
-    count: int,
-    classes: tuple[str, ...],
-) -> Asked:
-    assert test.texts is not None
-    condition: Any = pipeline.conditioner.conditions["text"]
+def values_of_rows(
+    pipeline: Pipeline, test: Dataset, rows: Sequence[int], x: np.ndarray
+) -> dict[str, Any]:
+    """What held-out samples are, as far as the model is conditioned on it and the data says it.
+
+    Args:
+        pipeline: The model.
+        test: Held-out data.
+        rows: Which of it.
+        x: Those samples, for conditions that are made from them.
+    """
+    found: dict[str, Any] = {}
+    for name, condition in pipeline.conditioner.conditions.items():
+        column = column_of(pipeline, name, test)
+        if column is None and not condition.from_samples:
+            continue
+        values = None if column is None else condition.values(column.take(np.asarray(rows)))
+        if condition.short == PROMPT and values is not None:
+            values = [text if _readable(condition, text) else None for text in values]
+        found[name] = condition.beside(values, x)
+    return found
+
+
+def _columns(pipeline: Pipeline, test: Dataset) -> list[str]:
+    """The conditions that a column of the data can give values for."""
+    known = pipeline.conditioner.conditions
+    return [name for name in known if column_of(pipeline, name, test) is not None]
+
+
+def _written(
+    pipeline: Pipeline, test: Dataset, rows: Sequence[int]
+) -> tuple[dict[str, list[Any]], list[str]]:
+    """Values of the rows as JSON has them, and the conditions for which that is too much."""
+    values, left = dict[str, list[Any]](), list[str]()
+    for name in _columns(pipeline, test):
+        found = pipeline.conditioner.conditions[name].written(test.columns[name], rows)
+        if found is None:
+            left.append(name)
+        else:
+            values[name] = found
+    return values, left
+
+
+def _readable(condition: Any, text: str) -> bool:
+    try:
+        condition.encode(text, 1)
+    except UsageError:
+        return False
+    return True
+
+
+def _captions(pipeline: Pipeline, test: Dataset, count: int, name: str) -> Asked:
+    condition: Any = pipeline.conditioner.conditions[name]
+    column = test.columns[name]
     cut = getattr(condition, "cut", str)
     rows, texts, refused, reason = list[int](), list[str](), 0, ""
     for row in np.random.default_rng(0).permutation(len(test)).tolist():
-        text = cut(test.texts[row])
+        text = cut(column.values[row])
         try:
             condition.encode(text, 1)
         except UsageError as error:
@@ -64,8 +136,13 @@ def _captions(
             break
     if not rows:
         raise DataError(f"the model can read none of the {len(test)} held-out captions: {reason}")
-    values = {"text": texts}
-    if classes and test.labels is not None and set(test.classes) <= set(classes):
-        values["label"] = [test.classes[k] for k in test.labels[rows]]
+    values, label = {name: texts}, pipeline.conditioner.called(CLASS)
+    for other in _columns(pipeline, test):
+        known, names = classes_of(pipeline), set(test.columns[other].names)
+        if other != name and (other != label or names <= set(known)):
+            written = pipeline.conditioner.conditions[other].written(test.columns[other], rows)
+            if written is not None:
+                values[other] = written
     left = f" ({refused} others have words it never read)" if refused else ""
-    return Asked(values, rows, f"asked for {len(rows):,} held-out captions{left}")
+    sentence = f"asked for {len(rows):,} held-out captions{left}"
+    return Asked(values, rows, sentence, classes=label or "", captions=name)

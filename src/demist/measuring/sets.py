@@ -16,7 +16,7 @@ from demist.evaluation.ruler import Asked
 from demist.machine.precision import resolve_precision
 from demist.measuring.buckets import Bucket, Source, fill, parts, read
 from demist.measuring.candidate import Candidate
-from demist.measuring.prompts import ask, reads_captions
+from demist.measuring.prompts import ask, asks_in_turn
 from demist.model.folder import weights_hash
 from demist.model.pipeline import Pipeline
 from demist.model.sampling import Sampling
@@ -187,7 +187,7 @@ class Sets:
 def sets_of(candidates: Sequence[Candidate], test: Dataset, protocol: Protocol) -> list[Sets]:
     """The samples of several models: the same number of each."""
     classes = max(
-        0 if reads_captions(c.pipeline, test) else len(classes_of(c.pipeline)) for c in candidates
+        len(classes_of(c.pipeline)) if asks_in_turn(c.pipeline, test) else 0 for c in candidates
     )
     count = protocol.per_seed(classes)
     return [Sets.of(candidate, test, protocol, count) for candidate in candidates]

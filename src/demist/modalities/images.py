@@ -96,7 +96,7 @@ class Images(Modality):
         names = expert.card.classes
         real = train.labels is not None and names == train.classes
         generated = min(len(x) for x in samples.values())
-        wanted = asked.of("label", generated) if real else []
+        wanted = asked.of(asked.classes, generated) if real else []
         labels = np.array([names.index(name) for name in wanted], np.int64) if wanted else None
         with tqdm(total=1 + len(samples), desc="measuring", unit="set", leave=False,
                   disable=not sys.stderr.isatty()) as bar:  # fmt: skip
@@ -111,14 +111,14 @@ class Images(Modality):
                 k=max(1, min(5, generated - 1, len(test) - 1)),
             )
             if encoder is not None:
-                ceiling = text_score(encoder, test.x[asked.rows], asked.values["text"])
+                ceiling = text_score(encoder, test.x[asked.rows], asked.values[asked.captions])
             lost = None if codec is None or codec.lossless else through_codec(codec, reference)
             bar.update()
             reports = []
             for seed, x in samples.items():
                 report = measure(reference, x, labels=labels, seed=seed)
                 if encoder is not None:
-                    found = text_score(encoder, x, asked.of("text", len(x)))
+                    found = text_score(encoder, x, asked.of(asked.captions, len(x)))
                     report["metrics"] |= found.beside(ceiling)
                     report["protocol"]["captions"] = encoder.recipe
                 if lost is not None:

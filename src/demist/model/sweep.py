@@ -14,7 +14,7 @@ from demist.conditions import ReadImage
 from demist.errors import UsageError
 from demist.model.plan import Guide
 from demist.model.sampling import FIELDS, Sampling, flag, parse
-from demist.model.values import SHORT, negative_of, no_images, value_of
+from demist.model.values import CLASS, PROMPT, name_of, negative_of, no_images, value_of
 
 if TYPE_CHECKING:
     from demist.model.pipeline import Pipeline
@@ -105,7 +105,7 @@ def sweep(
         for row in rows.words or (None,)
         for column in columns.words
     ]
-    varied = {SHORT.get(axis.name, axis.name) for axis in (rows, columns)}
+    varied = {name_of(pipeline, axis.name) for axis in (rows, columns)}
     # Cells that differ in seed and conditions only are made together.
     groups: dict[str, list[int]] = {}
     for i, cell in enumerate(cells):
@@ -149,7 +149,7 @@ class _Cell:
         if name == "negative":
             return replace(self, negative=negative_of(pipeline, word))
         value = value_of(pipeline, name, word, read_image)
-        return replace(self, cond={**self.cond, SHORT.get(name, name): value})
+        return replace(self, cond={**self.cond, name_of(pipeline, name): value})
 
     @property
     def seed(self) -> int:
@@ -160,7 +160,7 @@ class _Cell:
 
 def _axis(text: str, conditions: Sequence[str]) -> Axis:
     name, equals, rest = text.partition("=")
-    names = [*FLAGS, "negative", *SHORT, *conditions]
+    names = [*FLAGS, "negative", CLASS, PROMPT, *conditions]
     if name not in names or not equals:
         raise UsageError(
             f"--grid {text}: write an axis as name=value,value or seed=0:6, the name being one of "

@@ -11,14 +11,25 @@ from demist.errors import UsageError
 if TYPE_CHECKING:
     from demist.model.pipeline import Pipeline
 
-SHORT = {"class": "label", "prompt": "text"}
-"""What is written for the two most frequent conditions -> their names."""
+CLASS, PROMPT = "class", "prompt"
+"""What people write for the two most frequent conditions; see `Condition.short`."""
+
+
+def name_of(pipeline: "Pipeline", word: str) -> str:
+    """The name of a condition from its name or its short form; an unknown word is left as it is."""
+    conditioner = pipeline.conditioner
+    return word if word in conditioner.conditions else conditioner.called(word) or word
 
 
 def classes_of(pipeline: "Pipeline") -> tuple[str, ...]:
-    """Names of the classes that the model knows; empty if it has no label."""
-    condition: Any = pipeline.conditioner.conditions.get("label")
-    return tuple(condition.classes) if condition else ()
+    """Names of the classes that the model knows; empty if it has no class or several of them."""
+    name = pipeline.conditioner.called(CLASS)
+    return () if name is None else tuple(pipeline.conditioner.conditions[name].choices)
+
+
+def of_class(pipeline: "Pipeline", labels: Sequence[str]) -> dict[str, list[str]]:
+    """The condition of samples that shall have these classes; empty for none."""
+    return {name_of(pipeline, CLASS): list(labels)} if labels else {}
 
 
 def class_name(word: str, classes: Sequence[str]) -> str:
@@ -62,7 +73,7 @@ def spread(labels: Sequence[str], n: int) -> list[str]:
 def require_prompts(pipeline: "Pipeline") -> None:
     """Raise UsageError unless the model reads prompts; say what its conditions are instead."""
     known = pipeline.conditioner.conditions
-    if "text" not in known:
+    if pipeline.conditioner.called(PROMPT) is None:
         classes = classes_of(pipeline)
         has = f"--class, one of {', '.join(classes)}" if classes else ", ".join(known)
         raise UsageError(
@@ -88,10 +99,10 @@ def value_of(pipeline: "Pipeline", name: str, word: str, read_image: ReadImage =
     Raises:
         UsageError: The model has no such condition, or the value makes no sense.
     """
-    if name == "prompt":
+    if name == PROMPT and name not in pipeline.conditioner.conditions:
         require_prompts(pipeline)
         return word
-    name = SHORT.get(name, name)
+    name = name_of(pipeline, name)
     pipeline.conditioner.require([name])
     return pipeline.conditioner.conditions[name].parse(word, read_image)
 
@@ -111,7 +122,7 @@ def conditions_of(
         if not equals:
             has = ", ".join(pipeline.conditioner.conditions) or "none: it is unconditional"
             raise UsageError(f"--cond {text}: write name=value; the model's conditions: {has}")
-        found[SHORT.get(name, name)] = value_of(pipeline, name, word, read_image)
+        found[name_of(pipeline, name)] = value_of(pipeline, name, word, read_image)
     return found
 
 
@@ -121,6 +132,6 @@ def negative_of(pipeline: "Pipeline", word: str) -> dict[str, Any]:
     Raises:
         UsageError: The model has neither.
     """
-    known = pipeline.conditioner.conditions
-    name = "class" if "text" not in known and "label" in known else "prompt"
-    return {SHORT[name]: value_of(pipeline, name, word)}
+    called = pipeline.conditioner.called
+    name = CLASS if called(PROMPT) is None and called(CLASS) is not None else PROMPT
+    return {name_of(pipeline, name): value_of(pipeline, name, word)}

@@ -15,6 +15,7 @@ import numpy as np
 from demist.conditions import CONDITIONS, Condition, Conditioner, FrozenText
 from demist.config import TrainConfig
 from demist.data import Column, Dataset
+from demist.data.dataset import LABEL, TEXT
 from demist.errors import UsageError
 from demist.modalities import of
 from demist.parts import bare, parse, split, unknown
@@ -98,9 +99,9 @@ def default_entries(config: TrainConfig, data: Dataset) -> list[str]:
     """Where nobody chooses: class labels, and captions of images."""
     names = []
     if config.data.labels and len(data.classes) > 1:
-        names.append("label")
+        names.append(LABEL)
     if config.data.captions and data.texts is not None and of(data).spatial:
-        names.append("text")
+        names.append(TEXT)
     return names
 
 

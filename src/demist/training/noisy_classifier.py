@@ -27,7 +27,7 @@ def recognition_loss(classifier: NoisyClassifier, batch: Batch) -> Tensor:
     t = batch.u.to(batch.x0)
     alpha, sigma = (left(c, batch.x0) for c in classifier.schedule(t))
     x = alpha * batch.x0 + sigma * batch.noise(batch.x0)
-    return F.nll_loss(classifier(x, t), batch.cond["label"], reduction="none")
+    return F.nll_loss(classifier(x, t), batch.cond[Label.name], reduction="none")
 
 
 def train_noisy_classifier(
@@ -64,9 +64,9 @@ def train_noisy_classifier(
         )
     streams = Streams(seed, len(data), min(batch_size, len(data)))
     device = next(pipeline.denoiser.parameters()).device
-    conditioner = Conditioner({"label": Label(data.classes, drop=0.0)})
+    conditioner = Conditioner({Label.name: Label(data.classes, drop=0.0)})
     batches = Batches(
-        data.x, streams, pipeline.codec, conditioner, {"label": data.labels}, device=device
+        data.x, streams, pipeline.codec, conditioner, {Label.name: data.labels}, device=device
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(streams.torch_seed(-1))
