@@ -188,7 +188,7 @@ def test_every_part_has_a_line_and_every_default_can_be_written():
             assert row.line.endswith((".", ":")), (family.what, row)
             for option in row.options:
                 key, _, rest = option.partition("=")
-                default = rest.rpartition(" (")[0]
+                default = rest.partition(" (")[0]
                 if default not in ("...", ""):
                     family.read(f"{row.name}:{key}={default}")
     (row,) = [row for row in SOLVERS.rows() if row.name == "corrected"]

@@ -31,6 +31,9 @@ class Options:
     or hole=a.png,mask.png for an image and its mask. `none` for none."""
     negative: Annotated[str | None, arg(metavar="TEXT")] = None
     """What guidance leads away from: a prompt, or a class of a model without prompts."""
+    weak: Annotated[str | None, arg(metavar="RUN|FOLDER")] = None
+    """The weaker model that --guidance-rule autoguidance leads away from: a run, a saved model's
+    folder, or a name such as `digits`; of the same data."""
     classifier: Path | None = None
     """Guide by this classifier, made by `demist classifier DATA --noise-of RUN`. The model itself
     is told no class then, unless --class says one."""
@@ -89,6 +92,8 @@ def main(args: list[str]) -> None:
         cond[text] = values.value_of(pipeline, values.PROMPT, options.prompt)
     if options.negative is not None:
         guiding["negative"] = values.negative_of(pipeline, options.negative)
+    if options.weak is not None:
+        guiding["weak"] = options.source.open(options.weak, pipeline)
     if options.classifier is not None and options.classifier_class is not None:
         guiding["guide"] = noisy_classifier.classifier_guide(
             options.classifier, pipeline, options.classifier_class, options.classifier_scale

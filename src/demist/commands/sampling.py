@@ -30,7 +30,8 @@ class SamplingOptions:
     """Times between which there is guidance, such as 0.1:0.8; 0 is data, 1 is noise. Default: at
     all times."""
     guidance_rule: str | None = None
-    """cfg, apg or rescale, with options: apg:parallel=0.2, rescale:share=0.7. Default: cfg."""
+    """cfg, apg, rescale, compose, autoguidance, clamp or threshold, with options: apg:parallel=0.2;
+    `demist list rules` explains them. Default: cfg."""
     seed: int = 0
     """Sample i depends on the seed and i alone."""
     batch_size: int | None = None
@@ -69,10 +70,14 @@ class ModelOptions:
 
         return open_candidate(spec, at_step=self.at_step, device=self.device, runs=self.runs)
 
-    def open(self, spec: str) -> "demist.model.pipeline.Pipeline":
-        """See `demist.model.open.open_model`."""
-        from demist.model.open import open_model
+    def open(
+        self, spec: str, strong: "demist.model.pipeline.Pipeline | None" = None
+    ) -> "demist.model.pipeline.Pipeline":
+        """See `demist.model.open`: `open_model`, or `open_weak` beside a strong model."""
+        from demist.model.open import open_model, open_weak
 
+        if strong is not None:
+            return open_weak(spec, strong, runs=self.runs)
         return open_model(spec, at_step=self.at_step, device=self.device, runs=self.runs)
 
 

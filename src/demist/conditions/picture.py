@@ -137,7 +137,7 @@ class Masked(Condition):
 
 @dataclass(frozen=True)
 class LowResolution(Condition):
-    """A small picture to be made large: shown enlarged, with noise whose level is told.
+    """A small picture to be made large: shown enlarged, with noise of a known level.
 
     In training the small picture is made from the sample itself and gets noise of a random level;
     when sampling it comes as it is, level 0. So a model forgives what an earlier stage got wrong.

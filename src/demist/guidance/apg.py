@@ -1,7 +1,7 @@
 """Adaptive projected guidance."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -30,7 +30,7 @@ class APG(Rule):
         radius: Longest direction, as root mean square over the elements of a sample; 0: no limit.
     """
 
-    scale: Scale
+    scale: Scale = field(metadata={"note": "else --guidance"})
     null: Null
     parallel: float = 0.0
     radius: float = 0.0

@@ -12,7 +12,7 @@ from demist.guidance.rule import Rule, Scale, is_number, scale_at
 
 @dataclass(frozen=True)
 class Autoguidance(Rule):
-    """Away from a weaker model that is told the same, `scale` times.
+    """Away from a weaker model with the same conditions, `scale` times.
 
     The weak model makes the same mistakes, only larger: the difference points away from them,
     without pushing towards the typical as `CFG` does. Needs no null, so it serves unconditional
@@ -27,8 +27,10 @@ class Autoguidance(Rule):
         scale: 1 is the model itself, and spares the weak one's evaluation.
     """
 
-    weak: Model = field(metadata={"needs": "a weaker model: --weak RUN, or weak= in Python"})
-    scale: Scale
+    weak: Model = field(
+        metadata={"needs": "a weaker model: --weak RUN of demist sample, or weak= in Python"}
+    )
+    scale: Scale = field(metadata={"note": "else --guidance"})
     name: ClassVar[str] = "autoguidance"
     neutral: ClassVar[Mapping[str, Any]] = {"scale": 1.0}
 

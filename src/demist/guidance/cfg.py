@@ -1,7 +1,7 @@
 """Classifier-free guidance."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -26,7 +26,7 @@ class CFG(Rule):
         null: Maps the conditions to those of the model to lead away from.
     """
 
-    scale: Scale
+    scale: Scale = field(metadata={"note": "else --guidance"})
     null: Null
     name: ClassVar[str] = "cfg"
     neutral: ClassVar[Mapping[str, Any]] = {"scale": 1.0}

@@ -40,8 +40,10 @@ class Compose(Rule):
     """
 
     null: Null
-    terms: tuple[tuple[Null, Scale], ...] = field(default=(), metadata={"read": read_terms})
-    scale: Scale = 1.0
+    terms: tuple[tuple[Null, Scale], ...] = field(
+        default=(), metadata={"read": read_terms, "note": "such as ((label=3,2),(label=5,-1))"}
+    )
+    scale: Scale = field(default=1.0, metadata={"note": "else --guidance"})
     name: ClassVar[str] = "compose"
     neutral: ClassVar[Mapping[str, Any]] = {"terms": (), "scale": 1.0}
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from demist.core import Model
+from demist.errors import UsageError
+from demist.guidance.compose import Compose
 from demist.guidance.rule import Encode, Null, Rule, Scale
 from demist.parts import Family, Part
 
@@ -45,6 +47,12 @@ class RuleMaker:
         Raises:
             UsageError: The rule needs what is not given.
         """
+        for rule in self.rules:
+            if rule.cls is Compose and not rule.options.get("terms"):
+                raise UsageError(
+                    f"guidance rule {rule.spec!r} has nothing to compose; write conditions with "
+                    f"their weights, such as compose:terms=((label=3,2),(label=5,-1))"
+                )
         given = {"model": model, "scale": scale, "null": null, "weak": weak, "encode": encode}
         return self.part.make(**{key: v for key, v in given.items() if v is not None})
 
@@ -54,10 +62,17 @@ class RuleMaker:
         inner = self.part.options.get("model")
         return (self.part, *(RuleMaker(inner).rules if inner is not None else ()))
 
+    def takes(self, name: str) -> bool:
+        """Whether it, or a rule in it, has a field of this name."""
+        return any(name in {f.name for f in fields(rule.cls)} for rule in self.rules)
+
     @property
     def from_null(self) -> bool:
         """Whether all it does starts from the null, so that without conditions it does nothing."""
-        return all("null" in {f.name for f in fields(rule.cls)} for rule in self.rules)
+        return all(
+            "null" in {f.name for f in fields(rule.cls)} and not rule.options.get("terms")
+            for rule in self.rules
+        )
 
     def is_idle(self, scale: float) -> bool:
         """Whether it does nothing at this guidance scale."""

@@ -1,7 +1,7 @@
 """Classifier-free guidance without the extra contrast."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -28,7 +28,7 @@ class Rescale(Rule):
         share: Their phi: 0 is CFG, 1 restores the contrast fully; they use 0.7.
     """
 
-    scale: Scale
+    scale: Scale = field(metadata={"note": "else --guidance"})
     null: Null
     share: float = 0.7
     name: ClassVar[str] = "rescale"

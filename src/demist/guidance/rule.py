@@ -36,7 +36,7 @@ class Rule(abc.ABC):
         model: The denoiser to guide, itself guided perhaps.
     """
 
-    model: Model = field(metadata={"part": True})
+    model: Model = field(metadata={"part": True, "note": "else the model itself"})
 
     name: ClassVar[str] = ""
     """The name on the command line; empty for a rule that needs a function of the caller's."""

@@ -16,6 +16,7 @@ from demist.io.arrays import write_array
 from demist.modalities import Modality
 from demist.modalities import of as of
 from demist.model.folder import weights_hash
+from demist.model.guided import weak_for
 from demist.model.pipeline import Pipeline
 from demist.model.plan import Guide
 from demist.model.sampling import Sampling
@@ -67,6 +68,7 @@ def sample_page(
     columns: int | None = None,
     film: bool = False,
     negative: Mapping[str, Any] | None = None,
+    weak: Pipeline | None = None,
     guide: Guide | None = None,
     **cond: Any,
 ) -> Page:
@@ -80,19 +82,20 @@ def sample_page(
         columns: In a row; None: a square, or rows of one class each.
         film: Make a film, too, of as many of the first samples as their kind of data shows.
         negative: What guidance leads away from.
+        weak: A weaker model, for the rule `autoguidance`.
         guide: Further guidance.
         cond: Further conditions, as in `Pipeline.sample`.
     """
     if labels:
         cond = {**of_class(pipeline, labels), **cond}
-    plan = pipeline.plan(n, sampling, negative=negative, guide=guide, **cond)
+    plan = pipeline.plan(n, sampling, negative=negative, weak=weak, guide=guide, **cond)
     modality = of(pipeline)
     filmed = modality.filmed if film else 0
     states = [frame.x for frame in plan.frames(range(min(n, filmed)))] if filmed else []
     x = states[-1] if filmed >= n else plan.sample(progress=sys.stderr.isatty())
     rows = len(set(labels))
     columns = columns or (n // rows if rows > 1 and n % rows == 0 else None)
-    said = {"n": n, **plan.sampling.recipe(), **_negative(negative), **_plain(cond)}
+    said = {"n": n, **plan.sampling.recipe(), **_negative(negative), **_weak(weak), **_plain(cond)}
     return Page(
         x,
         modality.draw(x, labels, columns),
@@ -107,6 +110,7 @@ def grid_page(
     sampling: Sampling | None = None,
     *,
     negative: Mapping[str, Any] | None = None,
+    weak: Pipeline | None = None,
     guide: Guide | None = None,
     **cond: Any,
 ) -> Page:
@@ -118,6 +122,7 @@ def grid_page(
             varies takes the place of what is given below.
         sampling: How, where no axis says.
         negative: What guidance leads away from.
+        weak: A weaker model, for the rule `autoguidance`.
         guide: Further guidance.
         cond: Conditions of all cells.
 
@@ -128,11 +133,12 @@ def grid_page(
         raise UsageError(f"--grid shows images, and this model makes {modality.name}; leave it out")
     rows, columns = parse_axes(axes, list(pipeline.conditioner.conditions))
     x = sweep(
-        pipeline, rows, columns, sampling, negative=negative, guide=guide, read_image=read_image,
-        **cond,
+        pipeline, rows, columns, sampling, negative=negative, weak=weak, guide=guide,
+        read_image=read_image, **cond,
     )  # fmt: skip
-    recipe = pipeline.plan(1, sampling).sampling.recipe()
-    said = {**recipe, **_negative(negative), **_plain(cond), "grid_of": list(axes)}
+    rule = (sampling or Sampling()).over(pipeline.defaults).guidance_rule
+    recipe = pipeline.plan(1, sampling, weak=weak_for(rule, weak)).sampling.recipe()
+    said = {**recipe, **_negative(negative), **_weak(weak), **_plain(cond), "grid_of": list(axes)}
     page = image_grid(
         x, columns=len(columns.words), rows_say=rows.labels, columns_say=columns.labels
     )
@@ -159,7 +165,7 @@ def facts_of(pipeline: Pipeline, said: Mapping[str, Any]) -> dict[str, Any]:
     """With which version and model something was made, and how: for files made from it."""
     return {
         "demist": __version__,
-        "model": {"sha256": weights_hash(pipeline), **pipeline.facts},
+        "model": _identity(pipeline),
         "sampling": dict(said),
     }
 
@@ -177,3 +183,11 @@ def _plain(cond: Mapping[str, Any]) -> dict[str, Any]:
 
 def _negative(negative: Mapping[str, Any] | None) -> dict[str, Any]:
     return {} if negative is None else {"negative": negative}
+
+
+def _weak(weak: Pipeline | None) -> dict[str, Any]:
+    return {} if weak is None else {"weak": _identity(weak)}
+
+
+def _identity(pipeline: Pipeline) -> dict[str, Any]:
+    return {"sha256": weights_hash(pipeline), **pipeline.facts}

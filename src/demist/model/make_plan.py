@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demist.core import Denoiser, Model, Schedule
+from demist.core import Denoiser, Schedule
 from demist.errors import UsageError
-from demist.guidance import Instead, Interval, Scale, make_rule
+from demist.model.guided import guided
 from demist.model.plan import Constrain, Guide, Init, Plan
 from demist.model.sampling import STANDARD, Sampling
 from demist.samplers import make_grid, make_solver
@@ -26,6 +26,7 @@ def make_plan(
     cond: Mapping[str, Any],
     *,
     negative: Mapping[str, Any] | None = None,
+    weak: "Pipeline | None" = None,
     guide: Guide | None = None,
     init: Init | None = None,
     constrain: Constrain | None = None,
@@ -37,47 +38,15 @@ def make_plan(
     if not isinstance(full.seed, int | None) and len(full.seed) != n:
         raise UsageError(f"got {len(full.seed)} seeds for {n} samples; give one for all, or {n}")
     assert full.solver is not None
-    model = _guided(pipeline, full, cond, negative, guide)
+    model = guided(pipeline, full, cond, negative=negative, weak=weak, guide=guide)
     solver = make_solver(full.solver)
     times = _times(full, solver.grid, pipeline.denoiser.schedule)
     grid = _solvable(times, pipeline.denoiser)
     return Plan(
         pipeline, n, _as_taken(full, times), model, solver, grid,
         pipeline.conditioner.encode(n, cond), _checked_init(pipeline, init, n, sampling, full),
-        constrain,
+        constrain, weak,
     )  # fmt: skip
-
-
-def _guided(
-    pipeline: "Pipeline",
-    full: Sampling,
-    cond: Mapping[str, Any],
-    negative: Mapping[str, Any] | None,
-    guide: Guide | None,
-) -> Model:
-    """The denoiser, led away from what is negative or from the null, then by `guide`."""
-    conditioner, scale, interval = pipeline.conditioner, full.guidance, full.guidance_interval
-    assert full.guidance_rule is not None
-    conditioner.require([*cond, *(negative or ())])
-    rule_of, conditions = make_rule(full.guidance_rule), conditioner.conditions
-    model: Model = pipeline.denoiser
-    if scale is not None and scale != 1 and any(value is not None for value in cond.values()):
-        if not negative and not any(c.drop for c in conditions.values()):
-            raise UsageError(
-                f"guidance {scale:g} starts from the unconditional model, which this one never "
-                f"learned (it was trained with label_drop = 0); use 1"
-            )
-        try:
-            over_time: Scale = scale if interval is None else Interval(scale, *interval)
-        except ValueError as error:
-            raise UsageError(str(error)) from None
-
-        def encode(words: Mapping[str, Any]) -> dict[str, Tensor]:
-            return conditioner.encode_only(1, words)
-
-        instead, null = Instead(encode(negative or {})), conditioner.null
-        model = rule_of(model, over_time, lambda given: instead(null(given)), encode=encode)
-    return model if guide is None else guide(model)
 
 
 def _times(full: Sampling, suits: str, schedule: Schedule) -> Tensor:

@@ -1,5 +1,6 @@
 """Opening a model by what people call it: a run, a folder, or one that comes along."""
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -52,6 +53,22 @@ def open_model(
     pipeline = Pipeline.load(place) if saved else Pipeline.from_run(Run(place), at_step)
     torch.set_num_threads(fastest_threads())  # samples are the same bits with any number
     return pipeline.to(pick_device(device))
+
+
+def open_weak(spec: str, strong: Pipeline, *, runs: Path = RUNS) -> Pipeline:
+    """A weaker model, for guidance of a strong one: on the same device, its name in its facts.
+
+    Args:
+        spec: See `locate`; of a run, the newest checkpoint.
+        strong: The model that is guided.
+        runs: Folder in which run folders are.
+
+    Raises:
+        As `open_model`.
+    """
+    device = str(next(strong.denoiser.parameters()).device)
+    weak = open_model(spec, device=device, runs=runs)
+    return replace(weak, facts={**weak.facts, "name": locate(spec, runs).name})
 
 
 @lru_cache(maxsize=1)

@@ -62,6 +62,7 @@ class Pipeline:
         sampling: Sampling | None = None,
         *,
         negative: Mapping[str, Any] | None = None,
+        weak: "Pipeline | None" = None,
         guide: Guide | None = None,
         init: Init | None = None,
         constrain: Constrain | None = None,
@@ -74,6 +75,8 @@ class Pipeline:
             n: How many samples.
             sampling: How; None, or a field that is None: as in `defaults`.
             negative: Conditions by name that guidance leads away from; by default the null.
+            weak: A weaker model of the same data, conditions and schedule, for the rule
+                `autoguidance`.
             guide: Any further guidance, outermost: `lambda model: Clamp(model)`.
             init: What to start from, one for all or one per sample. An array is data: it is
                 encoded, and noised to the time `start` with each sample's own noise; `start = 0`
@@ -89,9 +92,11 @@ class Pipeline:
         """
         how, cond = split(sampling, cond)
         model = self if size is None else self.sized(size)
+        weak = weak if size is None or weak is None else weak.sized(size)
         return make_plan(
-            model, n, how, cond, negative=negative, guide=guide, init=init, constrain=constrain
-        )
+            model, n, how, cond, negative=negative, weak=weak, guide=guide, init=init,
+            constrain=constrain,
+        )  # fmt: skip
 
     def sample(
         self,
@@ -100,6 +105,7 @@ class Pipeline:
         *,
         rows: Sequence[int] | None = None,
         negative: Mapping[str, Any] | None = None,
+        weak: "Pipeline | None" = None,
         guide: Guide | None = None,
         init: Init | None = None,
         constrain: Constrain | None = None,
@@ -114,6 +120,7 @@ class Pipeline:
             sampling: How.
             rows: Make just these of the `n`, to share the work; they come out the same.
             negative: What guidance leads away from.
+            weak: The weaker model.
             guide: Further guidance.
             init: What to start from.
             constrain: Projection after each step.
@@ -128,8 +135,8 @@ class Pipeline:
             UsageError: An argument makes no sense for this model.
         """
         plan = self.plan(
-            n, sampling, negative=negative, guide=guide, init=init, constrain=constrain,
-            size=size, **cond,
+            n, sampling, negative=negative, weak=weak, guide=guide, init=init,
+            constrain=constrain, size=size, **cond,
         )  # fmt: skip
         return plan.sample(rows, progress=progress)
 

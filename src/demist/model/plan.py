@@ -66,6 +66,7 @@ class Plan:
         cond: Encoded conditions by name, a row for each sample.
         init: What to start from, `(n, ...)` or `(1, ...)` for all; None: pure noise.
         constrain: Projection after each step.
+        weak: The weaker model that guidance leads away from.
     """
 
     pipeline: "Pipeline"
@@ -77,6 +78,7 @@ class Plan:
     cond: Mapping[str, Any]
     init: Init | None = None
     constrain: Constrain | None = None
+    weak: "Pipeline | None" = None
 
     @property
     def steps(self) -> int:
@@ -135,9 +137,10 @@ class Plan:
         if after.index >= self.steps:
             return
         cond = {name: _take(value, padded, x.device) for name, value in self.cond.items()}
-        denoiser = self.pipeline.denoiser
-        training = denoiser.training
-        denoiser.eval()
+        denoisers = [p.denoiser for p in (self.pipeline, self.weak) if p is not None]
+        training = [denoiser.training for denoiser in denoisers]
+        for denoiser in denoisers:
+            denoiser.eval()
         try:
             for point in trajectory(
                 self.model, x, self.grid, self.solver, noise, constrain=self._constrain(len(rows)),
@@ -145,7 +148,8 @@ class Plan:
             ):  # fmt: skip
                 yield _cut(point, len(rows))
         finally:
-            denoiser.train(training)
+            for denoiser, before in zip(denoisers, training, strict=True):
+                denoiser.train(before)
 
     def frames(self, rows: Sequence[int] | None = None) -> Iterator[Frame]:
         """The states of `states(rows)`, decoded, for a film."""

@@ -23,7 +23,8 @@ class Sampling:
             decreasing from at most 1 to 0. If nobody says: the one that suits the solver.
         start: Time in [0, 1] at which sampling begins, on what `init` gives: 1 is pure noise, 0 is
             the data itself.
-        guidance: Scale; 1 is none. Without conditions it does nothing.
+        guidance: Scale; 1 is none. Of a rule that starts from the null (`cfg`, `apg`, `rescale`),
+            nothing without conditions.
         guidance_interval: Times between which there is guidance, the lower first; if nobody says,
             at all times.
         guidance_rule: Name and options, as in `demist.guidance.make_rule`: `"apg:parallel=0.2"`.
@@ -88,7 +89,10 @@ FIRST = ("steps", "solver", "grid", "guidance", "batch_size")
 FIELDS = tuple(f.name for f in fields(Sampling))
 """Names of all fields."""
 
-TAKEN = ("n", "sampling", "rows", "size", "negative", "guide", "init", "constrain", "progress")
+TAKEN = (
+    *("n", "sampling", "rows", "size", "negative", "weak", "guide", "init", "constrain"),
+    "progress",
+)
 """Other names that `Pipeline.sample` takes, so that no condition may have them."""
 
 

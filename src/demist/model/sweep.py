@@ -12,6 +12,7 @@ import numpy as np
 
 from demist.conditions import ReadImage
 from demist.errors import UsageError
+from demist.model.guided import weak_for
 from demist.model.plan import Guide
 from demist.model.sampling import FIELDS, Sampling, flag, parse
 from demist.model.values import CLASS, PROMPT, name_of, negative_of, no_images, value_of
@@ -78,6 +79,7 @@ def sweep(
     sampling: Sampling | None = None,
     *,
     negative: Mapping[str, Any] | None = None,
+    weak: "Pipeline | None" = None,
     guide: Guide | None = None,
     read_image: ReadImage = no_images,
     **cond: Any,
@@ -90,6 +92,7 @@ def sweep(
         columns: What varies from column to column.
         sampling: How, where no axis says.
         negative: What guidance leads away from, where no axis says.
+        weak: A weaker model, for the cells whose rule leads away from one.
         guide: Further guidance.
         read_image: Reads the image files that an axis names.
         cond: Conditions that no axis varies, one value for all cells.
@@ -110,6 +113,7 @@ def sweep(
     groups: dict[str, list[int]] = {}
     for i, cell in enumerate(cells):
         groups.setdefault(repr((replace(cell.sampling, seed=0), cell.negative)), []).append(i)
+    used = any(weak_for(cell.sampling.guidance_rule, weak) for cell in cells)
     done: list[Any] = [None] * len(cells)
     for members in groups.values():
         group = [cells[i] for i in members]
@@ -121,6 +125,7 @@ def sweep(
             len(group),
             replace(group[0].sampling, seed=[cell.seed for cell in group]),
             negative=group[0].negative,
+            weak=weak_for(group[0].sampling.guidance_rule, weak) if used else weak,
             guide=guide,
             **each,
         )

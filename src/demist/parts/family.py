@@ -107,8 +107,9 @@ class Family(Generic[T]):
         base: Their base class. A class with a `name` can be asked for by it; one that is saved
             under another kind than the name of its class says so in `saved_as`. The metadata of a
             field may say how its text is read (`read`), that it is another part of this family
-            though its type is wider (`part`), or where its value comes from (`needs`). Options that
-            nobody can write, because a program finds their values, are named in `given`.
+            though its type is wider (`part`), where its value comes from (`needs`), or what a list
+            says instead of its default (`note`). Options that nobody can write, because a program
+            finds their values, are named in `given`.
         package: Where they are, below `demist`, such as `"samplers.solvers"`.
         uses: Families of the parts that may be options, besides this one.
     """
@@ -217,11 +218,18 @@ class Family(Generic[T]):
     def _row(self, name: str) -> Row:
         cls = self._named[name]
         options = [option for option in self.options(cls).values() if option.read]
+        notes = _metadata(cls, "note")
         return Row(
             name,
             (inspect.getdoc(cls) or "").partition("\n")[0],
-            tuple(f"{o.name}={self._written(o.default)} ({self._type(o.hint)})" for o in options),
+            tuple(self._option(option, notes.get(option.name)) for option in options),
         )
+
+    def _option(self, option: Option, note: str | None) -> str:
+        kind = self._type(option.hint)
+        if note is not None:
+            return f"{option.name}=... ({kind}, {note})"
+        return f"{option.name}={self._written(option.default)} ({kind})"
 
     def _written(self, value: Any) -> str:
         for family in (self, *self.uses):
