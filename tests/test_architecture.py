@@ -301,6 +301,29 @@ def questions_of_axes(path, tree):
     return found
 
 
+NAMES_OF_CONDITIONS = {
+    "networks/conditioning.py": 2,  # the name that parameters of saved networks have
+    "training/conditions.py": 2,  # the kind of a column, which is called text as well
+}
+"""How often a file says "label" or "text"; to `data` they are columns of people's files."""
+
+
+def names_of_conditions(tree):
+    """How often a condition is named, instead of asked what it is."""
+    values = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    return sum(value in ("label", "text") for value in values if isinstance(value, str))
+
+
+def test_nobody_else_names_conditions():
+    found = {
+        path.relative_to(SOURCE).as_posix(): names_of_conditions(tree)
+        for path, tree in TREES.items()
+        if room(path) not in {"conditions", "modalities", "data"}
+    }
+    assert {file: count for file, count in found.items() if count} == NAMES_OF_CONDITIONS
+    assert names_of_conditions(ast.parse("known['label'], known.get('text'), 'labels'")) == 2
+
+
 def test_every_room_has_its_directions():
     assert {room(path) for path in FILES} <= set(MAY_IMPORT)
 
