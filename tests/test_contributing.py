@@ -125,6 +125,32 @@ def test_a_network_is_trained_saved_and_listed_by_its_name(extended):
     assert "outputs" not in listing
 
 
+METRIC = """
+import numpy as np
+from demist.evaluation import Reference, against, markdown, measure, over_seeds
+from demist.training.judge import train_classifier
+
+rng = np.random.default_rng(0)
+x = rng.integers(0, 200, (120, 1, 8, 8)).astype(np.uint8)
+judge = train_classifier(x, np.arange(120) % 2, ("a", "b"), epochs=1, width=2)
+train, test = x[:60], x[60:]
+reference = Reference.of(judge, train, test, generated=60)
+reports = [measure(reference, test + 50, seed=seed) for seed in (0, 1)]
+entry = reports[0]["metrics"]["brightness"]
+assert entry["floor"] == float(test.mean()) and abs(entry["value"] - entry["floor"] - 50) < 1e-9
+both = over_seeds(reports)
+assert f"| brightness | {entry['value']:.1f} ± 0.0 | " in markdown(both)
+assert "as real | how light images are |" in markdown(both)
+assert "| brightness |" in against(both, both)
+assert list(both["metrics"])[-1] == "brightness"
+"""
+
+
+def test_a_metric_is_measured_and_printed(extended):
+    python(extended, "-c", METRIC)
+    assert "brightness" in python(extended, "-m", "demist", "list", "metrics")
+
+
 CONTRACTS = {
     "midpoint": "contracts/test_solvers.py",
     "quadratic": "samplers/test_grid.py",

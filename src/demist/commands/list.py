@@ -23,6 +23,7 @@ FAMILIES = {
     "rules": ("guidance", "RULES", "How guidance leads: --guidance-rule."),
     "networks": ("networks", "NETWORKS", "What learns to denoise: --network."),
     "codecs": ("codecs", "CODECS", "What stands between data and state."),
+    "metrics": ("evaluation.metrics", "METRICS", "What demist evaluate measures."),
     "kinds": ("modalities", "MODALITIES", "Kinds of data: --kind."),
     "conditions": ("conditions", "CONDITIONS", "What a model can be conditioned on."),
 }

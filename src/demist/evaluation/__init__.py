@@ -3,7 +3,7 @@
 Nothing here knows about models or samplers; everything takes uint8 images, points or features.
 """
 
-from demist.evaluation.reference import Reference, Seen, strided
+from demist.evaluation.reference import Reference, Seen
 from demist.evaluation.report import evaluate, measure, over_seeds
 from demist.evaluation.ruler import Asked, Ruler
 from demist.evaluation.tables import against, interval, markdown
@@ -19,5 +19,4 @@ __all__ = [
     "markdown",
     "measure",
     "over_seeds",
-    "strided",
 ]

@@ -4,27 +4,20 @@ Everything that does not depend on the generated images is found here, and with 
 held-out images score in the place of generated ones, at the same count.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int64, UInt8
+from jaxtyping import Float32, Float64, Int64, UInt8
 
 from demist.errors import DataError
 from demist.evaluation.extractors.features import Extractor, pixels, take
 from demist.evaluation.judge.classifier import Classifier, softmax
-from demist.evaluation.metrics.accuracy import accuracy_of
 from demist.evaluation.metrics.distances import neighbour_radius
-from demist.evaluation.metrics.frechet import Moments, extrapolate, frechet_distance
-from demist.evaluation.metrics.inception_score import inception_score
-from demist.evaluation.metrics.kernel import kernel_distance, kernel_within
+from demist.evaluation.metrics.frechet import Moments, frechet_distance
+from demist.evaluation.metrics.kernel import kernel_within, strided
 from demist.evaluation.metrics.memorisation import Closeness
-from demist.evaluation.metrics.modes import count_modes, kl_to
-from demist.evaluation.metrics.precision_recall import precision_recall
-from demist.evaluation.metrics.spectrum import top_octave
-from demist.evaluation.metrics.vendi import vendi_score
-
-MOST = 10_000
-"""Training images at most for the kernel distance, whose cost grows with the square."""
+from demist.evaluation.metrics.metric import Found, ImageMetric, metrics_of
+from demist.evaluation.metrics.modes import count_modes
 
 
 @dataclass(frozen=True)
@@ -60,6 +53,11 @@ class Seen:
         """The judge's labels."""
         labels: np.ndarray = self.logits.argmax(1)
         return labels
+
+    @property
+    def probabilities(self) -> Float64[np.ndarray, "n classes"]:
+        """Those of the judge's labels."""
+        return softmax(self.logits)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -168,46 +166,18 @@ class Reference:
             floor={},
             within=_within(seen.features, n, rng),
         )
-        floor = reference.distances(held_out.part(rows), held_out.features)
-        floor |= {"fdr": 1.0, "nearest_ratio": 1.0, "closer": 0.5}
-        floor |= {
-            "copies": reference.closeness.copies,
-            "authenticity": reference.closeness.authenticity,
-        }
-        if test_labels is not None:
-            found = accuracy_of(held_out.labels, test_labels, judge.card.classes)
-            floor["label_accuracy"] = found.overall
+        held = Found(held_out.part(rows), held_out, test_labels)
+        floor = {k: v for m in reference.metrics(held) for k, v in m.floor(held, reference).items()}
         reference.floor.update(floor)
         return reference
 
-    def distances(self, part: Seen, everything: Float[np.ndarray, "n d"]) -> dict[str, float]:
-        """The metrics that read the same for generated and for test images.
-
-        Arguments:
-            part: N images.
-            everything: features of all images of that kind, to extrapolate from.
-        """
-        neighbours = precision_recall(self.some.features, part.features, self.k, self.radius)
-        found = {
-            "fd": frechet_distance(Moments.of(part.features), self.moments),
-            "kid": 1000
-            * kernel_distance(part.features, strided(self.train.features), within_y=self.kernel),
-            **asdict(neighbours),
-            "vendi": vendi_score(part.features - self.moments.mean),
-            "inception_score": inception_score(softmax(part.logits)),
-            "class_kl": kl_to(count_modes(part.labels, len(self.target)), self.target),
-            "sharpness": top_octave(part.images),
-        }
-        if self.where is not None:
-            found["sfd"] = frechet_distance(Moments.of(part.spatial), self.where)
-        if len(everything) >= 4 * self.moments.mean.size:
-            found["fd_limit"] = extrapolate(everything, self.moments, seed=self.seed).limit
-        return found
-
-
-def strided(features: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, "m d"]:
-    """Every so many-th row, which makes at most `MOST`."""
-    return features[:: -(-len(features) // MOST)]
+    def metrics(self, found: Found) -> list[ImageMetric]:
+        """The metrics that have all that they need, in the order of the table."""
+        has = {"images", "features", "logits"}
+        has |= {"spatial"} if self.where is not None else set()
+        has |= {"labels"} if found.asked is not None else set()
+        every: list[ImageMetric] = metrics_of(ImageMetric)  # type: ignore[type-abstract]
+        return [metric for metric in every if has.issuperset(metric.needs)]
 
 
 def _within(train: np.ndarray, n: int, rng: np.random.Generator) -> float:

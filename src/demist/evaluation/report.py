@@ -19,10 +19,9 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from demist.errors import DataError
-from demist.evaluation.extractors.features import pixels
 from demist.evaluation.judge.classifier import Classifier
 from demist.evaluation.metrics.accuracy import accuracy_of
-from demist.evaluation.metrics.rows import ROWS
+from demist.evaluation.metrics.metric import Found, ImageMetric, rows_of
 from demist.evaluation.reference import Reference, Seen
 
 Report = dict[str, Any]
@@ -80,16 +79,14 @@ def measure(
     n, judge = reference.compared, reference.judge
     seen = Seen.of(generated, judge, reference.extractor)
     chosen = np.random.default_rng(seed).permutation(len(generated))[:n]
-    value = reference.distances(seen.part(chosen), seen.features)
-    value["fdr"] = value["fd"] / reference.floor["fd"]
-    close = reference.closeness.compare(pixels(generated[chosen]))
-    value |= {"nearest_ratio": close.ratio, "closer": close.closer}
-    value |= {"copies": close.copies, "authenticity": close.authenticity}
+    found = Found(seen.part(chosen), seen, labels)
+    value: dict[str, float] = {}
+    for metric in reference.metrics(found):
+        value |= metric(found, reference)
     table = None
     if labels is not None:
         accuracy = accuracy_of(seen.labels, labels, judge.card.classes)
         table = [asdict(row) for row in accuracy.classes]
-        value["label_accuracy"] = accuracy.overall
     protocol = {
         "generated": len(generated),
         "train": len(reference.train),
@@ -105,7 +102,7 @@ def measure(
     }
     metrics = {
         name: {"value": _finite(value.get(name)), "floor": _finite(reference.floor.get(name))}
-        for name in ROWS
+        for name in rows_of(ImageMetric)
     }
     return {
         "protocol": protocol,

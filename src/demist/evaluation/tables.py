@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from demist.errors import DataError
-from demist.evaluation.metrics.rows import ALL_ROWS
+from demist.evaluation.metrics.metric import rows_of
 
 T_975 = (
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
@@ -19,8 +19,9 @@ def markdown(report: dict[str, Any]) -> str:
     """The report as a Markdown table, with its protocol and warnings below."""
     p = report["protocol"]
     lines = ["| metric | generated | real | better | what it sees |", "|---|---:|---:|---|---|"]
+    rows = rows_of()
     for name, entry in report["metrics"].items():
-        row = ALL_ROWS[name]
+        row = rows[name]
         cells = [_number(entry, "value", row.digits), _number(entry, "floor", row.digits)]
         lines.append(f"| {row.title} | {' | '.join(cells)} | {row.better} | {row.sees} |")
     seeds = p.get("seeds")
@@ -70,8 +71,9 @@ def against(
         f"| metric | {names[0]} | {names[1]} | difference | 95 % interval | better | |",
         "|---|---:|---:|---:|---:|---|---|",
     ]
+    rows = rows_of()
     for name, a in one["metrics"].items():
-        row, b = ALL_ROWS[name], other["metrics"][name]
+        row, b = rows[name], other["metrics"][name]
         cells = [_number(a, "value", row.digits), _number(b, "value", row.digits), "–", "–"]
         verdict = ""
         if a["value"] is not None and b["value"] is not None:

@@ -17,7 +17,7 @@ from demist.data.images.decode import extensions
 from demist.data.readers.arrays import are_images
 from demist.drawing.grid import image_grid
 from demist.errors import UsageError
-from demist.evaluation.metrics.text_score import text_score
+from demist.evaluation.metrics.metric import TextMetric, metrics_of
 from demist.evaluation.reference import Reference
 from demist.evaluation.report import measure
 from demist.modalities.modality import Modality, Shape, Wanted
@@ -111,15 +111,19 @@ class Images(Modality):
                 k=max(1, min(5, generated - 1, len(test) - 1)),
             )
             if encoder is not None:
-                ceiling = text_score(encoder, test.x[asked.rows], asked.values[asked.captions])
+                captions = metrics_of(TextMetric)  # type: ignore[type-abstract]
+                real_images, texts = test.x[asked.rows], asked.values[asked.captions]
+                ceiling = [metric(encoder, real_images, texts) for metric in captions]
             lost = None if codec is None or codec.lossless else through_codec(codec, reference)
             bar.update()
             reports = []
             for seed, x in samples.items():
                 report = measure(reference, x, labels=labels, seed=seed)
                 if encoder is not None:
-                    found = text_score(encoder, x, asked.of(asked.captions, len(x)))
-                    report["metrics"] |= found.beside(ceiling)
+                    texts = asked.of(asked.captions, len(x))
+                    for metric, best in zip(captions, ceiling, strict=True):
+                        for key, value in metric(encoder, x, texts).items():
+                            report["metrics"][key] = {"value": value, "floor": best.get(key)}
                     report["protocol"]["captions"] = encoder.recipe
                 if lost is not None:
                     report["codec"] = lost

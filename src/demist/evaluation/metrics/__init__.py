@@ -3,6 +3,7 @@
 from demist.evaluation.metrics.accuracy import (
     Accuracy,
     ClassAccuracy,
+    LabelAccuracy,
     Recogniser,
     accuracy_of,
     check_labels,
@@ -11,37 +12,87 @@ from demist.evaluation.metrics.accuracy import (
 from demist.evaluation.metrics.distances import nearest, neighbour_radius, squared_distances
 from demist.evaluation.metrics.frechet import (
     Extrapolation,
+    Frechet,
     Moments,
+    SpatialFrechet,
     extrapolate,
     frechet_distance,
     ratio,
 )
-from demist.evaluation.metrics.inception_score import entropy_terms, inception_score
-from demist.evaluation.metrics.kernel import kernel_distance, kernel_distance_subsets, kernel_within
-from demist.evaluation.metrics.memorisation import Closeness, Memorisation, memorisation
-from demist.evaluation.metrics.modes import Modes, count_modes, kl_floor, kl_to, score_modes
-from demist.evaluation.metrics.points import measure_points
-from demist.evaluation.metrics.precision_recall import PrecisionRecall, precision_recall
+from demist.evaluation.metrics.inception_score import InceptionScore, entropy_terms, inception_score
+from demist.evaluation.metrics.kernel import (
+    Kernel,
+    kernel_distance,
+    kernel_distance_subsets,
+    kernel_within,
+    strided,
+)
+from demist.evaluation.metrics.memorisation import (
+    Closeness,
+    Memorisation,
+    TrainingImages,
+    memorisation,
+)
+from demist.evaluation.metrics.metric import (
+    METRICS,
+    Found,
+    ImageMetric,
+    Metric,
+    PointMetric,
+    Row,
+    TextMetric,
+    metrics_of,
+    rows_of,
+)
+from demist.evaluation.metrics.modes import (
+    ClassProportions,
+    Modes,
+    count_modes,
+    kl_floor,
+    kl_to,
+    score_modes,
+)
+from demist.evaluation.metrics.points import HeldOut, PointModes, measure_points
+from demist.evaluation.metrics.precision_recall import Neighbours, PrecisionRecall, precision_recall
 from demist.evaluation.metrics.psnr import psnr
-from demist.evaluation.metrics.rows import Row
-from demist.evaluation.metrics.sliced_wasserstein import sliced_wasserstein
-from demist.evaluation.metrics.spectrum import radial_spectrum, top_octave
-from demist.evaluation.metrics.text_score import Encoder, TextScore, scores, text_score
-from demist.evaluation.metrics.vendi import vendi_score
+from demist.evaluation.metrics.sliced_wasserstein import SlicedWasserstein, sliced_wasserstein
+from demist.evaluation.metrics.spectrum import Sharpness, radial_spectrum, top_octave
+from demist.evaluation.metrics.text_score import Encoder, ImageText, TextScore, scores, text_score
+from demist.evaluation.metrics.vendi import Vendi, vendi_score
 
 __all__ = [
+    "METRICS",
     "Accuracy",
     "ClassAccuracy",
+    "ClassProportions",
     "Closeness",
     "Encoder",
     "Extrapolation",
+    "Found",
+    "Frechet",
+    "HeldOut",
+    "ImageMetric",
+    "ImageText",
+    "InceptionScore",
+    "Kernel",
+    "LabelAccuracy",
     "Memorisation",
+    "Metric",
     "Modes",
     "Moments",
+    "Neighbours",
+    "PointMetric",
+    "PointModes",
     "PrecisionRecall",
     "Recogniser",
     "Row",
+    "Sharpness",
+    "SlicedWasserstein",
+    "SpatialFrechet",
+    "TextMetric",
     "TextScore",
+    "TrainingImages",
+    "Vendi",
     "accuracy_of",
     "check_labels",
     "count_modes",
@@ -57,16 +108,19 @@ __all__ = [
     "label_accuracy",
     "measure_points",
     "memorisation",
+    "metrics_of",
     "nearest",
     "neighbour_radius",
     "precision_recall",
     "psnr",
     "radial_spectrum",
     "ratio",
+    "rows_of",
     "score_modes",
     "scores",
     "sliced_wasserstein",
     "squared_distances",
+    "strided",
     "text_score",
     "top_octave",
     "vendi_score",

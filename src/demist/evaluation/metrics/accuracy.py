@@ -1,12 +1,17 @@
 """Do conditional samples show what was asked for? A classifier's opinion, class by class."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 
 from demist.errors import DataError
+from demist.evaluation.metrics.metric import Found, ImageMetric, Need, Row
+
+if TYPE_CHECKING:
+    from demist.evaluation.reference import Reference
 
 
 @runtime_checkable
@@ -86,3 +91,21 @@ def check_labels(images: int, labels: Int64[np.ndarray, " n"], classes: tuple[st
             f"Labels {labels.min()} .. {labels.max()} do not fit {len(classes)} classes; "
             f"they must lie in 0 .. {len(classes) - 1}."
         )
+
+
+class LabelAccuracy(ImageMetric):
+    """How often images show what was asked for."""
+
+    name: ClassVar[str] = "label-accuracy"
+    place: ClassVar[int] = 70
+    needs: ClassVar[tuple[Need, ...]] = ("logits", "labels")
+    rows: ClassVar[Mapping[str, Row]] = {
+        "label_accuracy": Row("label accuracy", "high", "images show what was asked for", 4),
+    }
+
+    def __call__(self, found: Found, real: "Reference") -> Mapping[str, float]:
+        """See `ImageMetric`."""
+        if found.asked is None:
+            return {}
+        accuracy = accuracy_of(found.whole.labels, found.asked, real.judge.card.classes)
+        return {"label_accuracy": accuracy.overall}

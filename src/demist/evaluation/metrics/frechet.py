@@ -26,13 +26,19 @@ References:
         Variances, 1979.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Float64
 
 from demist.errors import DataError
 from demist.evaluation.extractors.features import as_matrix
+from demist.evaluation.metrics.metric import Found, ImageMetric, Need, Row
+
+if TYPE_CHECKING:
+    from demist.evaluation.reference import Reference
 
 BLOCK = 1024
 
@@ -188,3 +194,47 @@ def _factor(covariance: np.ndarray) -> np.ndarray:
     values, vectors = np.linalg.eigh(covariance)
     factor: np.ndarray = vectors * np.sqrt(values.clip(0))
     return factor
+
+
+class Frechet(ImageMetric):
+    """Fréchet distance of features: as it is, in units of held-out images, without bias."""
+
+    name: ClassVar[str] = "frechet"
+    place: ClassVar[int] = 10
+    rows: ClassVar[Mapping[str, Row]] = {
+        "fdr": Row("FDr", "1", "everything the features see, in units of held-out images", 2),
+        "fd": Row("Fréchet distance", "low", "means and covariances of the features", 4),
+        "fd_limit": Row("Fréchet distance, N → ∞", "low", "the same without the bias of N", 4),
+    }
+
+    def __call__(self, found: Found, real: "Reference") -> Mapping[str, float]:
+        """See `ImageMetric`."""
+        fd = frechet_distance(Moments.of(found.part.features), real.moments)
+        values = {"fd": fd}
+        if "fd" in real.floor:
+            values["fdr"] = fd / real.floor["fd"]
+        if len(found.whole) >= 4 * real.moments.mean.size:
+            limit = extrapolate(found.whole.features, real.moments, seed=real.seed).limit
+            values["fd_limit"] = limit
+        return values
+
+    def floor(self, held_out: Found, real: "Reference") -> Mapping[str, float]:
+        """See `ImageMetric`."""
+        return {**self(held_out, real), "fdr": 1.0}
+
+
+class SpatialFrechet(ImageMetric):
+    """Fréchet distance of features with their places."""
+
+    name: ClassVar[str] = "spatial-frechet"
+    place: ClassVar[int] = 30
+    needs: ClassVar[tuple[Need, ...]] = ("spatial",)
+    rows: ClassVar[Mapping[str, Row]] = {
+        "sfd": Row("spatial Fréchet distance", "low", "where things are in the image", 4),
+    }
+
+    def __call__(self, found: Found, real: "Reference") -> Mapping[str, float]:
+        """See `ImageMetric`."""
+        if real.where is None:
+            return {}
+        return {"sfd": frechet_distance(Moments.of(found.part.spatial), real.where)}

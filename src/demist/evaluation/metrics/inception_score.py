@@ -11,11 +11,18 @@ References:
         https://arxiv.org/abs/1606.03498
 """
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
 import numpy as np
 from jaxtyping import Float
 
 from demist.errors import DataError
 from demist.evaluation.extractors.features import as_matrix
+from demist.evaluation.metrics.metric import Found, ImageMetric, Need, Row
+
+if TYPE_CHECKING:
+    from demist.evaluation.reference import Reference
 
 
 def inception_score(probabilities: Float[np.ndarray, "n classes"]) -> float:
@@ -39,3 +46,18 @@ def inception_score(probabilities: Float[np.ndarray, "n classes"]) -> float:
 def entropy_terms(p: np.ndarray) -> np.ndarray:
     """Terms p log p, with its limit 0 at p = 0."""
     return p * np.log(np.where(p > 0, p, 1))
+
+
+class InceptionScore(ImageMetric):
+    """Confident labels of many kinds."""
+
+    name: ClassVar[str] = "inception-score"
+    place: ClassVar[int] = 60
+    needs: ClassVar[tuple[Need, ...]] = ("logits",)
+    rows: ClassVar[Mapping[str, Row]] = {
+        "inception_score": Row("Inception Score", "high", "confident labels of many kinds", 2),
+    }
+
+    def __call__(self, found: Found, real: "Reference") -> Mapping[str, float]:
+        """See `ImageMetric`."""
+        return {"inception_score": inception_score(found.part.probabilities)}

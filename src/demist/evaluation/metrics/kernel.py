@@ -16,11 +16,21 @@ References:
     [2] Gretton et al. A Kernel Two-Sample Test, 2012. https://jmlr.org/papers/v13/gretton12a.html
 """
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float32, Float64
 
 from demist.errors import DataError
 from demist.evaluation.extractors.features import as_matrix, take
+from demist.evaluation.metrics.metric import Found, ImageMetric, Row
+
+if TYPE_CHECKING:
+    from demist.evaluation.reference import Reference
+
+MOST = 10_000
+"""Training images at most for the kernel distance, whose cost grows with the square."""
 
 BLOCK = 512
 
@@ -92,3 +102,23 @@ def _power(base: np.ndarray, degree: int) -> np.ndarray:
     for _ in range(degree - 1):
         result = result * base
     return result
+
+
+class Kernel(ImageMetric):
+    """Kernel distance of features."""
+
+    name: ClassVar[str] = "kernel"
+    place: ClassVar[int] = 20
+    rows: ClassVar[Mapping[str, Row]] = {
+        "kid": Row("KID x 1000", "0", "three moments of the features, unbiased"),
+    }
+
+    def __call__(self, found: Found, real: "Reference") -> Mapping[str, float]:
+        """See `ImageMetric`."""
+        y = strided(real.train.features)
+        return {"kid": 1000 * kernel_distance(found.part.features, y, within_y=real.kernel)}
+
+
+def strided(features: Float32[np.ndarray, "n d"]) -> Float32[np.ndarray, "m d"]:
+    """Every so many-th row, which makes at most `MOST`."""
+    return features[:: -(-len(features) // MOST)]

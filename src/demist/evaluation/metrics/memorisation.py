@@ -20,13 +20,19 @@ References:
         Auditing Generative Models, 2022. https://arxiv.org/abs/2102.08921
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Float64
 
-from demist.evaluation.extractors.features import as_matrix
+from demist.evaluation.extractors.features import as_matrix, pixels
 from demist.evaluation.metrics.distances import nearest
+from demist.evaluation.metrics.metric import Found, ImageMetric, Need, Row
+
+if TYPE_CHECKING:
+    from demist.evaluation.reference import Reference
 
 
 @dataclass(frozen=True)
@@ -116,3 +122,32 @@ def _distance_to_others(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def _quotient(a: np.floating, b: np.floating) -> float:
     """Ratio a / b; two medians of zero are alike."""
     return float(a / b) if b > 0 else (1.0 if a == 0 else float("inf"))
+
+
+class TrainingImages(ImageMetric):
+    """Closeness to training images, in pixels."""
+
+    name: ClassVar[str] = "training-images"
+    place: ClassVar[int] = 100
+    needs: ClassVar[tuple[Need, ...]] = ("images",)
+    rows: ClassVar[Mapping[str, Row]] = {
+        "nearest_ratio": Row("nearest-neighbour ratio", "1", "below 1: copies, or blur"),
+        "closer": Row("closer than test images", "0.5", "above 1/2: copies, or blur"),
+        "copies": Row("copies of training images", "0", "three times nearer than to any second", 4),
+        "authenticity": Row("authenticity", "as real", "low: training images with changes"),
+    }
+
+    def __call__(self, found: Found, real: "Reference") -> Mapping[str, float]:
+        """See `ImageMetric`."""
+        close = real.closeness.compare(pixels(found.part.images))
+        return {
+            "nearest_ratio": close.ratio,
+            "closer": close.closer,
+            "copies": close.copies,
+            "authenticity": close.authenticity,
+        }
+
+    def floor(self, held_out: Found, real: "Reference") -> Mapping[str, float]:
+        """See `ImageMetric`; what is natural was found with the reference."""
+        known = {"copies": real.closeness.copies, "authenticity": real.closeness.authenticity}
+        return {"nearest_ratio": 1.0, "closer": 0.5, **known}

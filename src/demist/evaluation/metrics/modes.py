@@ -15,7 +15,9 @@ References:
         https://arxiv.org/abs/1611.02163
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Float64, Int64
@@ -23,6 +25,10 @@ from jaxtyping import Float, Float64, Int64
 from demist.errors import DataError
 from demist.evaluation.extractors.features import as_matrix
 from demist.evaluation.metrics.distances import nearest
+from demist.evaluation.metrics.metric import Found, ImageMetric, Need, Row
+
+if TYPE_CHECKING:
+    from demist.evaluation.reference import Reference
 
 
 @dataclass(frozen=True)
@@ -132,3 +138,19 @@ def _proportions(k: int, target: np.ndarray | None) -> Float64[np.ndarray, " k"]
         raise DataError(f"Target proportions must be positive and sum to 1, not {q.sum():.6g}.")
     share: np.ndarray = q / q.sum()
     return share
+
+
+class ClassProportions(ImageMetric):
+    """Whether classes have the proportions of the data."""
+
+    name: ClassVar[str] = "class-proportions"
+    place: ClassVar[int] = 80
+    needs: ClassVar[tuple[Need, ...]] = ("logits",)
+    rows: ClassVar[Mapping[str, Row]] = {
+        "class_kl": Row("KL of classes, nats", "low", "classes in the proportions of the data", 4),
+    }
+
+    def __call__(self, found: Found, real: "Reference") -> Mapping[str, float]:
+        """See `ImageMetric`."""
+        counts = count_modes(found.part.labels, len(real.target))
+        return {"class_kl": kl_to(counts, real.target)}

@@ -4,18 +4,33 @@ Where the data has classes that are modes (the nearest centre of a class names n
 point), lost modes and their proportions are counted too.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
 from demist.errors import DataError
 from demist.evaluation.metrics.distances import nearest
-from demist.evaluation.metrics.modes import Modes, score_modes
-from demist.evaluation.metrics.sliced_wasserstein import sliced_wasserstein
+from demist.evaluation.metrics.metric import PointMetric, Row, metrics_of
+from demist.evaluation.metrics.modes import score_modes
 
 SEPARATE = 0.99
 """Share of held-out points named by the nearest centre, above which classes are called modes."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Held-out points.
+
+    Attributes:
+        test: The points.
+        modes: Centres, radius and proportions, if their classes are modes.
+    """
+
+    test: np.ndarray
+    modes: tuple[np.ndarray, float, np.ndarray] | None
 
 
 def measure_points(
@@ -41,21 +56,11 @@ def measure_points(
     n = min(len(points), len(train))
     if n == 0:
         raise DataError("There are 0 points to measure; pass at least one.")
-    real = train[:n]
-    metrics = {
-        "sliced_wasserstein": {
-            "value": sliced_wasserstein(points[:n], test),
-            "floor": sliced_wasserstein(real, test),
-        }
-    }
-    if (modes := _modes(test, test_labels)) is not None:
-        centres, radius, target = modes
-        found, floor = (score_modes(x[:n], centres, radius, target) for x in (points, real))
-        metrics |= {
-            "missing": {"value": _missing(found), "floor": _missing(floor)},
-            "mode_kl": {"value": found.kl, "floor": found.floor},
-            "stray": {"value": 1 - found.close, "floor": 1 - floor.close},
-        }
+    real = HeldOut(test, _modes(test, test_labels))
+    metrics: dict[str, Any] = {}
+    for metric in metrics_of(PointMetric):  # type: ignore[type-abstract]
+        value, floor = metric(points[:n], real), metric.floor(train[:n], real)
+        metrics |= {key: {"value": value[key], "floor": floor.get(key)} for key in value}
     protocol = {
         "generated": len(points),
         "train": len(train),
@@ -83,5 +88,27 @@ def _modes(
     return centres, 3 * spread, np.full(len(counts), 1 / len(counts))
 
 
-def _missing(modes: Modes) -> float:
-    return float(len(modes.counts) - modes.covered)
+class PointModes(PointMetric):
+    """Modes of points: lost ones, their proportions, and points away from all."""
+
+    name: ClassVar[str] = "modes"
+    place: ClassVar[int] = 20
+    rows: ClassVar[Mapping[str, Row]] = {
+        "missing": Row("modes without a sample", "0", "modes lost", 1),
+        "mode_kl": Row("KL of modes, nats", "as real", "modes in the right proportions", 4),
+        "stray": Row("samples away from all modes", "as real", "points between the modes", 4),
+    }
+
+    def __call__(self, points: np.ndarray, real: HeldOut) -> Mapping[str, float]:
+        """See `PointMetric`."""
+        if real.modes is None:
+            return {}
+        found = score_modes(points, *real.modes)
+        lost = float(len(found.counts) - found.covered)
+        return {"missing": lost, "mode_kl": found.kl, "stray": 1 - found.close}
+
+    def floor(self, points: np.ndarray, real: HeldOut) -> Mapping[str, float]:
+        """See `PointMetric`; of the proportions the mean over draws is known."""
+        if real.modes is None:
+            return {}
+        return {**self(points, real), "mode_kl": score_modes(points, *real.modes).floor}

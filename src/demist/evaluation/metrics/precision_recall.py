@@ -22,13 +22,19 @@ References:
         https://arxiv.org/abs/2002.09797
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Float64
 
 from demist.evaluation.extractors.features import as_matrix
 from demist.evaluation.metrics.distances import neighbour_radius, squared_distances
+from demist.evaluation.metrics.metric import Found, ImageMetric, Row
+
+if TYPE_CHECKING:
+    from demist.evaluation.reference import Reference
 
 TIE = 1 + 1e-9  # on a ball's surface counts as inside, whatever the rounding
 
@@ -81,3 +87,22 @@ def precision_recall(
         density=pairs / (k * len(generated)),
         coverage=float(covered.mean()),
     )
+
+
+class Neighbours(ImageMetric):
+    """Precision, recall, density and coverage among nearest neighbours."""
+
+    name: ClassVar[str] = "neighbours"
+    place: ClassVar[int] = 40
+    rows: ClassVar[Mapping[str, Row]] = {
+        "precision": Row("precision", "high", "generated images among the real: fidelity"),
+        "recall": Row("recall", "high", "real images among the generated: variety"),
+        "density": Row("density", "high", "fidelity, robust to outliers"),
+        "coverage": Row("coverage", "high", "real images with a generated one nearby: variety"),
+    }
+
+    def __call__(self, found: Found, real: "Reference") -> Mapping[str, float]:
+        """See `ImageMetric`."""
+        return asdict(
+            precision_recall(real.some.features, found.part.features, real.k, real.radius)
+        )

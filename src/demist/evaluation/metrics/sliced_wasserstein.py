@@ -11,10 +11,17 @@ References:
         https://hal.science/hal-00881872
 """
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
 import numpy as np
 from jaxtyping import Float
 
 from demist.evaluation.extractors.features import as_matrix
+from demist.evaluation.metrics.metric import PointMetric, Row
+
+if TYPE_CHECKING:
+    from demist.evaluation.metrics.points import HeldOut
 
 
 def sliced_wasserstein(
@@ -51,3 +58,22 @@ def _line(a: np.ndarray, b: np.ndarray, order: float) -> float:
     starts = np.concatenate([[0], breaks[:-1]])
     gap = np.abs(a[starts // m] - b[starts // n]) ** order
     return float(gap @ (breaks - starts)) / (n * m)
+
+
+class SlicedWasserstein(PointMetric):
+    """Distance of points to held-out points, over all directions."""
+
+    name: ClassVar[str] = "sliced-wasserstein"
+    place: ClassVar[int] = 10
+    rows: ClassVar[Mapping[str, Row]] = {
+        "sliced_wasserstein": Row(
+            "sliced Wasserstein distance",
+            "low",
+            "the whole distribution, in the units of the data",
+            4,
+        ),
+    }
+
+    def __call__(self, points: np.ndarray, real: "HeldOut") -> Mapping[str, float]:
+        """See `PointMetric`."""
+        return {"sliced_wasserstein": sliced_wasserstein(points, real.test)}

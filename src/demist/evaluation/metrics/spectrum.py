@@ -13,10 +13,17 @@ References:
         https://arxiv.org/abs/2003.01826
 """
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
 import numpy as np
 from jaxtyping import Float64, UInt8
 
 from demist.errors import DataError
+from demist.evaluation.metrics.metric import Found, ImageMetric, Need, Row
+
+if TYPE_CHECKING:
+    from demist.evaluation.reference import Reference
 
 BLOCK = 256
 
@@ -62,3 +69,18 @@ def _power(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         x = (x - x.mean((2, 3), keepdims=True)) * window
         power += (np.abs(np.fft.fft2(x)) ** 2).sum((0, 1))
     return np.hypot(np.fft.fftfreq(h)[:, None], np.fft.fftfreq(w)), power / (255**2 * len(images))
+
+
+class Sharpness(ImageMetric):
+    """Power at the finest scale of images."""
+
+    name: ClassVar[str] = "sharpness"
+    place: ClassVar[int] = 90
+    needs: ClassVar[tuple[Need, ...]] = ("images",)
+    rows: ClassVar[Mapping[str, Row]] = {
+        "sharpness": Row("power in the top octave", "as real", "low: blur; high: noise", 4),
+    }
+
+    def __call__(self, found: Found, real: "Reference") -> Mapping[str, float]:
+        """See `ImageMetric`."""
+        return {"sharpness": top_octave(found.part.images)}

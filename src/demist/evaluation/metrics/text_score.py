@@ -12,15 +12,16 @@ References:
         https://arxiv.org/abs/2104.08718
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Float64, UInt8
 
 from demist.errors import DataError
 from demist.evaluation.extractors.features import as_matrix
+from demist.evaluation.metrics.metric import Row, TextMetric
 
 
 @runtime_checkable
@@ -49,13 +50,6 @@ class TextScore:
 
     own: float
     others: float
-
-    def beside(self, real: "TextScore") -> dict[str, dict[str, Any]]:
-        """Two rows of a report: these images, and `real` ones with their captions."""
-        return {
-            "text_score": {"value": self.own, "floor": real.own},
-            "text_score_shuffled": {"value": self.others, "floor": real.others},
-        }
 
 
 def text_score(
@@ -91,3 +85,23 @@ def scores(
     length = np.linalg.norm(seen, axis=1) * np.linalg.norm(said, axis=1)
     score: np.ndarray = 100 * (np.einsum("nd,nd->n", seen, said) / length).clip(0)
     return score
+
+
+class ImageText(TextMetric):
+    """Whether images show what their captions say."""
+
+    name: ClassVar[str] = "image-text"
+    place: ClassVar[int] = 10
+    rows: ClassVar[Mapping[str, Row]] = {
+        "text_score": Row("image-text score", "high", "images show what their captions say", 2),
+        "text_score_shuffled": Row(
+            "the same, captions shuffled", "as real", "the score's floor: how alike images are", 2
+        ),
+    }
+
+    def __call__(
+        self, encoder: Encoder, images: np.ndarray, texts: Sequence[str]
+    ) -> Mapping[str, float]:
+        """See `TextMetric`."""
+        found = text_score(encoder, images, texts)
+        return {"text_score": found.own, "text_score_shuffled": found.others}

@@ -12,12 +12,19 @@ References:
         https://arxiv.org/abs/2210.02410
 """
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
 import numpy as np
 from jaxtyping import Float
 
 from demist.errors import DataError
 from demist.evaluation.extractors.features import as_matrix
 from demist.evaluation.metrics.inception_score import entropy_terms
+from demist.evaluation.metrics.metric import Found, ImageMetric, Row
+
+if TYPE_CHECKING:
+    from demist.evaluation.reference import Reference
 
 
 def vendi_score(features: Float[np.ndarray, "n d"]) -> float:
@@ -36,3 +43,17 @@ def vendi_score(features: Float[np.ndarray, "n d"]) -> float:
     gram = x.T @ x if len(x) > x.shape[1] else x @ x.T
     eigenvalues = np.linalg.eigvalsh(gram / len(x)).clip(0)
     return float(np.exp(-entropy_terms(eigenvalues).sum()))
+
+
+class Vendi(ImageMetric):
+    """Effective number of different images."""
+
+    name: ClassVar[str] = "vendi"
+    place: ClassVar[int] = 50
+    rows: ClassVar[Mapping[str, Row]] = {
+        "vendi": Row("Vendi score", "as real", "effective number of different images", 2),
+    }
+
+    def __call__(self, found: Found, real: "Reference") -> Mapping[str, float]:
+        """See `ImageMetric`."""
+        return {"vendi": vendi_score(found.part.features - real.moments.mean)}
