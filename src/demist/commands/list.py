@@ -28,6 +28,8 @@ FAMILIES = {
     "conditions": ("conditions", "CONDITIONS", "What a model can be conditioned on."),
 }
 """Kind -> package, name of its family there, and what it is."""
+WIDTH = 100
+"""Longest line of options, unless one alone is longer."""
 
 
 @dataclass(frozen=True)
@@ -70,5 +72,11 @@ def lines(rows: Iterable[Row]) -> Iterable[str]:
     width = max(len(row.name) for row in rows) + 2
     for row in rows:
         yield f"{row.name:<{width}}{row.line}"
-        if row.options:
-            yield " " * width + ", ".join(row.options)
+        line = ""
+        for option in row.options:
+            if line and width + len(line) + len(option) > WIDTH:
+                yield " " * width + line.rstrip()
+                line = ""
+            line += option + ("" if option is row.options[-1] else ", ")
+        if line:
+            yield " " * width + line
