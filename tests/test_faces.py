@@ -15,6 +15,30 @@ COMPLETE = [
 """Packages whose face is full. Those that load torch only in some modules, such as `io`, `machine`
 and `runs`, and those of one door (`data`, `model`) name less."""
 
+OWN = {
+    "drawing": {"KEY"},
+    "evaluation": {"T_975"},
+    "evaluation/extractors": {"Chain", "Features", "Kernel", "MEANS", "PICKLES"},
+    "evaluation/judge": {"Palette", "SPATIAL", "TAGS"},
+    "evaluation/metrics": {"BLOCK", "MOST", "SAME", "SEPARATE", "Some", "TIE"},
+    "networks": {"LOG_VARIANCE", "Layer", "Maps"},
+    "objectives": {"EULER_LIMIT"},
+    "parts": {"PLAIN", "T", "TYPES"},
+    "samplers/solvers": {"ADAMS_BASHFORTH", "GAUSS", "STARTS"},
+}
+"""Constants and names of types that a face leaves out: limits, tables and short forms by which one
+module does its work, of no use without it."""
+
+
+def constants(tree):
+    """Public names that a module gives values to."""
+    found = [
+        node.targets[0] if isinstance(node, ast.Assign) else node.target
+        for node in tree.body
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+    ]
+    return {name.id for name in found if isinstance(name, ast.Name) and name.id[0] != "_"}
+
 
 def defined(tree):
     """Public functions and classes of a module."""
@@ -44,6 +68,15 @@ def test_a_face_lists_what_its_modules_define(package):
     assert missing == {}
 
 
+@pytest.mark.parametrize("package", COMPLETE)
+def test_constants_are_in_the_face_or_a_modules_own(package):
+    face = listed(ast.parse((SOURCE / package / "__init__.py").read_text()))
+    modules = [p for p in (SOURCE / package).glob("*.py") if p.stem != "__init__"]
+    found = set().union(*(constants(ast.parse(path.read_text())) for path in modules))
+    assert found - set(face) == OWN.get(package, set())
+
+
 def test_the_check_sees():
     module = ast.parse("def a(): pass\nclass B: pass\ndef _c(): pass\nd = 1")
+    assert constants(module) == {"d"}
     assert defined(module) - set(listed(ast.parse('__all__ = ["a"]'))) == {"B"}

@@ -15,6 +15,7 @@ from demist.core import (
     V,
 )
 from demist.errors import UsageError
+from demist.evaluation.metrics import METRICS
 from demist.guidance import (
     APG,
     CFG,
@@ -26,6 +27,7 @@ from demist.guidance import (
     Threshold,
     make_rule,
 )
+from demist.networks import NETWORKS
 from demist.objectives import TIMES, WEIGHTS
 from demist.parts import bare, declared, parse, split
 from demist.samplers import (
@@ -83,7 +85,7 @@ def test_mistakes_are_named(spec, words):
 
 FAMILIES = [
     *(SOLVERS, GRIDS, RULES, SCHEDULES, PARAMETERIZATIONS, CLOCKS, TIMES, WEIGHTS, CODECS),
-    CONDITIONS,
+    *(CONDITIONS, NETWORKS, METRICS),
 ]
 
 

@@ -4,13 +4,14 @@ Nothing here knows about models or samplers; everything takes uint8 images, poin
 """
 
 from demist.evaluation.reference import Reference, Seen
-from demist.evaluation.report import evaluate, measure, over_seeds
+from demist.evaluation.report import Report, evaluate, measure, over_seeds
 from demist.evaluation.ruler import Asked, Ruler
 from demist.evaluation.tables import against, interval, markdown
 
 __all__ = [
     "Asked",
     "Reference",
+    "Report",
     "Ruler",
     "Seen",
     "against",
