@@ -84,6 +84,10 @@ def test_a_run_names_a_network_with_options():
 def test_a_run_refuses_what_does_not_fit():
     with pytest.raises(UsageError, match=r"network = 'dot'.*dit"):
         update(TrainConfig(), {"network": "dot"})
+    for word in ("auto", "autoencoder"):  # they stand alone
+        assert update(TrainConfig(), {"network": word}).network.network == word
+        with pytest.raises(UsageError, match="unknown"):
+            update(TrainConfig(), {"network": f"{word}:width=8"})
     config = update(TrainConfig(), {**SMALL, "network": "dit:patch=3"})
     with pytest.raises(UsageError, match="patches of 3; use --size 15"):
         build(config, images())

@@ -43,13 +43,11 @@ def _check(name: str, value: Any, rule: Mapping[str, Any], default: Any) -> None
         if parse is not None:
             parse(value)
         # The source is read for the names only where a value is not the default.
-        if (
-            part
-            and value != default
-            and (head := parts.parse(value)[0])
-            not in (names := (*rule.get("words", ()), *parts.declared(*part)))
-        ):
-            raise UsageError(f"unknown{nearest(head, names)} of {', '.join(names)}")
+        if part and value not in (default, *rule.get("words", ())):
+            names = parts.declared(*part)
+            if (head := parts.parse(value)[0]) not in names:
+                known = (*rule.get("words", ()), *names)
+                raise UsageError(f"unknown{nearest(head, known)} of {', '.join(known)}")
     except UsageError as error:
         raise UsageError(f"{name} = {value!r}: {error}") from None
 
