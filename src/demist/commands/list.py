@@ -24,6 +24,7 @@ FAMILIES = {
     "networks": ("networks", "NETWORKS", "What learns to denoise: --network."),
     "codecs": ("codecs", "CODECS", "What stands between data and state."),
     "metrics": ("evaluation.metrics", "METRICS", "What demist evaluate measures."),
+    "readers": ("data.readers", "READERS", "Formats of data that are read."),
     "kinds": ("modalities", "MODALITIES", "Kinds of data: --kind."),
     "conditions": ("conditions", "CONDITIONS", "What a model can be conditioned on."),
 }

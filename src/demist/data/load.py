@@ -2,7 +2,6 @@
 
 import difflib
 import os
-import tarfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -14,34 +13,23 @@ from PIL import Image
 from tqdm import tqdm
 
 from demist.data.dataset import Dataset, choose
-from demist.data.files.folder import Folder
-from demist.data.files.shards import Shards, is_compressed, plain_shards
-from demist.data.files.tar import Tar
 from demist.data.files.tree import Tree
 from demist.data.images.decode import Rules, extensions, fit
-from demist.data.images.layout import canonical_split, require_split
-from demist.data.images.read import read_pictures
-from demist.data.readers import scenes, toy
-from demist.data.readers.arrays import read_npy, read_npz
-from demist.data.readers.arrow import is_saved, open_table
-from demist.data.readers.cifar import find_cifar, read_cifar
-from demist.data.readers.idx import find_idx, is_idx, read_idx
+from demist.data.images.layout import canonical_split
+from demist.data.readers import READERS, Reader, Source
+from demist.data.readers.reader import files_of
 from demist.errors import (
     DataError,
     DemistError,
     MissingError,
     RefusedError,
-    StorageError,
     UsageError,
 )
 from demist.io.untrusted import is_pickle
 from demist.machine.memory import check_memory
 
-NAMES = ("digits", "scenes", *toy.NAMES)
-_DIGITS = Path(__file__).parent / "digits"
-_DIGITS_SOURCE = "MNIST (LeCun, Cortes, Burges), a class-balanced part; CC BY-SA 3.0"
-_NPY = b"\x93NUMPY"
-_TOY_COUNT, _SCENE_COUNT = 20_000, 40_000
+NAMES = tuple(name for cls in READERS.classes for name in cls.sets)
+"""Of the built-in data sets."""
 MEASURED = 50_000
 """How many samples of data that memory would not hold are measured against: the field's custom."""
 _KINDS = (
@@ -98,18 +86,13 @@ def load(
         raise UsageError(f"--max-bad {max_bad}: a fraction lies between 0 and 1")
     if seed < 0:
         raise UsageError(f"--seed {seed}: seeds are 0 or larger")
-    if path in toy.NAMES:
-        data = toy.draw(path, limit or _TOY_COUNT, split, seed)
-    elif path == "scenes":
-        data = scenes.dataset(limit or _SCENE_COUNT, split, seed, size or 32)
-    elif path == "digits":
-        data = _read(_DIGITS, split, rules, limit=limit, max_bad=max_bad, seed=seed)
-        data = replace(data, name=path, source=_DIGITS_SOURCE)
-    else:
-        where = existing(path)
-        data = _read(
-            where, split, rules, limit=limit, max_bad=max_bad, seed=seed, kind=kind, tree=tree
-        )
+    where = Path(path) if path in NAMES else existing(path)
+    source = Source(path, where, split, rules, limit, max_bad, seed, kind, tree)
+    reader = reader_of(source)
+    if reader is None:
+        raise _unknown(where, source.head)
+    data = reader.read(source)
+    if path not in reader.sets:
         data = replace(data, name=_short_name(where), source=path)
     if limit is not None and limit < len(data):
         data = data.subset(choose(len(data), data.labels, limit, seed))
@@ -178,54 +161,10 @@ def digits(split: str = "train") -> Dataset:
     return load("digits", split=split)
 
 
-def _read(
-    path: Path,
-    split: str,
-    rules: Rules,
-    *,
-    limit: int | None,
-    max_bad: float,
-    seed: int,
-    kind: str | None = None,
-    tree: Tree | None = None,
-) -> Dataset:
-    """Find out what is at `path`, and read it. Arrays are not yet limited or resized."""
-    if not path.is_dir():
-        head = first_bytes(path)
-        if head.startswith(_NPY):
-            require_split(split, ["train"], str(path))
-            return read_npy(path, limit, seed, kind)
-        if is_arrays(path, head):
-            return read_npz(path, split, kind)
-        if is_idx(head):
-            return _read_idx_file(path, split)
-        if not (is_tar(path) or path.suffix == ".parquet"):
-            raise _unknown(path, head)
-    tree = _tree(path) if tree is None else tree
-    if images := find_idx(tree):
-        require_split(split, images, str(path))
-        return read_idx(tree, images[split])
-    if cifar := find_cifar(tree):
-        version, batches = cifar
-        require_split(split, batches, str(path))
-        return read_cifar(tree, version, batches[split])
-    if path.suffix == ".parquet" or (path.is_dir() and is_saved(tree)):
-        table = open_table(path, split)
-        return read_pictures(
-            table, split, rules, limit=limit, max_bad=max_bad, seed=seed,
-            arrange=lambda tree, split: table.listing(),
-        )  # fmt: skip
-    return read_pictures(tree, split, rules, limit=limit, max_bad=max_bad, seed=seed)
-
-
-def is_arrays(path: Path, head: bytes) -> bool:
-    """Whether a file that begins so holds arrays of NumPy."""
-    return head.startswith(_NPY) or (head.startswith(b"PK\x03\x04") and path.suffix == ".npz")
-
-
-def is_packed(tree: Tree) -> bool:
-    """Whether the files are of a format that holds many images in one file: IDX, CIFAR, Arrow."""
-    return bool(find_idx(tree) or find_cifar(tree) or is_saved(tree))
+def reader_of(source: Source) -> Reader | None:
+    """The reader that knows what was named; None: nobody does."""
+    every = sorted(READERS.classes, key=lambda cls: cls.order)
+    return next((made for cls in every if (made := cls()).recognises(source)), None)
 
 
 def files_at(text: str) -> Tree:
@@ -236,51 +175,7 @@ def files_at(text: str) -> Tree:
         DataError: An archive is damaged.
         StorageError: A file or folder cannot be read.
     """
-    return _tree(existing(text))
-
-
-def _tree(path: Path) -> Tree:
-    if path.is_dir():
-        folder = Folder.scan(path)
-        shards = plain_shards(folder)
-        return Shards.scan(path, shards) if shards else folder
-    if path.suffix == ".parquet":
-        return Folder(path.parent, (path.name,))
-    return Tar.scan(path) if is_compressed(path) else Shards.scan(path)
-
-
-def first_bytes(path: Path) -> bytes:
-    """The beginning of a file.
-
-    Raises:
-        DataError: It is no file.
-        StorageError: It cannot be read.
-    """
-    if not path.is_file():
-        raise DataError(f"{path} is neither a file nor a folder")
-    try:
-        with path.open("rb") as file:
-            return file.read(256)
-    except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}") from None
-
-
-def _read_idx_file(path: Path, split: str) -> Dataset:
-    """The file that was named is the split "train"; other splits are looked for beside it."""
-    folder = Folder.scan(path.parent, deep=False)
-    images = {**find_idx(folder), "train": path.name} if split != "train" else {split: path.name}
-    require_split(split, images, str(path))
-    return read_idx(folder, images[split])
-
-
-def is_tar(path: Path) -> bool:
-    """By its name, so that a damaged archive is reported as such; else by its content."""
-    if {".tar", ".tgz", ".txz", ".tbz2"} & set(path.suffixes):
-        return True
-    try:
-        return tarfile.is_tarfile(path)
-    except (OSError, EOFError):
-        return False
+    return files_of(existing(text))
 
 
 def _unknown(path: Path, head: bytes) -> DemistError:

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from demist.data import NAMES, Dataset, Tree, files_at
+from demist.data import NAMES, Dataset, Tree
 from demist.data import load as load_usual
 from demist.data.files.folder import Folder
 from demist.data.images.layout import canonical_split, split_word
-from demist.data.load import divided, existing, first_bytes, is_arrays, is_packed, is_tar
-from demist.data.readers import arrays
+from demist.data.load import divided, existing, reader_of
+from demist.data.readers import Source, arrays
 from demist.errors import DataError, UsageError
 from demist.modalities.modality import Modality, Shape, Wanted
 from demist.parts import Family
@@ -196,18 +196,22 @@ def _decide(
     place: Path, kind: str | None, split: str
 ) -> tuple[Modality, Path, Tree | None, dict[str, int]]:
     """The modality of what lies there, what to read of it, its files, and those left unread."""
+    source = Source(str(place), place)
     if not place.is_dir():
-        if is_arrays(place, first_bytes(place)):
+        if arrays.is_arrays(place):
             return _of_array(place, kind, split), place, None, {}
-        own = [m for m in every() if place.suffix.lower() in m.endings]
-        chosen = kind or (own[0].name if len(own) == 1 else "images")
-        if len(own) == 1 or not is_tar(place):
-            return MODALITIES.make(chosen), place, None, {}
-    tree = files_at(str(place))
-    if is_packed(tree):
-        if kind not in (None, "images"):
-            raise UsageError(f"--kind {kind}: {place} holds images; leave it out")
-        return MODALITIES.make("images"), place, tree, {}
+        own = [m.name for m in every() if place.suffix.lower() in m.endings]
+        if len(own) == 1 or source.tree is None:
+            reader = reader_of(source)
+            usual = own[0] if len(own) == 1 else "images" if reader is None else reader.kind
+            return MODALITIES.make(kind or usual), place, None, {}
+    tree = source.tree
+    assert tree is not None
+    reader = reader_of(source)
+    if reader is not None and reader.packed:
+        if kind not in (None, reader.kind):
+            raise UsageError(f"--kind {kind}: {place} holds {reader.kind}; leave it out")
+        return MODALITIES.make(reader.kind), place, tree, {}
     found = count(tree)
     modality = _chosen(place, found, kind)
     names = found.files.get(modality.name, ())

@@ -1,1 +1,9 @@
-"""One reader a format: each gives a `Dataset`."""
+"""One reader a format: each gives a `Dataset`, and is found by being there."""
+
+from demist.data.readers.reader import Reader, Source, files_of, first_bytes, is_tar
+from demist.parts import Family
+
+READERS: Family[Reader] = Family("reader", Reader, "data.readers")  # type: ignore[type-abstract]
+"""All readers."""
+
+__all__ = ["READERS", "Reader", "Source", "files_of", "first_bytes", "is_tar"]

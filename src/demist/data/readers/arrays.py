@@ -18,14 +18,16 @@ single array may have any name.
 import math
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 
 from demist.data.dataset import Dataset, choose, numbered
 from demist.data.images.layout import require_split
+from demist.data.readers.reader import Reader, Source
 from demist.errors import DataError, DemistError, RefusedError
 from demist.machine.memory import check_memory
 
@@ -35,6 +37,10 @@ ENDINGS, KINDS = (".npy", ".npz"), ("images", "points")
 _SAMPLES = ("x", "images", "data", "arr_0")
 _LABELS = ("y", "labels", "arr_1")
 _SPLITS = {"train": "train", "valid": "valid", "val": "valid", "test": "test"}
+
+
+NPY = b"\x93NUMPY"
+"""What an array file begins with."""
 
 
 def are_images(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
@@ -295,3 +301,38 @@ def _readable(path: Path) -> Iterator[None]:
                 "save numbers only, all pictures having one shape"
             ) from None
         raise DataError(f"{path} is damaged or incomplete: {error}") from None
+
+
+@dataclass(frozen=True)
+class Npy(Reader):
+    """One array of NumPy: images, or points."""
+
+    name: ClassVar[str] = "npy"
+    order: ClassVar[int] = 10
+
+    def recognises(self, source: Source) -> bool:
+        return source.head.startswith(NPY)
+
+    def read(self, source: Source) -> Dataset:
+        require_split(source.split, ["train"], str(source.path))
+        return read_npy(source.path, source.limit, source.seed, source.kind)
+
+
+@dataclass(frozen=True)
+class Npz(Reader):
+    """Named arrays of NumPy: samples, perhaps with labels, perhaps in splits."""
+
+    name: ClassVar[str] = "npz"
+    order: ClassVar[int] = 11
+
+    def recognises(self, source: Source) -> bool:
+        return source.head.startswith(b"PK\x03\x04") and source.path.suffix == ".npz"
+
+    def read(self, source: Source) -> Dataset:
+        return read_npz(source.path, source.split, source.kind)
+
+
+def is_arrays(path: Path) -> bool:
+    """Whether a file holds arrays of NumPy, whose shape says of what kind they are."""
+    source = Source(str(path), path)
+    return Npy().recognises(source) or Npz().recognises(source)

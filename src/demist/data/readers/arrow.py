@@ -10,15 +10,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from demist.data.dataset import label_indices
+from demist.data.dataset import Dataset, label_indices
 from demist.data.files.folder import Folder
 from demist.data.files.tree import Tree, check_size
 from demist.data.images.further import natural
 from demist.data.images.layout import Listing, is_picture, require_split, split_word
+from demist.data.images.read import read_pictures
+from demist.data.readers.reader import Reader, Source
 from demist.errors import DataError, MissingError
 from demist.io.files import cache_folder
 
@@ -180,3 +182,24 @@ def _parquet(folder: Tree) -> dict[str, list[str]]:
     if not all(splits.values()):
         return {"train": files}
     return {s: [n for n in files if splits[n] == s] for s in dict.fromkeys(splits.values())}
+
+
+@dataclass(frozen=True)
+class Arrow(Reader):
+    """What the library `datasets` saves, and parquet files of images."""
+
+    name: ClassVar[str] = "arrow"
+    order: ClassVar[int] = 40
+    packed: ClassVar[bool] = True
+
+    def recognises(self, source: Source) -> bool:
+        if source.path.suffix == ".parquet" and not source.path.is_dir():
+            return True
+        return source.path.is_dir() and source.tree is not None and is_saved(source.tree)
+
+    def read(self, source: Source) -> Dataset:
+        table = open_table(source.path, source.split)
+        return read_pictures(
+            table, source.split, source.rules, limit=source.limit, max_bad=source.max_bad,
+            seed=source.seed, arrange=lambda tree, split: table.listing(),
+        )  # fmt: skip

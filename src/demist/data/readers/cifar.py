@@ -7,13 +7,15 @@ Reference:
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from demist.data.dataset import Dataset, numbered
 from demist.data.files.tree import Tree, read, read_all
+from demist.data.images.layout import require_split
 from demist.data.readers.plainpickle import read_plain_pickle
+from demist.data.readers.reader import Reader, Source
 from demist.errors import DataError
 
 _PIXELS = 3 * 32 * 32  # a row: 32 x 32 red values, then green, then blue
@@ -132,3 +134,23 @@ def _classes(tree: Tree, kind: Kind, batch: str) -> tuple[str, ...]:
     if not isinstance(names, list):
         raise DataError(f"{name} has no list of class names")
     return tuple(n.decode("latin-1") if isinstance(n, bytes) else str(n) for n in names)
+
+
+@dataclass(frozen=True)
+class Cifar(Reader):
+    """CIFAR-10 and CIFAR-100, binary or for Python, as a folder or an archive."""
+
+    name: ClassVar[str] = "cifar"
+    order: ClassVar[int] = 30
+    packed: ClassVar[bool] = True
+
+    def recognises(self, source: Source) -> bool:
+        return source.tree is not None and bool(find_cifar(source.tree))
+
+    def read(self, source: Source) -> Dataset:
+        assert source.tree is not None
+        found = find_cifar(source.tree)
+        assert found is not None
+        version, batches = found
+        require_split(source.split, batches, str(source.path))
+        return read_cifar(source.tree, version, batches[source.split])

@@ -9,13 +9,18 @@ import gzip
 import math
 import re
 import zlib
+from dataclasses import dataclass
 from io import BytesIO
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import UInt8
 
 from demist.data.dataset import Dataset, numbered
+from demist.data.files.folder import Folder
 from demist.data.files.tree import Tree, read
+from demist.data.images.layout import require_split
+from demist.data.readers.reader import Reader, Source
 from demist.errors import DataError
 from demist.machine.memory import check_memory
 
@@ -94,3 +99,41 @@ def _labels_beside(tree: Tree, images: str) -> str | None:
     name = folder + slash + file.replace("images", "labels").replace("idx3", "idx1")
     names = set(tree.names) - {images}
     return next((n for n in (name, name + ".gz") if n in names), None)
+
+
+@dataclass(frozen=True)
+class IdxFile(Reader):
+    """The image file of an IDX set (MNIST); other splits are looked for beside it."""
+
+    name: ClassVar[str] = "idx"
+    order: ClassVar[int] = 20
+
+    def recognises(self, source: Source) -> bool:
+        return is_idx(source.head)
+
+    def read(self, source: Source) -> Dataset:
+        path, split = source.path, source.split
+        folder = Folder.scan(path.parent, deep=False)
+        # The file that was named is the split "train".
+        named = {"train": path.name}
+        images = named if split == "train" else {**find_idx(folder), **named}
+        require_split(split, images, str(path))
+        return read_idx(folder, images[split])
+
+
+@dataclass(frozen=True)
+class IdxFolder(Reader):
+    """A folder or an archive of IDX files, as MNIST comes."""
+
+    name: ClassVar[str] = "idx-folder"
+    order: ClassVar[int] = 21
+    packed: ClassVar[bool] = True
+
+    def recognises(self, source: Source) -> bool:
+        return source.tree is not None and bool(find_idx(source.tree))
+
+    def read(self, source: Source) -> Dataset:
+        assert source.tree is not None
+        images = find_idx(source.tree)
+        require_split(source.split, images, str(source.path))
+        return read_idx(source.tree, images[source.split])

@@ -14,12 +14,13 @@ The digits of the splits "train" and "test" are those of MNIST's own.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
 from demist.data.dataset import Dataset
+from demist.data.readers.reader import Reader, Source
 from demist.errors import UsageError
 
 COLOURS: dict[str, tuple[int, int, int]] = {
@@ -46,6 +47,10 @@ TRIPLES = ("with one below", "with one above")
 
 HeldOut = Literal["bindings", "relations", "triples"]
 HELD_OUT: tuple[HeldOut, ...] = ("bindings", "relations", "triples")
+
+
+COUNT = 40_000
+"""Scenes, where nobody says how many."""
 
 
 @dataclass(frozen=True)
@@ -237,3 +242,18 @@ def _alphas(split: str, size: int) -> Alphas:
         return one
 
     return drawn
+
+
+@dataclass(frozen=True)
+class Scenes(Reader):
+    """DigitScenes, built in: one or two coloured digits, described by captions."""
+
+    name: ClassVar[str] = "scenes"
+    order: ClassVar[int] = 0
+    sets: ClassVar[tuple[str, ...]] = ("scenes",)
+
+    def recognises(self, source: Source) -> bool:
+        return source.text in self.sets
+
+    def read(self, source: Source) -> Dataset:
+        return dataset(source.limit or COUNT, source.split, source.seed, source.rules.size or 32)

@@ -7,11 +7,13 @@ divided by its own standard deviation. "eight" is the set in which every sample 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Float32
 
 from demist.data.dataset import Dataset
+from demist.data.readers.reader import Reader, Source
 
 _Shape = Callable[[Float[np.ndarray, "n"]], Float[np.ndarray, "n 2"]]
 
@@ -54,6 +56,8 @@ TOYS = {
     "25-gaussians": Toy(grid, noise=0.05, classes=25),
 }
 NAMES = (*TOYS, "eight")
+COUNT = 20_000
+"""Points, where nobody says how many."""
 
 
 def draw(name: str, count: int, split: str, seed: int) -> Dataset:
@@ -81,3 +85,19 @@ def _points(
     points = (toy.shape(u) - mean) / scale + toy.noise * noise
     scaled: np.ndarray = (points / np.sqrt(1 + toy.noise**2)).astype(np.float32)
     return scaled
+
+
+@dataclass(frozen=True)
+class Toys(Reader):
+    """Points in the plane, built in: moons, spiral, 25-gaussians, eight."""
+
+    name: ClassVar[str] = "toys"
+    order: ClassVar[int] = 0
+    sets: ClassVar[tuple[str, ...]] = NAMES
+    kind: ClassVar[str] = "points"
+
+    def recognises(self, source: Source) -> bool:
+        return source.text in self.sets
+
+    def read(self, source: Source) -> Dataset:
+        return draw(source.text, source.limit or COUNT, source.split, source.seed)
