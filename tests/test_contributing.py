@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 PROGRAMS = {
@@ -174,3 +176,50 @@ def test_they_pass_their_contracts_and_a_wrong_one_does_not(extended, tmp_path):
             python(extended, *options, files[0], "-k", "midpoint and order_inside")
     finally:
         wrong.write_text(right)
+
+
+def test_a_reader_and_a_condition_are_found(extended, tmp_path):
+    """A run learns from the new format, and from a column by the new condition."""
+    x = np.random.default_rng(0).standard_normal((40, 2))
+    np.savetxt(tmp_path / "cloud.xyz", x)
+    short = ("--steps", "2", "--batch-size", "8", "--sample-count", "0", "--width", "8")
+    runs = ("--runs", str(tmp_path / "runs"))
+    train = ("-m", "demist", "train")
+    python(extended, *train, str(tmp_path / "cloud.xyz"), *short, *runs)
+    out = tmp_path / "points.png"
+    python(extended, "-m", "demist", "sample", "1", "--n", "8", "--steps", "2", *runs,
+           "--out", str(out))  # fmt: skip
+    assert out.exists()
+    folder = tmp_path / "turned"
+    folder.mkdir()
+    lines = ["file_name,angle"]
+    for i in range(16):
+        Image.fromarray(np.full((8, 8), 15 * i, np.uint8)).save(folder / f"{i}.png")
+        lines.append(f"{i}.png,{i * 22.5}")
+    (folder / "metadata.csv").write_text("\n".join(lines) + "\n")
+    small = ("--channels-per-level", "8", "--head-dim", "8", "--patch", "2")
+    turn = ("--conditions", "angle=turn")
+    python(extended, *train, str(folder), *short, *small, *turn, *runs)
+    made = tmp_path / "made.png"
+    python(extended, "-m", "demist", "sample", "2", "--n", "2", "--steps", "2", *runs,
+           "--cond", "angle=90", "--out", str(made))  # fmt: skip
+    assert made.exists()
+    for kind, name in (("readers", "xyz"), ("conditions", "turn")):
+        assert f"\n{name} " in python(extended, "-m", "demist", "list", kind)
+
+
+TURN = """
+import torch
+from demist.conditions import Conditioner
+from demist.conditions.turn import Turn
+
+c = Conditioner({"angle": Turn()})
+zero, full, null = (c.encode(1, {"angle": value}) for value in (0.0, 360.0, None))
+torch.testing.assert_close(zero["angle"], full["angle"])
+assert torch.equal(null["angle"], torch.zeros(1, 2))
+assert torch.equal(c.null(c.encode(3, {"angle": [10, 20, 30]}))["angle"], torch.zeros(3, 2))
+"""
+
+
+def test_the_new_condition_knows_its_null(extended):
+    python(extended, "-c", TURN)
