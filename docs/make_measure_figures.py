@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from demist.data import Dataset, load
-from demist.evaluation.metrics.rows import ROWS
+from demist.evaluation.metrics import ImageMetric, rows_of
 from demist.evaluation.reference import Reference
 from demist.evaluation.report import Report, measure
 from demist.measuring.judging import judge
@@ -59,11 +59,12 @@ def generators(train: Dataset, held: Dataset) -> dict[str, tuple[np.ndarray, np.
 
 def table(reports: dict[str, Report], floor: dict[str, float]) -> str:
     """A row for each generator."""
-    titles = [ROWS[name].title for name in SHOWN]
+    known = rows_of(ImageMetric)
+    titles = [known[name].title for name in SHOWN]
     lines = [f"| | {' | '.join(titles)} |", "|---|" + "---:|" * len(SHOWN)]
     rows = {name: {k: e["value"] for k, e in r["metrics"].items()} for name, r in reports.items()}
     for name, row in {**rows, "*real images*": floor}.items():
-        cells = [f"{row[k]:.{ROWS[k].digits if k != 'copies' else 2}f}" for k in SHOWN]
+        cells = [f"{row[k]:.{known[k].digits if k != 'copies' else 2}f}" for k in SHOWN]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
