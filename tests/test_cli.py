@@ -43,7 +43,7 @@ def _elsewhere(tmp_path, monkeypatch):
 
 @pytest.fixture
 def squares(tmp_path):
-    """Forty pictures of 8 by 8: dark ones and light ones."""
+    """Forty images of 8 by 8: dark ones and light ones."""
     rng = np.random.default_rng(0)
     y = np.arange(40) % 2
     x = (rng.integers(0, 60, (40, 1, 8, 8)) + 190 * y[:, None, None, None]).astype(np.uint8)

@@ -116,9 +116,9 @@ def test_png_keeps_pixels_and_facts(tmp_path):
 
 def test_facts_of_a_foreign_picture(tmp_path):
     Image.new("L", (2, 2)).save(tmp_path / "a.png")
-    (tmp_path / "b.png").write_text("no picture")
+    (tmp_path / "b.png").write_text("no image")
     for name in ("a.png", "b.png", "c.png"):
-        with pytest.raises(DataError, match="not a picture made by demist"):
+        with pytest.raises(DataError, match="not an image made by demist"):
             drawing.read_metadata(tmp_path / name)
 
 

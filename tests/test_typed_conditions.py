@@ -89,7 +89,7 @@ def test_a_grid_over_any_condition(model, tmp_path, monkeypatch):
         ("digit=5", "there is no class 5"),
         ("place=40", "there are 2: angle, size"),
         ("edges=none.png", "cannot read the image none.png"),
-        ("hole=a.png", "give a picture and its mask"),
+        ("hole=a.png", "give an image and its mask"),
     ],
 )
 def test_mistakes(model, monkeypatch, text, words):

@@ -15,7 +15,7 @@ def encoded(image: Image.Image, kind: str = "png", **options) -> bytes:
 
 
 def png(colour, size=(4, 4), mode="RGB") -> bytes:
-    """A picture of one colour."""
+    """An image of one colour."""
     return encoded(Image.new(mode, size, colour))
 
 

@@ -53,7 +53,7 @@ def test_floats_are_rounded_and_any_negative_value_means_minus_one_to_one(tmp_pa
 @pytest.mark.parametrize(
     ("array", "words"),
     [
-        (np.full((2, 4, 4, 3), 255.0), r"from 255 to 255: save pictures as bytes"),
+        (np.full((2, 4, 4, 3), 255.0), r"from 255 to 255: save images as bytes"),
         (np.full((2, 4, 4, 3), -1.5), "from -1.5 to -1.5"),
         (np.full((2, 4, 4, 3), np.nan), "not a number"),
         (np.full((2, 4, 4, 3), 256), "integers from 256 to 256"),
@@ -77,7 +77,7 @@ def test_points(tmp_path):
     data = load(npy(tmp_path, points))
     assert data.x.dtype == np.float32
     np.testing.assert_array_equal(data.x, points.astype(np.float32))
-    with pytest.raises(UsageError, match="--size and --channels are for pictures"):
+    with pytest.raises(UsageError, match="--size and --channels are for images"):
         load(npy(tmp_path, points), size=8)
 
 

@@ -213,7 +213,7 @@ def test_arrays_by_columns_and_of_other_integers(protocol):
         ({b"labels": [1]}, "no 'data'"),
         ({b"data": np.zeros((1, 5), np.uint8), b"labels": [1]}, "no 'data' of N x 3072"),
         ({b"data": np.zeros((1, 3072), np.uint8)}, "no 'labels'"),
-        ({b"data": np.zeros((2, 3072), np.uint8), b"labels": [1]}, "1 labels for 2 pictures"),
+        ({b"data": np.zeros((2, 3072), np.uint8), b"labels": [1]}, "1 labels for 2 images"),
         ({b"data": np.zeros((1, 3072), np.uint8), b"labels": [b"x"]}, "or no numbers"),
     ],
 )

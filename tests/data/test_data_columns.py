@@ -56,7 +56,7 @@ def columns():
     names = datasets.ClassLabel(names=["cat", "ape", "dog"])
     pictures = [Image.fromarray(np.full((4, 4), i, np.uint8)) for i in range(30)]
     return {"image": pictures, "label": [i % 2 for i in range(30)],
-            "text": [f"picture {i}" for i in range(30)], "features": {"label": names}}  # fmt: skip
+            "text": [f"image {i}" for i in range(30)], "features": {"label": names}}  # fmt: skip
 
 
 def values(data):
@@ -112,7 +112,7 @@ def test_paths_in_a_data_set_are_not_followed(tmp_path):
     (tmp_path / "private.png").write_bytes(png("red"))
     rows = datasets.Dataset.from_dict({"image": [str(tmp_path / "private.png")]})
     table = Table(tmp_path, rows.cast_column("image", datasets.Image(decode=False)), "image")
-    with pytest.raises(ValueError, match="no picture inside"):
+    with pytest.raises(ValueError, match="no image inside"):
         read_all_of(table)
 
 

@@ -211,7 +211,7 @@ def test_postscript_is_never_run():
 @pytest.mark.parametrize("data", [b"", b"<html>", png("red")[:30]])
 def test_the_reason_is_for_people(data):
     """Pillow says `<_io.BytesIO object at 0x7f3c>`, which differs from run to run."""
-    with pytest.raises(UnidentifiedImageError, match=r"^not a picture of a kind"):
+    with pytest.raises(UnidentifiedImageError, match=r"^not an image of a kind"):
         decode(data, Rules())
 
 

@@ -95,5 +95,5 @@ def test_a_size_that_lies_takes_no_memory(tmp_path, monkeypatch):
 
 def test_labels_of_another_number(tmp_path):
     write(tmp_path, {NAME: GOOD, "train-labels-idx1-ubyte": idx(np.zeros(3))})
-    with pytest.raises(DataError, match=r"has 3 labels, but .* has 4 pictures"):
+    with pytest.raises(DataError, match=r"has 3 labels, but .* has 4 images"):
         load(str(tmp_path))

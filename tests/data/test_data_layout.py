@@ -13,7 +13,7 @@ from demist.errors import DataError, UsageError
 
 
 def grey(value: int) -> bytes:
-    """A picture that can be recognised in `Dataset.x`."""
+    """An image that can be recognised in `Dataset.x`."""
     return png(value, mode="L")
 
 
@@ -131,14 +131,14 @@ def test_hidden_files_are_left_out(made):
 
 
 def test_pictures_beside_class_folders(made):
-    with pytest.raises(DataError, match=r"1 of 3 pictures lie beside .* first 'z\.png'"):
+    with pytest.raises(DataError, match=r"1 of 3 images lie beside .* first 'z\.png'"):
         load(made({"cat/a.png": grey(1), "dog/b.png": grey(2), "z.png": grey(3)}))
 
 
 def test_nothing_to_read(made, tmp_path):
     with pytest.raises(DataError, match=r"none of the 2 files .*: \.csv, no extension"):
         load(made({"a.csv": "x", "b": "y"}))
-    with pytest.raises(DataError, match="is empty: put pictures in it"):
+    with pytest.raises(DataError, match="is empty: put images in it"):
         load(as_folder(tmp_path, {"new/.keep": ""}) + "/new")
     with pytest.raises(DataError, match="1 usable sample"):
         load(as_folder(tmp_path, {"one/a.png": grey(1)}) + "/one")
@@ -221,7 +221,7 @@ def test_metadata_in_split_folders_and_no_labels_from_folders(made):
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("csv", "file_name,text\nimages/a.png,A\n", "2 of 3 pictures have no row .*'images/b.png'"),
+        ("csv", "file_name,text\npictures/a.png,A\n", "2 of 3 images have no row .*s/b.png'"),
         ("csv", "file_name,text\nimages/z.png,A\n", "1 of 1 files .* first 'images/z.png'"),
         ("csv", "file_name,text\n../../etc/passwd,A\n", "first '../../etc/passwd'"),
         ("csv", "file_name\nimages/a.png\n", "neither a 'label' nor a 'text'"),
@@ -237,7 +237,7 @@ def test_metadata_in_split_folders_and_no_labels_from_folders(made):
             "jsonl",
             "".join(f'{{"file_name": "images/{n}.png", "text": "{t}"}}\n' for n, t in
                     [("a", "A"), ("b", ""), ("c", "C")]),
-            "1 of 3 pictures have no text .* first 'images/b.png'",
+            "1 of 3 images have no text .* first 'pictures/b.png'",
         ),
     ],
 )  # fmt: skip

@@ -91,7 +91,7 @@ def test_nothing_there(tmp_path):
     [
         ("a.bin", b"", DataError, "is empty"),
         ("a.csv", b"label,pixel\n3,0\n", DataError, "of no kind that is read here"),
-        ("a.png", png("red"), DataError, "a single picture: pass the folder"),
+        ("a.png", png("red"), DataError, "a single image: pass the folder"),
         ("a.pt", b"\x80\x02}q\x00.", RefusedError, "a pickle"),
         ("a.tar", b"not an archive", DataError, "damaged or incomplete archive"),
         ("a.tar.gz", b"\x1f\x8b\x08\x00", DataError, "damaged or incomplete archive"),

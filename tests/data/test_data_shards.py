@@ -51,13 +51,13 @@ def labelled(first: int, count: int) -> dict[str, bytes | str]:
     members: dict[str, bytes | str] = {}
     for i in range(first, first + count):
         members |= {f"{i:06}.png": grey(i), f"{i:06}.cls": f"{2 + i % 2 * 8}\n",
-                    f"{i:06}.txt": f"picture {i}"}  # fmt: skip
+                    f"{i:06}.txt": f"image {i}"}  # fmt: skip
     return members
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Three shards of ten pictures."""
+    """Three shards of ten images."""
     for i in range(3):
         tar(tmp_path / "set" / f"{i:05}.tar", labelled(10 * i, 10))
     return tmp_path / "set"
@@ -117,8 +117,8 @@ def test_companions_in_a_folder(tmp_path):
         ("1.json", "{", r"1\.json is not valid JSON"),
         ("1.json", "[]", r"1\.json is not a JSON object"),
         ("1.cls", b"\xff", r"1\.cls is not UTF-8"),
-        ("1.txt", "one", r"1 of 2 pictures have no text .*'2\.png'"),
-        ("1.cls", "one", r"1 of 2 pictures have no label .*'2\.png'"),
+        ("1.txt", "one", r"1 of 2 images have no text .*'2\.png'"),
+        ("1.cls", "one", r"1 of 2 images have no label .*'2\.png'"),
     ],
 )
 def test_companions_that_cannot_be_used(tmp_path, name, content, words):
@@ -219,7 +219,7 @@ def test_compressed_and_sparse_shards_are_refused(tmp_path):
 
 @pytest.fixture
 def small_memory(monkeypatch):
-    """Holds nine pictures of 4 by 4."""
+    """Holds nine images of 4 by 4."""
     monkeypatch.setattr(memory, "memory_limit", lambda: 9 * 16)
 
 

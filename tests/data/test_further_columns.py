@@ -80,7 +80,7 @@ def test_images_beside_images(tmp_path):
     assert data.columns["mask"].values.shape == (4, 1, 8, 8)
     assert data.columns["mask"].values[:, 0, 0, 0].tolist() == [255, 0, 255, 0]
     (tmp_path / "all/a/0.cond.png").unlink()
-    with pytest.raises(DataError, match=r"1 of 4 pictures have no \.cond image"):
+    with pytest.raises(DataError, match=r"1 of 4 images have no \.cond image"):
         load(str(tmp_path / "all"))
 
 

@@ -6,7 +6,7 @@ from demist.evaluation.judge.pseudo import clusters
 
 
 def kinds(n, seed):
-    """Four pictures in noise."""
+    """Four images in noise."""
     rng = np.random.default_rng(seed)
     base = np.random.default_rng(9).integers(0, 200, (4, 1, 6, 6))
     labels = rng.integers(0, 4, n)

@@ -54,7 +54,7 @@ def kinds():
     return {
         "empty": b"",
         "one byte": b"\x89",
-        "text": b"this is not a picture\n" * 20,
+        "text": b"this is not an image\n" * 20,
         "html error page": b"<!DOCTYPE html><html><body>404</body></html>",
         "json": b'{"error": "not found"}',
         "zeros": bytes(5000),

@@ -28,7 +28,7 @@ from demist.training.noisy_classifier import accuracy_at, train_noisy_classifier
 
 
 def shades(n=64):
-    """Dark pictures and light pictures."""
+    """Dark images and light images."""
     labels = np.arange(n) % 2
     x = np.random.default_rng(0).integers(0, 40, (n, 1, 8, 8)) + 200 * labels[:, None, None, None]
     return Dataset(x.astype(np.uint8), labels, ("dark", "light"), name="shades")

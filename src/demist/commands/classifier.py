@@ -23,7 +23,7 @@ class Options:
     data: Annotated[Positional[str], arg(metavar="[DATA]")] = "digits"
     """Images in classes: anything `demist train` takes."""
     size: int | None = None
-    """Side of the square pictures, as in training."""
+    """Side of the square images, as in training."""
     channels: int | None = None
     """1 grey or 3 RGB, as in training."""
     seed: int = 0

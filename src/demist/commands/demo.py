@@ -1,4 +1,4 @@
-"""`demist demo`: from nothing to pictures in under five minutes."""
+"""`demist demo`: from nothing to images in under five minutes."""
 
 import os
 import shlex
@@ -24,7 +24,7 @@ class Options:
     budget: str = "150s"
     """Wall-clock time of the training."""
     guidance: float = 2.0
-    """How strongly the class is followed in the pictures and the measurement."""
+    """How strongly the class is followed in the images and the measurement."""
     n: int = 500
     """Samples for the measurement."""
     seed: int = 0
@@ -85,7 +85,7 @@ def main(args: list[str]) -> None:
   loss       {curve if curve.exists() else "needs matplotlib: pip install 'demist[plot]'"}
 
 Next:
-  demist sample {spec} --class 3,7 --n 64 --seed 1     more pictures
+  demist sample {spec} --class 3,7 --n 64 --seed 1     more images
   demist train --resume {spec} --budget 10m            go on training
   demist train path/to/your/images --size 32           your own data
   demist evaluate {spec}                               all metrics, in minutes

@@ -81,7 +81,7 @@ def supervise(
         progress: Something that changes when there is progress.
         tries: Failures in a row, without progress between them, after which to stop.
         pause: Seconds before the first restart.
-        wait: Waits so many seconds; true if it was told to stop meanwhile.
+        wait: Waits so many seconds; true if it was stopped meanwhile.
 
     Returns:
         0, or the exit code of the last failure.
@@ -149,7 +149,7 @@ class _Launch:
 
     def __init__(self, options: Options, command: Sequence[str], codes: Path, stop: Stop):
         self.options, self.command, self.codes, self.stop = options, list(command), codes, stop
-        self.asked = train.parse(self.command)  # a mistake is told of before anything starts
+        self.asked = train.parse(self.command)  # a mistake is refused before anything starts
 
     def run(self) -> Run | None:
         """The run that the command makes or goes on with."""

@@ -1,4 +1,4 @@
-"""`demist pack`: a folder of pictures as a few large archives."""
+"""`demist pack`: a folder of images as a few large archives."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +12,14 @@ from demist.commands.sampling import require_positive
 
 @dataclass(frozen=True)
 class Options:
-    """Pack a folder of pictures into tar archives, read by `demist train` in place."""
+    """Pack a folder of images into tar archives, read by `demist train` in place."""
 
     data: Annotated[Positional[str], arg(metavar="FOLDER")]
-    """Pictures, with classes and captions as `demist train` takes them."""
+    """Images, with classes and captions as `demist train` takes them."""
     out: Annotated[Positional[Path], arg(metavar="OUT")]
     """Folder for the archives: train-00000.tar, ..."""
     per_shard: int = 10_000
-    """Pictures in an archive."""
+    """Images in an archive."""
 
     def __post_init__(self) -> None:
         require_positive("per_shard", self.per_shard)

@@ -1,4 +1,4 @@
-"""`demist sample`: pictures from a trained model, with all that reproduces them inside the file."""
+"""`demist sample`: images from a trained model, with all that reproduces them inside the file."""
 
 import shlex
 from dataclasses import dataclass, field
@@ -36,16 +36,16 @@ class Options:
     folder, or a name such as `digits`; of the same data."""
     classifier: Path | None = None
     """Guide by this classifier, made by `demist classifier DATA --noise-of RUN`. The model itself
-    is told no class then, unless --class says one."""
+    is given no class then, unless --class says one."""
     classifier_class: Annotated[str | None, arg(metavar="NAME")] = None
     """The class that it guides to."""
     classifier_scale: float = 1.0
     """How strongly; 1 is the posterior, if the classifier is right."""
     grid: Annotated[tuple[str, ...], arg(metavar="AXIS [AXIS]")] = ()
-    """One sample per cell of a labelled picture, rows then columns: guidance=1,2,4,8 seed=0:6. Also
+    """One sample per cell of a labelled image, rows then columns: guidance=1,2,4,8 seed=0:6. Also
     prompt=A|B, class, steps, solver, guidance-rule, guidance-interval, negative, time-grid."""
     n: int | None = None
-    """How many samples. Default: 8 pictures of each of up to ten classes, 16 of a prompt, else 64;
+    """How many samples. Default: 8 images of each of up to ten classes, 16 of a prompt, else 64;
     1000 points."""
     out: Path | None = None
     """PNG to write. Default: samples.png, samples-2.png, ..."""
@@ -54,7 +54,7 @@ class Options:
     arrays: Path | None = None
     """The samples as numbers (.npy)."""
     columns: int | None = None
-    """Samples per row of the picture."""
+    """Samples per row of the image."""
     force: bool = False
     """Overwrite files that exist."""
     sampling: Annotated[SamplingOptions, arg(name="")] = field(default_factory=SamplingOptions)

@@ -1,6 +1,6 @@
-"""Pictures as conditions: a picture, a picture with a hole, a small picture to be made large.
+"""Images as conditions: an image, an image with a hole, a small image to be made large.
 
-All are given as bytes, `(n, C, H, W)` or one picture `(C, H, W)` for all, and encoded to [-1, 1].
+All are given as bytes, `(n, C, H, W)` or one image `(C, H, W)` for all, and encoded to [-1, 1].
 """
 
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ PictureRoute = Literal["concat", "residual"]
 
 @dataclass(frozen=True)
 class Picture(Condition):
-    """A picture of the samples' size: edges, a sketch, a depth map, an earlier frame.
+    """An image of the samples' size: edges, a sketch, a depth map, an earlier frame.
 
-    One more channel is 1 where nothing was said, and the picture then 0.
+    One more channel is 1 where nothing was said, and the image then 0.
 
     Attributes:
         shape: Channels, height, width.
@@ -56,7 +56,7 @@ class Picture(Condition):
         return {"route": self.route, "channels": self.shape[0] + 1}
 
     def parse(self, text: str, read_image: ReadImage) -> np.ndarray:
-        """The picture in an image file, cropped and resized to fit."""
+        """The image in an image file, cropped and resized to fit."""
         c, h, w = self.shape
         return read_image(text, c, (h, w))
 
@@ -66,12 +66,12 @@ class Picture(Condition):
 
 @dataclass(frozen=True)
 class Masked(Condition):
-    """A picture with a region to be made anew, and the mask that says where: 1 is anew.
+    """An image with a region to be made anew, and the mask that says where: 1 is anew.
 
     Nothing said is a mask of ones: all is to be made.
 
     Attributes:
-        shape: Of the picture: channels, height, width.
+        shape: Of the image: channels, height, width.
         route: `concat` or `residual`.
         drop: Probability of hiding it while training.
         group: Conditions of one group are hidden together.
@@ -92,10 +92,10 @@ class Masked(Condition):
         return cls(shape, drop=drop)
 
     def encode(self, values: Any, n: int) -> dict[str, Tensor]:
-        """The picture with its hole, then the mask.
+        """The image with its hole, then the mask.
 
         Args:
-            values: A pair of picture(s) and mask(s) `(1, H, W)`, of 0 and 1; or an array
+            values: A pair of image(s) and mask(s) `(1, H, W)`, of 0 and 1; or an array
                 `(n, C + 1, H, W)` of both, the mask last; or None.
             n: Number of samples.
         """
@@ -120,11 +120,11 @@ class Masked(Condition):
         return {"route": self.route, "channels": self.shape[0] + 1}
 
     def parse(self, text: str, read_image: ReadImage) -> tuple[np.ndarray, np.ndarray]:
-        """Picture and mask in two image files, `picture.png,mask.png`; white is made anew."""
+        """Image and mask in two image files, `image.png,mask.png`; white is made anew."""
         c, h, w = self.shape
         picture, comma, mask = text.rpartition(",")
         if not comma:
-            raise UsageError(f"{text!r}: give a picture and its mask, picture.png,mask.png")
+            raise UsageError(f"{text!r}: give an image and its mask, image.png,mask.png")
         anew = (read_image(mask, 1, (h, w)) >= 128).astype(np.uint8)
         return read_image(picture, c, (h, w)), anew
 
@@ -137,9 +137,9 @@ class Masked(Condition):
 
 @dataclass(frozen=True)
 class LowResolution(Condition):
-    """A small picture to be made large: shown enlarged, with noise of a known level.
+    """A small image to be made large: shown enlarged, with noise of a known level.
 
-    In training the small picture is made from the sample itself and gets noise of a random level;
+    In training the small image is made from the sample itself and gets noise of a random level;
     when sampling it comes as it is, level 0. So a model forgives what an earlier stage got wrong.
     The last channel is the level; -1 stands for nothing said.
 
@@ -149,8 +149,8 @@ class LowResolution(Condition):
 
     Attributes:
         shape: Of the samples: channels, height, width.
-        factor: How many times smaller the picture is.
-        noise: Largest standard deviation of the noise, for pictures in [-1, 1].
+        factor: How many times smaller the image is.
+        noise: Largest standard deviation of the noise, for images in [-1, 1].
         route: `concat` or `residual`.
         drop: Probability of hiding it while training.
         group: Conditions of one group are hidden together.
@@ -183,7 +183,7 @@ class LowResolution(Condition):
             raise UsageError(str(error)) from None
 
     def encode(self, values: Any, n: int) -> dict[str, Tensor]:
-        """Enlarged pictures and level 0, from small pictures or from ones of the full size."""
+        """Enlarged images and level 0, from small images or from ones of the full size."""
         c, h, w = self.shape
         if values is None:
             return {"image": torch.zeros(n, c, h, w), "level": -torch.ones(n, 1, h, w)}
@@ -198,7 +198,7 @@ class LowResolution(Condition):
         return {"image": x, "level": torch.zeros(n, 1, h, w)}
 
     def augment(self, encoded: Encoded, draw: Draw) -> Encoded:
-        """Noise on the small picture, of a level between 0 and 1 that is given as well."""
+        """Noise on the small image, of a level between 0 and 1 that is given as well."""
         small = encoded["image"][:, :, :: self.factor, :: self.factor]
         level = torch.special.ndtr(draw(encoded["image"][:, :1, :1, :1]))  # uniform
         noisy = small + self.noise * level * draw(small)
@@ -209,7 +209,7 @@ class LowResolution(Condition):
         return {"route": self.route, "channels": self.shape[0] + 1}
 
     def parse(self, text: str, read_image: ReadImage) -> np.ndarray:
-        """The small picture in an image file; one that is larger is made small."""
+        """The small image in an image file; one that is larger is made small."""
         c, h, w = self.shape
         small = h // self.factor, w // self.factor
         found = read_image(text, c, None)
@@ -224,14 +224,14 @@ class LowResolution(Condition):
 
 def _require_images(shape: tuple[int, ...]) -> None:
     if len(shape) != 3:
-        raise UsageError("a picture conditions only images, and this data is not")
+        raise UsageError("an image conditions only images, and this data is not")
 
 
 def pictures(values: Any, shape: tuple[int, ...], n: int) -> Float[Tensor, "n c h w"] | None:
-    """`n` pictures of `shape` in [-1, 1] from bytes, or None.
+    """`n` images of `shape` in [-1, 1] from bytes, or None.
 
     Raises:
-        UsageError: Another shape or number of pictures.
+        UsageError: Another shape or number of images.
     """
     if values is None:
         return None
@@ -240,7 +240,7 @@ def pictures(values: Any, shape: tuple[int, ...], n: int) -> Float[Tensor, "n c 
         x = x.expand(n, *x.shape)
     if tuple(x.shape) != (n, *shape):
         raise UsageError(
-            f"pictures of shape {tuple(x.shape)} were given for {n} samples; this condition takes "
+            f"images of shape {tuple(x.shape)} were given for {n} samples; this condition takes "
             f"{shape}, one for all or {n} of them"
         )
     return x.float() / 127.5 - 1

@@ -89,7 +89,7 @@ class DataConfig(Section):
     kind: str | None = option(None, part=("modalities", "Modality"))
     """Kind of data: images or points. None: shapes of arrays and endings of files say it."""
     size: int | None = option(None, 4, 1024)
-    """Side of the square pictures, pixels; images are resized and centre-cropped to it. None: their
+    """Side of the square images, pixels; images are resized and centre-cropped to it. None: their
     own size if all are alike."""
     channels: int | None = option(None, 1, 4)
     """Colour channels: 1 grey, 3 RGB, 4 RGBA. None: as found."""
@@ -111,7 +111,7 @@ class DataConfig(Section):
     captions: bool = True
     """Condition on captions, if the data has them."""
     text_length: int = option(64, 2, 1024)
-    """Longest prompt in tokens; longer captions are cut, and the number of them is told."""
+    """Longest prompt in tokens; longer captions are cut, and their number is printed."""
     text_vocabulary: int = option(2000, 300, 100_000)
     """Words known, if the captions have no more; else the size of a vocabulary of byte pairs."""
 
@@ -298,15 +298,15 @@ class OutputConfig(Section):
     keep: int = option(2, 2)
     """Checkpoints kept."""
     sample_every: str = option("60s", kind="cadence")
-    """How often a picture of samples is drawn, from the same noise each time."""
+    """How often an image of samples is drawn, from the same noise each time."""
     sample_count: int | None = option(None, 0, 4096)
-    """Samples in such a picture. None: 40 images or 1000 points; 0: no pictures."""
+    """Samples in such an image. None: 40 images or 1000 points; 0: no images."""
     sample_steps: int = option(20, 1, 10000)
-    """Sampling steps for such a picture."""
+    """Sampling steps for such an image."""
     sample_solver: str = "adams"
-    """Solver for such a picture: adams, ddim, heun, dpmpp-2m, ...; parameters as in ddim:eta=1."""
+    """Solver for such an image: adams, ddim, heun, dpmpp-2m, ...; parameters as in ddim:eta=1."""
     sample_guidance: float | None = option(None, 0, 100)
-    """Guidance scale for such a picture, if the model is conditional; 1 is none. None: 1.5 for
+    """Guidance scale for such an image, if the model is conditional; 1 is none. None: 1.5 for
     images, 1 for points."""
 
 

@@ -2,7 +2,7 @@ r"""Noise that does not depend on how many steps are made.
 
 A solver of the reverse SDE asks for one standard normal draw per step. If all draws are increments
 of one Brownian path per sample, a finer grid follows the same path more closely, instead of taking
-another: the picture sharpens as steps are added, and strong errors can be measured.
+another: the image sharpens as steps are added, and strong errors can be measured.
 
 The path is a Brownian motion N in the signal-to-noise ratio u = alpha^2 / sigma^2. There, in
 

@@ -1,4 +1,4 @@
-"""What the network is told of the time."""
+"""How the network sees the time."""
 
 import abc
 import math
@@ -17,7 +17,7 @@ class Clock(abc.ABC):
 
     @abc.abstractmethod
     def __call__(self, t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        """What the network is told at times `t` with scales `alpha` and `sigma`: of `t`'s shape."""
+        """What the network sees at times `t` with scales `alpha` and `sigma`: of `t`'s shape."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class AngleClock(Clock):
     """The angle atan2(sigma, alpha), from -1 for clean data to 1 for pure noise.
 
     Regular at both ends. Sampling begins in pure noise, which training hardly ever sees: there a
-    network told of the log-SNR, which is infinite, has to extrapolate far.
+    network that sees the log-SNR, which is infinite, has to extrapolate far.
     """
 
     name = "angle"

@@ -121,7 +121,7 @@ class Denoiser(nn.Module):
             raise ValueError(
                 f"{type(self.net).__name__} knows one time per sample and was given times of shape "
                 f"{tuple(clock.shape)}, one per part; give it times of shape ({len(x)},), or take "
-                f"a network that is told the time of every part"
+                f"a network that sees the time of every part"
             )
         if not isinstance(x, Tensor) and (self.bounds is not None or self.learn_variance):
             raise ValueError("bounds and a learned variance are for states of one tensor")

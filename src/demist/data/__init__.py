@@ -1,8 +1,8 @@
-"""Data sets: pictures as bytes, points as numbers, from the package or from the user's files.
+"""Data sets: images as bytes, points as numbers, from the package or from the user's files.
 
-`load` is the way in. One file holds the rules for decoding a picture (`decode`), one those for
+`load` is the way in. One file holds the rules for decoding an image (`decode`), one those for
 laying out a folder (`layout`), and one each the formats: `folder`, `tar`, `shards`, `metadata`,
-`idx`, `cifar`, `arrays`, `columns`, `toy`. Pictures that memory would not hold are `lazy`.
+`idx`, `cifar`, `arrays`, `columns`, `toy`. Images that memory would not hold are `lazy`.
 """
 
 from demist.data.column import Column

@@ -114,7 +114,7 @@ class Dataset:
             object.__setattr__(self, key, value)
         where = name or "the data"
         if x.dtype == np.uint8 and x.shape[1] not in (1, 3):
-            raise DataError(f"{where}: {x.shape[1]} channels; pictures have 1 or 3")
+            raise DataError(f"{where}: {x.shape[1]} channels; images have 1 or 3")
         for key, column in made.items():
             words = SHORT.get(key, f"values of {key!r}")
             if len(column) != len(x):
@@ -141,7 +141,7 @@ class Dataset:
 
     @property
     def lazy(self) -> bool:
-        """Whether the pictures stay on the disk, because memory would not hold them."""
+        """Whether the images stay on the disk, because memory would not hold them."""
         return isinstance(self.x, LazyImages)
 
     def subset(self, indices: Int64[np.ndarray, "m"]) -> "Dataset":

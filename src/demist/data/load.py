@@ -33,7 +33,7 @@ NAMES = tuple(name for cls in READERS.classes for name in cls.sets)
 MEASURED = 50_000
 """How many samples of data that memory would not hold are measured against: the field's custom."""
 _KINDS = (
-    "a folder of pictures or of tar archives, a tar archive of pictures, IDX files (MNIST), "
+    "a folder of images or of tar archives, a tar archive of images, IDX files (MNIST), "
     "CIFAR batches, .npz or .npy, what `datasets` saves, .parquet"
 )
 
@@ -56,16 +56,16 @@ def load(
     `demist.load` knows other kinds of data, too, and asks where a folder holds two.
 
     Args:
-        path: One of `NAMES`; or a folder or tar archive of pictures, or a folder of plain tar
+        path: One of `NAMES`; or a folder or tar archive of images, or a folder of plain tar
             archives (see `layout`); IDX files or CIFAR batches; an IDX file; a `.npz` or `.npy`
             file (see `arrays`); what the library `datasets` saves (see `columns`). A name wins
             over a folder called the same: write "./digits" for that.
-        size: Crop pictures to a centred square and resize it; None keeps the size they share.
+        size: Crop images to a centred square and resize it; None keeps the size they share.
         channels: 1 (grey) or 3 (RGB); None keeps what they share.
         background: What shows through transparent pixels: a colour name or "#rrggbb".
         split: "train", "valid" or "test". Data without splits is all "train".
         limit: Use at most so many samples, as evenly over the classes as can be.
-        max_bad: Largest fraction of pictures that may be unreadable. They are left out and listed
+        max_bad: Largest fraction of images that may be unreadable. They are left out and listed
             in `Dataset.bad`.
         seed: Seed of the choice for `limit`, and of the points of the toy sets.
         kind: What an array holds, "images" or "points"; None: its shape says it.
@@ -189,7 +189,7 @@ def _unknown(path: Path, head: bytes) -> DemistError:
             "CIFAR batch, or save the arrays as .npz"
         )
     if path.suffix.lower() in extensions():
-        return DataError(f"{path} is a single picture: pass the folder that holds all of them")
+        return DataError(f"{path} is a single image: pass the folder that holds all of them")
     return DataError(f"{path} is of no kind that is read here, which are: {_KINDS}")
 
 
@@ -223,10 +223,10 @@ def _fits(shape: tuple[int, ...], rules: Rules) -> bool:
 
 
 def _refit(data: Dataset, rules: Rules) -> Dataset:
-    """Bring pictures that came as arrays to the size and channels asked for."""
-    if data.x.dtype != np.uint8:  # pictures are bytes, points are not
+    """Bring images that came as arrays to the size and channels asked for."""
+    if data.x.dtype != np.uint8:  # images are bytes, points are not
         if rules.size is not None or rules.channels is not None:
-            raise UsageError(f"{data.name} holds points: --size and --channels are for pictures")
+            raise UsageError(f"{data.name} holds points: --size and --channels are for images")
         return data
     if _fits(data.x.shape, rules):
         return data

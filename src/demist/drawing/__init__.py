@@ -1,4 +1,4 @@
-"""Pictures of what a model makes: labelled grids, films of the denoising, curves and points.
+"""Images of what a model makes: labelled grids, films of the denoising, curves and points.
 
 Grids, films and points need Pillow alone; `loss_curve` needs the `plot` extra. Everything is
 written atomically, and a PNG can carry the facts that reproduce it.

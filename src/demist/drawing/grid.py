@@ -38,14 +38,14 @@ def image_grid(
         columns_say: Written above the columns, instead of labels.
 
     Raises:
-        UsageError: No images, a number of channels that is no picture, or labels that do not
+        UsageError: No images, a number of channels that is no image, or labels that do not
             match the images one to one.
     """
     n, channels, height, width = images.shape
     if n == 0:
         raise UsageError("a grid needs at least one image; none was given")
     if channels not in (1, 3, 4):
-        raise UsageError(f"images have {channels} channels; a picture has 1, 3 or 4")
+        raise UsageError(f"images have {channels} channels; an image has 1, 3 or 4")
     if labels is not None and len(labels) != n:
         raise UsageError(f"{len(labels)} labels for {n} images; give one for each")
     columns = min(n, columns or math.ceil(math.sqrt(n)))

@@ -1,4 +1,4 @@
-"""Files of pictures: PNG with facts inside, GIF and WebP films."""
+"""Files of images: PNG with facts inside, GIF and WebP films."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def save_png(
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The facts that `save_png` put into a picture.
+    """The facts that `save_png` put into an image.
 
     Raises:
         DataError: Not a PNG, or one without such facts.
@@ -40,7 +40,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
             return facts
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"{path} is not a picture made by demist: it has no text named {KEY!r}"
+            f"{path} is not an image made by demist: it has no text named {KEY!r}"
         ) from error
 
 
@@ -53,7 +53,7 @@ def animation(
     """Write frames as an endless film; the ending of `path` chooses .gif or .webp.
 
     Args:
-        frames: Pictures of one size.
+        frames: Images of one size.
         path: Where to write.
         fps: Frames per second.
         hold: Seconds the last frame stays.

@@ -32,7 +32,7 @@ def scatter(
         path: Where to write a PNG too.
         limit: The plane shown is [-limit, limit] squared; by default it holds all points. A
             histogram shows its data's own range.
-        size: Side of the picture in pixels.
+        size: Side of the image in pixels.
 
     Raises:
         UsageError: Neither one nor two columns, or no finite point.

@@ -19,7 +19,7 @@ class Held:
     """A denoiser whose given parts are at t = 0 for the network, and predicted exactly.
 
     With every solver they end at `clean`: the last step has no noise left to add. The network must
-    be told the time of every part (times of shape `(B, F)`); one that knows a single time per
+    see the time of every part (times of shape `(B, F)`); one that knows a single time per
     sample refuses.
 
     Attributes:

@@ -1,7 +1,7 @@
 """Numbers measured on a state: the only place in guidance that needs more than a vector space.
 
 Rules that use these work on tensors only. Each number is taken per sample, over all axes but the
-first, so that no picture depends on its batch.
+first, so that no image depends on its batch.
 """
 
 import torch

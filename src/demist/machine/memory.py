@@ -20,7 +20,7 @@ def memory_limit() -> int:
 
 
 def fits(shape: Sequence[int]) -> bool:
-    """Whether pictures of `shape`, one byte per value, would fit."""
+    """Whether images of `shape`, one byte per value, would fit."""
     return math.prod(shape) <= memory_limit()
 
 

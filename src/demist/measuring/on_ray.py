@@ -26,7 +26,7 @@ def run(
         MissingError: Ray is not installed.
         DemistError: A task failed, and again when tried anew.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it reports to nobody
     try:
         import ray
     except ImportError:

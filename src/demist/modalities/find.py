@@ -152,7 +152,7 @@ def load(
     modality, place, tree, unread = _decide(place, kind, wanted.split)
     if not modality.spatial and (wanted.size is not None or wanted.channels is not None):
         raise UsageError(
-            f"{path} holds {modality.name}: --size and --channels are for pictures; leave them out"
+            f"{path} holds {modality.name}: --size and --channels are for images; leave them out"
         )
     if place != existing(path) and split_word(place.name):
         wanted = replace(wanted, split="train")  # all of the file, whose name says the split

@@ -57,7 +57,7 @@ class Modality(abc.ABC):
             mirrored, and prompts can describe them.
         discrete: Whether samples are bytes, whose likelihood is counted in bits per dimension.
         judged: Whether a classifier or another extractor of features can look at them.
-        drawn: Samples in a picture while training.
+        drawn: Samples in an image while training.
         sampled: Samples, if nobody says how many; None: it depends on the conditions.
         filmed: Samples in a film, at most.
     """

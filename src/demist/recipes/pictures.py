@@ -41,7 +41,7 @@ def student() -> TrainConfig:
 
 @recipe("cifar10")
 def cifar10() -> TrainConfig:
-    """Colour pictures of 32 by 32 pixels by class; give the data: `demist train PATH`."""
+    """Colour images of 32 by 32 pixels by class; give the data: `demist train PATH`."""
     return TrainConfig(
         data=DataConfig(size=32, channels=3, flip=True),
         network=NetworkConfig(
@@ -59,7 +59,7 @@ def cifar10() -> TrainConfig:
 
 @recipe("images64")
 def images64() -> TrainConfig:
-    """Colour pictures of 64 by 64 pixels; give the data: `demist train PATH`."""
+    """Colour images of 64 by 64 pixels; give the data: `demist train PATH`."""
     return TrainConfig(
         data=DataConfig(size=64, channels=3, flip=True),
         network=NetworkConfig(
@@ -93,7 +93,7 @@ def scenes() -> TrainConfig:
 
 @recipe("captions")
 def captions() -> TrainConfig:
-    """Small pictures with captions (metadata.jsonl beside them); give the data: `train PATH`."""
+    """Small images with captions (metadata.jsonl beside them); give the data: `train PATH`."""
     return TrainConfig(
         data=DataConfig(size=32, channels=3, labels=False, text_length=24),
         network=NetworkConfig(channels_per_level=(64, 128), attention_levels=(1,)),

@@ -54,7 +54,7 @@ def trajectory(
         grid: Times in [0, 1], shape `(n + 1,)`. Where it increases, the state is re-noised with the
             exact forward transition and the solver's memory is dropped.
         solver: Default `Adams()`.
-        noise: Default `Gaussian()`; use `Seeded` for pictures that do not depend on the batch.
+        noise: Default `Gaussian()`; use `Seeded` for images that do not depend on the batch.
         constrain: Projection `(x, s) -> x` applied after each step.
         index: Number of steps already done, to resume from a `TrajectoryPoint`.
         memory: The solver's memory at that point.

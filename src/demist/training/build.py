@@ -232,7 +232,7 @@ def make_denoiser(
 def choose_defaults(config: TrainConfig, modality: Modality, conditioner: Conditioner) -> Sampling:
     """How the model is sampled where nothing is said."""
     out = config.output
-    make_solver(out.sample_solver)  # a mistake is told of now, not when the first picture is due
+    make_solver(out.sample_solver)  # a mistake is refused now, not when the first image is due
     guidance = modality.guidance if out.sample_guidance is None else out.sample_guidance
     guidable = bool(conditioner.conditions) and config.data.label_drop > 0
     return Sampling(out.sample_steps, out.sample_solver, guidance=guidance if guidable else 1.0)

@@ -11,7 +11,7 @@ class Cadence:
     """Says when something is due.
 
     What is due every so many seconds gets at most a tenth of the time, if `done` is called after
-    it: on a slow machine a picture a minute would leave no time to train.
+    it: on a slow machine an image a minute would leave no time to train.
 
     Args:
         text: `500` (steps) or `60s`.

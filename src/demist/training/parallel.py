@@ -2,7 +2,7 @@
 
 Every process draws its share of the global batch from the same streams, so nothing but gradients
 has to travel, and what is decided (a limit reached, a signal, a file to resume from) is decided
-once and told to all.
+once and sent to all.
 """
 
 import contextlib

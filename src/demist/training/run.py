@@ -199,7 +199,7 @@ class _Trainer:
                 if keep:
                     self.saver.save(state.checkpoint())
                 if picture:
-                    self._try("a picture", self._draw)
+                    self._try("an image", self._draw)
                     draw.done()
                 if stop:
                     break

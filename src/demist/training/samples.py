@@ -1,4 +1,4 @@
-"""The pictures drawn while training."""
+"""The images drawn while training."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,11 +21,11 @@ def draw_samples(
 
     Args:
         pipeline: The model.
-        run: Where the picture goes.
-        step: Of training, for the picture's name.
+        run: Where the image goes.
+        step: Of training, for the image's name.
         count: How many samples.
         values: Of the conditions, by name, `count` each; those in words are listed in the
-            picture's metadata.
+            image's metadata.
     """
     from demist.drawing import save_png
 
@@ -49,10 +49,10 @@ def draw_reconstructions(
 
     Args:
         made: The codec.
-        run: The run in whose folder the picture goes.
+        run: The run in whose folder the image goes.
         step: Steps done.
         data: What it is trained on.
-        count: Images in the picture, originals and reconstructions together.
+        count: Images in the image, originals and reconstructions together.
     """
     from demist.drawing import image_grid, save_png
 

@@ -1,6 +1,6 @@
 """Plain tar archives as one tree of files, each read where it lies, without unpacking.
 
-A picture, its class and its caption lie side by side in an archive, as in WebDataset: `000017.jpg`,
+An image, its class and its caption lie side by side in an archive, as in WebDataset: `000017.jpg`,
 `000017.cls`, `000017.txt` (see `layout`). Where each member begins is found once, by going through
 the headers, and kept in an index beside the data, or in the user's cache if that cannot be written.
 An archive with another size or time of change is gone through again.
@@ -151,7 +151,7 @@ class Shards:
 
 
 def plain_shards(folder: Tree) -> tuple[str, ...]:
-    """Which files of a folder are its shards: the archives, if there are no pictures."""
+    """Which files of a folder are its shards: the archives, if there are no images."""
     if any(is_picture(name) for name in folder.names):
         return ()
     return tuple(name for name in folder.names if name.lower().endswith(".tar"))

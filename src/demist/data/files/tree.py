@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from demist.errors import DataError, StorageError
 
-MAX_FILE = 2**30  # bytes; no picture or batch is larger, a decompression bomb is
+MAX_FILE = 2**30  # bytes; no image or batch is larger, a decompression bomb is
 
 
 @runtime_checkable

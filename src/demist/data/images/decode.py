@@ -1,4 +1,4 @@
-"""One encoded picture becomes one array, by these rules.
+"""One encoded image becomes one array, by these rules.
 
 1. The first frame of an animation counts; EXIF orientation is applied; colour profiles are not.
 2. With a `size`, the largest centred square is cut out (odd margins leave the extra row or column
@@ -8,7 +8,7 @@
    reads it. Floating-point pixels have no agreed range and are refused.
 4. Transparency (an alpha channel, a transparent palette entry or colour) is laid over
    `background`. CMYK and the rest become RGB by Pillow's conversions.
-5. A picture is grey if it is stored as grey, or with a palette and no coloured pixel, and stays
+5. An image is grey if it is stored as grey, or with a palette and no coloured pixel, and stays
    grey on a grey background. With `channels` 1, colour becomes luma (ITU-R 601); with 3, grey is
    repeated; with None it stays as it is.
 6. With a `size`, the square is resized by an antialiasing Lanczos filter.
@@ -38,7 +38,7 @@ class Rules:
 
     Attributes:
         size: Height and width, or None to keep them.
-        channels: 1 or 3, or None to keep what the picture has.
+        channels: 1 or 3, or None to keep what the image has.
         background: What shows through transparent pixels: a CSS colour name or "#rrggbb".
 
     Raises:
@@ -51,7 +51,7 @@ class Rules:
 
     def __post_init__(self) -> None:
         if self.size is not None and not 1 <= self.size <= 4096:
-            raise UsageError(f"--size {self.size}: a picture is 1 to 4096 pixels wide")
+            raise UsageError(f"--size {self.size}: an image is 1 to 4096 pixels wide")
         if self.channels not in (None, 1, 3):
             raise UsageError(f"--channels {self.channels}: choose 1 (grey) or 3 (colour)")
         try:
@@ -78,12 +78,12 @@ def formats() -> tuple[str, ...]:
 
 @cache
 def extensions() -> frozenset[str]:
-    """Lower-case file extensions that say "picture", with the dot."""
+    """Lower-case file extensions that say "image", with the dot."""
     return frozenset(e for e, kind in Image.registered_extensions().items() if kind in formats())
 
 
 def decode(data: bytes, rules: Rules) -> UInt8[np.ndarray, "c h w"]:
-    """Decode an encoded picture.
+    """Decode an encoded image.
 
     Raises:
         Exception: Whatever the decoder of a damaged or hostile file happens to raise.
@@ -91,7 +91,7 @@ def decode(data: bytes, rules: Rules) -> UInt8[np.ndarray, "c h w"]:
     try:
         opened = Image.open(BytesIO(data), formats=formats())
     except UnidentifiedImageError:  # Pillow names the object, and an address in memory
-        raise UnidentifiedImageError("not a picture of a kind that is read here") from None
+        raise UnidentifiedImageError("not an image of a kind that is read here") from None
     with opened as image:
         if image.width * image.height > MAX_PIXELS:
             raise ValueError(f"{image.width} x {image.height} is over {MAX_PIXELS:,} pixels")
@@ -134,7 +134,7 @@ def read_image(
 
 
 def fit(image: Image.Image, rules: Rules) -> UInt8[np.ndarray, "c h w"]:
-    """Apply rules 2 to 6 to an open picture."""
+    """Apply rules 2 to 6 to an open image."""
     if rules.size is not None:
         image = _centre_square(image)
     image = _flatten(image, rules.paint)

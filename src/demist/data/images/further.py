@@ -29,7 +29,7 @@ KINDS = ("class", "labels", "numbers", "text", "image", "mask")
 
 @dataclass(frozen=True)
 class Row:
-    """What is known of one picture; None where nothing is said.
+    """What is known of one image; None where nothing is said.
 
     Attributes:
         label: Its class.
@@ -47,11 +47,11 @@ class Row:
 def further(
     rows: Mapping[str, Row], chosen: Sequence[str], there: Collection[str]
 ) -> dict[str, Column]:
-    """The further columns of the pictures `chosen`; those of images hold names of files yet.
+    """The further columns of the images `chosen`; those of images hold names of files yet.
 
     Args:
-        rows: Of all pictures, of other splits too.
-        chosen: Names of pictures, in their order.
+        rows: Of all images, of other splits too.
+        chosen: Names of images, in their order.
         there: All files.
 
     Raises:

@@ -1,18 +1,18 @@
-"""Which files of a tree are the pictures of a split, and what they are called.
+"""Which files of a tree are the images of a split, and what they are called.
 
-1. Pictures are the files with a picture's extension. Folders that all of them share at the top are
+1. Images are the files with an image's extension. Folders that all of them share at the top are
    passed over.
 2. If everything then lies in folders called train, test, valid or a synonym, these are the splits;
    otherwise all of it is the split "train".
 3. With a metadata file, labels, texts and further columns come from there only; images that these
    name are no samples.
    Labels that never repeat, beside texts, are titles and not classes.
-4. Otherwise files beside a picture that are called like it say what it is, as in WebDataset:
+4. Otherwise files beside an image that are called like it say what it is, as in WebDataset:
    `a.json` an object with "label", and "text" or "caption"; failing that, `a.cls` the class and
    `a.txt` the caption.
    `a.mask.png` and `a.cond.png` beside `a.png` are a mask and an image that condition it; further
    keys of the object are columns as those of metadata (see `further`).
-5. Without a class there, the next folder is the class, however deep the picture lies below it.
+5. Without a class there, the next folder is the class, however deep the image lies below it.
 6. Classes are those of all splits, in natural order: "2" before "10". One class is no class.
 """
 
@@ -43,7 +43,7 @@ SPLITS = {word: split for split, words in _SYNONYMS.items() for word in words}
 
 @dataclass(frozen=True)
 class Listing:
-    """The pictures of one split, sorted by name, with what is known of each.
+    """The images of one split, sorted by name, with what is known of each.
 
     Columns of images and masks hold names of files.
     """
@@ -75,15 +75,15 @@ def require_split(split: str, found: Collection[str], name: str) -> None:
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file is called like a picture."""
+    """Whether a file is called like an image."""
     return posixpath.splitext(name)[1].lower() in extensions()
 
 
 def arrange(tree: Tree, split: str) -> Listing:
-    """List the pictures of `split` with labels and texts, by the rules above.
+    """List the images of `split` with labels and texts, by the rules above.
 
     Raises:
-        DataError: No pictures, no such split, or labels that do not match the pictures.
+        DataError: No images, no such split, or labels that do not match the images.
     """
     splits, parts = _divide(tree)
     require_split(split, set(splits.values()), str(tree.path))
@@ -104,12 +104,12 @@ def arrange(tree: Tree, split: str) -> Listing:
 
 
 def splits_of(tree: Tree) -> tuple[str, ...]:
-    """The splits that a tree of pictures has; see `arrange`."""
+    """The splits that a tree of images has; see `arrange`."""
     return tuple(sorted(set(_divide(tree)[0].values())))
 
 
 def _divide(tree: Tree) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """The split of every picture, and the parts of its name that follow it."""
+    """The split of every image, and the parts of its name that follow it."""
     pictures = [name for name in tree.names if is_picture(name)]
     extra = {file for files in _beside(pictures, tree).values() for file in files.values()}
     pictures = [name for name in pictures if name not in extra]
@@ -132,14 +132,14 @@ def _shared_depth(pictures: Sequence[str]) -> int:
 
 
 def _from_folders(chosen: list[str], folder: dict[str, str]) -> Listing:
-    """Labels from the class folder of every picture, "" meaning none."""
+    """Labels from the class folder of every image, "" meaning none."""
     classes = sorted(set(folder.values()) - {""}, key=natural)
     loose = [name for name in chosen if not folder[name]]
     if len(loose) == len(chosen) or (len(classes) == 1 and not loose):
         return Listing(tuple(chosen))
     if loose:
         raise DataError(
-            f"{len(loose)} of {len(chosen)} pictures lie beside the class folders, "
+            f"{len(loose)} of {len(chosen)} images lie beside the class folders, "
             f"first {loose[0]!r}: move them into one, or give all labels in a metadata.csv"
         )
     labels = label_indices([folder[name] for name in chosen], classes)
@@ -147,7 +147,7 @@ def _from_folders(chosen: list[str], folder: dict[str, str]) -> Listing:
 
 
 def _beside(pictures: Collection[str], tree: Tree) -> dict[str, dict[str, str]]:
-    """Word -> picture -> `STEM.WORD.png` beside it."""
+    """Word -> image -> `STEM.WORD.png` beside it."""
     stems = {posixpath.splitext(name)[0]: name for name in pictures}
     found: dict[str, dict[str, str]] = {}
     for file in filter(is_picture, tree.names):
@@ -158,7 +158,7 @@ def _beside(pictures: Collection[str], tree: Tree) -> dict[str, dict[str, str]]:
 
 
 def _images(chosen: Sequence[str], beside: Mapping[str, Mapping[str, str]]) -> dict[str, Column]:
-    """Columns of the images beside the pictures."""
+    """Columns of the images beside the images."""
     columns = {}
     for word, files in beside.items():
         given = _column(f".{word} image", {name: files.get(name) for name in chosen})
@@ -175,8 +175,8 @@ def _from_metadata(chosen: list[str], rows: dict[str, Row], tree: Tree) -> Listi
     lost = [name for name in chosen if name not in rows]
     if lost:
         raise DataError(
-            f"{len(lost)} of {len(chosen)} pictures have no row in the metadata, "
-            f"first {lost[0]!r}: add the rows or remove the pictures"
+            f"{len(lost)} of {len(chosen)} images have no row in the metadata, "
+            f"first {lost[0]!r}: add the rows or remove the images"
         )
     labels = _column("label", {name: rows[name].label for name in chosen})
     texts = _column("text", {name: rows[name].text for name in chosen})
@@ -194,23 +194,23 @@ def _column(what: str, values: dict[str, str | None]) -> tuple[str, ...] | None:
     if given and len(given) < len(values):
         first = next(name for name in values if name not in given)
         raise DataError(
-            f"{len(values) - len(given)} of {len(values)} pictures have no {what} in the metadata "
-            f"or beside them, first {first!r}: give one to all pictures or to none"
+            f"{len(values) - len(given)} of {len(values)} images have no {what} in the metadata "
+            f"or beside them, first {first!r}: give one to all images or to none"
         )
     return tuple(given.values()) or None
 
 
 def _no_pictures(tree: Tree) -> str:
     if not tree.names:
-        return f"{tree.path} is empty: put pictures in it, in one sub-folder per class if you like"
+        return f"{tree.path} is empty: put images in it, in one sub-folder per class if you like"
     packed = [n for n in tree.names if re.search(r"\.(tgz|txz|tbz2|tar\.\w+)$", n.lower())]
     if packed:
         return (
-            f"{tree.path} has no pictures, and {packed[0]} is compressed: pass that archive alone, "
+            f"{tree.path} has no images, and {packed[0]} is compressed: pass that archive alone, "
             "or decompress all, as with gunzip, so that they can be read at random"
         )
     kinds = sorted({posixpath.splitext(name)[1].lower() or "no extension" for name in tree.names})
     return (
-        f"none of the {len(tree.names)} files in {tree.path} has a picture's extension such as "
+        f"none of the {len(tree.names)} files in {tree.path} has an image's extension such as "
         f".png or .jpg; there are: {', '.join(kinds[:8])}"
     )

@@ -1,4 +1,4 @@
-"""Pictures that stay on the disk: an array whose rows are decoded when they are asked for.
+"""Images that stay on the disk: an array whose rows are decoded when they are asked for.
 
 For data that memory would not hold. It is decoded once from end to end, to leave out what cannot be
 read and to know the fingerprint; what was found is kept in the user's cache, so that the next start
@@ -26,18 +26,18 @@ from demist.errors import DataError
 from demist.io.files import cache_folder, write_text
 
 BLOCK = 256
-"""Pictures decoded at once when all of them are gone through."""
+"""Images decoded at once when all of them are gone through."""
 VERSION = 2
 """Of the rules of decoding: another number, and all surveys are made anew."""
-_TASK = 16  # pictures per task: hides the cost of a task behind small pictures
+_TASK = 16  # images per task: hides the cost of a task behind small images
 
 
 class LazyImages:
-    """Pictures of a tree as uint8 (N, C, H, W), used like the array: its shape, and its rows.
+    """Images of a tree as uint8 (N, C, H, W), used like the array: its shape, and its rows.
 
     Attributes:
         tree: The files.
-        names: Of the pictures, in their order.
+        names: Of the images, in their order.
         rules: How to decode.
         shape: (N, C, H, W).
         digest: SHA-256 of the array's type, shape and bytes, if it is known.
@@ -75,7 +75,7 @@ class LazyImages:
             self._expected[_key(rows)] = self._begin(rows)
 
     def take(self, rows: Int64[np.ndarray, "m"], axis: int = 0) -> "LazyImages":
-        """Some of the pictures, which stay where they are; `axis` is 0, as for an array."""
+        """Some of the images, which stay where they are; `axis` is 0, as for an array."""
         return LazyImages(self.tree, [self.names[i] for i in rows], self.rules, self.shape[1:])
 
     def _begin(self, rows: Any) -> list[Future[np.ndarray]]:
@@ -117,7 +117,7 @@ class Kept(BaseModel):
 
 
 class Survey(BaseModel):
-    """What was found when all pictures were decoded once: a data set but for its pictures."""
+    """What was found when all images were decoded once: a data set but for its images."""
 
     names: list[str]
     shape: tuple[int, int, int]

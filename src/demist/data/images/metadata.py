@@ -1,8 +1,8 @@
 """Labels and texts from `metadata.csv` and `metadata.jsonl`, as in Hugging Face's ImageFolder.
 
-Each row names a picture in `file_name`, relative to the folder of the metadata file, and gives its
+Each row names an image in `file_name`, relative to the folder of the metadata file, and gives its
 class in `label`, its caption in `text`; for other columns see `further`. Or from files beside each
-picture, as in WebDataset: see `layout`.
+image, as in WebDataset: see `layout`.
 """
 
 import csv
@@ -17,10 +17,10 @@ from demist.errors import DataError
 
 
 def read_metadata(tree: Tree) -> dict[str, Row]:
-    """Collect the rows of every metadata file of `tree` by picture; empty if there is none.
+    """Collect the rows of every metadata file of `tree` by image; empty if there is none.
 
     Raises:
-        DataError: A file or row cannot be understood, or names a picture twice or one that is
+        DataError: A file or row cannot be understood, or names an image twice or one that is
             not there.
     """
     rows: dict[str, Row] = {}
@@ -52,7 +52,7 @@ def read_metadata(tree: Tree) -> dict[str, Row]:
 
 
 def read_companions(tree: Tree, pictures: Sequence[str]) -> dict[str, Row]:
-    """What `a.json`, `a.cls` and `a.txt` say of each picture `a.jpg`.
+    """What `a.json`, `a.cls` and `a.txt` say of each image `a.jpg`.
 
     Raises:
         DataError: One cannot be understood.

@@ -1,4 +1,4 @@
-"""Pictures into plain tar archives, in WebDataset's layout; `shards` reads them."""
+"""Images into plain tar archives, in WebDataset's layout; `shards` reads them."""
 
 import json
 import posixpath
@@ -16,15 +16,15 @@ from demist.io.files import atomic
 
 
 def pack(tree: Tree, out: Path, per_shard: int) -> list[Path]:
-    """Copy pictures, as they are, with their classes and captions into archives.
+    """Copy images, as they are, with their classes and captions into archives.
 
     `000000017.jpg` is followed by `.cls`, the number of its class; `.json` with the class's name,
-    unless names are the numbers; and `.txt`, the caption. The same pictures give the same bytes.
+    unless names are the numbers; and `.txt`, the caption. The same images give the same bytes.
 
     Args:
-        tree: Pictures; see `layout`.
+        tree: Images; see `layout`.
         out: Folder for `train-00000.tar`, ..., and the same for other splits.
-        per_shard: Pictures in an archive.
+        per_shard: Images in an archive.
 
     Raises:
         CannotCreateError: The folder holds archives already, or cannot be made.

@@ -1,4 +1,4 @@
-"""Many encoded pictures become one array: in threads, in order, counting what cannot be read.
+"""Many encoded images become one array: in threads, in order, counting what cannot be read.
 
 What memory would not hold is decoded all the same, and stays on the disk; see `lazy`.
 """
@@ -25,7 +25,7 @@ from demist.data.images.lazy import Kept, LazyImages, Survey, recall, remember, 
 from demist.errors import DataError
 from demist.machine.memory import check_memory, fits
 
-_CHUNK = 16  # pictures per task: hides the cost of a task behind small pictures
+_CHUNK = 16  # images per task: hides the cost of a task behind small images
 
 
 def read_pictures(
@@ -38,19 +38,19 @@ def read_pictures(
     seed: int,
     arrange: Callable[[Tree, str], Listing] = arrange,
 ) -> Dataset:
-    """Decode the pictures of one split of a folder or archive.
+    """Decode the images of one split of a folder or archive.
 
     Args:
         tree: The files.
         split: "train", "valid" or "test".
         rules: How to decode.
         limit: Use at most so many, chosen by `choose`.
-        max_bad: Largest fraction of pictures that may be unreadable; they are skipped.
+        max_bad: Largest fraction of images that may be unreadable; they are skipped.
         seed: Seed of the choice.
-        arrange: Lists the pictures of a split.
+        arrange: Lists the images of a split.
 
     Raises:
-        DataError: See `arrange`; or too many pictures are unreadable, they do not share a size or
+        DataError: See `arrange`; or too many images are unreadable, they do not share a size or
             number of channels and the rules give none, or memory would not hold them and they can
             only be read in their order.
     """
@@ -132,15 +132,15 @@ def _surveyed(survey: Survey, tree: Tree, rules: Rules) -> Dataset:
 def decode_all(
     tree: Tree, names: list[str], rules: Rules, max_bad: float, *, may_stay: bool = False
 ) -> tuple[Samples, list[int], tuple[BadFile, ...]]:
-    """Decode `names`: the good pictures, their positions in `names`, and the bad files.
+    """Decode `names`: the good images, their positions in `names`, and the bad files.
 
-    Pictures that memory would not hold stay where they are, if they may.
+    Images that memory would not hold stay where they are, if they may.
     """
     position = {name: index for index, name in enumerate(names)}
     good: dict[int, str] = {}
     bad: dict[int, BadFile] = {}
     x, stay, digest = np.empty((0, 1, 0, 0), np.uint8), False, hashlib.sha256()
-    progress = tqdm(total=len(names), desc="reading pictures", delay=1, leave=False, disable=None)
+    progress = tqdm(total=len(names), desc="reading images", delay=1, leave=False, disable=None)
     with progress, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, about oddities inside single files
         for name, pixels, fault in _decoded(tree, names, rules):
@@ -210,7 +210,7 @@ def _attempt(name: str, reader: Callable[[], bytes], rules: Rules) -> _Decoded:
 def _too_many(bad: list[BadFile], count: int, max_bad: float, path: Path) -> str:
     files = "; ".join(f"{file.path!r}: {file.reason}" for file in bad[:3])
     return (
-        f"more than {100 * max_bad:.3g} % of the {count} pictures in {path} cannot be read "
+        f"more than {100 * max_bad:.3g} % of the {count} images in {path} cannot be read "
         f"({files}): repair or remove them, or raise --max-bad"
     )
 
@@ -224,5 +224,5 @@ def _mismatch(
     (_, h, w), (_, other_h, other_w) = one_shape, other_shape
     return (
         f"{one!r} is {w} x {h} pixels and {other!r} is {other_w} x {other_h}: "
-        "pass --size to give all pictures one size"
+        "pass --size to give all images one size"
     )

@@ -1,7 +1,7 @@
 """NumPy files: `.npy` with samples, `.npz` with samples and labels.
 
-Pictures are (N, H, W), (N, H, W, C) or (N, C, H, W) with C = 1 or 3. Their sides are at least 4 and
-none is over 8 times the other, unless it is said that they are pictures: (N, 256, 3) is rather a
+Images are (N, H, W), (N, H, W, C) or (N, C, H, W) with C = 1 or 3. Their sides are at least 4 and
+none is over 8 times the other, unless it is said that they are images: (N, 256, 3) is rather a
 cloud of 256 points in space, which is not read. Their values are
 
 - integers from 0 to 255, or booleans (black and white);
@@ -32,7 +32,7 @@ from demist.errors import DataError, DemistError, RefusedError
 from demist.machine.memory import check_memory
 
 SHORTEST, STRIP = 4, 8
-"""What a picture's shorter side has at least; and how many times as long the other is at most."""
+"""What an image's shorter side has at least; and how many times as long the other is at most."""
 ENDINGS, KINDS = (".npy", ".npz"), ("images", "points")
 _SAMPLES = ("x", "images", "data", "arr_0")
 _LABELS = ("y", "labels", "arr_1")
@@ -44,7 +44,7 @@ NPY = b"\x93NUMPY"
 
 
 def are_images(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
-    """Whether an array of this shape and type can hardly be anything but pictures."""
+    """Whether an array of this shape and type can hardly be anything but images."""
     sides = _sides(shape)
     if dtype.kind not in "uifb" or sides is None or 0 in shape:
         return False
@@ -91,7 +91,7 @@ def read_npy(path: Path, limit: int | None, seed: int, kind: str | None = None) 
         kind: "images" or "points"; None: the shape says it.
 
     Raises:
-        DataError: It is damaged, or holds neither pictures nor points.
+        DataError: It is damaged, or holds neither images nor points.
         RefusedError: It holds Python objects, that is, a pickle.
     """
     with _readable(path):
@@ -111,7 +111,7 @@ def read_npz(path: Path, split: str, kind: str | None = None) -> Dataset:
         kind: "images" or "points"; None: the shape says it.
 
     Raises:
-        DataError: It is damaged, has no such split, or holds neither pictures nor points.
+        DataError: It is damaged, has no such split, or holds neither images nor points.
         RefusedError: It holds Python objects, that is, a pickle.
     """
     with _readable(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -129,7 +129,7 @@ def read_npz(path: Path, split: str, kind: str | None = None) -> Dataset:
 def to_samples(
     array: np.ndarray, name: str, kind: str | None = None
 ) -> UInt8[np.ndarray, "n c h w"] | Float32[np.ndarray, "n d"]:
-    """Bring pictures to bytes (N, C, H, W), or points to float32, by the rules above.
+    """Bring images to bytes (N, C, H, W), or points to float32, by the rules above.
 
     Args:
         array: The samples.
@@ -149,7 +149,7 @@ def to_samples(
 
 
 def _sides(shape: tuple[int, ...]) -> tuple[int, int] | None:
-    """Height and width of pictures in an array of this shape; None: they cannot be told."""
+    """Height and width of images in an array of this shape; None: the shape does not say them."""
     if len(shape) == 3:
         return shape[1], shape[2]
     if len(shape) != 4 or (shape[1] in (1, 3)) == (shape[3] in (1, 3)):
@@ -195,13 +195,13 @@ def refusal(
 
 
 _RULE = (
-    ": pictures are numbers (N, H, W), (N, H, W, C) or (N, C, H, W), points are floating-point "
+    ": images are numbers (N, H, W), (N, H, W, C) or (N, C, H, W), points are floating-point "
     "numbers (N, D)"
 )
 
 
 def _advice(shape: tuple[int, ...], kind: str | None) -> str:
-    """What to do with an array of numbers that is neither pictures nor points, or not said so."""
+    """What to do with an array of numbers that is neither images nor points, or not said so."""
     rows = f"({shape[0]}, {math.prod(shape[1:])})"
     if kind == "points" and len(shape) > 2:
         return f", and points are numbers (N, D): save it as {rows}"
@@ -209,19 +209,18 @@ def _advice(shape: tuple[int, ...], kind: str | None) -> str:
     if len(shape) == 4 and sides is None:
         could = "could be the second or the last axis" if shape[1] in (1, 3) else "cannot be found"
         return (
-            f", in which the channels (1 or 3) {could}: save pictures as (N, H, W, C) or "
-            "(N, C, H, W)"
+            f", in which the channels (1 or 3) {could}: save images as (N, H, W, C) or (N, C, H, W)"
         )
     if sides is not None:
         return (
-            f". Pictures of {sides[0]} x {sides[1]} pixels? Then say it: --kind images (in Python "
+            f". Images of {sides[0]} x {sides[1]} pixels? Then say it: --kind images (in Python "
             f'kind="images"). If they are points in space, one row of numbers each, save it as '
-            f"{rows}; if it is a single picture, as (1, {', '.join(map(str, shape))})"
+            f"{rows}; if it is a single image, as (1, {', '.join(map(str, shape))})"
         )
     if len(shape) == 2 and kind is None:
         return (
             ". If each row is a point, save floating-point numbers, or say it: --kind points (in "
-            'Python kind="points"); if each row is a picture, save it as (N, H, W)'
+            'Python kind="points"); if each row is an image, save it as (N, H, W)'
         )
     return _RULE
 
@@ -240,11 +239,11 @@ def _to_bytes(array: np.ndarray, name: str) -> np.ndarray:
     low, high = array.min(), array.max()
     if array.dtype.kind in "ui":
         if low < 0 or high > 255:
-            raise DataError(f"{name} has integers from {low} to {high}; pictures have 0 to 255")
+            raise DataError(f"{name} has integers from {low} to {high}; images have 0 to 255")
         return array.astype(np.uint8)
     if low < -1 or high > 1:
         raise DataError(
-            f"{name} has values from {low:.4g} to {high:.4g}: save pictures as bytes 0 to 255, "
+            f"{name} has values from {low:.4g} to {high:.4g}: save images as bytes 0 to 255, "
             "or as floating-point numbers from 0 to 1 or from -1 to 1"
         )
     scaled = array * 255 if low >= 0 else (array + 1) * 127.5
@@ -298,7 +297,7 @@ def _readable(path: Path) -> Iterator[None]:
         if "object" in str(error).lower():
             raise RefusedError(
                 f"{path} holds Python objects, which could run code when loaded: "
-                "save numbers only, all pictures having one shape"
+                "save numbers only, all images having one shape"
             ) from None
         raise DataError(f"{path} is damaged or incomplete: {error}") from None
 

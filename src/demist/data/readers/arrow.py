@@ -1,7 +1,7 @@
 """Data sets saved by the library `datasets` (an extra): its folders, and parquet files, offline.
 
 `Dataset.save_to_disk` and `DatasetDict.save_to_disk` write folders of Arrow files; most data sets
-that are published are parquet files. Pictures are the first column of type Image; classes are the
+that are published are parquet files. Images are the first column of type Image; classes are the
 column called "label", or the first of type ClassLabel; captions the column "text", "caption" or
 "prompt". Only data is read: nothing is downloaded, and no script of a data set is run.
 """
@@ -29,12 +29,12 @@ _TEXTS = ("text", "caption", "prompt")
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Rows of a saved data set; see `Tree`. A picture is called by the number of its row.
+    """Rows of a saved data set; see `Tree`. An image is called by the number of its row.
 
     Attributes:
         path: Where it is saved.
-        rows: A `datasets.Dataset` whose pictures are not decoded.
-        picture: Name of the column of pictures.
+        rows: A `datasets.Dataset` whose images are not decoded.
+        image: Name of the column of images.
     """
 
     path: Path
@@ -59,10 +59,10 @@ class Table:
     def stamp(self) -> str:
         """See `Tree.stamp`."""
         folder = self.path if self.path.is_dir() else self.path.parent
-        return f"{len(self.rows)}/{self.picture}/{Folder.scan(folder).stamp()}"
+        return f"{len(self.rows)}/{self.image}/{Folder.scan(folder).stamp()}"
 
     def listing(self) -> Listing:
-        """All pictures, with classes and captions.
+        """All images, with classes and captions.
 
         Raises:
             DataError: Some rows have a class or a caption, and others not.
@@ -74,7 +74,7 @@ class Table:
         content = column[row][self.picture]
         data: bytes = content["bytes"] if isinstance(content, dict) else content
         if not data:  # a path is not followed: it may lead anywhere
-            raise ValueError("the row has no picture inside the data set")
+            raise ValueError("the row has no image inside the data set")
         check_size(len(data))
         return data
 
@@ -112,7 +112,7 @@ class Table:
 
 
 def is_saved(folder: Tree) -> bool:
-    """Whether a folder without pictures is of the kinds that are read here."""
+    """Whether a folder without images is of the kinds that are read here."""
     names = folder.names
     whole = "dataset_info.json" in names and "state.json" in names
     return whole or "dataset_dict.json" in names or bool(_parquet(folder))
@@ -123,7 +123,7 @@ def open_table(path: Path, split: str) -> Table:
 
     Raises:
         MissingError: The library is not installed.
-        DataError: It is damaged, or has no such split or no pictures.
+        DataError: It is damaged, or has no such split or no images.
     """
     datasets = _library(path)
     try:
@@ -174,7 +174,7 @@ def _from_parquet(datasets: Any, names: list[str]) -> Any:
 
 
 def _parquet(folder: Tree) -> dict[str, list[str]]:
-    """The parquet files of a folder without pictures, by split."""
+    """The parquet files of a folder without images, by split."""
     files = [name for name in folder.names if name.lower().endswith(".parquet")]
     if not files or any(is_picture(name) for name in folder.names):
         return {}

@@ -23,7 +23,7 @@ _PIXELS = 3 * 32 * 32  # a row: 32 x 32 red values, then green, then blue
 
 @dataclass(frozen=True)
 class Kind:
-    """File names of one distribution, and the bytes of labels before each binary picture.
+    """File names of one distribution, and the bytes of labels before each binary image.
 
     Where batches have names that other files may have too, the file of class names must be there.
     """
@@ -63,7 +63,7 @@ def read_cifar(tree: Tree, kind: Kind, files: list[str]) -> Dataset:
     """Read and join some batches. CIFAR-100 is given its 100 fine classes.
 
     Raises:
-        DataError: A file is damaged, or labels and pictures do not match.
+        DataError: A file is damaged, or labels and images do not match.
         RefusedError: A python batch holds more than plain data.
     """
     contents = read_all(tree, files)
@@ -108,9 +108,7 @@ def _python(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
     if pixels.dtype != np.uint8 or not isinstance(labels, list | np.ndarray):
         raise DataError(f"{name} has no 'labels' or 'fine_labels', or pixels that are not bytes")
     if len(labels) != len(pixels) or not all(isinstance(n, int | np.integer) for n in labels):
-        raise DataError(
-            f"{name} has {len(labels)} labels for {len(pixels)} pictures, or no numbers"
-        )
+        raise DataError(f"{name} has {len(labels)} labels for {len(pixels)} images, or no numbers")
     return pixels, np.array(labels, np.int64)
 
 

@@ -68,7 +68,7 @@ def read_idx(tree: Tree, images: str) -> Dataset:
         return Dataset(x[:, None])
     labels = parse_idx(read(tree, source), source, 1).astype(np.int64)
     if len(labels) != len(x):
-        raise DataError(f"{source} has {len(labels)} labels, but {images} has {len(x)} pictures")
+        raise DataError(f"{source} has {len(labels)} labels, but {images} has {len(x)} images")
     return Dataset(x[:, None], labels, numbered(labels))
 
 

@@ -94,7 +94,7 @@ class Scene:
 
 
 def dataset(count: int, split: str = "train", seed: int = 0, size: int = 32) -> Dataset:
-    """`count` scenes as pictures with captions; nothing in them is held out."""
+    """`count` scenes as images with captions; nothing in them is held out."""
     return draw(count, split, seed, size)[0]
 
 
@@ -105,13 +105,13 @@ def draw(
     size: int = 32,
     held_out: HeldOut | None = None,
 ) -> tuple[Dataset, tuple[Scene, ...]]:
-    """Scenes with their pictures and captions.
+    """Scenes with their images and captions.
 
     Args:
         count: How many.
         split: Whose digits: "train" or "test".
         seed: Other seeds and splits give independent scenes.
-        size: Side of the pictures in pixels, 32 or 64.
+        size: Side of the images in pixels, 32 or 64.
         held_out: Only scenes with this held-out combination; by default scenes with none.
 
     Raises:
@@ -180,7 +180,7 @@ def describe(scene: Scene, rng: np.random.Generator) -> str:
 def render(
     scene: Scene, rng: np.random.Generator, alphas: "Alphas", size: int
 ) -> UInt8[np.ndarray, "3 s s"]:
-    """A picture of the scene: other digits of the same kind, slightly moved, each time."""
+    """An image of the scene: other digits of the same kind, slightly moved, each time."""
     level = rng.uniform(10, 40) if scene.background == "dark" else rng.uniform(215, 245)
     page = np.full((3, size, size), level, np.float32)
     for thing, (y, x) in zip(scene.things, _centres(scene), strict=True):

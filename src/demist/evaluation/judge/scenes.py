@@ -36,13 +36,13 @@ Palette = Mapping[str, tuple[int, int, int]]
 
 @dataclass(frozen=True)
 class Found:
-    """One thing in a picture.
+    """One thing in an image.
 
     Attributes:
         colour: Its name.
         y: Centre of its ink, as a fraction of the height.
         x: Likewise of the width.
-        extent: Longer side of its ink, as a fraction of the picture's.
+        extent: Longer side of its ink, as a fraction of the image's.
         cutout: The ink, 0 to 255, as MNIST has its digits: `(28, 28)`.
         digit: What the classifier reads; -1 before it was asked.
     """
@@ -57,7 +57,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Judge:
-    """Scores pictures against scenes.
+    """Scores images against scenes.
 
     Attributes:
         palette: Colours by name.
@@ -89,7 +89,7 @@ class Judge:
         return {tag: float(np.mean([row[tag] for row in rows])) for tag in TAGS}
 
     def read(self, images: UInt8[np.ndarray, "n 3 s s"]) -> list[list[Found]]:
-        """The things in every picture."""
+        """The things in every image."""
         found = [find(image, self.palette) for image in images]
         cutouts = [thing.cutout for things in found for thing in things]
         if not cutouts:
@@ -133,7 +133,7 @@ class Judge:
 
 
 def find(image: UInt8[np.ndarray, "3 s s"], palette: Palette, ink: float = 0.004) -> list[Found]:
-    """The things in a picture, one per colour of which at least `ink` of the pixels is seen."""
+    """The things in an image, one per colour of which at least `ink` of the pixels is seen."""
     side = image.shape[-1]
     pixels = image.reshape(3, -1).astype(np.float32)
     ground = np.median(pixels, axis=1, keepdims=True)

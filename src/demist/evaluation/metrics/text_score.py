@@ -3,8 +3,8 @@ r"""Do images show what their captions say? Their nearness in a space of images 
 .. math::
     \mathrm{score} = 100 \max(\cos(\mathrm{image}, \mathrm{text}), 0)   ([1], eq. 1, with w = 100)
 
-The number says little by itself: unrelated pictures and captions have a cosine well above 0, and
-real pictures with captions that people wrote one far below 1. So it is read between a floor, the
+The number says little by itself: unrelated images and captions have a cosine well above 0, and
+real images with captions that people wrote one far below 1. So it is read between a floor, the
 same images with captions of others, and a ceiling, real images with their own.
 
 References:
