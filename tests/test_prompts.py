@@ -70,6 +70,13 @@ def test_several_classes_have_no_short_form():
         value_of(pipeline, "class", "one")
 
 
+def test_none_is_the_null_of_any_condition_but_a_prompt_or_a_class_called_so():
+    pipeline = model(marks=Labels(MARKS.names), angle=Numbers(("angle",), (0.0,), (1.0,)))
+    assert value_of(pipeline, "marks", "none") is None
+    assert value_of(pipeline, "angle", "none") is None
+    assert value_of(model(marks=Labels(("none", "red"))), "marks", "none") == "none"
+
+
 def test_what_the_data_does_not_say_is_not_asked_for():
     pipeline = model(angle=Numbers(("angle",), (0.0,), (1.0,)))
     assert ask(pipeline, held_out(), 4).sentence == "asked for nothing"

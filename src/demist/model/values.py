@@ -104,7 +104,10 @@ def value_of(pipeline: "Pipeline", name: str, word: str, read_image: ReadImage =
         return word
     name = name_of(pipeline, name)
     pipeline.conditioner.require([name])
-    return pipeline.conditioner.conditions[name].parse(word, read_image)
+    condition: Any = pipeline.conditioner.conditions[name]
+    # A prompt may be any words, and a class may be called so.
+    literal = condition.short == PROMPT or word in getattr(condition, "classes", ())
+    return None if word == "none" and not literal else condition.parse(word, read_image)
 
 
 def conditions_of(
