@@ -69,7 +69,7 @@ def test_pictures_classes_and_captions(saved, columns, monkeypatch):
     assert values(data) == list(range(30))
     assert data.labels.tolist() == [0, 1] * 15
     assert data.classes == ("cat", "ape", "dog")  # in the order of the data set
-    assert data.texts == tuple(f"picture {i}" for i in range(30))
+    assert data.texts == tuple(f"image {i}" for i in range(30))
     monkeypatch.setattr(memory, "memory_limit", lambda: 100)
     stored = load(path)
     assert stored.lazy
@@ -94,7 +94,7 @@ def test_other_columns(saved, columns):
     data = load(saved(**columns))
     assert data.classes == ("a", "b")
     assert data.labels.tolist() == [1, 0] * 15
-    assert data.texts[3] == "picture 3"
+    assert data.texts[3] == "image 3"
 
 
 @pytest.mark.parametrize("saved", ["folder"], indirect=True)

@@ -221,7 +221,7 @@ def test_metadata_in_split_folders_and_no_labels_from_folders(made):
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("csv", "file_name,text\npictures/a.png,A\n", "2 of 3 images have no row .*s/b.png'"),
+        ("csv", "file_name,text\nimages/a.png,A\n", "2 of 3 images have no row .*'images/b.png'"),
         ("csv", "file_name,text\nimages/z.png,A\n", "1 of 1 files .* first 'images/z.png'"),
         ("csv", "file_name,text\n../../etc/passwd,A\n", "first '../../etc/passwd'"),
         ("csv", "file_name\nimages/a.png\n", "neither a 'label' nor a 'text'"),
@@ -237,7 +237,7 @@ def test_metadata_in_split_folders_and_no_labels_from_folders(made):
             "jsonl",
             "".join(f'{{"file_name": "images/{n}.png", "text": "{t}"}}\n' for n, t in
                     [("a", "A"), ("b", ""), ("c", "C")]),
-            "1 of 3 images have no text .* first 'pictures/b.png'",
+            "1 of 3 images have no text .* first 'images/b.png'",
         ),
     ],
 )  # fmt: skip

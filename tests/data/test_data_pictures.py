@@ -23,7 +23,7 @@ def test_bad_files_are_named_skipped_and_recorded(tmp_path):
     data = load(folder(tmp_path, 300, bad))
     assert data.x[:, 0, 0, 0].tolist() == [i % 256 for i in range(300)]
     assert [file.path for file in data.bad] == list(bad)
-    assert data.bad[0].reason == "not a picture of a kind that is read here"
+    assert data.bad[0].reason == "not an image of a kind that is read here"
     assert "truncated" in data.bad[2].reason.lower() or "broken" in data.bad[2].reason.lower()
 
 

@@ -72,7 +72,7 @@ def test_shards_are_one_data_set(folder):
     assert values(data) == list(range(30))
     assert data.classes == ("2", "10")
     assert data.labels.tolist() == [0, 1] * 15
-    assert data.texts == tuple(f"picture {i}" for i in range(30))
+    assert data.texts == tuple(f"image {i}" for i in range(30))
     assert load(str(folder / "00001.tar")).texts == data.texts[10:20]
 
 
@@ -198,7 +198,7 @@ def test_bad_members_are_left_out_and_named(tmp_path):
     tar(tmp_path / "set/a.tar", members)
     data = load(str(tmp_path / "set"), max_bad=0.2)
     assert values(data) == [0, 1, 2, 4, 5, 6, 8, 9]
-    assert data.texts[3] == "picture 4"
+    assert data.texts[3] == "image 4"
     assert [bad.path for bad in data.bad] == ["a.tar/000003.png", "a.tar/000007.png"]
     with pytest.raises(DataError, match=r"more than 1 % .*'a\.tar/000003\.png'"):
         load(str(tmp_path / "set"))
