@@ -17,8 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from demist.errors import DemistError, StorageError, UsageError
-from demist.io.files import REMEDIES, remedy
+from demist.errors import REMEDIES, DemistError, StorageError, UsageError, remedy
 from demist.machine.processes import leave_code
 from demist.version import __version__
 

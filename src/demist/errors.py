@@ -3,6 +3,8 @@
 A message names the value, the limit and the remedy, in one or two sentences.
 """
 
+import errno
+
 
 class DemistError(Exception):
     """Base of everything demist raises on purpose; shown without a traceback."""
@@ -56,3 +58,20 @@ class RefusedError(DemistError):
     """Refused for safety, such as a file that is a pickle."""
 
     exit_code = 77
+
+
+REMEDIES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "remove files of yours, or ask for a larger quota",
+    errno.EFBIG: "raise the limit of the size of files (ulimit -f)",
+    errno.EROFS: "make the disk writable, or copy the folder to another",
+    errno.EACCES: "make it yours, or writable for you",
+    errno.EPERM: "make it yours, or writable for you",
+    errno.EIO: "check the disk",
+}
+"""What helps when the system refuses to read or write."""
+
+
+def remedy(error: OSError) -> str:
+    """What to do about `error`; every remedy begins like the second half of a sentence."""
+    return REMEDIES.get(error.errno or 0, "mend that")

@@ -1,6 +1,5 @@
 """Atomic files: a reader sees the old content or the new, never half of either."""
 
-import errno
 import hashlib
 import json
 import os
@@ -12,22 +11,6 @@ from typing import Any
 
 from demist.errors import DataError, MissingError, StorageError
 from demist.io.untrusted import refuse_pickle
-
-REMEDIES = {
-    errno.ENOSPC: "free some space",
-    errno.EDQUOT: "remove files of yours, or ask for a larger quota",
-    errno.EFBIG: "raise the limit of the size of files (ulimit -f)",
-    errno.EROFS: "make the disk writable, or copy the folder to another",
-    errno.EACCES: "make it yours, or writable for you",
-    errno.EPERM: "make it yours, or writable for you",
-    errno.EIO: "check the disk",
-}
-"""What helps when the system refuses to read or write."""
-
-
-def remedy(error: OSError) -> str:
-    """What to do about `error`; every remedy begins like the second half of a sentence."""
-    return REMEDIES.get(error.errno or 0, "mend that")
 
 
 @contextmanager

@@ -27,8 +27,8 @@ from typing import Any
 
 from torch import Tensor
 
-from demist.errors import DataError, MissingError, StorageError
-from demist.io.files import json_text, remedy, sha256
+from demist.errors import DataError, MissingError, StorageError, remedy
+from demist.io.files import json_text, sha256
 from demist.io.folders import atomic_folder, remove_folder
 from demist.io.tensors import read_tensors, write_tensors
 from demist.version import __version__

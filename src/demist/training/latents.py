@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from demist.codecs import Codec, KLAutoencoder
 from demist.data import Dataset
-from demist.errors import StorageError
-from demist.io.files import cache_folder, remedy, sha256, write_json
+from demist.errors import StorageError, remedy
+from demist.io.files import cache_folder, sha256, write_json
 from demist.io.folders import atomic_folder
 from demist.model.components import hash_of
 from demist.training.parallel import ALONE, World

@@ -39,7 +39,7 @@ class Table:
 
     path: Path
     rows: Any
-    picture: str
+    image: str
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -48,7 +48,7 @@ class Table:
 
     def stream(self, names: Sequence[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:
         """See `Tree.stream`."""
-        column = self.rows.select_columns([self.picture])
+        column = self.rows.select_columns([self.image])
         for name in names:
             yield name, partial(self._read, column, int(name.removeprefix("row ")))
 
@@ -71,7 +71,7 @@ class Table:
         return Listing(self.names, labels, classes, self._texts())
 
     def _read(self, column: Any, row: int) -> bytes:
-        content = column[row][self.picture]
+        content = column[row][self.image]
         data: bytes = content["bytes"] if isinstance(content, dict) else content
         if not data:  # a path is not followed: it may lead anywhere
             raise ValueError("the row has no image inside the data set")
