@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from demist.core import Centred, Gaussian, Linear, Prediction, Seeded, count_dims, left
+from demist.core import VE, VP, Centred, Gaussian, Linear, Prediction, Seeded, count_dims, left
 from demist.objectives import X0Weight, denoising_loss
 from demist.objectives.likelihood import continuous_elbo, log_prob
 from demist.objectives.vlb import gaussian_decoder, step_bound
@@ -18,7 +18,8 @@ COLUMNS, VARIANCE = 5, 0.4
 class Atoms:
     """The exact denoiser of data that is N(0, v I) on the subspace; it changes nothing off it."""
 
-    schedule = Linear()
+    def __init__(self, schedule=None):
+        self.schedule = schedule or Linear()
 
     def __call__(self, x, t, **cond):
         alpha, sigma = (left(c, x) for c in self.schedule(t))
@@ -78,6 +79,22 @@ def test_the_loss_is_the_mean_over_the_dimensions():
     loss = denoising_loss(Atoms(), VARIANCE**0.5 * x, t.expand(n), X0Weight(), noise=geometry)
     exact = VARIANCE * 0.36 / (0.16 * VARIANCE + 0.36)
     assert abs(float(loss.mean()) / exact - 1) < 0.02
+
+
+@pytest.mark.parametrize("schedule", [VP(), VE()])
+def test_the_likelihood_counts_the_dimensions_in_any_units(schedule):
+    """Where the state grows or does not end in pure noise, units of it are counted as well."""
+    x = noise()(torch.empty(3, 4, COLUMNS, dtype=f64)) * math.sqrt(VARIANCE)
+    dims = count_dims(noise(), x)
+    start = 0.1
+    alpha, sigma = (float(c) for c in schedule(T(start)))
+    variance = alpha**2 * VARIANCE + sigma**2
+    state = x * math.sqrt(variance / VARIANCE)
+    exact = -0.5 * (
+        state.square().flatten(1).sum(1) / variance + dims * math.log(2 * math.pi * variance)
+    )
+    found = log_prob(Atoms(schedule), state, start=start, noise=noise(), rtol=1e-7, atol=1e-7)
+    assert (found.log_prob - exact).abs().max() < 1e-2
 
 
 @pytest.mark.parametrize("divergence", ["exact", "rademacher", "gaussian"])

@@ -205,6 +205,9 @@ def test_a_given_part_has_no_weight_and_no_gradient_of_nan():
         denoiser = Denoiser(Read(), VP(), kind, clock=AngleClock())
         loss = denoising_loss(denoiser, x0, t, SimpleWeight(), Seeded([1, 2, 3]))
         (gradient,) = torch.autograd.grad(loss.sum(), net.weight)
+        p = denoiser(x0, t)
+        torch.testing.assert_close(p.x0[:, 0], x0[:, 0])  # clean parts are what they are
+        assert p.eps.isfinite().all()
         assert loss.isfinite().all()
         assert gradient.isfinite().all()
         assert gradient.abs().sum() > 0

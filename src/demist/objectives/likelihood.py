@@ -67,7 +67,7 @@ def log_prob(
             bias (Hutchinson 1989) with `draws` passes, from one set of random vectors per sample.
         draws: Random vectors for the estimate.
         noise: Source of those vectors; default `Gaussian()`. On a subspace (`Centred`) the density
-            is the one there, and the model is asked and believed there only.
+            is the one there, and what the model predicts beside it is left out.
         rtol: Tolerance of the state, relative.
         atol: Tolerance of the state, absolute, and of the log-density in nats per dimension.
         euler: So many equal Euler steps instead of the adaptive integration, as a cheap estimate;
@@ -98,8 +98,8 @@ def log_prob(
         scale = sum(schedule(t))
         with torch.enable_grad():
             z = y[:, :-1].reshape(shape).detach().requires_grad_()
-            p = model(scale * noise.project(z), t, **cond)
-            v = noise.project(tau * (p.eps - p.x0))
+            p = model(scale * z, t, **cond)
+            v = noise.project(tau * (p.eps - p.x0))  # and so the trace is the subspace's
             volume = _divergence(v, z, probes)
         return torch.cat([v.detach().flatten(1), volume[:, None]], 1)
 
