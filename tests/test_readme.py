@@ -1,10 +1,15 @@
-"""The Python in the README runs as printed, but for the size of the training."""
+"""The Python in the README and the docs runs as printed, but for the size of the training."""
 
 import re
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
+
+from demist.conditions import Conditioner
+from demist.core import Linear, Prediction
+from demist.core.exact import Exact, Mixture
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -14,8 +19,7 @@ TINY = """"steps": 2, "limit": 100, "batch_size": 8, "precision": "fp32", "sampl
     "channels_per_level": (8, 8), "attention_levels": (1,), "norm_groups": 2, "head_dim": 4"""
 
 
-def run(code):
-    names = {}
+def run(code, **names):
     exec(compile(code, "README.md", "exec"), names)
     return names
 
@@ -52,3 +56,23 @@ def test_commands_exist():
     typed = re.findall(r"^demist (\w+)", README, flags=re.MULTILINE)
     assert len(typed) > 5
     assert set(typed) <= set(COMMANDS)
+
+
+def blocks_of(page):
+    return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), flags=re.DOTALL)
+
+
+def test_the_page_on_conditions():
+    names = run(blocks_of("conditions.md")[0])
+    x, t = torch.randn(2, 3, 64, 64), torch.zeros(2)
+    cond = names["conditioner"].encode(2, {"label": "cat"})
+    assert names["net"](x, t, **cond).shape == x.shape
+
+
+def test_the_page_on_guidance():
+    model, conditioner = (
+        Exact(Mixture(torch.ones(1), torch.zeros(1, 1), 1.0), Linear()),
+        Conditioner(),
+    )
+    names = run(blocks_of("guidance.md")[0], model=model, conditioner=conditioner)
+    assert isinstance(names["guided"](torch.zeros(2, 1), torch.tensor(0.5)), Prediction)

@@ -18,7 +18,7 @@ from demist.errors import UsageError
 class Labels(Condition):
     """Any subset of several classes, encoded as ones and zeros.
 
-    One more number is 1 where nothing was said, which is not the same as "none of them"; its
+    One more number is 1 where no labels are given, which is not the same as "none of them"; its
     weights in the network are the learned null.
 
     Attributes:
@@ -43,7 +43,7 @@ class Labels(Condition):
         return cls(column.names, drop)
 
     def encode(self, values: Any, n: int) -> dict[str, Tensor]:
-        """`classes`: ones and zeros `(n, K)`; `unsaid`: `(n, 1)`, 1 where nothing was said.
+        """`classes`: ones and zeros `(n, K)`; `unsaid`: `(n, 1)`, 1 where no labels are given.
 
         Args:
             values: Names or numbers separated by "|" or commas for all samples ("" for none of

@@ -18,7 +18,7 @@ class Numbers(Condition):
     """Named numbers, each within its range, encoded as Fourier features.
 
     A number is mapped to u in [0, 1] and given as u, cos(pi f u) and sin(pi f u), f = 1, 2, 4, ...
-    One more feature is 1 where nothing was said.
+    One more feature is 1 where no number is given.
 
     References:
         Tancik et al. 2020, "Fourier Features Let Networks Learn High Frequency Functions",
@@ -60,7 +60,7 @@ class Numbers(Condition):
         return cls(column.names, tuple(low), tuple(high), drop=drop)
 
     def encode(self, values: Any, n: int) -> dict[str, Tensor]:
-        """`features`: `(n, D)`; `unsaid`: `(n, 1)`, 1 where nothing was said.
+        """`features`: `(n, D)`; `unsaid`: `(n, 1)`, 1 where no number is given.
 
         Args:
             values: One number or row of numbers for all, `n` rows, or None; None in place of a row

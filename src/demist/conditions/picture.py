@@ -22,7 +22,7 @@ PictureRoute = Literal["concat", "residual"]
 class Picture(Condition):
     """An image of the samples' size: edges, a sketch, a depth map, an earlier frame.
 
-    One more channel is 1 where nothing was said, and the image then 0.
+    One more channel is 1 where there is no image, which is then 0.
 
     Attributes:
         shape: Channels, height, width.
@@ -141,7 +141,7 @@ class LowResolution(Condition):
 
     In training the small image is made from the sample itself and gets noise of a random level;
     when sampling it comes as it is, level 0. So a model forgives what an earlier stage got wrong.
-    The last channel is the level; -1 stands for nothing said.
+    The last channel is the level; -1 stands for no image.
 
     References:
         Ho et al. 2022, "Cascaded Diffusion Models for High Fidelity Image Generation",

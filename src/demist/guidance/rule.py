@@ -19,7 +19,7 @@ Cond = Mapping[str, Any]
 """Conditions by name, as the network takes them."""
 
 Null = Callable[[Cond], Cond]
-"""Conditions -> what guidance leads away from: nothing said, or something else (`Instead`)."""
+"""Conditions -> what guidance leads away from: the null, or something else (`Instead`)."""
 
 Encode = Callable[[Cond], Cond]
 """Conditions by name, as they are written -> encoded, for one sample."""
