@@ -16,3 +16,8 @@ import torch  # noqa: E402
 def _reproducible():
     torch.manual_seed(0)
     torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
+
+
+def pytest_make_parametrize_id(val):
+    """Bytes are named by their number: gzip writes the time, all workers must agree on names."""
+    return f"{len(val)}-bytes" if isinstance(val, bytes) else None
