@@ -60,11 +60,20 @@ def table(kind: str | None) -> list[Row]:
         return [Row(name, line, ()) for name, line in kinds.items()]
     if kind == "recipes":
         return [Row(name, recipes.find(name).summary, ()) for name in recipes.names()]
+    return family(kind).rows()
+
+
+def family(kind: str) -> Family[object]:
+    """The family of a kind of parts, such as `"solvers"`.
+
+    Raises:
+        UsageError: There is no such kind.
+    """
     if kind not in FAMILIES:
         raise UsageError(unknown("kind", kind, [*FAMILIES, "recipes"]))
     package, name, _ = FAMILIES[kind]
-    family: Family[object] = getattr(importlib.import_module(f"demist.{package}"), name)
-    return family.rows()
+    found: Family[object] = getattr(importlib.import_module(f"demist.{package}"), name)
+    return found
 
 
 def lines(rows: Iterable[Row]) -> Iterable[str]:

@@ -10,7 +10,17 @@ from demist.data.dataset import BadFile, Dataset, choose
 from demist.data.files.tree import Tree
 from demist.data.images.decode import Rules, decode
 from demist.data.images.pack import pack
-from demist.data.load import NAMES, digits, files_at, load, train_and_test
+from demist.data.load import (
+    NAMES,
+    digits,
+    divided,
+    existing,
+    files_at,
+    in_memory,
+    load,
+    reader_of,
+    train_and_test,
+)
 
 __all__ = [
     "NAMES",
@@ -20,10 +30,16 @@ __all__ = [
     "Rules",
     "Tree",
     "choose",
+    "column",
+    "dataset",
     "decode",
     "digits",
+    "divided",
+    "existing",
     "files_at",
+    "in_memory",
     "load",
     "pack",
+    "reader_of",
     "train_and_test",
 ]

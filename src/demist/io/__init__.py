@@ -1,1 +1,9 @@
 """Bytes on the disk: whole or not there, and checked before they are believed."""
+
+__all__ = [
+    "arrays",
+    "files",
+    "folders",
+    "tensors",
+    "untrusted",
+]

@@ -2,3 +2,19 @@
 
 `evaluate`, `compare` and `likelihood` are the modules of `demist.evaluate` and the others.
 """
+
+__all__ = [
+    "buckets",
+    "bulk",
+    "candidate",
+    "checks",
+    "compare",
+    "evaluate",
+    "judging",
+    "likelihood",
+    "on_ray",
+    "pages",
+    "prompts",
+    "ruler",
+    "sets",
+]

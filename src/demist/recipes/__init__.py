@@ -10,7 +10,15 @@ from demist.errors import UsageError
 from demist.recipes import pictures, toys
 from demist.recipes.recipe import Expectation, Recipe, recipe
 
-__all__ = ["Expectation", "Recipe", "find", "names", "recipe"]
+__all__ = [
+    "Expectation",
+    "Recipe",
+    "find",
+    "names",
+    "pictures",
+    "recipe",
+    "toys",
+]
 
 
 def _found() -> dict[str, Recipe]:

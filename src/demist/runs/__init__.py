@@ -26,6 +26,7 @@ __all__ = [
     "Run",
     "all_runs",
     "begin",
+    "checkpoint",
     "create",
     "environment",
     "find",

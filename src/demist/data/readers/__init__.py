@@ -6,4 +6,19 @@ from demist.parts import Family
 READERS: Family[Reader] = Family("reader", Reader, "data.readers")  # type: ignore[type-abstract]
 """All readers."""
 
-__all__ = ["READERS", "Reader", "Source", "files_of", "first_bytes", "is_tar"]
+__all__ = [
+    "READERS",
+    "Reader",
+    "Source",
+    "arrays",
+    "arrow",
+    "cifar",
+    "digits",
+    "files_of",
+    "first_bytes",
+    "idx",
+    "is_tar",
+    "plainpickle",
+    "scenes",
+    "toy",
+]
