@@ -69,6 +69,36 @@ def test_find(tmp_path):
         runs.find("latest", tmp_path / "absent")
 
 
+@pytest.fixture
+def named(tmp_path):
+    """Runs 1 to 3, called demo, my-photos and demo."""
+    made = [runs.create(tmp_path, name) for name in ("demo", "My Photos", "demo")]
+    for run in made:
+        runs.begin(run, TrainConfig(), ["demist", "train"])
+    return made
+
+
+@pytest.mark.parametrize("spec", [2, "2", "0002", "0002-my-photos", "my-photos", "My Photos"])
+def test_a_run_is_found_by_number_and_by_name(named, tmp_path, spec):
+    assert runs.find(spec, tmp_path) == named[1]
+
+
+def test_of_several_with_a_name_it_is_the_newest_and_that_is_said(named, tmp_path):
+    with pytest.warns(UserWarning, match=r"2 runs are called 'demo'.*0003-demo.*number \(1\)"):
+        assert runs.find("demo", tmp_path) == named[2]
+    assert runs.find("0001-demo", tmp_path) == named[0]
+
+
+def test_a_run_that_is_not_there(named, tmp_path):
+    with pytest.raises(MissingError, match=r"no run 'demmo'; did you mean 'demo'\? runs in .*0001"):
+        runs.find("demmo", tmp_path)
+    with pytest.raises(MissingError, match=r"'0002-photos'; did you mean '0002-my-photos'\?"):
+        runs.find("0002-photos", tmp_path)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(MissingError, match=r"neither a run \(no config.toml\) nor a saved model"):
+        runs.find(tmp_path / "other", tmp_path)
+
+
 def test_begin_records_options_command_and_environment(tmp_path):
     run = runs.create(tmp_path, "a")
     config = update(TrainConfig(), {"size": 32})

@@ -14,6 +14,7 @@ import importlib
 import os
 import re
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,7 +46,11 @@ COMMANDS = found()
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `demist` with `argv` (default: the process's own) and return its exit code."""
-    code = _main(argv)
+    shown, warnings.formatwarning = warnings.formatwarning, plainly
+    try:
+        code = _main(argv)
+    finally:
+        warnings.formatwarning = shown
     leave_code(code)
     return code
 
@@ -82,6 +87,13 @@ def run(argv: list[str]) -> None:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COMMANDS)}"
         raise UsageError(f"there is no command {name!r}; {hint}")
+
+
+def plainly(
+    message: Warning | str, category: type[Warning], file: str, line: int, text: str | None = None
+) -> str:
+    """A warning as people read it: without the place in the code that gave it."""
+    return f"demist: {message}\n"
 
 
 def help_text() -> str:

@@ -85,11 +85,11 @@ def main(args: list[str]) -> None:
   loss       {curve if curve.exists() else "needs matplotlib: pip install 'demist[plot]'"}
 
 Next:
-  demist sample {spec} --class 3,7 --n 64 --seed 1     more images
-  demist train --resume {spec} --budget 10m            go on training
-  demist train path/to/your/images --size 32           your own data
-  demist evaluate {spec}                               all metrics, in minutes
-  demist ls                                            all runs""")
+  demist sample {spec} --class 3,7 --n 64 --seed 1     # more images
+  demist train --resume {spec} --budget 10m            # go on training: 10 minutes in all
+  demist train path/to/your/images --size 32           # your own data
+  demist evaluate {spec}                               # all metrics, in minutes
+  demist ls                                            # all runs""")
 
 
 def say(text: str) -> None:

@@ -40,7 +40,7 @@ class Candidate:
     device: str = "auto"
 
 
-Named = str | os.PathLike[str] | Run | Candidate
+Named = str | int | os.PathLike[str] | Run | Candidate
 """A model as people name it: a run, its number, name or path, a saved model's folder."""
 
 
@@ -60,7 +60,7 @@ def open_candidate(
     """
     if isinstance(model, Candidate):
         return model
-    spec = os.fspath(model.path if isinstance(model, Run) else model)
+    spec = str(model) if isinstance(model, int) else os.fspath(_folder(model))
     place = locate(spec, runs)
     pipeline = open_model(str(place), at_step=at_step, device=device, runs=runs)
     if (place / INDEX).is_file():
@@ -69,6 +69,10 @@ def open_candidate(
     config = Run(place).config()
     precision = config.optimization.precision
     return Candidate(place.name, place, pipeline, precision, config.data, place, at_step, device)
+
+
+def _folder(model: str | os.PathLike[str] | Run) -> str | os.PathLike[str]:
+    return model.path if isinstance(model, Run) else model
 
 
 def data_of(model: Candidate, wanted: str | None) -> DataConfig:

@@ -1,5 +1,6 @@
 """Opening a model by what people call it: a run, a folder, or one that comes along."""
 
+import warnings
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +13,7 @@ from demist.machine.device import pick_device
 from demist.machine.threads import fastest_threads
 from demist.model import folder as model_folder
 from demist.model.pipeline import Pipeline
-from demist.runs import Run, find
+from demist.runs import Run, all_runs, find
 
 RUNS = Path("runs")
 """Where run folders are, if nobody says."""
@@ -49,6 +50,13 @@ def open_model(
         UsageError: The device cannot be used.
     """
     place = locate(spec, runs)
+    if place != Path(spec) and spec in zoo.NAMES:
+        namesakes = [run for run in all_runs(runs) if run.name == spec]
+        if namesakes:
+            warnings.warn(
+                f"{spec!r} is the model that comes with the package; the run of that name is "
+                f"{namesakes[-1].number}"
+            )
     saved = (place / model_folder.INDEX).is_file()
     pipeline = Pipeline.load(place) if saved else Pipeline.from_run(Run(place), at_step)
     torch.set_num_threads(fastest_threads())  # samples are the same bits with any number

@@ -215,18 +215,20 @@ class Pipeline:
         return cls._assemble(model_folder.read(zoo.locate(os.fspath(folder))))
 
     @classmethod
-    def from_run(cls, run: Run | str | os.PathLike[str], step: int | None = None) -> "Pipeline":
+    def from_run(
+        cls, run: Run | str | int | os.PathLike[str], step: int | None = None
+    ) -> "Pipeline":
         """A run's model with averaged weights, of its newest good checkpoint or of step `step`.
 
         Args:
-            run: A run, its folder, its number, or `"latest"`.
+            run: A run, its folder, its number, its name, or `"latest"`.
             step: Which checkpoint.
 
         Raises:
             MissingError: There is no such run or checkpoint.
             DataError: No checkpoint is good.
         """
-        run = find(run) if isinstance(run, str | os.PathLike) else run
+        run = run if isinstance(run, Run) else find(run)
         refuse_links_out(run.path)
         if step is None:
             found = checkpoint.load_newest(run.checkpoints, warnings.warn, repair=False)

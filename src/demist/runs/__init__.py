@@ -1,5 +1,6 @@
 """The run folder: the contract between the trainer, the command line and every later reader."""
 
+from demist.runs.find import find
 from demist.runs.run import (
     EARLIER,
     STATES,
@@ -9,12 +10,12 @@ from demist.runs.run import (
     begin,
     create,
     environment,
-    find,
     note_skipped,
     now,
     read_metrics,
     resume_command,
     rewind,
+    slug_of,
     write_bad_files,
     write_summary,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "read_metrics",
     "resume_command",
     "rewind",
+    "slug_of",
     "write_bad_files",
     "write_summary",
 ]

@@ -63,6 +63,12 @@ class Run:
         return int(match[1]) if match else 0
 
     @property
+    def name(self) -> str:
+        """`digits` of `0007-digits`; all of it for a folder named otherwise."""
+        match = _FOLDER.fullmatch(self.path.name)
+        return match[2] if match else self.path.name
+
+    @property
     def checkpoints(self) -> Path:
         """Folder of checkpoints."""
         return self.path / "checkpoints"
@@ -162,7 +168,7 @@ def create(root: str | os.PathLike[str], name: str) -> Run:
         CannotCreateError: The folder cannot be made here.
     """
     root = Path(root)
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "run"
+    slug = slug_of(name) or "run"
     try:
         root.mkdir(parents=True, exist_ok=True)
         with _folder_lock(root):
@@ -178,6 +184,11 @@ def create(root: str | os.PathLike[str], name: str) -> Run:
     return run
 
 
+def slug_of(name: str) -> str:
+    """A name as the folder of a run has it: small letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40]
+
+
 def all_runs(root: str | os.PathLike[str]) -> list[Run]:
     """The run folders in `root`, by number."""
     root = Path(root)
@@ -185,27 +196,6 @@ def all_runs(root: str | os.PathLike[str]) -> list[Run]:
     return sorted(
         (Run(root / name) for name in names if _FOLDER.fullmatch(name)), key=lambda run: run.number
     )
-
-
-def find(spec: str | os.PathLike[str] = "latest", root: str | os.PathLike[str] = "runs") -> Run:
-    """The run meant by a path, a folder name (`0007-digits`), a number (`7`) or `latest`.
-
-    Raises:
-        MissingError: There is no such run; those that exist are named.
-    """
-    spec = os.fspath(spec)
-    if (Path(spec) / "config.toml").is_file():
-        return Run(Path(spec))
-    runs = all_runs(root)
-    wanted = [run for run in runs if run.path.name == spec or spec == str(run.number)]
-    if not wanted and spec.isdigit():
-        wanted = [run for run in runs if run.number == int(spec)]
-    if not wanted and spec == "latest":
-        wanted = runs
-    if wanted:
-        return wanted[-1]
-    known = ", ".join(run.path.name for run in runs[-8:]) or "none yet; make one: demist train"
-    raise MissingError(f"there is no run {spec!r}; runs in {os.fspath(root)}: {known}")
 
 
 def begin(run: Run, config: TrainConfig, command: Sequence[str]) -> None:

@@ -34,10 +34,10 @@ def carry_out(
         run = train(config, run, resume=resume, override=override, command=command, world=world)
         if world.first and run.status()["state"] == "done":
             spec = run.path if config.output.runs != "runs" else run.number
-            after = f"demist sample {spec}   demist evaluate {spec}"
+            after = f"demist sample {spec}\n  demist evaluate {spec}"
             if config.network.network == "autoencoder":
                 after = f"demist train {config.data.path} --codec {spec}"
-            print(f"{run.path} is done. Next:  {after}")
+            print(f"{run.path} is done. Next:\n  {after}")
 
 
 def advise(config: TrainConfig) -> None:
