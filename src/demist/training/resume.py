@@ -16,6 +16,7 @@ FREE = {
     "threads",
     "auto_microbatch",
     "parallel",
+    "compile",
     *vars(LimitsConfig()),
     *vars(OutputConfig()),
 }

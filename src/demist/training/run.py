@@ -19,6 +19,7 @@ from demist.errors import CannotCreateError, DataError, DemistError, MissingErro
 from demist.io.files import read_json
 from demist.io.folders import sweep
 from demist.io.untrusted import refuse_links_out
+from demist.machine.compiling import compile_network
 from demist.machine.memory import peak_memory
 from demist.modalities import of
 from demist.model import folder as model_folder
@@ -33,6 +34,7 @@ from demist.training.build import Experiment, build, choose_gradient
 from demist.training.cadence import Cadence
 from demist.training.conditions import examples
 from demist.training.fit import TrainState, fit, scalars, start
+from demist.training.gradient import network_of
 from demist.training.interrupt import Interrupt, interruptible
 from demist.training.parallel import ALONE, World
 from demist.training.progress import Progress
@@ -213,6 +215,8 @@ class _Trainer:
 
     def _steps(self) -> Iterator[TrainState]:
         e, options = self.experiment, self.config.optimization
+        if options.compile:
+            compile_network(network_of(e.denoiser), self.progress.say)
         return fit(
             e.denoiser,
             e.batches,
