@@ -74,7 +74,6 @@ LAZY = {
     "data/readers/scenes.py": 2,
     "drawing/curves.py": 1,
     "evaluation/extractors/pretrained.py": 1,
-    "machine/memory.py": 1,
     "measuring/on_ray.py": 1,
     "samplers/grids/in_time.py": 1,
     "training/samples.py": 2,

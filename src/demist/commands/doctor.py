@@ -84,6 +84,8 @@ def installed(package: str) -> str | None:
 
 def memory() -> str:
     """Total, and what is free now where the system tells."""
+    if not hasattr(os, "sysconf"):
+        return "unknown on this system"
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     text = f"{total / 2**30:.1f} GiB"
     info = Path("/proc/meminfo")

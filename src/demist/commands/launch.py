@@ -118,7 +118,9 @@ class Stop:
     def receive(self, number: int, frame: object = None) -> None:
         """Handle a signal."""
         self._event.set()
-        if number == signal.SIGUSR1:  # torchrun would not pass it on but end at once
+        if number == getattr(
+            signal, "SIGUSR1", None
+        ):  # torchrun would not pass it on but end at once
             number = signal.SIGTERM
         if self.child is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -135,7 +137,8 @@ def stoppable() -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    names = ("SIGINT", "SIGTERM", "SIGUSR1")  # Windows lacks the last
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
     before = {number: signal.signal(number, stop.receive) for number in numbers}
     try:
         yield stop
@@ -167,7 +170,8 @@ class _Launch:
         line = self._line()
         environment = {PATIENCE: "600"} | os.environ | {CODES: str(self.codes)}
         # The child of a supervisor that is killed must not go on without one.
-        child = subprocess.Popen(line, env=environment, preexec_fn=kill_with_parent)
+        with_parent = kill_with_parent if sys.platform == "linux" else None
+        child = subprocess.Popen(line, env=environment, preexec_fn=with_parent)
         self.stop.child = child
         code = child.wait()
         self.stop.child = None

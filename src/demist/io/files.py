@@ -11,6 +11,7 @@ from typing import Any
 
 from demist.errors import DataError, MissingError, StorageError
 from demist.io.untrusted import refuse_pickle
+from demist.machine.locks import FOLDERS_OPEN
 
 
 @contextmanager
@@ -92,8 +93,10 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 
 def sync(path: str | os.PathLike[str]) -> None:
-    """Flush a file, or a folder's list of names, to the disk."""
-    handle = os.open(path, os.O_RDONLY)
+    """Flush a file, or a folder's list of names, to the disk; Windows keeps the latter itself."""
+    if not FOLDERS_OPEN and Path(path).is_dir():
+        return
+    handle = os.open(path, os.O_RDONLY if FOLDERS_OPEN else os.O_RDWR)
     try:
         os.fsync(handle)
     finally:

@@ -50,25 +50,25 @@ def atomic_folder(target: str | os.PathLike[str], *, replace: bool = False) -> I
 
 
 def _swap(new: Path, target: Path) -> None:
-    old = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=target.parent))
+    aside = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=target.parent))
+    old = aside / "old"  # Windows renames nothing over an empty folder
     try:
-        os.rename(target, old)  # over an empty folder
+        os.rename(target, old)
         os.rename(new, target)
     except OSError:
-        with contextlib.suppress(OSError):
-            os.rmdir(old)  # if the first rename failed it is empty still
         if old.exists():
             os.rename(old, target)
+        os.rmdir(aside)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def remove_folder(path: Path) -> None:
     """Remove a folder as far as possible; what is left of it when killed has not its name."""
     with contextlib.suppress(OSError):
-        aside = tempfile.mkdtemp(prefix=TEMPORARY, dir=path.parent)
-        os.rename(path, aside)  # over an empty folder
-        path = Path(aside)
+        aside = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=path.parent))
+        os.rename(path, aside / "old")
+        path = aside
     shutil.rmtree(path, ignore_errors=True)
 
 

@@ -2,11 +2,17 @@
 
 import math
 import os
-import resource
 import sys
 from collections.abc import Sequence
 
 from demist.errors import DataError
+
+try:
+    import resource
+except ImportError:  # Windows
+    _HAS_RESOURCE = False
+else:
+    _HAS_RESOURCE = True
 
 SHARE = 0.6  # of the machine's memory; the rest is for the model, the system and other people
 
@@ -36,10 +42,14 @@ def check_memory(shape: Sequence[int], name: str, itemsize: int = 1) -> None:
 
 
 def peak_memory() -> int:
-    """Largest memory of this process so far, in bytes: of the GPU if it is used, else resident."""
-    import torch
+    """Largest memory of this process so far, in bytes: of the GPU if it is used, else resident.
 
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        return torch.cuda.max_memory_allocated()
+    0 where the system does not tell.
+    """
+    torch = sys.modules.get("torch")
+    if torch and torch.cuda.is_available() and torch.cuda.is_initialized():
+        return int(torch.cuda.max_memory_allocated())
+    if not _HAS_RESOURCE:
+        return 0
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -18,7 +18,6 @@ Reading needs no torch. Files are replaced atomically; metrics are only ever app
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import platform
@@ -42,6 +41,7 @@ from demist.errors import (
 )
 from demist.io import files
 from demist.io.files import read_json
+from demist.machine import locks
 from demist.version import __version__
 
 STATES = ("running", "stopped", "done", "failed")
@@ -121,14 +121,12 @@ class Run:
     def is_locked(self) -> bool:
         """Whether a living process writes here; changes nothing."""
         try:
-            handle = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            flags = locks.CLOSE_ON_EXEC | locks.NO_FOLLOW
+            handle = os.open(self.path / "lock", os.O_RDONLY | flags)
         except OSError:
             return False
         try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return False
-        except BlockingIOError:
-            return True
+            return not locks.lock(handle, shared=True)
         finally:
             os.close(handle)
 
@@ -139,18 +137,20 @@ class Run:
         Raises:
             LockedError: Another process writes here; its pid is named.
         """
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        handle = os.open(self.path / "lock", flags, 0o666)
+        flags = locks.CLOSE_ON_EXEC | locks.NO_FOLLOW
+        handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | flags, 0o666)
         try:
             if not _taken(handle):
-                holder = os.pread(handle, 200, 0).decode(errors="replace").strip()
+                os.lseek(handle, 0, os.SEEK_SET)
+                holder = os.read(handle, 200).decode(errors="replace").strip()
                 raise LockedError(
                     f"{self.path} is being written by process {holder or 'unknown'}; "
                     f"wait for it, or stop it, before using this folder"
                 )
             with contextlib.suppress(OSError):  # a full disk has room for a lock but not for a name
                 os.ftruncate(handle, 0)
-                os.pwrite(handle, f"{os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+                os.lseek(handle, 0, os.SEEK_SET)
+                os.write(handle, f"{os.getpid()} on {socket.gethostname()}\n".encode())
             yield
         finally:
             os.close(handle)
@@ -310,8 +310,7 @@ def _processor() -> str:
 def _taken(handle: int) -> bool:
     """Take a lock; who only looks whether it is held may hold it for a moment."""
     for _ in range(10):
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if locks.lock(handle):
             return True
         time.sleep(0.02)
     return False
@@ -319,9 +318,9 @@ def _taken(handle: int) -> bool:
 
 @contextlib.contextmanager
 def _folder_lock(folder: Path) -> Iterator[None]:
-    handle = os.open(folder, os.O_RDONLY)
+    handle = locks.open_folder(folder)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        locks.lock(handle, wait=True)
         yield
     finally:
         os.close(handle)

@@ -37,7 +37,8 @@ def interruptible() -> Iterator[Interrupt]:
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    names = ("SIGINT", "SIGTERM", "SIGUSR1")  # Windows lacks the last
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
     before = {number: signal.signal(number, interrupt.receive) for number in numbers}
     try:
         yield interrupt
