@@ -225,7 +225,9 @@ def test_help_lists_all_recipes():
 
 def test_dry_run_prints_a_plan_and_writes_nothing(squares, tmp_path, capsys):
     assert main(["train", squares, "--steps", "100", "--dry-run", *TINY]) == 0
-    plan = dict(re.split(r"  +", line, maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    understood, *rows = capsys.readouterr().out.splitlines()
+    assert understood.startswith("40 images of 8x8 pixels, grey, 2 classes of 20.")
+    plan = dict(re.split(r"  +", line, maxsplit=1) for line in rows)
     assert plan["items"] == "40"
     assert plan["shape"] == "1 x 8 x 8"
     assert plan["classes"].startswith("2: 0, 1")

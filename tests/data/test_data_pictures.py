@@ -92,14 +92,31 @@ def test_a_common_size_need_not_be_square(tmp_path):
     assert load(folder(tmp_path, 0, files)).x.shape == (2, 3, 5, 6)
 
 
-def test_grey_beside_colour(tmp_path):
-    path = folder(tmp_path, 3, {"b.png": png(9, mode="L")})
-    with pytest.raises(
-        DataError, match=r"'b\.png' is grey and '0000\.png' is in colour: pass --ch"
-    ):
-        load(path)
-    assert load(path, channels=1).x.shape == (4, 1, 4, 4)
-    assert load(path, channels=3).x.shape == (4, 3, 4, 4)
+@pytest.mark.parametrize("first", ["grey", "colour"])
+def test_grey_beside_colour_becomes_colour(tmp_path, first):
+    grey, colour = ("a.png", "b.png") if first == "grey" else ("b.png", "a.png")
+    files = {grey: png(9, mode="L"), colour: png((1, 2, 3)), "c.png": png(7, mode="L")}
+    path = str(write(tmp_path / "set", files))
+    data = load(path)
+    expected = {grey: [9, 9, 9], colour: [1, 2, 3], "c.png": [7, 7, 7]}
+    assert data.x[:, :, 0, 0].tolist() == [expected[name] for name in sorted(files)]
+    assert "2 grey made colour" in data.report.paragraph()
+    grey = load(path, channels=1)
+    assert grey.x.shape == (3, 1, 4, 4)
+    assert "1 colour made grey" in grey.report.paragraph()
+
+
+def test_grey_beside_colour_becomes_colour_on_the_disk_too(tmp_path, monkeypatch):
+    files = {"a.png": png(9, mode="L"), "b.png": png((1, 2, 3)), "c.png": png(7, mode="L")}
+    path = str(write(tmp_path / "set", files))
+    held = load(path)
+    monkeypatch.setattr(memory, "memory_limit", lambda: 60)  # three grey ones would fit
+    for _ in range(2):  # the second time from what is remembered
+        data = load(path)
+        assert data.lazy
+        np.testing.assert_array_equal(data.x[:], held.x)
+        assert data.fingerprint == held.fingerprint
+        assert data.report == held.report
 
 
 def test_memory_is_checked_before_it_is_taken(tmp_path, monkeypatch):

@@ -121,7 +121,7 @@ def with_value(args: list[str]) -> list[str]:
 
 
 def table(plan: "demist.training.plan.Plan") -> str:
-    """The plan in two columns."""
+    """What was understood of the data, and the plan in two columns."""
     rows = plan.rows()
     width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+    return "\n".join([plan.understood] + [f"{name:<{width}}  {value}" for name, value in rows])

@@ -21,12 +21,14 @@ from demist.data.load import (
     reader_of,
     train_and_test,
 )
+from demist.data.report import Report
 
 __all__ = [
     "NAMES",
     "BadFile",
     "Column",
     "Dataset",
+    "Report",
     "Rules",
     "Tree",
     "choose",
@@ -41,5 +43,6 @@ __all__ = [
     "load",
     "pack",
     "reader_of",
+    "report",
     "train_and_test",
 ]

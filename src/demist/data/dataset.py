@@ -11,6 +11,7 @@ from jaxtyping import Float32, Int64, UInt8
 
 from demist.data.column import Column
 from demist.data.images.lazy import BLOCK, LazyImages
+from demist.data.report import Report, bad_files
 from demist.errors import DataError
 
 if TYPE_CHECKING:
@@ -42,9 +43,9 @@ class Dataset:
     """N samples, held in memory if it can hold them, and what is known of each.
 
     Attributes:
-        x: What is generated. Images (N, C, H, W) with values 0..255, C being 1 (grey) or 3 (RGB);
-            or other data as float32, such as points (N, D). Images may be `LazyImages`, which is
-            used like an array.
+        x: What is generated. Images (N, C, H, W) with values 0..255, C being 1 (grey), 3 (RGB) or
+            4 (RGBA); or other data as float32, such as points (N, D). Images may be `LazyImages`,
+            which is used like an array.
         columns: Name -> what else is known of every sample; any of them may condition `x`.
         name: Short, for run names and messages.
         source: Where the data came from; for embedded data also its licence.
@@ -53,6 +54,7 @@ class Dataset:
             and captions left out, or "".
         kind: Name of its modality; "": the shape of `x` says it.
         unread: Ending -> how many files with it were found and not looked at.
+        seen: What the reader saw of the files; `report` completes it.
     """
 
     x: Samples
@@ -63,6 +65,7 @@ class Dataset:
     known_fingerprint: str
     kind: str
     unread: Mapping[str, int]
+    seen: Report
 
     def __init__(
         self,
@@ -77,6 +80,7 @@ class Dataset:
         columns: Mapping[str, Column] | None = None,
         kind: str = "",
         unread: Mapping[str, int] | None = None,
+        seen: Report | None = None,
     ) -> None:
         """Samples with their columns.
 
@@ -93,6 +97,7 @@ class Dataset:
             columns: All other columns.
             kind: As the attribute.
             unread: As the attribute.
+            seen: As the attribute.
 
         Raises:
             DataError: A column does not fit the samples.
@@ -109,12 +114,13 @@ class Dataset:
         fields = {
             "x": x, "columns": made, "name": name, "source": source, "bad": bad,
             "known_fingerprint": known_fingerprint, "kind": kind, "unread": dict(unread or {}),
+            "seen": seen or Report(),
         }  # fmt: skip
         for key, value in fields.items():
             object.__setattr__(self, key, value)
         where = name or "the data"
-        if x.dtype == np.uint8 and x.shape[1] not in (1, 3):
-            raise DataError(f"{where}: {x.shape[1]} channels; images have 1 or 3")
+        if x.dtype == np.uint8 and x.shape[1] not in (1, 3, 4):
+            raise DataError(f"{where}: {x.shape[1]} channels; images have 1, 3 or 4")
         for key, column in made.items():
             words = SHORT.get(key, f"values of {key!r}")
             if len(column) != len(x):
@@ -144,6 +150,27 @@ class Dataset:
         """Whether the images stay on the disk, because memory would not hold them."""
         return isinstance(self.x, LazyImages)
 
+    @property
+    def report(self) -> Report:
+        """What was understood of the user's files: `report.paragraph()` says it."""
+        images = self.x.dtype == np.uint8
+        classes = {}
+        if self.labels is not None:
+            counts = np.bincount(self.labels, minlength=len(self.classes))
+            classes = dict(zip(self.classes, counts.tolist(), strict=True))
+        unread = {**self.seen.unread, **self.unread}
+        return replace(
+            self.seen,
+            count=len(self),
+            what=self.kind or ("images" if images else "samples"),
+            classes=classes,
+            captions=len(self.texts or ()),
+            columns=self.seen.columns or tuple(c for c in self.columns if c not in SHORT),
+            after=self.x.shape[1:] if images else None,
+            unread=unread,
+            **bad_files(file.path for file in self.bad),
+        )
+
     def subset(self, indices: Int64[np.ndarray, "m"]) -> "Dataset":
         """The samples at `indices`, in that order."""
         return replace(
@@ -161,7 +188,7 @@ class Dataset:
     def only(self, names: Collection[str]) -> "Dataset":
         """The same with these columns, and the usual ones of classes and captions, alone."""
         kept = {k: c for k, c in self.columns.items() if k in names or k in SHORT}
-        return replace(self, columns=kept)
+        return replace(self, columns=kept, seen=self.report)
 
     @cached_property
     def fingerprint(self) -> str:

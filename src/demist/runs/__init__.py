@@ -17,6 +17,7 @@ from demist.runs.run import (
     rewind,
     slug_of,
     write_bad_files,
+    write_report,
     write_summary,
 )
 
@@ -38,5 +39,6 @@ __all__ = [
     "rewind",
     "slug_of",
     "write_bad_files",
+    "write_report",
     "write_summary",
 ]

@@ -7,7 +7,8 @@ runs/0007-digits/
   metrics.jsonl      one line per logged step            loss.png      the same, drawn
   samples/step-000500.png     the same noise every time
   checkpoints/step-00000500/  see `demist.runs.checkpoint`
-  bad_files.jsonl    unreadable inputs, if any           lock          held by the one writer
+  data.json          what was understood of the data   lock          held by the one writer
+  bad_files.jsonl    unreadable inputs, if any
   skipped.jsonl      steps skipped for NaN or infinity, with the items they saw
   model.json         the model but for its weights     model/    the finished model
   autoencoder/       the network of its codec, if that has one: not trained, kept as it was
@@ -284,6 +285,11 @@ def write_bad_files(run: Run, bad: Iterable[tuple[str, str]]) -> None:
     lines = [json.dumps({"path": path, "reason": reason}) for path, reason in bad]
     if lines:
         files.write_text(run.path / "bad_files.jsonl", "\n".join(lines) + "\n")
+
+
+def write_report(run: Run, report: Mapping[str, Any]) -> None:
+    """Write data.json: what was understood of the data."""
+    files.write_json(run.path / "data.json", dict(report))
 
 
 def note_skipped(

@@ -31,6 +31,7 @@ class Plan:
         seconds: Expected time.
         epochs: Expected number of passes over the data.
         memory_mb: Largest resident memory in those steps, in 10^6 bytes.
+        understood: What was understood of the data, in a paragraph.
     """
 
     data: str
@@ -46,6 +47,7 @@ class Plan:
     seconds: float
     epochs: float
     memory_mb: int
+    understood: str = ""
 
     def rows(self) -> list[tuple[str, str]]:
         """For people: (what, value)."""
@@ -59,6 +61,7 @@ class Plan:
             "seconds": f"{self.seconds:.0f}",
             "epochs": f"{self.epochs:.1f}",
         }
+        del facts["understood"]
         return [(key.replace("_", " "), str(value)) for key, value in facts.items()]
 
 
@@ -94,6 +97,7 @@ def plan(config: TrainConfig, data: Dataset | None = None) -> Plan:
         seconds=steps * per_step,
         epochs=steps * options.batch_size / len(e.data),
         memory_mb=round(peak_memory() / 1e6),
+        understood=e.data.report.paragraph(),
     )
 
 

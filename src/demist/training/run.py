@@ -256,7 +256,9 @@ class _Trainer:
             self.progress.say(f"resuming {run.path} after step {self.state.step}")
         else:
             self.progress.say(f"training in {run.path}")
+        self.progress.say(data.report.paragraph())
         runs.begin(run, self.config, command)
+        runs.write_report(run, data.report.to_json())
         runs.write_bad_files(run, [(bad.path, bad.reason) for bad in data.bad])
         for bad in data.bad[:10]:
             self.progress.say(f"left out {bad.path}: {bad.reason}")
@@ -264,9 +266,6 @@ class _Trainer:
             self.progress.say(f"not used: {', '.join(left)}; choose with --conditions")
         if len(data.bad) > 10:
             self.progress.say(f"left out {len(data.bad)} files in all; see bad_files.jsonl")
-        if data.unread:
-            counts = ", ".join(f"{n} {ending}" for ending, n in sorted(data.unread.items()))
-            self.progress.say(f"not looked at: {counts}")
         learned_codec.keep(run, self.experiment.pipeline)
         self.status("running")
         self.saver.prepare(self.state.checkpoint().parts)

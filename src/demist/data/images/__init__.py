@@ -8,4 +8,5 @@ __all__ = [
     "metadata",
     "pack",
     "read",
+    "tally",
 ]

@@ -14,10 +14,12 @@
 6. With a `size`, the square is resized by an antialiasing Lanczos filter.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -30,6 +32,8 @@ MAX_PIXELS = 89_478_485  # where Pillow begins to warn of decompression bombs; a
 
 # EPS starts another program (Ghostscript); the others only recognise a file, or read other data.
 _NOT_READ = {"EPS", "WMF", "EMF", "MPEG", "HDF5", "GRIB", "BUFR"}
+_FURTHER_ARE_NO_FRAMES = {"PSD", "MPO"}  # layers; previews and depth
+_ORIENTATION, _ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,22 @@ class Rules:
         return red, green, blue
 
 
+class Found(NamedTuple):
+    """What an image was before it was brought to the rules.
+
+    Attributes:
+        sides: Height and width, upright.
+        mode: Pillow's.
+        transparent: Whether it has transparency.
+        frames: Frames or pages.
+    """
+
+    sides: tuple[int, int]
+    mode: str
+    transparent: bool
+    frames: int
+
+
 @cache
 def formats() -> tuple[str, ...]:
     """The Pillow formats that are read, in Pillow's order, which tries common ones first."""
@@ -88,6 +108,15 @@ def decode(data: bytes, rules: Rules) -> UInt8[np.ndarray, "c h w"]:
     Raises:
         Exception: Whatever the decoder of a damaged or hostile file happens to raise.
     """
+    return examine(data, rules)[0]
+
+
+def examine(data: bytes, rules: Rules) -> tuple[UInt8[np.ndarray, "c h w"], Found]:
+    """Decode an encoded image, and say what it was.
+
+    Raises:
+        Exception: Whatever the decoder of a damaged or hostile file happens to raise.
+    """
     try:
         opened = Image.open(BytesIO(data), formats=formats())
     except UnidentifiedImageError:  # Pillow names the object, and an address in memory
@@ -95,12 +124,17 @@ def decode(data: bytes, rules: Rules) -> UInt8[np.ndarray, "c h w"]:
     with opened as image:
         if image.width * image.height > MAX_PIXELS:
             raise ValueError(f"{image.width} x {image.height} is over {MAX_PIXELS:,} pixels")
+        width, height = image.size  # before a JPEG is decoded smaller
         if rules.size is not None:
             # A JPEG can be decoded at 1/2, 1/4 or 1/8: three times as fast on photographs. The
             # factor of two leaves the final antialiasing to our filter.
             image.draft(None, (2 * rules.size, 2 * rules.size))
+        turned = image.getexif().get(_ORIENTATION, 1) in _ON_ITS_SIDE
         ImageOps.exif_transpose(image, in_place=True)
-        return fit(image, rules)
+        mode, transparent = image.mode, image.has_transparency_data
+        pixels = fit(image, rules)
+        sides = (width, height) if turned else (height, width)
+        return pixels, Found(sides, mode, transparent, _frames(image))
 
 
 def read_image(
@@ -144,6 +178,15 @@ def fit(image: Image.Image, rules: Rules) -> UInt8[np.ndarray, "c h w"]:
         image = image.resize((rules.size, rules.size), Image.Resampling.LANCZOS)
     pixels = np.asarray(image)
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _frames(image: Image.Image) -> int:
+    """How many frames or pages a file has; the image is of no use afterwards."""
+    count = 1
+    if image.format not in _FURTHER_ARE_NO_FRAMES:
+        with suppress(Exception):  # a file whose first frame is sound may end badly
+            count = int(getattr(image, "n_frames", 1))
+    return count
 
 
 def _centre_square(image: Image.Image) -> Image.Image:

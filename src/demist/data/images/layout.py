@@ -29,6 +29,7 @@ from demist.data.files.tree import Tree
 from demist.data.images.decode import extensions
 from demist.data.images.further import Row, further, natural
 from demist.data.images.metadata import read_companions, read_metadata
+from demist.data.report import Report
 from demist.errors import DataError, UsageError
 
 _SYNONYMS = {
@@ -45,7 +46,8 @@ SPLITS = {word: split for split, words in _SYNONYMS.items() for word in words}
 class Listing:
     """The images of one split, sorted by name, with what is known of each.
 
-    Columns of images and masks hold names of files.
+    Columns of images and masks hold names of files. `seen` is what was seen of the files, as far as
+    it is known without opening images.
     """
 
     names: tuple[str, ...]
@@ -53,6 +55,7 @@ class Listing:
     classes: tuple[str, ...] = ()
     texts: tuple[str, ...] | None = None
     columns: Mapping[str, Column] = field(default_factory=dict)
+    seen: Report = field(default_factory=Report)
 
 
 def canonical_split(word: str) -> str:

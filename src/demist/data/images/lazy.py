@@ -22,12 +22,13 @@ from pydantic import BaseModel, ValidationError
 from demist.data.column import Column
 from demist.data.files.tree import Tree
 from demist.data.images.decode import Rules, decode
+from demist.data.report import Report
 from demist.errors import DataError
 from demist.io.files import cache_folder, write_text
 
 BLOCK = 256
 """Images decoded at once when all of them are gone through."""
-VERSION = 2
+VERSION = 3
 """Of the rules of decoding: another number, and all surveys are made anew."""
 _TASK = 16  # images per task: hides the cost of a task behind small images
 
@@ -127,6 +128,7 @@ class Survey(BaseModel):
     bad: list[tuple[str, str]]
     fingerprint: str
     columns: dict[str, Kept] = {}
+    seen: Report = Report()
 
 
 def survey_file(tree: Tree, *choices: object) -> Path | None:

@@ -1,0 +1,87 @@
+"""What many images were, counted while they are read: the reader's part of a report."""
+
+import hashlib
+from array import array
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import UInt8
+
+from demist.data.images.decode import Found, Rules
+from demist.data.report import Report
+
+_GREY = ("1", "L", "LA", "La", "I", "F")
+_HASH = 8  # bytes of a hash: enough to tell a billion files apart
+
+
+class Tally:
+    """Counts what `examine` finds."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._sides: Counter[tuple[int, int]] = Counter()
+        self._kept = array("f")
+        self._hashes: set[bytes] = set()
+        self._modes: Counter[str] = Counter()
+        self._enlarged = self._transparent = self._plain = self._equal = 0
+        self._several = self._dropped = self._grey = 0
+
+    def add(self, found: Found, pixels: UInt8[np.ndarray, "c h w"], key: bytes) -> None:
+        """Count one image.
+
+        Args:
+            found: What it was.
+            pixels: What it became.
+            key: Hash of its file; see `key_of`.
+        """
+        self._sides[found.sides] += 1
+        if self._rules.size is not None:
+            self._kept.append(min(found.sides) / max(found.sides))
+            self._enlarged += min(found.sides) < self._rules.size
+        self._modes[found.mode] += 1
+        self._grey += len(pixels) == 1
+        self._transparent += found.transparent
+        self._plain += bool((pixels == pixels[:, :1, :1]).all())
+        self._several += found.frames > 1
+        self._dropped += found.frames - 1
+        self._equal += key in self._hashes
+        self._hashes.add(key)
+
+    def report(self, channels: int, seen: Report) -> Report:
+        """`seen` with what was counted, of images that now have so many channels."""
+        if not self._sides:
+            return seen
+        by_area = sorted(self._sides, key=lambda sides: (sides[0] * sides[1], sides))
+        return replace(
+            seen,
+            before=(by_area[0], by_area[-1]),
+            kept=float(np.median(self._kept)) if self._kept else 1.0,
+            enlarged=self._enlarged,
+            transparent=self._transparent,
+            background=self._rules.background,
+            plain=self._plain,
+            converted=self._converted(channels),
+            several=self._several,
+            dropped=self._dropped,
+            equal=self._equal,
+        )
+
+    def _converted(self, channels: int) -> dict[str, int]:
+        grey = sum(n for mode, n in self._modes.items() if mode.partition(";")[0] in _GREY)
+        counts = {
+            "grey made colour": self._grey if self._rules.channels is None else grey,
+            "from a palette": self._modes["P"] + self._modes["PA"],
+            "from CMYK": self._modes["CMYK"],
+            "of 16 bits": sum(n for mode, n in self._modes.items() if mode.startswith("I")),
+        }
+        if channels == 1:
+            counts["grey made colour"] = 0
+        if self._rules.channels == 1:
+            counts["colour made grey"] = self._modes.total() - grey
+        return {what: n for what, n in counts.items() if n}
+
+
+def key_of(data: bytes) -> bytes:
+    """Equal for equal files."""
+    return hashlib.blake2b(data, digest_size=_HASH).digest()
