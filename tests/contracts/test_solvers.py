@@ -16,6 +16,7 @@ from demist.samplers import (
     angular,
     make_grid,
     make_solver,
+    restart,
     sample,
     smooth,
     trajectory,
@@ -294,6 +295,25 @@ def test_only_vector_space_operations(solver):
     one = sample(Denoiser(One(), VP(), V()), torch.cat([a, b], 1), grid, solver, Echo())
     two = sample(Denoiser(Two(), VP(), V()), Parts(a=a, b=b), grid, solver, Echo())
     torch.testing.assert_close(one, torch.cat([two["a"], two["b"]], 1))
+
+
+@every_solver
+def test_times_that_differ_by_rounding_are_refused_and_near_ones_do_no_harm(solver):
+    """A restart at 0.3 meets 0.30000000000000004: multistep solvers would divide by 5e-17."""
+    model, x = Exact(MIXTURE, Linear()), noise_and_data(MIXTURE, Linear(), 8)
+    with pytest.raises(ValueError, match=r"same time twice .* 0.5, then 0.49999.*leave one"):
+        sample(model, x, T([1.0, 0.8, 0.5, 0.5 - 1e-12, 0.2, 0.0]), solver)
+    grid = T([1.0, 0.8, 0.6, 0.4, 0.3, 0.2, 0.1, 0.05, 0.0])
+    once = sample(model, x, grid, solver, Seeded(range(8)))
+    for gap in (1e-9, 1e-7, 1e-5, 1e-3):
+        for kind in (f64, torch.float32):
+            near = torch.cat([grid[:4], grid[3:4] - gap, grid[4:]])
+            twice = sample(model, x.to(kind), near, solver, Seeded(range(8)))
+            assert rms(twice) < 1.5 * rms(once)
+            if not solver.stochastic:
+                assert rms(twice - once) < 0.15
+    y = sample(model, x, restart(uniform(10), 0.3, 0.6), solver, Seeded(range(8)))
+    assert rms(y - x) < 3
 
 
 @every_solver

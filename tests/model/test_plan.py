@@ -92,6 +92,44 @@ def test_values_that_make_no_sense(changes, words):
         Sampling(**changes)
 
 
+def test_numbers_of_numpy_and_torch_are_as_good_as_pythons(images):
+    own = {"steps": 2, "seed": 3, "guidance": 2.0, "start": 1.0, "batch_size": 8}
+    for make in (np.int64, np.float32, np.array, torch.tensor):
+        given = {name: make(value) for name, value in own.items()}
+        assert images.plan(1, **given).sampling == images.plan(1, **own).sampling
+    times, seeds = [1.0, 0.5, 0.0], [4, 5]
+    want = images.sample(2, label=["dog", "cat"], grid=tuple(times), seed=tuple(seeds))
+    for make in (list, np.array, torch.tensor):
+        labels = list(np.array([1, 0])) if make is list else make([1, 0])
+        x = images.sample(2, label=labels, grid=make(times), seed=make(seeds))
+        assert np.array_equal(x, want)
+    one = images.sample(2, label="dog", steps=2)
+    for dog in (np.int64(1), np.array(1), torch.tensor(1), np.float64(1), 1.0):
+        assert np.array_equal(images.sample(2, label=dog, steps=2), one)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"steps": 4.5}, "steps = 4.5: give a whole number"),
+        ({"steps": "4"}, "steps = '4': give a whole number"),
+        ({"seed": (1, None)}, "seed = None: give a whole number"),
+        ({"guidance": "2"}, "guidance = '2': give a number"),
+        ({"guidance": float("nan")}, "guidance = nan: give a number"),
+        ({"grid": (1.0, "x")}, "grid = 'x': give a number"),
+    ],
+)
+def test_what_is_no_number_is_refused_by_name(images, changes, words):
+    with pytest.raises(UsageError, match=words):
+        images.plan(2, **changes)
+
+
+def test_times_that_differ_by_rounding_are_refused_with_the_remedy(images):
+    for grid in ((1.0, 0.5, 0.5 - 1e-12, 0.0), "1,0.5,0.499999999999,0", (1.0, 1.0, 0.0)):
+        with pytest.raises(UsageError, match=r"same time twice.*leave one of them out|must fall"):
+            images.plan(2, grid=grid)
+
+
 def test_no_condition_is_called_like_an_argument(images, tmp_path):
     for name in ("steps", "seed", "init", "rows"):
         with pytest.raises(UsageError, match=f"a condition cannot be called '{name}'"):

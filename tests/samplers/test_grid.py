@@ -15,11 +15,13 @@ from demist.samplers import (
     leading,
     log_snr,
     make_grid,
+    restart,
     shifted,
     smooth,
     trailing,
     uniform,
 )
+from demist.samplers.grids import between, too_short
 from truth import SCHEDULES, T, f64
 
 
@@ -69,6 +71,22 @@ def test_discrete_grids_visit_whole_steps():
     table = Table(torch.linspace(0.9, 0.1, 10, dtype=f64))
     bar = table(trailing(10, 10))[0][:-1] ** 2
     torch.testing.assert_close(bar.flip(0), table.alpha_bar)
+
+
+def test_steps_beyond_the_last_are_left_out():
+    """1000 steps from the second on: 999 of them are there."""
+    grid = leading(1000, offset=1)
+    assert (grid * 1000).round().tolist() == [*range(1000, 1, -1), 0]
+    assert len(leading(10, 10, 3)) == 8
+
+
+def test_times_that_differ_by_rounding_are_one():
+    kept = between(T([1.0, 1 - 1e-13, 0.6, 0.3 + 1e-16, 0.3 - 1e-10, 0.1, 0.0]), 1.0)
+    torch.testing.assert_close(kept, T([1.0, 0.6, 0.3, 0.1, 0.0]))
+    grid = torch.tensor(0.3).double()  # from float32: 0.30000001192
+    assert len(restart(torch.tensor([1.0, 0.6, float(grid), 0.0]), 0.3, 0.6)) == 6
+    assert too_short(T([1.0, 0.5, 0.5 - 4e-10, 0.0])).tolist() == [False, True, False]
+    assert not too_short(T([1.0, 0.5, 0.5 - 6e-10, 1e-12, 0.0])).any()  # relative to the time
 
 
 def test_image_to_image_starts_below_one():

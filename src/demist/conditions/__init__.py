@@ -15,6 +15,7 @@ from demist.conditions.conditioner import (
     ReadImage,
     flat,
     nested,
+    plain_numbers,
 )
 from demist.conditions.label import Label, Value, class_index, translated
 from demist.conditions.labels import Labels
@@ -51,6 +52,7 @@ __all__ = [
     "library",
     "nested",
     "pictures",
+    "plain_numbers",
     "split_weights",
     "translated",
 ]

@@ -195,7 +195,7 @@ class Conditioner:
         self.require(values)
         out: dict[str, Tensor] = {}
         for name, value in values.items():
-            out |= flat(name, self.conditions[name].encode(value, n))
+            out |= flat(name, self.conditions[name].encode(plain_numbers(value), n))
         return out
 
     def require(self, names: Iterable[str]) -> None:
@@ -219,7 +219,7 @@ class Conditioner:
         condition = self.conditions[name]
         if isinstance(values, tuple) or (hasattr(values, "ndim") and values.ndim > 2):
             return [""] * n  # images
-        return [condition.words(value) for value in values]
+        return [condition.words(plain_numbers(value)) for value in values]
 
     def null(self, cond: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """`cond` without conditions: what guidance starts from. Encoded once for each device."""
@@ -270,6 +270,14 @@ class Conditioner:
                 made = self.encode(1, {})
                 self._nulls[like.device] = {k: v.to(like.device) for k, v in made.items()}
         return self._nulls[like.device][key].expand_as(like)
+
+
+def plain_numbers(value: Any) -> Any:
+    """A number of NumPy or torch, alone or in a list, as Python's own; all else as it is."""
+    if isinstance(value, list | tuple):
+        return type(value)([plain_numbers(v) if getattr(v, "ndim", 1) == 0 else v for v in value])
+    single = isinstance(value, np.generic | np.ndarray | Tensor) and value.ndim == 0
+    return value.item() if single else value
 
 
 def flat(name: str, parts: Encoded) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from demist.conditions.conditioner import Column, Condition, ReadImage
 from demist.errors import UsageError
 
-Value = str | int | None
+Value = str | int | float | None
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Label(Condition):
     def _indices(self, values: Any, n: int) -> Int[Tensor, " n"]:
         if isinstance(values, np.ndarray | Tensor):
             values = values.tolist()
-        if isinstance(values, str | int) or values is None:
+        if isinstance(values, str | int | float) or values is None:
             return torch.full((n,), self._index(values))
         if len(values) != n:
             raise UsageError(
@@ -103,12 +103,14 @@ def translated(column: Column, classes: Sequence[str]) -> np.ndarray:
     return np.asarray(place[column.values])
 
 
-def class_index(value: str | int, classes: Sequence[str]) -> int:
+def class_index(value: str | int | float, classes: Sequence[str]) -> int:
     """Index of a class given by name or number; a name goes before a number.
 
     Raises:
         UsageError: There is none; those that are there are listed.
     """
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, str):
         if value in classes:
             return list(classes).index(value)

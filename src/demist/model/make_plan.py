@@ -13,7 +13,8 @@ from demist.errors import UsageError
 from demist.model.guided import guided
 from demist.model.plan import Constrain, Guide, Init, Plan
 from demist.model.sampling import STANDARD, Sampling
-from demist.samplers import make_grid, make_solver
+from demist.samplers import checked_grid, make_grid, make_solver
+from demist.samplers.grids import CLOSE
 
 if TYPE_CHECKING:
     from demist.model.pipeline import Pipeline
@@ -62,8 +63,12 @@ def _times(full: Sampling, suits: str, schedule: Schedule) -> Tensor:
     else:
         grid = torch.tensor(spec, dtype=torch.float64)
     # Times that were typed may begin above the start.
-    below = (grid < start).nonzero().flatten()
-    return grid if start == 1 or not len(below) else torch.cat([first, grid[int(below[0]) :]])
+    below = (grid < start * (1 - CLOSE)).nonzero().flatten()
+    grid = grid if start == 1 or not len(below) else torch.cat([first, grid[int(below[0]) :]])
+    try:
+        return checked_grid(grid)
+    except ValueError as error:
+        raise UsageError(f"grid {spec or suits!r}: {error}") from None
 
 
 def _as_taken(full: Sampling, grid: Tensor) -> Sampling:

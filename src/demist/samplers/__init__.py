@@ -21,7 +21,7 @@ from demist.samplers.grids.in_level import ExponentialGrid, KarrasGrid, LogSNRGr
 from demist.samplers.grids.in_steps import LeadingGrid, LinspaceGrid, TrailingGrid
 from demist.samplers.grids.in_time import BetaGrid, ShiftedGrid, UniformGrid
 from demist.samplers.langevin import annealed_langevin, langevin
-from demist.samplers.loop import TrajectoryPoint, renoise, sample, trajectory
+from demist.samplers.loop import TrajectoryPoint, checked_grid, renoise, sample, trajectory
 from demist.samplers.make import GRIDS, SOLVERS, make_grid, make_solver
 from demist.samplers.optimise import optimised
 from demist.samplers.restart import restart
@@ -95,6 +95,7 @@ __all__ = [
     "angular",
     "annealed_langevin",
     "beta",
+    "checked_grid",
     "cosine",
     "dormand_prince",
     "exponential",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from demist.core import Conditioned, Gaussian, Model, Noise, State
+from demist.samplers.grids.grid import too_short
 from demist.samplers.solver import Solver
 from demist.samplers.solvers.adams import Adams
 
@@ -69,7 +70,7 @@ def trajectory(
     """
     solver = Adams() if solver is None else solver
     noise = Gaussian() if noise is None else noise
-    times = _checked(grid).unbind()
+    times = checked_grid(grid).unbind()
     if cond:
         model = Conditioned(model, cond)
     for i, (t, s) in enumerate(pairwise(times[index:]), index):
@@ -107,7 +108,12 @@ def renoise(model: Model, x: State, t: Tensor, s: Tensor, noise: Noise) -> State
     return kept * x + (g_s**2 - (kept * g_t) ** 2).clamp(min=0).sqrt() * noise(x)
 
 
-def _checked(grid: Tensor) -> Tensor:
+def checked_grid(grid: Tensor) -> Tensor:
+    """The times as float64 on the CPU.
+
+    Raises:
+        ValueError: They are not two or more times in [0, 1], each unlike the one before.
+    """
     grid = torch.as_tensor(grid, dtype=torch.float64).cpu()
     if grid.ndim != 1 or len(grid) < 2:
         raise ValueError(f"a grid is a sequence of at least 2 times, got shape {tuple(grid.shape)}")
@@ -116,6 +122,10 @@ def _checked(grid: Tensor) -> Tensor:
             f"grid times must lie in [0, 1] (0 is data, 1 is noise), got "
             f"{float(grid.min()):g} to {float(grid.max()):g}"
         )
-    if (grid.diff() == 0).any():
-        raise ValueError("a grid must not contain the same time twice in a row")
+    if (alike := too_short(grid)).any():
+        i = int(alike.nonzero()[0])
+        raise ValueError(
+            f"a grid must not contain the same time twice in a row, not even nearly: it has "
+            f"{float(grid[i])!r}, then {float(grid[i + 1])!r}; leave one of them out"
+        )
     return grid

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from demist.samplers.grids.grid import CLOSE
+
 
 def restart(grid: Tensor, low: float, high: float, repeats: int = 1) -> Tensor:
     """Jump back from `low` to `high` and walk down again, `repeats` times, on the way to data.
@@ -18,7 +20,8 @@ def restart(grid: Tensor, low: float, high: float, repeats: int = 1) -> Tensor:
         repeats: How often to jump.
 
     Returns:
-        The times of all walks, float64. Between `high` and `low` they are the grid's own.
+        The times of all walks, float64. Between `high` and `low` they are the grid's own, without
+        those that differ from the two by rounding.
 
     Raises:
         ValueError: If the times are not so ordered.
@@ -37,6 +40,7 @@ def restart(grid: Tensor, low: float, high: float, repeats: int = 1) -> Tensor:
         )
     if repeats < 0:
         raise ValueError(f"the number of restarts must be at least 0, got {repeats}")
-    between = grid[(grid < high) & (grid > low)]
+    above, below = grid > high * (1 + CLOSE), grid < low * (1 - CLOSE)
+    between = grid[(grid < high * (1 - CLOSE)) & (grid > low * (1 + CLOSE))]
     walk = torch.cat([grid.new_tensor([high]), between, grid.new_tensor([low])])
-    return torch.cat([grid[grid > high], walk.repeat(1 + repeats), grid[grid < low]])
+    return torch.cat([grid[above], walk.repeat(1 + repeats), grid[below]])

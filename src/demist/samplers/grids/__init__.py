@@ -14,13 +14,23 @@ from demist.samplers.grids.functions import (
     trailing,
     uniform,
 )
-from demist.samplers.grids.grid import Grid, at_angles, between, count, discrete, ended
+from demist.samplers.grids.grid import (
+    CLOSE,
+    Grid,
+    at_angles,
+    between,
+    count,
+    discrete,
+    ended,
+    too_short,
+)
 from demist.samplers.grids.in_angle import AngularGrid, CosineGrid, SmoothGrid
 from demist.samplers.grids.in_level import ExponentialGrid, KarrasGrid, LogSNRGrid
 from demist.samplers.grids.in_steps import LeadingGrid, LinspaceGrid, TrailingGrid
 from demist.samplers.grids.in_time import BetaGrid, ShiftedGrid, UniformGrid
 
 __all__ = [
+    "CLOSE",
     "AngularGrid",
     "BetaGrid",
     "CosineGrid",
@@ -49,6 +59,7 @@ __all__ = [
     "log_snr",
     "shifted",
     "smooth",
+    "too_short",
     "trailing",
     "uniform",
 ]

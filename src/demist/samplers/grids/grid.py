@@ -32,8 +32,13 @@ class Grid(abc.ABC):
         """
 
 
+CLOSE = 1e-6
+"""A share of a time within which another time is taken for the same, where grids are joined."""
+
+
 def discrete(index: Tensor, steps: int) -> Tensor:
-    """0-based steps to times, ended by clean data."""
+    """0-based steps to times, ended by clean data; steps that repeat are taken once."""
+    index = torch.unique_consecutive(index)
     return torch.cat([(index + 1) / steps, torch.zeros(1, dtype=torch.float64)])
 
 
@@ -54,8 +59,13 @@ def between(grid: Tensor, start: float) -> Tensor:
     grid = torch.where(reach, start, grid)
     grid[-1] = 0.0
     keep = torch.ones_like(grid, dtype=torch.bool)
-    keep[1:] = grid.diff() < 0
+    keep[1:] = (grid.diff() < 0) & ~too_short(grid)
     return grid[keep]
+
+
+def too_short(grid: Tensor) -> Tensor:
+    """Which of the n steps of a grid, `(n,)`, join times that differ by no more than rounding."""
+    return grid.diff().abs() <= 1e-9 * torch.maximum(grid[:-1], grid[1:])
 
 
 def count(n: int, steps: float = math.inf) -> int:

@@ -36,7 +36,8 @@ class LeadingGrid(Grid):
 
     Attributes:
         steps: Steps of the model.
-        offset: The cleanest step that is visited, counted from 0.
+        offset: The cleanest step that is visited, counted from 0. Steps that it would carry beyond
+            the model's last are left out.
     """
 
     name = "leading"

@@ -3,8 +3,10 @@
 from demist.samplers.numerics.flow import TABLEAUS, flow_time, runge_kutta
 from demist.samplers.numerics.lagrange import integral_weights
 from demist.samplers.numerics.multistep import (
+    NEAREST,
     STARTS,
     Levels,
+    apart,
     check_options,
     heun_correction,
     starting_steps,
@@ -18,9 +20,11 @@ from demist.samplers.numerics.polynomials import (
 )
 
 __all__ = [
+    "NEAREST",
     "STARTS",
     "TABLEAUS",
     "Levels",
+    "apart",
     "check_options",
     "exponential_moments",
     "flow_time",

@@ -15,8 +15,26 @@ from demist.core import Prediction, State
 STARTS = {"lower": 2, "corrected": 3, "runge-kutta": 4}
 """The order that each start allows."""
 
+NEAREST = 64.0
+"""A step so many times longer than the one before has no use for it: on usual grids none is."""
+
 Levels = tuple[tuple[float, State], ...]
 """Known values and the points at which they are known, newest first."""
+
+
+def apart(levels: Levels, end: float) -> Levels:
+    """The values through which to extrapolate up to `end`: none right beside a newer one.
+
+    Two values at almost the same point give a slope that is all noise, and a longer step magnifies
+    it: by their distance in the step's length. So of values nearer than a `NEAREST`-th of the step
+    only the newest counts.
+    """
+    least = abs(end - levels[0][0]) / NEAREST
+    kept = [levels[0]]
+    for level in levels[1:]:
+        if not abs(level[0] - kept[-1][0]) < least:
+            kept.append(level)
+    return tuple(kept)
 
 
 def check_options(p: int, highest: int, start: str) -> None:

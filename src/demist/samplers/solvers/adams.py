@@ -7,6 +7,7 @@ from torch import Tensor
 
 from demist.core import Model, Noise, State, combine
 from demist.samplers.numerics.lagrange import integral_weights
+from demist.samplers.numerics.multistep import apart
 from demist.samplers.solver import Solver
 
 
@@ -62,11 +63,12 @@ class Adams(Solver):
             moved = None if x is end else x - end
             x = _advance(last_x, last_scale, scale, past[0][0], tau, ((tau, v), *past))
             x = x if moved is None else x + moved
-        past = ((tau, v), *past)[: self.p]
         alpha, sigma = model.schedule(s)
         next_scale = alpha + sigma
+        next_tau = float(sigma / next_scale)
+        past = apart(((tau, v), *past), next_tau)[: self.p]
         # Adams-Bashforth: on to s through the values known so far.
-        end = _advance(x, scale, next_scale, tau, float(sigma / next_scale), past)
+        end = _advance(x, scale, next_scale, tau, next_tau, past)
         return end, (x, scale, past, end)
 
 

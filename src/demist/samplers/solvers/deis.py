@@ -12,6 +12,7 @@ from demist.samplers.numerics.flow import runge_kutta
 from demist.samplers.numerics.multistep import (
     STARTS,
     Levels,
+    apart,
     check_options,
     heun_correction,
     starting_steps,
@@ -73,14 +74,14 @@ class DEIS(Solver):
         if euler is not None:
             x = x + heun_correction(euler, p)
         now = float(p.alpha / (p.alpha + p.sigma))
-        levels = ((now, p.eps), *levels)[: self.p]
+        end = float(alpha / (alpha + sigma))
+        levels = apart(((now, p.eps), *levels), end)[: self.p]
         if s > 0 and len(levels) <= starting_steps(self.p, self.start):
             return runge_kutta(model, x, p, s, 3), (levels, None)
         corrected = self.start == "corrected" and len(levels) == 1 < self.p
         euler = p if corrected else None
         if p.alpha == 0:
             return alpha * p.x0 + sigma * p.eps, (levels, euler)
-        end = float(alpha / (alpha + sigma))
         nodes = [(c - now) / (end - now) for c, _ in levels]
         weights = lagrange(nodes, flow_moments(end / now, len(nodes)))
         drift = (-alpha / now) * combine(weights, [eps for _, eps in levels])

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from demist.core import Model, Noise, State, combine
+from demist.samplers.numerics.multistep import NEAREST
 from demist.samplers.numerics.polynomials import half_log_snr
 from demist.samplers.solver import Solver
 
@@ -38,9 +39,9 @@ class DPMpp2M(Solver):
         now = half_log_snr(p.alpha, p.sigma)
         ratio = float(sigma / p.sigma)
         gain = float(alpha) - float(p.alpha) * ratio
-        if memory is None or s == 0:
+        h = half_log_snr(alpha, sigma) - now
+        if memory is None or s == 0 or now - memory[1] < h / NEAREST:
             return combine((ratio, gain), (x, p.x0)), (p.x0, now)
         last_x0, last = memory
-        h = half_log_snr(alpha, sigma) - now
         k = h / (2 * (now - last))
         return combine((ratio, gain * (1 + k), -gain * k), (x, p.x0, last_x0)), (p.x0, now)

@@ -11,6 +11,7 @@ from demist.samplers.numerics.flow import runge_kutta
 from demist.samplers.numerics.multistep import (
     STARTS,
     Levels,
+    apart,
     check_options,
     heun_correction,
     starting_steps,
@@ -67,7 +68,8 @@ class DPMpp3M(Solver):
         if euler is not None:
             x = x + heun_correction(euler, p)
         now = half_log_snr(p.alpha, p.sigma)
-        levels = ((now, p.x0), *levels)[:3]
+        end = half_log_snr(alpha, sigma)
+        levels = apart(((now, p.x0), *levels), end)[:3]
         if s == 0:
             return alpha * p.x0, (levels, None)
         if len(levels) <= starting_steps(3, self.start):
@@ -77,7 +79,7 @@ class DPMpp3M(Solver):
         if len(known) < 2:
             x = ratio * x + (alpha - p.alpha * ratio) * p.x0
             return x, (levels, p if self.start == "corrected" else None)
-        h = half_log_snr(alpha, sigma) - now
+        h = end - now
         nodes = [(lam - now) / h for lam, _ in known]
         weights = lagrange(nodes, exponential_moments(-h, len(nodes)))
         return ratio * x + (alpha * h) * combine(weights, [x0 for _, x0 in known]), (levels, None)

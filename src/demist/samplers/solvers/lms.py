@@ -12,6 +12,7 @@ from demist.samplers.numerics.lagrange import integral_weights
 from demist.samplers.numerics.multistep import (
     STARTS,
     Levels,
+    apart,
     check_options,
     heun_correction,
     starting_steps,
@@ -69,7 +70,8 @@ class LMS(Solver):
         if euler is not None:
             x = x + heun_correction(euler, p)
         now = float(p.sigma / p.alpha)
-        levels = ((now, p.eps), *levels)[: self.p]
+        end = float(sigma / alpha)
+        levels = apart(((now, p.eps), *levels), end)[: self.p]
         if s > 0 and len(levels) <= starting_steps(self.p, self.start):
             return runge_kutta(model, x, p, s, 3), (levels, None)
         known = [(rho, eps) for rho, eps in levels if math.isfinite(rho)]
@@ -77,7 +79,7 @@ class LMS(Solver):
         euler = p if corrected else None
         if not known:
             return alpha * p.x0 + sigma * p.eps, (levels, euler)
-        weights = integral_weights([rho for rho, _ in known], now, float(sigma / alpha))
+        weights = integral_weights([rho for rho, _ in known], now, end)
         drift = alpha * combine(weights, [eps for _, eps in known])
         return (alpha / p.alpha) * x + drift, (levels, euler)
 

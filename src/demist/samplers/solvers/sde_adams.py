@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from demist.core import Model, Noise, State
+from demist.samplers.numerics.multistep import NEAREST
 from demist.samplers.solver import Solver
 
 
@@ -50,7 +51,7 @@ class SDEAdams(Solver):
         c = alpha * (1 - q**2)
         w_t, w_s = (g**2 / (a**2 + g**2) for a, g in ((alpha_t, sigma_t), (alpha, sigma)))
         x0 = c * p.x0
-        if memory is not None:
+        if memory is not None and memory[1] - w_t >= (w_t - w_s) / NEAREST:
             last_x0, last_w = memory
             curve = sigma**2 / alpha * math.log(w_t / w_s) if s > 0 else 0.0
             x0 = x0 + ((curve - w_t * c) / (w_t - last_w)) * (p.x0 - last_x0)

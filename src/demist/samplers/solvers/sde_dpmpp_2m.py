@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from demist.core import Model, Noise, State
+from demist.samplers.numerics.multistep import NEAREST
 from demist.samplers.numerics.polynomials import half_log_snr
 from demist.samplers.solver import Solver
 
@@ -58,7 +59,7 @@ class SDEDPMpp2M(Solver):
         now = half_log_snr(p.alpha, p.sigma)
         h = half_log_snr(alpha, sigma) - now
         d = p.x0
-        if memory is not None and h < math.inf:
+        if memory is not None and h < math.inf and now - memory[1] >= h / NEAREST:
             last_x0, last = memory
             d = d + (h / (2 * (now - last))) * (d - last_x0)
         shrunk = math.exp(-h)  # a power of it, since 0 * inf has no limit

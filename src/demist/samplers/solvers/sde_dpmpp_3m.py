@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from demist.core import Model, Noise, State, combine
+from demist.samplers.numerics.multistep import apart
 from demist.samplers.numerics.polynomials import exponential_moments, half_log_snr, lagrange
 from demist.samplers.solver import Solver
 
@@ -64,7 +65,7 @@ class SDEDPMpp3M(Solver):
         if h == math.inf:
             x0, past = p.x0, []  # no polynomial in lambda reaches infinity
         else:
-            past = [(now, p.x0), *(memory or [])]
+            past = [*apart(((now, p.x0), *(memory or [])), now + h)]
             moments = exponential_moments(-k * h, len(past))
             weights = lagrange([(node - now) / h for node, _ in past], moments)
             x0 = combine([k * h * w for w in weights], [x0 for _, x0 in past])

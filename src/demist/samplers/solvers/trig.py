@@ -8,6 +8,7 @@ from torch import Tensor
 
 from demist.core import Model, Noise, State, combine
 from demist.samplers.numerics.lagrange import integral_weights
+from demist.samplers.numerics.multistep import apart
 from demist.samplers.solver import Solver
 
 
@@ -67,11 +68,12 @@ class Trig(Solver):
             z = _advance(begun, past[0][0], phi, values)
             z = z if moved is None else z + moved
         alpha, sigma = model.schedule(s)
-        values = values[: self.p]
+        next_phi = float(torch.atan2(sigma, alpha))
+        values = apart(values, next_phi)[: self.p]
         if memory is None or s == 0:
             end = combine((alpha, sigma), (p.x0, p.eps))
         else:
-            there = _advance(z, phi, float(torch.atan2(sigma, alpha)), values)
+            there = _advance(z, phi, next_phi, values)
             end = torch.hypot(alpha, sigma) * there
         return end, (z, values, end)
 

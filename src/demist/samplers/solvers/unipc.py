@@ -8,7 +8,7 @@ from torch import Tensor
 
 from demist.core import Model, Noise, State, combine
 from demist.samplers.numerics.flow import runge_kutta
-from demist.samplers.numerics.multistep import Levels, starting_steps
+from demist.samplers.numerics.multistep import Levels, apart, starting_steps
 from demist.samplers.numerics.polynomials import exponential_moments, half_log_snr, lagrange
 from demist.samplers.solver import Solver
 
@@ -75,12 +75,13 @@ class UniPC(Solver):
         if predicted is not None:  # as a difference, so that what `constrain` did is kept
             known = (levels[0], now, *levels[1:])
             x = x + p.alpha * (self._average(known, now[0]) - predicted)
-        levels = (now, *levels)[: self.p]
+        end = half_log_snr(alpha, sigma)
+        levels = apart((now, *levels), end)[: self.p]
         if s == 0:
             return alpha * p.x0, (levels, None)
         if len(levels) <= starting_steps(self.p, self.start):
             return runge_kutta(model, x, p, s, 3), (levels, None)
-        average = self._average(levels, half_log_snr(alpha, sigma))
+        average = self._average(levels, end)
         return (sigma / p.sigma) * x + alpha * average, (levels, average)
 
     def evaluations(self, steps: int) -> int:
