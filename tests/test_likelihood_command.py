@@ -45,7 +45,8 @@ def test_the_function_finds_model_and_data(tmp_path, monkeypatch):
     pipeline.save("model")
     np.savez("data.npz", x=data.x)
     found = demist.likelihood("model", n=2, data="data.npz", seed=1)
-    test = data.subset(np.arange(9, 40, 10))
+    _, test = demist.data.train_and_test("data.npz")
+    assert len(test) == 4
     assert found == measure_likelihood(pipeline, test, 2, seed=1)
     with pytest.raises(UsageError, match="does not say where its data is"):
         demist.likelihood("model")

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from demist.data import Column, Dataset, train_and_test
+from demist.data import Column, Dataset
 from demist.errors import DataError
 
 X = np.arange(3 * 16, dtype=np.uint8).reshape(3, 1, 4, 4)
@@ -76,15 +76,3 @@ def test_fingerprint_of_todays_columns_is_that_of_the_past_and_others_change_it(
 def test_columns_that_do_not_fit_are_refused(column, words):
     with pytest.raises(DataError, match=words):
         Dataset(X, columns={"c": column})
-
-
-def test_every_tenth_sample_is_the_test_where_the_data_says_none(tmp_path):
-    x = np.arange(40, dtype=np.float32).reshape(20, 2)
-    np.save(tmp_path / "points.npy", x)
-    train, test = train_and_test(str(tmp_path / "points.npy"))
-    assert np.array_equal(test.x, x[[9, 19]])
-    assert np.array_equal(train.x, np.delete(x, [9, 19], 0))
-    np.savez(tmp_path / "both.npz", x_train=x, x_test=x[:3] + 100)
-    train, test = train_and_test(str(tmp_path / "both.npz"))
-    assert np.array_equal(train.x, x)
-    assert np.array_equal(test.x, x[:3] + 100)

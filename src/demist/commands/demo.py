@@ -9,7 +9,7 @@ from pathlib import Path
 import tyro
 
 import demist
-from demist import recipes
+from demist import recipes, runs
 from demist.commands.sampling import SamplingOptions
 from demist.config import update
 
@@ -71,11 +71,13 @@ def main(args: list[str]) -> None:
 
     say(f"Measuring: {options.n} samples, judged by a classifier that never saw the model.")
     found = label_accuracy_of(pipeline, config.data, options.n, sampling)
+    how = f"guidance {options.guidance:g}, {STEPS} steps of {sampling.solver}: "
+    how += f"{2 * STEPS} network evaluations"
+    kept = {"label_accuracy": found.share, "label_accuracy_measured": f"{found}; {how}"}
+    runs.add_to_summary(run, kept)
 
     spec = run.path if options.runs != Path("runs") else run.number
     curve = run.path / "loss.png"
-    how = f"guidance {options.guidance:g}, {STEPS} steps of {sampling.solver}: "
-    how += f"{2 * STEPS} network evaluations"
     print(f"""
 {found}
 ({how})

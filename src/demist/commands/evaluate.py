@@ -30,7 +30,7 @@ class Options:
     data: Annotated[str | None, arg(metavar="DATA")] = None
     """What to compare with, as in `demist train`. Default: what the run was trained on."""
     n: int = 10_000
-    """How many samples in all, shared by the seeds, the classes in equal parts."""
+    """How many samples in all, shared by the seeds; classes as often as the data has them."""
     seeds: int = 3
     """Sets of samples, for mean and spread: seeds --seed, --seed + 1, ..."""
     extractor: Path | None = None

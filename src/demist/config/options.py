@@ -99,6 +99,9 @@ class DataConfig(Section):
     """Use at most this many items. None: all."""
     max_bad: float = option(0.01, 0, 1)
     """Fraction of unreadable files to tolerate; more stops the run."""
+    hold_out: float | None = option(None, 0, 0.5)
+    """Share of every class that training never sees, for an honest evaluation, where the data has
+    no test or valid part; 0 learns from all. None: a tenth, of 100 items with 10 of a class."""
     flip: bool = False
     """Mirror images left-right half of the time. Not for digits or letters."""
     conditions: str | None = None

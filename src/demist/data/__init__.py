@@ -13,12 +13,11 @@ from demist.data.images.pack import pack
 from demist.data.load import (
     NAMES,
     digits,
-    divided,
     existing,
     files_at,
-    in_memory,
     load,
     reader_of,
+    splits,
     train_and_test,
 )
 from demist.data.report import Report
@@ -36,13 +35,13 @@ __all__ = [
     "dataset",
     "decode",
     "digits",
-    "divided",
+    "division",
     "existing",
     "files_at",
-    "in_memory",
     "load",
     "pack",
     "reader_of",
     "report",
+    "splits",
     "train_and_test",
 ]

@@ -180,6 +180,32 @@ class Dataset:
             known_fingerprint="",
         )
 
+    def divided(self, rows: Int64[np.ndarray, "m"]) -> "tuple[Dataset, Dataset]":
+        """All other samples, and those at `rows`, which increase; both in their order.
+
+        Samples in memory are moved, not copied, so that they need no memory twice: this data set
+        must not be used any more.
+        """
+        usual, left = self._usual, np.delete(np.arange(len(self)), rows)
+        x, taken = self.x, self.x.take(rows, axis=0)
+        if isinstance(x, LazyImages) or not x.flags.writeable:
+            x = x.take(left, axis=0)
+        else:
+            for begin in range(0, len(left), BLOCK):
+                some = left[begin : begin + BLOCK]
+                x[begin : begin + len(some)] = x[some]
+            x = x[: len(left)]
+        digest = hashlib.sha256(usual.encode() + rows.astype("<i8").tobytes())
+        parts = []
+        for word, these, samples in ((b"others", left, x), (b"these", rows, taken)):
+            known = digest.copy()
+            known.update(word)
+            columns = {name: column.take(these) for name, column in self.columns.items()}
+            parts.append(
+                replace(self, x=samples, columns=columns, known_fingerprint=known.hexdigest())
+            )
+        return parts[0], parts[1]
+
     def with_labels(self, labels: Int64[np.ndarray, "_"], classes: tuple[str, ...]) -> "Dataset":
         """The same samples with these classes in the column `label`."""
         columns = {**self.columns, LABEL: Column("class", labels, classes)}
@@ -234,11 +260,11 @@ def choose(
         return np.arange(count)
     order = np.random.default_rng(seed).permutation(count)
     if labels is not None:
-        order = order[np.argsort(_rank_in_class(labels[order]), kind="stable")]
+        order = order[np.argsort(rank_in_class(labels[order]), kind="stable")]
     return np.sort(order[:limit])
 
 
-def _rank_in_class(labels: np.ndarray) -> np.ndarray:
+def rank_in_class(labels: np.ndarray) -> np.ndarray:
     """How many earlier entries have the same label."""
     by_class = np.argsort(labels, kind="stable")
     counts = np.bincount(labels)

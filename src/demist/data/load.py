@@ -2,7 +2,6 @@
 
 import difflib
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from demist.data.dataset import Dataset, choose
+from demist.data.division import divided
 from demist.data.files.tree import Tree
 from demist.data.images.decode import Rules, extensions, fit
 from demist.data.images.layout import canonical_split
@@ -30,8 +30,6 @@ from demist.machine.memory import check_memory
 
 NAMES = tuple(name for cls in READERS.classes for name in cls.sets)
 """Of the built-in data sets."""
-MEASURED = 50_000
-"""How many samples of data that memory would not hold are measured against: the field's custom."""
 _KINDS = (
     "a folder of images or of tar archives, a tar archive of images, IDX files (MNIST), "
     "CIFAR batches, .npz or .npy, what `datasets` saves, .parquet"
@@ -110,7 +108,7 @@ def train_and_test(
     limit: int | None = None,
     max_bad: float = 0.01,
 ) -> tuple[Dataset, Dataset]:
-    """Training and test data of images or points; see `divided`.
+    """Training and held-out data of images or points; see `demist.data.division`.
 
     Args:
         path: As for `load`, which says what is raised, too.
@@ -127,33 +125,24 @@ def train_and_test(
             max_bad=max_bad,
         )  # fmt: skip
 
-    return divided(part)
+    found = divided(part, splits(path))
+    return found.train, found.test
 
 
-def divided(part: Callable[[str], Dataset]) -> tuple[Dataset, Dataset]:
-    """Training and test data: the one place where they are divided.
-
-    Where the data has no split "test", every tenth sample of the split "train" is the test data.
-    Of data that stays on the disk both are at most `MEASURED` samples, in memory.
+def splits(path: str, *, kind: str | None = None, tree: Tree | None = None) -> tuple[str, ...]:
+    """Which of train, valid and test are there; no sample is read.
 
     Args:
-        part: Loads the data of a split.
+        path: As for `load`, which says what is raised, too.
+        kind: As for `load`.
+        tree: As for `load`.
     """
-    train = part("train")
-    try:
-        test = part("test")
-    except DataError:
-        tenth = np.arange(len(train)) % 10 == 9
-        train, test = (train.subset(np.flatnonzero(rows)) for rows in (~tenth, tenth))
-    return in_memory(train), in_memory(test)
-
-
-def in_memory(data: Dataset) -> Dataset:
-    """The data in memory; if it stays on the disk, `MEASURED` samples of it."""
-    if not data.lazy:
-        return data
-    some = data.subset(choose(len(data), data.labels, MEASURED, 0))
-    return replace(some, x=some.x[:])
+    where = Path(path) if path in NAMES else existing(path)
+    source = Source(path, where, kind=kind, listed=tree)
+    reader = reader_of(source)
+    if reader is None:
+        raise _unknown(where, source.head)
+    return reader.splits(source)
 
 
 def digits(split: str = "train") -> Dataset:

@@ -44,6 +44,9 @@ class Ruler:
         extractor: Makes the features; None: the judge.
         encoder: Compares images with captions, if that is wanted.
         judge: Gives the classifier of training and test data, for kinds of data that have one.
+        learned: Fingerprint of the data that a model should have learned from.
+        undivided: Fingerprint of training and held-out data together, if the data itself does not
+            divide them; else "".
     """
 
     train: Dataset
@@ -51,3 +54,5 @@ class Ruler:
     extractor: Extractor | None = None
     encoder: Encoder | None = None
     judge: Callable[[Dataset, Dataset], Classifier] | None = None
+    learned: str = ""
+    undivided: str = ""

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from demist import zoo
 from demist.config import DataConfig
-from demist.data import Dataset
 from demist.errors import UsageError
-from demist.modalities import of, train_and_test
+from demist.modalities import of
 from demist.model.folder import INDEX
 from demist.model.open import RUNS, locate, open_model
 from demist.model.pipeline import Pipeline
@@ -93,9 +92,3 @@ def data_of(model: Candidate, wanted: str | None) -> DataConfig:
 def data_like(pipeline: Pipeline, path: str) -> DataConfig:
     """The data at `path`, brought to the size and channels of the model's images."""
     return replace(DataConfig(), path=path, **of(pipeline).options_of(pipeline.shape))
-
-
-def splits(options: DataConfig) -> tuple[Dataset, Dataset]:
-    """Training and test data of a run; see `demist.modalities.train_and_test`."""
-    names = ("kind", "size", "channels", "background", "limit", "max_bad")
-    return train_and_test(options.path, **{name: getattr(options, name) for name in names})

@@ -16,7 +16,7 @@ from demist.evaluation.ruler import Ruler
 from demist.evaluation.tables import markdown
 from demist.measuring.candidate import Named, open_candidate
 from demist.measuring.ruler import other_data, ruler_for
-from demist.measuring.sets import Protocol, Sets, sets_of
+from demist.measuring.sets import Protocol, Sets
 from demist.modalities import of
 from demist.modalities.through_codec import sentence
 from demist.model.sampling import Sampling
@@ -95,7 +95,7 @@ class Measurement:
         """Open models, data and extractors; nothing is sampled yet. See `evaluate`."""
         candidates = [open_candidate(model) for model in models]
         ruler = ruler_for(candidates, data, extractor, clip)
-        return cls(ruler, protocol, sets_of(candidates, ruler.test, protocol))
+        return cls(ruler, protocol, [Sets.of(model, ruler, protocol) for model in candidates])
 
     def evaluate(self, processes: int = 1, ray: bool = False) -> list[Evaluation]:
         """Sample what is missing, and measure each model."""
@@ -146,7 +146,7 @@ def evaluate(
     Args:
         model: A run (also its number, name or path, or `"latest"`), or a saved model's folder; for
             another checkpoint or device see `demist.measuring.candidate.open_candidate`.
-        n: How many samples in all, shared by the seeds, the classes in equal parts.
+        n: How many samples in all, shared by the seeds; classes as often as the data has them.
         seeds: Sets of samples, for mean and spread: `sampling.seed`, and those after it.
         data: What to compare with; None: what the model was trained on.
         sampling: How to sample; None: as the model's defaults say.

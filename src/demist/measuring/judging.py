@@ -1,6 +1,7 @@
 """The judge of a data set: an independent classifier, trained once and kept."""
 
 import sys
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,12 @@ from demist.evaluation.judge.classifier import Classifier
 from demist.evaluation.judge.pseudo import clusters
 from demist.evaluation.metrics.accuracy import label_accuracy
 from demist.io.files import cache_folder
-from demist.measuring.candidate import splits
+from demist.measuring.prompts import classes_to_ask
 from demist.modalities import of
+from demist.modalities.named import divided
 from demist.model.pipeline import Pipeline
 from demist.model.sampling import Sampling
-from demist.model.values import classes_of, of_class, spread
+from demist.model.values import classes_of, of_class
 from demist.training.judge import default_classifier
 
 
@@ -50,16 +52,45 @@ def clustered(train: Dataset, test: Dataset, seed: int) -> tuple[Dataset, Datase
     return a, b
 
 
-def label_accuracy_of(pipeline: Pipeline, data: DataConfig, n: int, sampling: Sampling) -> str:
-    """In one sentence, how often `n` samples show the class that was asked for."""
-    labels = spread(classes_of(pipeline), n)
+@dataclass(frozen=True)
+class LabelAccuracy:
+    """How often samples show the class that was asked for.
+
+    Attributes:
+        share: In which the classifier sees it.
+        n: Samples.
+        ceiling: The same of real images; None: not known.
+    """
+
+    share: float
+    n: int
+    ceiling: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        p, n, best = self.share, self.n, self.ceiling
+        ceiling = f"; of real images it recognises {100 * best:.1f} %" if best else ""
+        return (
+            f"label accuracy {100 * p:.1f} % ± {100 * (p * (1 - p) / n) ** 0.5:.1f} on {n} "
+            f"samples, by an independent classifier{ceiling}"
+        )
+
+
+def label_accuracy_of(
+    pipeline: Pipeline, data: DataConfig, n: int, sampling: Sampling
+) -> LabelAccuracy:
+    """How often `n` samples show what was asked for, classes as often as the data has them.
+
+    Raises:
+        UsageError: The data has none of the model's classes.
+    """
+    division = divided(data)
+    labels = sorted(classes_to_ask(pipeline, division.train, n)[0], key=classes_of(pipeline).index)
     cond: dict[str, Any] = of_class(pipeline, labels)
     x = pipeline.sample(n, sampling, progress=sys.stderr.isatty(), **cond)
-    card = (classifier := judge(*splits(data))).card
+    card = (classifier := judge(division.train, division.test)).card
     asked = np.array([card.classes.index(name) for name in labels], np.int64)
-    p = label_accuracy(classifier, x, asked).overall
-    ceiling = f"; of real images it recognises {100 * card.accuracy:.1f} %" if card.accuracy else ""
-    return (
-        f"label accuracy {100 * p:.1f} % ± {100 * (p * (1 - p) / n) ** 0.5:.1f} on {n} samples, "
-        f"by an independent classifier{ceiling}"
-    )
+    return LabelAccuracy(label_accuracy(classifier, x, asked).overall, n, card.accuracy)

@@ -5,15 +5,17 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
 from demist.core import Seeded
 from demist.data import Dataset
 from demist.errors import DemistError, UsageError
-from demist.measuring.candidate import Named, data_of, open_candidate, splits
+from demist.measuring.candidate import Named, data_of, open_candidate
 from demist.measuring.prompts import values_of_rows
 from demist.modalities import of
+from demist.modalities.named import divided
 from demist.model.pipeline import Pipeline
 from demist.objectives.likelihood import (
     Likelihood,
@@ -64,7 +66,8 @@ class LikelihoodReport:
             f"{self.bits_per_dim_ode:.3f} +- {self.bits_per_dim_ode_error:.3f} bits per dimension "
             f"by the probability-flow ODE (integrated to about {self.ode_integration_error:.1g}), "
             f"at most {self.bits_per_dim_bound:.3f} +- {self.bits_per_dim_bound_error:.3f} by the "
-            f"variational bound, over {self.images} test images (uniform dequantisation, 1 draw)"
+            f"variational bound, over {self.images} test images chosen at random (uniform "
+            "dequantisation, 1 draw)"
         )
 
 
@@ -77,9 +80,9 @@ def likelihood(
 
     Args:
         model: A run, or a saved model.
-        n: How many images, the first of the test data.
+        n: How many images of the test data, chosen at random.
         data: Other data than the model was trained on; a saved model needs it.
-        seed: Of the noise.
+        seed: Of the choice and of the noise.
 
     Raises:
         MissingError: There is no such model or data.
@@ -87,12 +90,12 @@ def likelihood(
         DemistError: The integration is not accurate enough to report its result.
     """
     candidate = open_candidate(model)
-    _, test = splits(data_of(candidate, data))
+    test = divided(data_of(candidate, data)).test
     return measure_likelihood(candidate.pipeline, test, n, seed)
 
 
 def measure_likelihood(pipeline: Pipeline, test: Dataset, n: int, seed: int) -> LikelihoodReport:
-    """Bits per dimension of the first `n` test images, uniformly dequantised once.
+    """Bits per dimension of `n` test images chosen at random, uniformly dequantised once.
 
     The ODE's divergence is estimated with one Rademacher vector per image, the bound's integral
     with one draw at each of 200 noise levels.
@@ -114,6 +117,7 @@ def measure_likelihood(pipeline: Pipeline, test: Dataset, n: int, seed: int) -> 
             "codec does not keep whole; leave it out"
         )
     n, size = min(n, len(test)), 32
+    chosen = np.random.default_rng(seed).permutation(len(test))[:n]
     model = pipeline.denoiser.eval().requires_grad_(False)
     start = float(model.schedule.time_at(torch.tensor(CLEAN, dtype=torch.float64)))
     device = next(model.parameters()).device
@@ -125,8 +129,9 @@ def measure_likelihood(pipeline: Pipeline, test: Dataset, n: int, seed: int) -> 
     for first in tqdm(chunks, unit="batch", disable=not sys.stderr.isatty(), leave=False):
         rows = range(first, min(first + size, n))
         noise = Seeded([seed * 1_000_003 + i for i in rows])
-        x = pipeline.codec.encode(torch.from_numpy(test.x[list(rows)])).to(device)
-        known = values_of_rows(pipeline, test, rows, test.x[list(rows)])
+        images = test.x[chosen[rows.start : rows.stop]]
+        x = pipeline.codec.encode(torch.from_numpy(images)).to(device)
+        known = values_of_rows(pipeline, test, chosen[rows.start : rows.stop].tolist(), images)
         encoded = pipeline.conditioner.encode(len(x), known)
         cond: dict[str, Any] = {key: value.to(device) for key, value in encoded.items()}
         x = dequantise(x, noise)

@@ -7,10 +7,11 @@ from demist.errors import UsageError
 from demist.evaluation.extractors.pretrained import Transformer, load_extractor
 from demist.evaluation.metrics.text_score import Encoder
 from demist.evaluation.ruler import Ruler
-from demist.measuring.candidate import Candidate, data_of, splits
+from demist.measuring.candidate import Candidate, data_of
 from demist.measuring.judging import judge
-from demist.measuring.prompts import require_captions
+from demist.measuring.prompts import require_captions, require_classes
 from demist.modalities import of
+from demist.modalities.named import divided
 
 
 def ruler_for(
@@ -30,13 +31,15 @@ def ruler_for(
     Raises:
         UsageError: They do not go together.
     """
-    train, test = splits(data_of(candidates[0], data))
+    division = divided(data_of(candidates[0], data))
+    train, test = division.train, division.test
     for model in candidates:
         if model.pipeline.shape != train.x.shape[1:]:
             raise UsageError(
                 f"{model.name} makes samples of shape {model.pipeline.shape}, but the data has "
                 f"{train.x.shape[1:]}; compare runs on the same data"
             )
+        require_classes(model.pipeline, train, model.name)
         if clip is not None:
             require_captions(model.pipeline, test, model.name)
     modality = of(train)
@@ -50,19 +53,28 @@ def ruler_for(
         None if extractor is None else load_extractor(extractor),
         None if clip is None else open_encoder(clip),
         judge,
+        division.learned,
+        division.undivided,
     )
 
 
 def other_data(ruler: Ruler, model: Candidate) -> list[str]:
     """A warning if the model was trained on something else than the training data here."""
     known, train = model.pipeline.facts, ruler.train
-    if known.get("fingerprint", train.fingerprint) == train.fingerprint:
+    found = known.get("fingerprint", ruler.learned)
+    if found == ruler.learned:
         return []
+    if found == ruler.undivided:
+        return [
+            f"Seen before: {model.name} learned from all {known['items']} items, so the "
+            f"{len(ruler.test)} called held-out are among them, and no row can tell what it "
+            "remembers from what it understood. Give --data with a test part, or train with "
+            "--hold-out 0.1."
+        ]
     return [
         f"Other data: {model.name} was trained on {known['items']} items of {known['data']}, "
-        f"not on these {len(train)} of {train.name}. It may have seen those called held-out "
-        "(if the data has no test part, every tenth item is taken), and its copies of items "
-        "that are not here go unnoticed."
+        f"not on these {len(train)} of {train.name}. It may have seen those called held-out, and "
+        "its copies of items that are not here go unnoticed."
     ]
 
 

@@ -3,24 +3,21 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from demist.data import Dataset
 from demist.errors import UsageError
-from demist.evaluation.ruler import Asked
+from demist.evaluation.ruler import Asked, Ruler
 from demist.machine.precision import resolve_precision
 from demist.measuring.buckets import Bucket, Source, fill, parts, read
 from demist.measuring.candidate import Candidate
-from demist.measuring.prompts import ask, asks_in_turn
+from demist.measuring.prompts import ask
 from demist.model.folder import weights_hash
 from demist.model.pipeline import Pipeline
 from demist.model.sampling import Sampling
-from demist.model.values import classes_of
 from demist.version import __version__
 
 SIZE = 256
@@ -35,7 +32,7 @@ class Protocol:
     """How models are sampled in order to be measured.
 
     Attributes:
-        n: Samples of each model in all, shared by the sets, the classes in equal parts.
+        n: Samples of each model in all, shared by the sets.
         seeds: How many sets, for mean and spread: seeds `sampling.seed`, and those after it.
         sampling: How they are made.
         precision: fp32 or bf16; auto: as the model was trained.
@@ -52,10 +49,10 @@ class Protocol:
         if self.seeds < 2:
             raise UsageError(f"seeds = {self.seeds}: a spread needs 2 or more")
 
-    def per_seed(self, classes: int) -> int:
-        """Samples of one seed: at least n / seeds, and the same number of every class."""
-        count = -(-self.n // self.seeds)
-        return -(-count // classes) * classes if classes else count
+    @property
+    def per_seed(self) -> int:
+        """Samples of one seed: n / seeds, rounded up."""
+        return -(-self.n // self.seeds)
 
 
 @dataclass(frozen=True)
@@ -137,15 +134,16 @@ class Sets:
     task: Task
 
     @classmethod
-    def of(cls, model: Candidate, test: Dataset, protocol: Protocol, count: int) -> "Sets":
-        """What is asked of a model, `count` samples of each seed; nothing is made yet."""
+    def of(cls, model: Candidate, ruler: Ruler, protocol: Protocol) -> "Sets":
+        """What is asked of a model; nothing is made yet."""
         pipeline, precision = model.pipeline, protocol.precision
         if precision == "auto":
             precision = resolve_precision(model.precision, pipeline.denoiser.net)
         first = protocol.sampling.seed or 0
         if not isinstance(first, int):
             raise UsageError("an evaluation counts up from one seed; give one, not several")
-        asked = ask(pipeline, test, count)
+        count = protocol.per_seed
+        asked = ask(pipeline, ruler.test, count, ruler.train)
         source = Source(
             str(model.place.absolute()), weights_hash(pipeline), model.at_step, model.device,
             precision,
@@ -182,12 +180,3 @@ class Sets:
     def remove(self) -> None:
         """Remove the samples."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def sets_of(candidates: Sequence[Candidate], test: Dataset, protocol: Protocol) -> list[Sets]:
-    """The samples of several models: the same number of each."""
-    classes = max(
-        len(classes_of(c.pipeline)) if asks_in_turn(c.pipeline, test) else 0 for c in candidates
-    )
-    count = protocol.per_seed(classes)
-    return [Sets.of(candidate, test, protocol, count) for candidate in candidates]

@@ -12,6 +12,7 @@ from demist.modalities.find import (
     of,
     of_shape,
     record,
+    splits,
     train_and_test,
 )
 from demist.modalities.images import Images
@@ -28,9 +29,11 @@ __all__ = [
     "count",
     "every",
     "load",
+    "named",
     "of",
     "of_shape",
     "record",
+    "splits",
     "through_codec",
     "train_and_test",
 ]

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from demist.data import NAMES, Dataset, Tree
+from demist.data import NAMES, Dataset, Tree, files_at
 from demist.data import load as load_usual
+from demist.data import splits as usual_splits
+from demist.data.division import divided
 from demist.data.files.folder import Folder
 from demist.data.images.layout import canonical_split, split_word
-from demist.data.load import divided, existing, reader_of
+from demist.data.load import existing, reader_of
 from demist.data.readers import Source, arrays
 from demist.errors import DataError, UsageError
 from demist.modalities.modality import Modality, Shape, Wanted
@@ -161,6 +163,23 @@ def load(
     return replace(data, name=name, source=path, kind=modality.name, unread=unread)
 
 
+def splits(path: str, kind: str | None = None) -> tuple[str, ...]:
+    """Which of train, valid and test the data has; no sample is read.
+
+    Args:
+        path: As for `load`, which says what is raised, too.
+        kind: Name of a modality.
+    """
+    if path in NAMES:
+        return usual_splits(path)
+    place = existing(path)
+    modality, one, tree, _ = _decide(place, kind, "train")
+    if one != place and split_word(one.name):  # a file for each split
+        words = (split_word(posixpath.basename(n)) for n in files_at(path).names if _is_array(n))
+        return tuple(dict.fromkeys(filter(None, words)))
+    return modality.splits(one, tree)
+
+
 def train_and_test(
     path: str,
     *,
@@ -171,7 +190,7 @@ def train_and_test(
     limit: int | None = None,
     max_bad: float = 0.01,
 ) -> tuple[Dataset, Dataset]:
-    """Training and test data; see `demist.data.load.divided`.
+    """Training and held-out data; see `demist.data.division`.
 
     Args:
         path: As for `load`; so are all below.
@@ -189,7 +208,8 @@ def train_and_test(
             limit=limit, max_bad=max_bad,
         )  # fmt: skip
 
-    return divided(part)
+    found = divided(part, splits(path, kind))
+    return found.train, found.test
 
 
 def _decide(

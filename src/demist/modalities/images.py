@@ -11,7 +11,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from demist.codecs import Codec, Pixels
-from demist.data import Dataset, Tree, load
+from demist.data import Dataset, Tree, load, splits
 from demist.data.dataset import Samples
 from demist.data.images.decode import extensions
 from demist.data.readers.arrays import are_images
@@ -56,6 +56,10 @@ class Images(Modality):
     def read(self, path: Path, wanted: Wanted, tree: Tree | None = None) -> Dataset:
         """All that `demist.data.load` reads."""
         return load(str(path), kind=self.name, tree=tree, **asdict(wanted))
+
+    def splits(self, path: Path, tree: Tree | None = None) -> tuple[str, ...]:
+        """As `demist.data.splits`."""
+        return splits(str(path), kind=self.name, tree=tree)
 
     def codec(self, x: Samples) -> Codec:
         """Bytes over [-1, 1]."""

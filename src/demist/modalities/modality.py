@@ -143,6 +143,10 @@ class Modality(abc.ABC):
                 real samples score through it.
         """
 
+    def splits(self, path: Path, tree: Tree | None = None) -> tuple[str, ...]:
+        """Which of train, valid and test `read` finds at a path, without reading a sample."""
+        return ("train",)
+
     def options_of(self, shape: Shape) -> dict[str, Any]:
         """Options of the data section that bring data to `shape`."""
         return {}

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from demist.codecs import Codec, Standardize
-from demist.data import Dataset, Tree, load
+from demist.data import Dataset, Tree, load, splits
 from demist.data.dataset import Samples
 from demist.data.readers.arrays import are_points
 from demist.drawing.scatter import round_up, scatter
@@ -43,6 +43,10 @@ class Points(Modality):
     def read(self, path: Path, wanted: Wanted, tree: Tree | None = None) -> Dataset:
         """An array file."""
         return load(str(path), kind=self.name, **asdict(wanted))
+
+    def splits(self, path: Path, tree: Tree | None = None) -> tuple[str, ...]:
+        """As `demist.data.splits`."""
+        return splits(str(path), kind=self.name)
 
     def codec(self, x: Samples) -> Codec:
         """Mean 0 and variance 1."""

@@ -22,7 +22,6 @@ __all__ = [
     "folder",
     "gpus_of",
     "guided",
-    "keywords",
     "learned_codec",
     "locate",
     "make_plan",

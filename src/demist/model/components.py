@@ -30,7 +30,6 @@ from demist.io.files import read_json, sha256, write_json
 from demist.io.folders import atomic_folder
 from demist.io.tensors import read_tensors, require_same, write_tensors
 from demist.io.untrusted import inside
-from demist.model.keywords import sides
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 FURTHER: dict[str, type[nn.Module]] = {"autoencoder": networks.Autoencoder}
@@ -178,7 +177,7 @@ def sized(pipeline: Any, size: tuple[int, int]) -> tuple[int, ...]:
     Raises:
         UsageError: It cannot, for a reason that is named.
     """
-    height, width = sides(size)
+    height, width = size
     what = f"size = ({height}, {width})"
     net = pipeline.denoiser.net
     multiple = getattr(net, "multiple", None)
@@ -197,7 +196,7 @@ def sized(pipeline: Any, size: tuple[int, int]) -> tuple[int, ...]:
                 f"size is fixed; leave it out"
             )
     factor = pipeline.codec.data_shape((1, multiple, multiple))[1]
-    if min(height, width) < 1 or height % factor or width % factor:
+    if min(size) < 1 or height % factor or width % factor:
         raise UsageError(f"{what}: this model needs sides that are multiples of {factor}")
     return shape
 

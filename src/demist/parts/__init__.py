@@ -9,7 +9,6 @@ from demist.parts.family import Family, Option, Part, Row
 from demist.parts.notation import (
     Reader,
     bare,
-    close,
     first,
     listed,
     one_of,
@@ -27,7 +26,6 @@ __all__ = [
     "Reader",
     "Row",
     "bare",
-    "close",
     "declared",
     "first",
     "from_json",

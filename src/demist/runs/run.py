@@ -280,6 +280,12 @@ def write_summary(run: Run, facts: Mapping[str, Any]) -> None:
     files.write_text(run.path / "summary.md", text)
 
 
+def add_to_summary(run: Run, facts: Mapping[str, Any]) -> None:
+    """Put what was found later into summary.json and summary.md."""
+    file = run.path / "summary.json"
+    write_summary(run, {**(files.read_json(file) if file.exists() else {}), **facts})
+
+
 def write_bad_files(run: Run, bad: Iterable[tuple[str, str]]) -> None:
     """Write bad_files.jsonl from (path, reason) pairs; nothing if there are none."""
     lines = [json.dumps({"path": path, "reason": reason}) for path, reason in bad]

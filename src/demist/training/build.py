@@ -20,7 +20,8 @@ from demist.data import Dataset
 from demist.errors import DataError, UsageError
 from demist.machine.device import pick_device
 from demist.machine.precision import resolve_precision
-from demist.modalities import Modality, load, of, record
+from demist.modalities import Modality, of, record
+from demist.modalities.named import to_learn
 from demist.model.components import hash_of
 from demist.model.learned_codec import LearnedCodec, open_codec
 from demist.model.pipeline import Pipeline
@@ -58,7 +59,8 @@ class Experiment:
 
     `pipeline` is what comes of it: a model, or a codec. `denoiser` is what is trained: that of the
     model, or a school of it and its critics; for a codec its network. `unused` are columns of the
-    data that condition nothing, and are left out of it.
+    data that condition nothing, and are left out of it. `held_out` says what is kept from
+    training, if that needs saying.
     """
 
     config: TrainConfig
@@ -70,6 +72,7 @@ class Experiment:
     waiting: Stopwatch
     denoiser: nn.Module
     unused: tuple[str, ...] = ()
+    held_out: str = ""
 
     @property
     def network(self) -> nn.Module:
@@ -93,17 +96,11 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
     Raises:
         DemistError: The data or an option makes no sense; see `demist.errors`.
     """
+    held_out = ""
     if data is None:
-        d = config.data
-        data = load(
-            d.path,
-            kind=d.kind,
-            size=d.size,
-            channels=d.channels,
-            background=d.background,
-            limit=d.limit,
-            max_bad=d.max_bad,
-        )
+        learned = to_learn(config.data)
+        data, held_out = learned.data, learned.sentence
+        config = update(config, {"hold_out": learned.hold_out})
     if not len(data):
         raise DataError(f"{data.name or config.data.path} holds no data; training needs at least 1")
     modality = of(data)
@@ -131,7 +128,7 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
     except ValueError as error:
         raise UsageError(f"batch_size = {options.batch_size}: {error}") from None
     if config.network.network == "autoencoder":
-        return build_autoencoder(config, data, streams, device)
+        return replace(build_autoencoder(config, data, streams, device), held_out=held_out)
     batches = Batches(
         data.x, streams, codec, conditioner, values, flip=config.data.flip, device=device
     )
@@ -168,8 +165,9 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
         torch.set_num_threads(options.threads)
     config = update(config, {"precision": resolve_precision(options.precision, denoiser.net)})
     return Experiment(
-        config, data, pipeline, batches, streams, objective, batches.waiting, denoiser, left
-    )
+        config, data, pipeline, batches, streams, objective, batches.waiting, denoiser, left,
+        held_out,
+    )  # fmt: skip
 
 
 def build_autoencoder(

@@ -63,6 +63,13 @@ def require_resumable(old: TrainConfig, new: TrainConfig, override: Collection[s
         )
 
 
+def with_hold_out(config: TrainConfig, share: float | None) -> TrainConfig:
+    """The options, with `share` for `hold_out` where that is not decided yet."""
+    if config.data.hold_out is not None:
+        return config
+    return update(config, {"hold_out": share})
+
+
 def unfinished(config: TrainConfig) -> Run | None:
     """The newest run with just these options, if it was killed, stopped or failed.
 
@@ -82,6 +89,8 @@ def newest(config: TrainConfig) -> Run | None:
             old = run.config()
             if config.optimization.precision == "auto":
                 old = update(old, {"precision": "auto"})
+            if config.data.hold_out is None:
+                old = update(old, {"hold_out": None})
             if old == config:
                 return run
     return None

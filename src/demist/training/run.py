@@ -15,13 +15,7 @@ from demist import runs
 from demist.config import TrainConfig, parse_duration, update
 from demist.data import Dataset
 from demist.drawing import loss_curve
-from demist.errors import (
-    CannotCreateError,
-    DataError,
-    DemistError,
-    MissingError,
-    NotFiniteError,
-)
+from demist.errors import CannotCreateError, DataError, DemistError, MissingError
 from demist.io.files import read_json
 from demist.io.folders import sweep
 from demist.io.untrusted import refuse_links_out
@@ -44,7 +38,7 @@ from demist.training.gradient import network_of
 from demist.training.interrupt import Interrupt, interruptible
 from demist.training.parallel import ALONE, World
 from demist.training.progress import Progress
-from demist.training.resume import require_resumable
+from demist.training.resume import require_resumable, with_hold_out
 from demist.training.samples import draw_reconstructions, draw_samples
 from demist.training.sharding import collected
 from demist.training.watchdog import Watchdog
@@ -89,7 +83,8 @@ def train(
     if resume:
         run = Run(Path(world.agree(str(run.path) if run else "")))
         refuse_links_out(run.path)
-        old = run.config()
+        old = with_hold_out(run.config(), 0.0)  # runs of the past learned from all
+        config = with_hold_out(config, old.data.hold_out)
         if config.optimization.precision == "auto":
             config = update(config, {"precision": old.optimization.precision})
         require_resumable(old, config, override)
@@ -266,6 +261,8 @@ class _Trainer:
         runs.begin(run, self.config, command)
         runs.write_report(run, data.report.to_json())
         runs.write_bad_files(run, [(bad.path, bad.reason) for bad in data.bad])
+        if self.experiment.held_out:
+            self.progress.say(self.experiment.held_out)
         for bad in data.bad[:10]:
             self.progress.say(f"left out {bad.path}: {bad.reason}")
         if left := self.experiment.unused:
@@ -326,10 +323,7 @@ class _Trainer:
                 draw_reconstructions(pipeline, self.run, self.state.step, data, count)
                 return
             values = examples(pipeline.conditioner, data, count)
-            try:
-                draw_samples(pipeline, self.run, self.state.step, count, values)
-            except NotFiniteError as error:
-                self.progress.say(f"no image of samples at step {self.state.step}: {error}")
+            draw_samples(pipeline, self.run, self.state.step, count, values)
 
     def _finish(self) -> None:
         run, state, e = self.run, self.state, self.experiment

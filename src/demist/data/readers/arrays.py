@@ -261,6 +261,13 @@ def _to_labels(array: np.ndarray, name: str) -> Int64[np.ndarray, "n"]:
 
 def _names_of(split: str, arrays: Collection[str], path: str) -> tuple[str, str | None]:
     """Names of the samples and of the labels, if any."""
+    by_split = _by_split(arrays, path)
+    require_split(split, by_split, path)
+    return by_split[split]
+
+
+def _by_split(arrays: Collection[str], path: str) -> dict[str, tuple[str, str | None]]:
+    """Split -> names of its samples and of its labels, if any."""
     by_split = {
         _SPLITS[word]: (samples, _first(arrays, _of_split(_LABELS, word)))
         for word in _SPLITS
@@ -274,8 +281,7 @@ def _names_of(split: str, arrays: Collection[str], path: str) -> tuple[str, str 
             f"{path} has no array called {', '.join(_SAMPLES)}; it has "
             f"{', '.join(sorted(arrays)) or 'none'}"
         )
-    require_split(split, by_split, path)
-    return by_split[split]
+    return by_split
 
 
 def _of_split(names: tuple[str, ...], word: str) -> tuple[str, ...]:
@@ -312,6 +318,9 @@ class Npy(Reader):
     def recognises(self, source: Source) -> bool:
         return source.head.startswith(NPY)
 
+    def splits(self, source: Source) -> tuple[str, ...]:
+        return ("train",)
+
     def read(self, source: Source) -> Dataset:
         require_split(source.split, ["train"], str(source.path))
         return read_npy(source.path, source.limit, source.seed, source.kind)
@@ -326,6 +335,10 @@ class Npz(Reader):
 
     def recognises(self, source: Source) -> bool:
         return source.head.startswith(b"PK\x03\x04") and source.path.suffix == ".npz"
+
+    def splits(self, source: Source) -> tuple[str, ...]:
+        with _readable(source.path), np.load(source.path, allow_pickle=False) as archive:
+            return tuple(_by_split(archive.files, str(source.path)))
 
     def read(self, source: Source) -> Dataset:
         return read_npz(source.path, source.split, source.kind)

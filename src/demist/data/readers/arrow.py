@@ -7,6 +7,7 @@ column called "label", or the first of type ClassLabel; captions the column "tex
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -126,13 +127,10 @@ def open_table(path: Path, split: str) -> Table:
         DataError: It is damaged, or has no such split or no images.
     """
     datasets = _library(path)
-    try:
+    with _whole(datasets, path):
         found = _splits(datasets, path)
         require_split(split, found, str(path))
         rows = found[split]()
-    except (OSError, ValueError, KeyError, TypeError, datasets.exceptions.DatasetsError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{path} is a damaged or incomplete data set: {reason}") from None
     pictures = [c for c, kind in rows.features.items() if isinstance(kind, datasets.Image)]
     if not pictures:
         kinds = ", ".join(f"{c} ({type(kind).__name__})" for c, kind in rows.features.items())
@@ -141,6 +139,23 @@ def open_table(path: Path, split: str) -> Table:
             "`cast_column(name, datasets.Image())` and save it again"
         )
     return Table(path, rows.cast_column(pictures[0], datasets.Image(decode=False)), pictures[0])
+
+
+def splits_of(path: Path) -> tuple[str, ...]:
+    """The splits of a saved data set; raises as `open_table`."""
+    datasets = _library(path)
+    with _whole(datasets, path):
+        return tuple(_splits(datasets, path))
+
+
+@contextmanager
+def _whole(datasets: Any, path: Path) -> Iterator[None]:
+    """Turn what the library raises on damaged data into our error."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, datasets.exceptions.DatasetsError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{path} is a damaged or incomplete data set: {reason}") from None
 
 
 def _library(path: Path) -> Any:
@@ -196,6 +211,9 @@ class Arrow(Reader):
         if source.path.suffix == ".parquet" and not source.path.is_dir():
             return True
         return source.path.is_dir() and source.tree is not None and is_saved(source.tree)
+
+    def splits(self, source: Source) -> tuple[str, ...]:
+        return splits_of(source.path)
 
     def read(self, source: Source) -> Dataset:
         table = open_table(source.path, source.split)

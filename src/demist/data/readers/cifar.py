@@ -145,6 +145,10 @@ class Cifar(Reader):
     def recognises(self, source: Source) -> bool:
         return source.tree is not None and bool(find_cifar(source.tree))
 
+    def splits(self, source: Source) -> tuple[str, ...]:
+        found = find_cifar(source.tree) if source.tree is not None else None
+        return tuple(found[1]) if found else ()
+
     def read(self, source: Source) -> Dataset:
         assert source.tree is not None
         found = find_cifar(source.tree)

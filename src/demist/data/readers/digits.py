@@ -23,6 +23,9 @@ class Digits(Reader):
     def recognises(self, source: Source) -> bool:
         return source.text in self.sets
 
+    def splits(self, source: Source) -> tuple[str, ...]:
+        return ("train", "test")
+
     def read(self, source: Source) -> Dataset:
         data = IdxFolder().read(Source(str(PLACE), PLACE, source.split))
         return replace(data, name=source.text, source=ORIGIN)

@@ -111,6 +111,12 @@ class IdxFile(Reader):
     def recognises(self, source: Source) -> bool:
         return is_idx(source.head)
 
+    def splits(self, source: Source) -> tuple[str, ...]:
+        try:
+            return tuple({"train": "", **find_idx(Folder.scan(source.path.parent, deep=False))})
+        except DataError:  # of several sets beside it, nobody knows which is its own
+            return ("train",)
+
     def read(self, source: Source) -> Dataset:
         path, split = source.path, source.split
         folder = Folder.scan(path.parent, deep=False)
@@ -131,6 +137,9 @@ class IdxFolder(Reader):
 
     def recognises(self, source: Source) -> bool:
         return source.tree is not None and bool(find_idx(source.tree))
+
+    def splits(self, source: Source) -> tuple[str, ...]:
+        return tuple(find_idx(source.tree)) if source.tree is not None else ()
 
     def read(self, source: Source) -> Dataset:
         assert source.tree is not None

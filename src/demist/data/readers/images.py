@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from demist.data.dataset import Dataset
+from demist.data.images.layout import splits_of
 from demist.data.images.read import read_pictures
 from demist.data.readers.reader import Reader, Source
 
@@ -17,6 +18,9 @@ class ImageFiles(Reader):
 
     def recognises(self, source: Source) -> bool:
         return source.tree is not None
+
+    def splits(self, source: Source) -> tuple[str, ...]:
+        return splits_of(source.tree) if source.tree is not None else ()
 
     def read(self, source: Source) -> Dataset:
         assert source.tree is not None

@@ -84,6 +84,10 @@ class Reader(abc.ABC):
         """Whether this is of its format; looks at names and first bytes only."""
 
     @abc.abstractmethod
+    def splits(self, source: Source) -> tuple[str, ...]:
+        """Which of train, valid and test are there; no sample is read."""
+
+    @abc.abstractmethod
     def read(self, source: Source) -> Dataset:
         """The data, of the split that is wanted.
 

@@ -255,5 +255,8 @@ class Scenes(Reader):
     def recognises(self, source: Source) -> bool:
         return source.text in self.sets
 
+    def splits(self, source: Source) -> tuple[str, ...]:
+        return ("train", "test")
+
     def read(self, source: Source) -> Dataset:
         return dataset(source.limit or COUNT, source.split, source.seed, source.rules.size or 32)

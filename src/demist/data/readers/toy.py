@@ -99,5 +99,8 @@ class Toys(Reader):
     def recognises(self, source: Source) -> bool:
         return source.text in self.sets
 
+    def splits(self, source: Source) -> tuple[str, ...]:
+        return ("train", "valid", "test")
+
     def read(self, source: Source) -> Dataset:
         return draw(source.text, source.limit or COUNT, source.split, source.seed)
