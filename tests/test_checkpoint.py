@@ -1,5 +1,4 @@
 import errno
-import io
 import json
 import os
 import re
@@ -9,6 +8,7 @@ import pytest
 import torch
 
 from demist.errors import DataError, StorageError
+from demist.io.files import json_sha256
 from demist.runs import checkpoint
 from demist.runs.checkpoint import Checkpoint
 
@@ -109,7 +109,7 @@ def test_a_file_the_manifest_leaves_out(tmp_path):
     path = checkpoint.save(tmp_path, make(1))
     manifest = json.loads((path / "manifest.json").read_text())
     del manifest["sha256"], manifest["files"]["ema.safetensors"]
-    manifest["sha256"] = checkpoint._hash_of(manifest)
+    manifest["sha256"] = json_sha256(manifest)
     (path / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(DataError, match=r"lacks ema.safetensors"):
         checkpoint.load(path)
@@ -128,7 +128,7 @@ def newer(path):
     manifest = json.loads((path / "manifest.json").read_text())
     del manifest["sha256"]
     manifest |= {"format": 99, "demist": "7.1.0"}
-    manifest["sha256"] = checkpoint._hash_of(manifest)
+    manifest["sha256"] = json_sha256(manifest)
     (path / "manifest.json").write_text(json.dumps(manifest))
 
 
@@ -146,7 +146,7 @@ def test_a_newer_format_is_left_alone(tmp_path):
 def test_what_cannot_be_read_just_now_is_not_set_aside(tmp_path, monkeypatch, number, name):
     for step in (1, 2):
         checkpoint.save(tmp_path, make(step))
-    real = io.open
+    real = os.open
 
     def refuse(path, *args, **kwargs):
         if str(path).endswith(f"step-00000002/{name}"):
@@ -154,7 +154,7 @@ def test_what_cannot_be_read_just_now_is_not_set_aside(tmp_path, monkeypatch, nu
         return real(path, *args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(io, "open", refuse)  # what Path.open and Path.read_bytes call
+        patch.setattr(os, "open", refuse)  # what `open_regular` calls
         with pytest.raises(StorageError, match=f"cannot read {name} .*step-00000002: .*; m") as e:
             newest(tmp_path)
     assert e.value.exit_code == 74

@@ -32,6 +32,7 @@ from demist.errors import CannotCreateError, DataError, MissingError, UsageError
 from demist.model import Pipeline, Sampling, sample_seed
 from demist.model import folder as model_folder
 from demist.networks import MLP, UNet
+from unsealed import edit
 
 
 def randomized(net):
@@ -216,12 +217,6 @@ def test_nothing_is_overwritten_unasked(pictures, tmp_path):
         pictures.save(tmp_path / "m")
     replace(pictures, facts={"data": "other"}).save(tmp_path / "m", replace=True)
     assert Pipeline.load(tmp_path / "m").facts == {"data": "other"}
-
-
-def edit(path, change):
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
 
 
 INDEX, SCHEDULER = "model_index.json", "scheduler/scheduler_config.json"

@@ -196,7 +196,7 @@ def test_metrics_are_rewound_on_resume(tmp_path):
     for step in (18, 19, 20):  # the steps that follow 18, 19 and 20 done ones
         runs.note_skipped(Run(tmp_path), step, math.nan, math.nan, [step])
     runs.rewind(Run(tmp_path), 20)
-    assert [row["step"] for row in runs.read_metrics(Run(tmp_path).skipped)] == [18, 19]
+    assert [row["step"] for row in runs.read_rows(Run(tmp_path).skipped)] == [18, 19]
 
 
 def test_summary_and_bad_files(tmp_path):

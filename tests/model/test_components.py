@@ -16,6 +16,7 @@ from demist.model.components import hash_of
 from demist.model.folder import weights_hash
 from demist.model.learned_codec import LearnedCodec, open_codec
 from demist.networks import MLP, Autoencoder, DiT, UNet
+from unsealed import unsealed
 
 SHAPE, STATE = (1, 8, 8), (2, 4, 4)
 
@@ -69,7 +70,9 @@ def test_saved_and_loaded_is_the_same_model(pipeline, tmp_path):
     assert index["codec"]["net"] == {"component": "autoencoder"}
     assert index["shape"] == list(SHAPE)
     weights = "diffusion_pytorch_model.safetensors"
-    assert set(index["sha256"]) == {f"unet/{weights}", f"autoencoder/{weights}"}
+    described = {"unet/config.json", "autoencoder/config.json", "scheduler/scheduler_config.json"}
+    whole = {f"unet/{weights}", f"autoencoder/{weights}", *described, "model_index.json"}
+    assert set(index["sha256"]) == whole
     back = Pipeline.load(folder)
     assert weights_hash(back) == weights_hash(pipeline)
     assert back.codec.scale == pipeline.codec.scale
@@ -111,11 +114,13 @@ def lose_network(folder):
     index = json.loads(path.read_text())
     del index["autoencoder"]
     path.write_text(json.dumps(index))
+    unsealed(folder)
 
 
 def other_width(folder):
     path = folder / "autoencoder" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"channels": [16]}))
+    unsealed(folder)
 
 
 def pickled(folder):

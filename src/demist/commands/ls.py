@@ -1,12 +1,15 @@
 """`demist ls`: the runs there are."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import tyro
 
 from demist.errors import DemistError, MissingError
+from demist.io.untrusted import inside
 from demist.runs import Run, all_runs, read_metrics
 
 
@@ -41,11 +44,12 @@ def main(args: list[str]) -> None:
 
 def describe(run: Run) -> tuple[str, ...]:
     """One row of the table; what cannot be read is shown as a dash."""
-    try:
+    status, rows = dict[str, Any](), list[dict[str, Any]]()
+    with suppress(DemistError, OSError):
         status = run.status()
-    except DemistError:
-        status = {}
-    losses = [row["loss"] for row in read_metrics(run.metrics) if row.get("loss") is not None]
+    with suppress(DemistError, OSError):
+        rows = read_metrics(inside(run.path, run.metrics.name))
+    losses = [row["loss"] for row in rows if row.get("loss") is not None]
     return (
         str(run.number),
         run.path.name.partition("-")[2],
@@ -61,7 +65,12 @@ def age(stamp: str | None, now: datetime | None = None) -> str:
     """`3h` for an ISO time three hours ago: the largest unit that fits, rounded down."""
     if stamp is None:
         return "-"
-    seconds = ((now or datetime.now(UTC)) - datetime.fromisoformat(stamp)).total_seconds()
+    try:
+        then = datetime.fromisoformat(stamp)
+    except ValueError:
+        return "-"
+    then = then if then.tzinfo else then.replace(tzinfo=UTC)
+    seconds = ((now or datetime.now(UTC)) - then).total_seconds()
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= length:
             return f"{int(seconds // length)}{unit}"

@@ -25,7 +25,15 @@ from demist.config.options import (
     TrainConfig,
     option,
 )
-from demist.config.toml import differences, flat, load_toml, parse_toml, to_toml, update
+from demist.config.toml import (
+    differences,
+    flat,
+    load_toml,
+    parse_toml,
+    to_toml,
+    toml_text,
+    update,
+)
 
 __all__ = [
     "DEFAULT_BUDGET",
@@ -51,5 +59,6 @@ __all__ = [
     "parse_evaluations",
     "parse_toml",
     "to_toml",
+    "toml_text",
     "update",
 ]

@@ -1,6 +1,7 @@
 """Options as text and as flat dictionaries: TOML files, updates by name, differences."""
 
 import json
+import reprlib
 import tomllib
 import types
 from collections.abc import Mapping
@@ -10,8 +11,8 @@ from typing import Any, get_args, get_type_hints
 
 from demist.config.notation import nearest
 from demist.config.options import SECTION_OF, SECTIONS, TrainConfig
-from demist.errors import DataError, MissingError, UsageError
-from demist.io.untrusted import refuse_pickle
+from demist.errors import DataError, MissingError, StorageError, UsageError
+from demist.io.untrusted import read_small, refuse_pickle
 
 
 def flat(config: TrainConfig) -> dict[str, Any]:
@@ -45,24 +46,38 @@ def load_toml(path: str | Path, base: TrainConfig | None = None) -> TrainConfig:
         RefusedError: It is a pickle.
         UsageError: A key is unknown or a value is of the wrong type or out of range.
     """
+    return parse_toml(toml_text(path), base, f"{path}: ")
+
+
+def toml_text(path: str | Path) -> str:
+    """The text of a TOML file.
+
+    Raises:
+        MissingError: There is no such file.
+        DataError: It is no text, or not TOML.
+        RefusedError: It is a pickle.
+        StorageError: It cannot be read.
+    """
     data = b""
     try:
-        data = Path(path).read_bytes()
+        data = read_small(path)
         text = data.decode()
+        tomllib.loads(text)
+        return text
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise MissingError(f"there is no configuration file {str(path)!r}") from None
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         refuse_pickle(data[:256], path)
         raise DataError(f"{path} is not a text file in UTF-8: {error}") from None
-    try:
-        return parse_toml(text, base, f"{path}: ")
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         refuse_pickle(data[:256], path)
         raise DataError(f"{path} is not valid TOML: {error}") from None
 
 
 def parse_toml(text: str, base: TrainConfig | None = None, where: str = "") -> TrainConfig:
-    """`load_toml` for text in memory; `where` begins every error message."""
+    """`load_toml` for text in memory, which is TOML; `where` begins every error message."""
     nested = tomllib.loads(text)
     for section, values in nested.items():
         if section in SECTION_OF and section not in SECTIONS:
@@ -100,6 +115,18 @@ def differences(old: TrainConfig, new: TrainConfig) -> dict[str, tuple[Any, Any]
     return {key: (before[key], after[key]) for key in before if before[key] != after[key]}
 
 
+def _require_utf8(values: Mapping[str, Any], where: str) -> None:
+    """Raise UsageError for a name that a TOML file could not hold."""
+    for key, value in values.items():
+        try:
+            str(value).encode()
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"{where}{key} = {str(value)!a} is not UTF-8, which config.toml needs; "
+                f"rename it, or use a link with another name"
+            ) from None
+
+
 def _overlay(base: TrainConfig, nested: dict[str, dict[str, Any]], where: str) -> TrainConfig:
     from pydantic import TypeAdapter, ValidationError
 
@@ -114,12 +141,14 @@ def _overlay(base: TrainConfig, nested: dict[str, dict[str, Any]], where: str) -
         try:
             # Strict, through JSON: a list is a tuple and 1 is 1.0, but "1" and True are not 1.
             text = json.dumps(merged, default=str)
+            _require_utf8(values, where)
             changed[section] = TypeAdapter(cls).validate_json(text, strict=True)
         except ValidationError as error:
-            key = str(error.errors()[0]["loc"][0])
+            place = error.errors()[0]["loc"]
+            key = str(place[0]) if place else next(iter(values))
             problem = error.errors()[0]["msg"]
             problem = problem[0].lower() + problem[1:]
-            raise UsageError(f"{where}{key} = {merged[key]!r}: {problem}") from None
+            raise UsageError(f"{where}{key} = {reprlib.repr(merged[key])}: {problem}") from None
         except UsageError as error:
             raise UsageError(f"{where}{error}") from None
     return replace(base, **changed)

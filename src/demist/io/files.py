@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from demist.errors import DataError, MissingError, StorageError
-from demist.io.untrusted import refuse_pickle
+from demist.io.untrusted import LARGEST, open_regular, read_small, refuse_pickle
 from demist.machine.locks import FOLDERS_OPEN
 
 
@@ -71,16 +71,32 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
         RefusedError: It is a pickle.
         StorageError: It cannot be read.
     """
+    return parse_json(read_described(path), path)
+
+
+def read_described(path: str | os.PathLike[str], limit: int = LARGEST) -> bytes:
+    """The bytes of a file that describes something; see `read_small`.
+
+    Raises:
+        MissingError: There is no such file.
+        DataError: It is too large, or no file.
+        StorageError: It cannot be read.
+    """
     try:
-        data = Path(path).read_bytes()
-        refuse_pickle(data[:256], path)
-        value = json.loads(data)
+        return read_small(path, limit)
     except FileNotFoundError:
         raise MissingError(f"there is no file {os.fspath(path)}") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{os.fspath(path)} is not valid JSON: {error}") from None
     except OSError as error:
         raise StorageError(f"cannot read {os.fspath(path)}: {error.strerror}") from None
+
+
+def parse_json(data: bytes, path: str | os.PathLike[str]) -> dict[str, Any]:
+    """`read_json` of bytes already read from `path`."""
+    refuse_pickle(data[:256], path)
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{os.fspath(path)} is not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise DataError(f"{os.fspath(path)} should hold a JSON object, not {type(value).__name__}")
     return value
@@ -88,8 +104,13 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def sha256(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file, in hexadecimal."""
-    with Path(path).open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def json_sha256(value: Any) -> str:
+    """SHA-256 of a JSON value, in hexadecimal; blanks and the order of keys do not count."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def sync(path: str | os.PathLike[str]) -> None:

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from demist.errors import DataError, MissingError
-from demist.io.untrusted import refuse_pickle
+from demist.io.untrusted import open_regular, refuse_pickle
 
 MAX_HEADER = 2**24
 """Bytes; no header is longer, whatever the file says."""
@@ -115,7 +115,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[BufferedReader, byte
     if not Path(path).is_file():
         raise MissingError(f"there is no file {os.fspath(path)}")
     try:
-        with Path(path).open("rb") as file:
+        with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             head = file.read(256)
             refuse_pickle(head, path)

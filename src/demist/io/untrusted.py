@@ -2,9 +2,52 @@
 
 import os
 import pickletools
+import stat
+from io import BufferedReader
 from pathlib import Path
 
-from demist.errors import RefusedError
+from demist.errors import DataError, RefusedError
+
+LARGEST = 2**24
+"""Bytes; no description is larger, whoever wrote it."""
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
+    """Open a file for reading; what is none, such as a pipe, neither blocks nor is read.
+
+    Raises:
+        DataError: It is a pipe, a socket or a device.
+        OSError: It is a folder, is not there or cannot be read.
+    """
+    handle = os.open(path, os.O_RDONLY | _AT_ONCE)
+    if stat.S_ISREG(os.fstat(handle).st_mode) or os.path.isdir(path):
+        try:
+            return os.fdopen(handle, "rb")
+        except OSError as error:  # a folder
+            os.close(handle)
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+    os.close(handle)
+    raise DataError(
+        f"{os.fspath(path)} is a pipe or a device, and a file is needed; put the file in its place"
+    )
+
+
+def read_small(path: str | os.PathLike[str], limit: int = LARGEST) -> bytes:
+    """The bytes of a description, which is a file of at most `limit` bytes.
+
+    Raises:
+        DataError: It is larger, or no file.
+        OSError: It is not there or cannot be read.
+    """
+    with open_regular(path) as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise DataError(
+            f"{os.fspath(path)} has more than {limit / 1e6:.0f} MB, which is too much for what it "
+            f"should hold; put the true file in its place"
+        )
+    return data
 
 
 def inside(folder: str | os.PathLike[str], name: str) -> Path:
@@ -14,9 +57,10 @@ def inside(folder: str | os.PathLike[str], name: str) -> Path:
         RefusedError: It leads elsewhere, by its name or by a link.
     """
     path = Path(folder) / name
-    if not path.resolve().is_relative_to(Path(folder).resolve()):
+    place = Path(os.path.realpath(path))  # `Path.resolve` does not return from a link to itself
+    if not place.is_relative_to(os.path.realpath(folder)):
         raise RefusedError(
-            f"{path} leads out of {os.fspath(folder)}, to {path.resolve()}; what belongs to a run "
+            f"{path} leads out of {os.fspath(folder)}, to {place}; what belongs to a run "
             f"or model lies in its folder. Copy it there if you trust it"
         )
     return path

@@ -19,6 +19,7 @@ __all__ = [
     "Plan",
     "Sampling",
     "components",
+    "consistent",
     "folder",
     "gpus_of",
     "guided",
@@ -32,6 +33,7 @@ __all__ = [
     "parse_axes",
     "sample_seed",
     "sampling",
+    "sums",
     "sweep",
     "values",
 ]

@@ -26,10 +26,12 @@ from torch import Tensor, nn
 from demist import networks
 from demist.codecs import Codec
 from demist.errors import DataError, UsageError
-from demist.io.files import read_json, sha256, write_json
+from demist.io.files import sha256, write_json
 from demist.io.folders import atomic_folder
 from demist.io.tensors import read_tensors, require_same, write_tensors
 from demist.io.untrusted import inside
+from demist.model.sums import read_listed, require_sum
+from demist.parts.typed import require_types
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 FURTHER: dict[str, type[nn.Module]] = {"autoencoder": networks.Autoencoder}
@@ -58,12 +60,12 @@ def write(folder: Path, modules: Mapping[str, nn.Module]) -> dict[str, str]:
     """Write further networks into their sub-folders of a folder that is being made.
 
     Returns:
-        Name of each file of weights -> its SHA-256.
+        Name of each file written -> its SHA-256.
     """
     for name, net in modules.items():
         (folder / name).mkdir()
         _write(folder / name, net)
-    return {f"{name}/{WEIGHTS}": sha256(folder / name / WEIGHTS) for name in modules}
+    return _sums(folder, modules)
 
 
 def keep(folder: Path, modules: Mapping[str, nn.Module]) -> dict[str, str]:
@@ -71,7 +73,12 @@ def keep(folder: Path, modules: Mapping[str, nn.Module]) -> dict[str, str]:
     for name, net in modules.items():
         with atomic_folder(folder / name, replace=True) as temporary:
             _write(temporary, net)
-    return {f"{name}/{WEIGHTS}": sha256(folder / name / WEIGHTS) for name in modules}
+    return _sums(folder, modules)
+
+
+def _sums(folder: Path, modules: Mapping[str, nn.Module]) -> dict[str, str]:
+    files = [f"{name}/{file}" for name in modules for file in ("config.json", WEIGHTS)]
+    return {file: sha256(folder / file) for file in files}
 
 
 def _write(folder: Path, net: nn.Module) -> None:
@@ -90,13 +97,10 @@ def read(folder: Path, index: Mapping[str, Any]) -> dict[str, nn.Module]:
     found = {}
     for name, kind in FURTHER.items():
         if name in index:
-            config = read_json(inside(folder, f"{name}/config.json"))
+            config = read_listed(folder, f"{name}/config.json", index)
             tensors = read_weights(folder, name, index)
             where = str(folder / name)
-            try:
-                found[name] = build(kind, config, tensors, where)
-            except (TypeError, KeyError, ValueError, AttributeError, UsageError) as error:
-                raise DataError(f"{where} does not describe a network: {error}") from None
+            found[name] = build(kind, config, tensors, where)
     return found
 
 
@@ -110,17 +114,12 @@ def read_weights(folder: Path, name: str, index: Mapping[str, Any]) -> dict[str,
     """
     weights = inside(folder, f"{name}/{WEIGHTS}")
     tensors = read_tensors(weights)
-    known = index.get("sha256", {})  # models of other makers have none
-    if isinstance(known, dict) and known.get(f"{name}/{WEIGHTS}", "") not in ("", sha256(weights)):
-        raise DataError(
-            f"{weights} is damaged: its SHA-256 is not the one recorded. Copy it anew; if it was "
-            f"changed on purpose, remove `sha256` from model_index.json"
-        )
+    require_sum(sha256(weights), f"{name}/{WEIGHTS}", index, weights)
     return tensors
 
 
 def build(
-    make: Callable[..., Any], config: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str
+    make: type[nn.Module], config: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str
 ) -> Any:
     """A network from its configuration and its tensors, in evaluation mode.
 
@@ -131,13 +130,16 @@ def build(
         where: For messages.
 
     Raises:
-        DataError: The tensors do not fit.
-        TypeError, ValueError, UsageError: There is no such network.
+        DataError: There is no such network, or the tensors do not fit.
     """
-    options = {key: value for key, value in config.items() if key[0] != "_"}
-    _require_sane(options, tensors)
-    with torch.device("meta"):
-        net = make(**options)
+    options = {key: value for key, value in config.items() if key[:1] != "_"}
+    try:
+        require_types(make, options)
+        _require_sane(options, tensors)
+        with torch.device("meta"):
+            net: Any = make(**options)
+    except Exception as error:  # what a file says may make a constructor raise anything
+        raise DataError(f"{where} does not describe a model: {error}") from None
     require_same(net.state_dict(), tensors, where)
     _warn_of_broken(tensors, where)
     net.load_state_dict(dict(tensors), assign=True)

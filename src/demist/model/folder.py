@@ -22,16 +22,20 @@ from typing import Any
 from torch import Tensor, nn
 
 from demist import codecs, conditions, core, networks, parts
-from demist.errors import DataError, UsageError
-from demist.io.files import read_json, write_json
+from demist.errors import DataError, RefusedError
+from demist.io.files import read_json, sha256, write_json
 from demist.io.untrusted import inside
-from demist.model import components
+from demist.model import components, consistent
+from demist.model.sums import INDEX as INDEX
+from demist.model.sums import read_listed, read_sealed, require_sealed, sealed_index, short
+from demist.runs import Run
+from demist.runs.checkpoint import Checkpoint
 from demist.version import __version__
 
 FORMAT = 1
 CODEC = "DemistCodec"
 """Class of a saved codec in its `model_index.json`; that of a model is `DemistPipeline`."""
-INDEX, SCHEDULER = "model_index.json", "scheduler/scheduler_config.json"
+SCHEDULER = "scheduler/scheduler_config.json"
 DENOISER = ("schedule", "parameterization", "clock", "input_std", "learn_variance", "bounds")
 """Attributes of a denoiser that are saved; older models have fewer."""
 
@@ -133,30 +137,61 @@ def pieces(
         DataError: The description is not of this format, or the weights do not fit it.
     """
     index = description[INDEX]
-    refuse_codec(index, where)
-    if index.get("_class_name") != "DemistPipeline" or index.get("format") != FORMAT:
-        raise DataError(
-            f"{where} holds a {index.get('_class_name')} of format {index.get('format')}, and this "
-            f"version ({__version__}) reads a DemistPipeline of format {FORMAT}; if it is one, "
-            f"update demist to {index.get('_demist_version')} or later"
-        )
+    require_model(index, where)
     try:
         place = place_of(index)
         config = description[f"{place}/config.json"]
         net = components.build(places()[place], config, tensors, where)
         codec = components.with_networks(index["codec"], further or {})
         scheduler = from_json(description[SCHEDULER], where)
-        return {
+        consistent.require_declared(scheduler, consistent.SCHEDULER)
+        consistent.require_declared(index, consistent.INDEX)
+        made = {
             "denoiser": core.Denoiser(net, **scheduler).eval(),
             "codec": from_json(codec, where),
             "conditioner": conditions.Conditioner(from_json(index["conditions"], where)),
             "shape": tuple(index["shape"]),
+        }
+        consistent.require_consistent(**made, where=where)
+        return made | {
             "defaults": index["defaults"],
             "facts": index["facts"],
             "bucket": index.get("bucket", 8),
         }
-    except (TypeError, KeyError, ValueError, UsageError) as error:
+    except (DataError, RefusedError):
+        raise
+    except Exception as error:  # what a file says may make a part raise anything
         raise DataError(f"{where} does not describe a model: {error}") from None
+
+
+def of_run(run: Run, found: Checkpoint) -> dict[str, Any]:
+    """The description of a run's model: that in its checkpoint, or of older ones in model.json.
+
+    Raises:
+        MissingError: There is none.
+        DataError: It is damaged.
+    """
+    known = found.state.get("model")
+    described = known if isinstance(known, dict) else read_sealed(run.description)
+    if not isinstance(described.get(INDEX), dict):
+        raise DataError(f"{run.path} does not describe a model: it lacks {INDEX}")
+    return described
+
+
+def require_model(index: Mapping[str, Any], where: str) -> None:
+    """Check that an index is that of a model, of a format that is read here.
+
+    Raises:
+        DataError: It is not.
+    """
+    refuse_codec(index, where)
+    if index.get("_class_name") != "DemistPipeline" or index.get("format") != FORMAT:
+        names = ("_class_name", "format", "_demist_version")
+        kind, number, version = (short(index.get(name)) for name in names)
+        raise DataError(
+            f"{where} holds a {kind} of format {number}, and this version ({__version__}) reads a "
+            f"DemistPipeline of format {FORMAT}; if it is one, update demist to {version} or later"
+        )
 
 
 def refuse_codec(index: Mapping[str, Any], where: str) -> None:
@@ -183,7 +218,8 @@ def write(pipeline: Any, folder: Path) -> None:
     sums = components.write(folder, modules_of(pipeline))
     (folder / SCHEDULER).parent.mkdir()
     write_json(folder / SCHEDULER, description[SCHEDULER])
-    write_json(folder / INDEX, {**description[INDEX], "sha256": sums})
+    sums[SCHEDULER] = sha256(folder / SCHEDULER)
+    write_json(folder / INDEX, sealed_index(description[INDEX], sums))
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -195,9 +231,10 @@ def read(folder: Path) -> dict[str, Any]:
         RefusedError: A file is a pickle, or a link out of the folder.
     """
     index = read_json(inside(folder, INDEX))
-    refuse_codec(index, str(folder))
+    require_model(index, str(folder))
+    require_sealed(index, folder / INDEX)
     place = place_of(index)
     names = (f"{place}/config.json", SCHEDULER)
-    description = {INDEX: index, **{name: read_json(inside(folder, name)) for name in names}}
+    description = {INDEX: index, **{name: read_listed(folder, name, index) for name in names}}
     tensors = components.read_weights(folder, place, index)
     return pieces(description, tensors, str(folder), components.read(folder, index))

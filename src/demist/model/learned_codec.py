@@ -24,8 +24,11 @@ from demist.io.files import read_json, write_json
 from demist.io.folders import atomic_folder
 from demist.io.untrusted import inside, refuse_links_out
 from demist.model import components, folder
+from demist.model.consistent import INDEX as DECLARED
+from demist.model.consistent import require_declared
 from demist.model.folder import CODEC, FORMAT, INDEX
 from demist.model.pipeline import Pipeline
+from demist.model.sums import read_sealed, require_sealed, sealed, sealed_index, short
 from demist.runs import Run, checkpoint
 from demist.version import __version__
 
@@ -90,7 +93,7 @@ class LearnedCodec:
         """
         with atomic_folder(path, replace=replace) as temporary:
             sums = components.write(temporary, self.components())
-            write_json(temporary / INDEX, {**self.describe()[INDEX], "sha256": sums})
+            write_json(temporary / INDEX, sealed_index(self.describe()[INDEX], sums))
         return Path(path)
 
     @classmethod
@@ -104,6 +107,8 @@ class LearnedCodec:
         """
         where = Path(path)
         index = read_json(inside(where, INDEX))
+        _require_format(index, str(where))
+        require_sealed(index, where / INDEX)
         return _made(index, components.read(where, index), str(where))
 
     @classmethod
@@ -115,15 +120,17 @@ class LearnedCodec:
             DataError: No checkpoint is good, or the run's model has no learned codec.
         """
         refuse_links_out(run.path)
-        description, where = read_json(run.description), str(run.path)
+        description, where = read_sealed(run.description), str(run.path)
         index = description[INDEX]
         if index.get("_class_name") != CODEC:
             return _made(index, components.read(run.path, index), where)
         found = checkpoint.load_newest(run.checkpoints, warnings.warn, repair=False)
         if found is None:
             raise MissingError(f"{run.path} has no checkpoint; one is written every minute")
+        description = folder.of_run(run, found)
+        index = description[INDEX]
         first = _first(index, where)
-        config = description[f"{first}/config.json"]
+        config = description.get(f"{first}/config.json", {})
         net = components.build(components.FURTHER[first], config, found.parts["ema"], where)
         made = _made(index, {first: net}, where)
         return replace(made, facts={**made.facts, "step": found.step})
@@ -134,14 +141,19 @@ def describe(model: Pipeline | LearnedCodec) -> dict[str, Any]:
     return model.describe() if isinstance(model, LearnedCodec) else folder.describe(model)
 
 
-def keep(run: Run, model: Pipeline | LearnedCodec) -> None:
-    """Write a run's description, and the networks that it does not train into its folder."""
+def keep(run: Run, model: Pipeline | LearnedCodec) -> dict[str, Any]:
+    """Write a run's description, and the networks that it does not train into its folder.
+
+    Returns:
+        The description, which belongs into the run's checkpoints, too.
+    """
     description = describe(model)
     _, *others = model.components()
     sums = components.keep(run.path, {name: model.components()[name] for name in others})
     if sums:
         description[INDEX]["sha256"] = sums
-    write_json(run.description, description)
+    write_json(run.description, sealed(description))
+    return description
 
 
 def open_codec(spec: str, root: str | os.PathLike[str] = "runs") -> LearnedCodec:
@@ -177,18 +189,27 @@ def _first(index: Mapping[str, Any], where: str) -> str:
     return names[0]
 
 
-def _made(index: Mapping[str, Any], nets: Mapping[str, nn.Module], where: str) -> LearnedCodec:
+def _require_format(index: Mapping[str, Any], where: str) -> None:
     if index.get("format") != FORMAT:
+        number, version = short(index.get("format")), short(index.get("_demist_version"))
         raise DataError(
-            f"{where} has format {index.get('format')}, and this version ({__version__}) reads "
-            f"{FORMAT}; update demist to {index.get('_demist_version')} or later"
+            f"{where} has format {number}, and this version ({__version__}) reads {FORMAT}; "
+            f"update demist to {version} or later"
         )
+
+
+def _made(index: Mapping[str, Any], nets: Mapping[str, nn.Module], where: str) -> LearnedCodec:
+    _require_format(index, where)
     _first(index, where)
     try:
         codec = folder.from_json(components.with_networks(index["codec"], nets), where)
         shape, facts = tuple(index["shape"]), index["facts"]
         if codec.components.keys() != nets.keys():
             raise ValueError(f"its codec uses {', '.join(codec.components) or 'no network'}")
+        require_declared(index, DECLARED)
+        codec.state_shape(shape)
         return LearnedCodec(codec, shape, facts)
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # what a file says may make a part raise anything
         raise DataError(f"{where} does not describe a codec: {error}") from None

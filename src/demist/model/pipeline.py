@@ -16,7 +16,6 @@ from demist.codecs import Codec
 from demist.conditions import Conditioner
 from demist.core import Denoiser
 from demist.errors import DataError, MissingError, UsageError
-from demist.io.files import read_json
 from demist.io.folders import atomic_folder
 from demist.io.untrusted import refuse_links_out
 from demist.machine.compiling import compile_network
@@ -25,6 +24,7 @@ from demist.model import folder as model_folder
 from demist.model.make_plan import make_plan
 from demist.model.plan import Constrain, Frame, Guide, Init, Plan
 from demist.model.sampling import STANDARD, Sampling, require_free_names, split
+from demist.parts.typed import require_types
 from demist.runs import Run, checkpoint, find
 
 
@@ -254,7 +254,7 @@ class Pipeline:
             raise MissingError(
                 f"{run.path} has no checkpoint; one is written every minute and at the end"
             )
-        description = read_json(run.description)
+        description = model_folder.of_run(run, found)
         model_folder.refuse_codec(description[model_folder.INDEX], str(run.path))
         further = components.read(run.path, description[model_folder.INDEX])
         arguments = model_folder.pieces(description, found.parts["ema"], str(run.path), further)
@@ -270,8 +270,9 @@ class Pipeline:
     @classmethod
     def _assemble(cls, arguments: dict[str, Any]) -> "Pipeline":
         try:
+            require_types(Sampling, arguments["defaults"])
             return cls(**{**arguments, "defaults": Sampling(**arguments["defaults"])})
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise DataError(f"the saved defaults make no sense: {error}") from None
         except UsageError as error:
             raise DataError(f"the saved model makes no sense: {error}") from None

@@ -36,5 +36,6 @@ __all__ = [
     "read_number",
     "split",
     "to_json",
+    "typed",
     "unknown",
 ]

@@ -5,10 +5,12 @@ that can be read are those of the families: a file names a row of a table, never
 """
 
 import inspect
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
 from demist.errors import DataError
+from demist.parts.typed import require_types
 
 
 def kind_of(cls: type) -> str:
@@ -60,11 +62,13 @@ def from_json(value: Any, where: str, kinds: Mapping[str, type]) -> Any:
     if "kind" not in options:
         return options
     kind = options.pop("kind")
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         raise DataError(
-            f"{where}: unknown kind {kind!r}; known: {', '.join(kinds)}. Update demist?"
+            f"{where}: unknown kind {reprlib.repr(kind)}; known: {', '.join(kinds)}. Update demist?"
         )
     try:
+        require_types(kinds[kind], options)
         return kinds[kind](**options)
-    except (TypeError, ValueError, KeyError) as error:
-        raise DataError(f"{where}: {kind} cannot be made from {options}: {error}") from None
+    except Exception as error:  # what a file says may make a constructor raise anything
+        said = reprlib.repr(options)
+        raise DataError(f"{where}: {kind} cannot be made from {said}: {error}") from None

@@ -15,7 +15,6 @@ error, never a silent start from zero.
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import re
@@ -28,9 +27,10 @@ from typing import Any
 from torch import Tensor
 
 from demist.errors import DataError, MissingError, StorageError, remedy
-from demist.io.files import json_text, sha256
+from demist.io.files import json_sha256, json_text, sha256
 from demist.io.folders import atomic_folder, remove_folder
 from demist.io.tensors import read_tensors, write_tensors
+from demist.io.untrusted import read_small
 from demist.version import __version__
 
 FORMAT = 1
@@ -91,10 +91,13 @@ def load(path: Path) -> Checkpoint:
     """
     verify(path)
     try:
-        state = json.loads((path / "state.json").read_bytes())
+        state = json.loads(read_small(path / "state.json"))
         parts = {part: read_tensors(path / f"{part}.safetensors") for part in PARTS}
         return Checkpoint(int(state.pop("step")), parts, state)
-    except (OSError, MissingError, ValueError, KeyError, RecursionError) as error:
+    except (
+        OSError, MissingError, ValueError, KeyError, TypeError, AttributeError, RecursionError,
+        OverflowError,
+    ) as error:  # fmt: skip
         raise DataError(f"checkpoint {path} cannot be read: {error}") from None
 
 
@@ -136,15 +139,16 @@ def verify(path: Path) -> None:
         StorageError: A file is there but cannot be read.
     """
     try:
-        manifest = json.loads((path / "manifest.json").read_bytes())
+        manifest = json.loads(read_small(path / "manifest.json"))
         files, stated = manifest["files"], manifest.pop("sha256")
         if not isinstance(manifest["format"], int) or not isinstance(files, dict):
             raise ValueError("wrong types")
+        whole = json_sha256(manifest) == stated
     except OSError as error:
         raise _unreadable(error, path, "manifest.json") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"checkpoint {path}: manifest.json is damaged ({error})") from None
-    if _hash_of(manifest) != stated:
+    if not whole:
         raise DataError(f"checkpoint {path}: manifest.json does not match its own hash")
     if manifest["format"] > FORMAT:
         raise NewerFormatError(
@@ -204,11 +208,7 @@ def _difference(expected: Any, found: Mapping[str, Any]) -> str:
 def _manifest(folder: Path) -> dict[str, Any]:
     files = {file.name: _facts(file) for file in sorted(folder.iterdir())}
     manifest = {"format": FORMAT, "demist": __version__, "files": files}
-    return manifest | {"sha256": _hash_of(manifest)}
-
-
-def _hash_of(manifest: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+    return manifest | {"sha256": json_sha256(manifest)}
 
 
 def _is_good(path: Path) -> bool:

@@ -34,20 +34,27 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from demist.config import TrainConfig, load_toml, to_toml, update
+from demist.config import TrainConfig, update
 from demist.errors import (
     CannotCreateError,
+    DataError,
     LockedError,
     MissingError,
 )
 from demist.io import files
 from demist.io.files import read_json
+from demist.io.untrusted import inside
 from demist.machine import locks
+from demist.runs.options import config_text, read_options
 from demist.version import __version__
 
 STATES = ("running", "stopped", "done", "failed")
 EARLIER = {"optimizer": "adamw", "clock": "log-snr", "bounded": False}
 """What a run was made with, if its configuration is older than the option."""
+MOST = 2**30
+"""Bytes; no file of metrics is longer."""
+TYPES: Mapping[str, type] = {"state": str, "step": int, "updated": str, "message": str}
+"""What is read of a status."""
 _FOLDER = re.compile(r"(\d{4,})-(.+)")
 
 
@@ -100,16 +107,21 @@ class Run:
 
     def config(self) -> TrainConfig:
         """The resolved options the run was started (or last resumed) with."""
-        return load_toml(self.path / "config.toml", update(TrainConfig(), EARLIER))
+        return read_options(inside(self.path, "config.toml"), update(TrainConfig(), EARLIER))
 
     def status(self) -> dict[str, Any]:
         """status.json; its state is `"killed"` if it says running but no process holds the lock."""
         try:
-            status = read_json(self.path / "status.json")
+            status = read_json(inside(self.path, "status.json"))
         except MissingError:
             if not (self.path / "config.toml").exists():
                 raise
             status = {"state": "running"}  # it has only just begun
+        wrong = [
+            key for key, kind in TYPES.items() if not isinstance(status.get(key, kind()), kind)
+        ]
+        if wrong:
+            raise DataError(f"{self.path / 'status.json'} is damaged: its {wrong[0]!r} is no value")
         if status.get("state") == "running" and not self.is_locked():
             status["state"] = "killed"
         return status
@@ -201,7 +213,7 @@ def all_runs(root: str | os.PathLike[str]) -> list[Run]:
 
 def begin(run: Run, config: TrainConfig, command: Sequence[str]) -> None:
     """Record the resolved options, the command and the environment, before training."""
-    files.write_text(run.path / "config.toml", to_toml(config))
+    files.write_text(run.path / "config.toml", config_text(config))
     with (run.path / "command.txt").open("a", encoding="utf-8") as file:
         file.write(shlex.join(command) + "\n")
     files.write_json(run.path / "environment.json", environment())
@@ -254,13 +266,29 @@ class MetricsLog:
 
 
 def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """The lines of a metrics file; a last line cut short by a crash is left out."""
+    """The lines of a metrics file; those that are damaged, or cut short by a crash, are left out.
+
+    Raises:
+        DataError: It is no file.
+        StorageError: It cannot be read.
+    """
+    return [row for row in read_rows(path) if _is_number(row.get("loss"))]
+
+
+def read_rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """The same of any file with a JSON object of one step per line."""
     rows = []
-    with contextlib.suppress(FileNotFoundError):
-        for line in Path(path).read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(ValueError):
-                rows.append(json.loads(line))
+    with contextlib.suppress(MissingError):
+        for line in files.read_described(path, MOST).decode(errors="replace").split("\n"):
+            with contextlib.suppress(ValueError, RecursionError):
+                row = json.loads(line)
+                if isinstance(row, dict) and _is_number(row.get("step")):
+                    rows.append(row)
     return rows
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def rewind(run: Run, step: int) -> None:
@@ -268,7 +296,7 @@ def rewind(run: Run, step: int) -> None:
     # metrics.jsonl counts the steps done, skipped.jsonl names them from 0
     for path, last in ((run.metrics, step), (run.skipped, step - 1)):
         if path.exists():
-            rows = [row for row in read_metrics(path) if row.get("step", 0) <= last]
+            rows = [row for row in read_rows(path) if (row.get("step") or 0) <= last]
             files.write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 

@@ -16,9 +16,10 @@ from tqdm import tqdm
 
 from demist.codecs import Codec, KLAutoencoder
 from demist.data import Dataset
-from demist.errors import StorageError, remedy
+from demist.errors import DataError, StorageError, remedy
 from demist.io.files import cache_folder, sha256, write_json
 from demist.io.folders import atomic_folder
+from demist.io.untrusted import read_small
 from demist.model.components import hash_of
 from demist.training.parallel import ALONE, World
 from demist.training.streams import permutation
@@ -95,9 +96,9 @@ def _kept(codec: KLAutoencoder, data: Dataset, mirrored: bool) -> np.ndarray:
 
 def _whole(folder: Path) -> bool:
     try:
-        known = json.loads((folder / "sha256.json").read_bytes())
+        known = json.loads(read_small(folder / "sha256.json"))
         return bool(known == {"sha256": sha256(folder / "latents.npy")})
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError, DataError):
         return False
 
 

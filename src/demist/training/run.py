@@ -16,16 +16,15 @@ from demist.config import TrainConfig, parse_duration, update
 from demist.data import Dataset
 from demist.drawing import loss_curve
 from demist.errors import CannotCreateError, DataError, DemistError, MissingError
-from demist.io.files import read_json
 from demist.io.folders import sweep
 from demist.io.untrusted import refuse_links_out
 from demist.machine.compiling import compile_network
 from demist.machine.memory import peak_memory
 from demist.modalities import of
-from demist.model import folder as model_folder
 from demist.model import learned_codec
 from demist.model.learned_codec import LearnedCodec
 from demist.model.pipeline import Pipeline
+from demist.model.sums import INDEX, read_sealed
 from demist.runs import Run, checkpoint
 from demist.runs.checkpoint import Checkpoint
 from demist.training.autoencode import finished
@@ -126,6 +125,7 @@ class _Trainer:
         self.saver = BackgroundSaver(run.checkpoints, self.config.output.keep, progress.say, world)
         self.watchdog = Watchdog(parse_duration(self.config.limits.patience))
         self.started, self.begun = runs.now(), 0.0
+        self.described = dict[str, Any]()  # goes into every checkpoint, under its manifest
 
     def train(self, resume: bool, command: Sequence[str]) -> None:
         run, state = self.run, self.state
@@ -136,7 +136,7 @@ class _Trainer:
         begun, self.begun = state.step, state.seconds
         with self.watchdog.watching():
             self._loop()
-        self.saver.save(state.checkpoint())
+        self.saver.save(self._checkpoint())
         self.saver.wait()
         finish = state.step > begun or not run.model.exists()
         if state.progress >= 1 and self.world.agree(finish):
@@ -200,12 +200,16 @@ class _Trainer:
                 due = [metrics is not None and what.due(state.step) for what in (save, draw)]
                 stop, keep, picture = self.world.any(bool(self.interrupt), *due)
                 if keep:
-                    self.saver.save(state.checkpoint())
+                    self.saver.save(self._checkpoint())
                 if picture:
                     self._try("an image", self._draw)
                     draw.done()
                 if stop:
                     break
+
+    def _checkpoint(self) -> Checkpoint:
+        found = self.state.checkpoint()
+        return replace(found, state={**found.state, "model": self.described})
 
     def _try(self, what: str, action: Callable[[], None]) -> None:
         """Do what training can do without; a full disk must not end it while checkpoints fit."""
@@ -269,7 +273,7 @@ class _Trainer:
             self.progress.say(f"not used: {', '.join(left)}; choose with --conditions")
         if len(data.bad) > 10:
             self.progress.say(f"left out {len(data.bad)} files in all; see bad_files.jsonl")
-        learned_codec.keep(run, self.experiment.pipeline)
+        self.described = learned_codec.keep(run, self.experiment.pipeline)
         self.status("running")
         self.saver.prepare(self.state.checkpoint().parts)
 
@@ -277,7 +281,9 @@ class _Trainer:
         """What the run says of its data; nothing if it was killed before it could say anything."""
         if not self.run.description.exists() and not checkpoint.steps(self.run.checkpoints):
             return {}
-        facts: dict[str, Any] = read_json(self.run.description)[model_folder.INDEX]["facts"]
+        facts = read_sealed(self.run.description)[INDEX].get("facts")
+        if not isinstance(facts, dict):
+            raise DataError(f"{self.run.description} is damaged: it has no facts of the data")
         return facts
 
     def _note_skipped(self) -> None:

@@ -28,6 +28,7 @@ from demist.data.files.tree import Tree, check_size
 from demist.data.images.layout import is_picture, split_word
 from demist.errors import DataError, StorageError
 from demist.io.files import cache_folder, write_bytes
+from demist.io.untrusted import read_small
 
 COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 """First bytes of gzip, bzip2, xz and zstandard: nothing inside can be reached without the rest."""
@@ -197,8 +198,8 @@ def _index_files(path: Path) -> list[Path]:
 def _known(places: Sequence[Path]) -> Index:
     """The first index that can be read; empty if there is none."""
     for place in places:
-        with suppress(OSError, ValueError, ValidationError):
-            first, body = place.read_bytes().split(b"\n", 1)
+        with suppress(OSError, ValueError, ValidationError, RecursionError, DataError):
+            first, body = read_small(place, 2**30).split(b"\n", 1)
             if json.loads(first) == {"sha256": hashlib.sha256(body).hexdigest()}:
                 return Index.model_validate_json(body)
     return Index()

@@ -25,6 +25,7 @@ from demist.data.images.decode import Rules, decode
 from demist.data.report import Report
 from demist.errors import DataError
 from demist.io.files import cache_folder, write_text
+from demist.io.untrusted import read_small
 
 BLOCK = 256
 """Images decoded at once when all of them are gone through."""
@@ -142,9 +143,9 @@ def survey_file(tree: Tree, *choices: object) -> Path | None:
 
 def recall(path: Path | None) -> Survey | None:
     """The survey in `path`, if it is there and whole."""
-    with suppress(OSError, ValueError, ValidationError):
+    with suppress(OSError, ValueError, ValidationError, DataError):
         if path is not None:
-            return Survey.model_validate_json(path.read_bytes())
+            return Survey.model_validate_json(read_small(path, 2**30))
     return None
 
 
