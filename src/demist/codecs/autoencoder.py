@@ -86,6 +86,8 @@ class KLAutoencoder(Codec):
             UsageError: It has other channels, or sides that cannot be divided.
         """
         f, channels = self.net.downsample, self.net.in_channels
+        if len(self.scale.shift) not in (0, self.net.latent_channels):
+            raise UsageError(f"{len(self.scale.shift)} shifts do not fit the codec's latents")
         if len(shape) != 3 or shape[0] != channels or shape[1] % f or shape[2] % f:
             raise UsageError(
                 f"data of shape {tuple(shape)} does not fit the codec, which reads images of "

@@ -1,5 +1,6 @@
 """Latents, centred channel by channel and scaled."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -27,7 +28,7 @@ class ChannelScale(Codec):
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.scale > 0:
+        if not 0 < self.scale < math.inf:
             raise ValueError(f"scale must be above zero, got {self.scale}")
 
     @classmethod

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from demist.codecs.codec import Codec, Draw
+from demist.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,13 @@ class Flat(Codec):
         return cls(x.shape[1:], float(x.mean(dtype=np.float64)), std if std > 1e-12 else 1.0)
 
     def state_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """One axis."""
+        """One axis.
+
+        Raises:
+            UsageError: The data has another size.
+        """
+        if math.prod(shape) != math.prod(self.shape):
+            raise UsageError(f"data of shape {shape} does not fit that of shape {self.shape}")
         return (math.prod(shape),)
 
     def data_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:

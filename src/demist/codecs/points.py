@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from demist.codecs.codec import Codec, Draw
+from demist.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,16 @@ class Standardize(Codec):
         points = np.asarray(x, dtype=np.float64)
         std = float(np.sqrt(points.var(axis=0).mean()))
         return cls(tuple(points.mean(axis=0).tolist()), std if std > 1e-12 else 1.0)
+
+    def state_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """As the data's.
+
+        Raises:
+            UsageError: Points have another number of coordinates.
+        """
+        if shape != (len(self.mean),):
+            raise UsageError(f"points of shape {shape} do not fit {len(self.mean)} coordinates")
+        return shape
 
     def encode(self, x: Float[Tensor, "B D"], noise: Draw | None = None) -> Float[Tensor, "B D"]:
         """Data units to units of the model."""

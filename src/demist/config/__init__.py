@@ -9,6 +9,7 @@ from demist.config.notation import (
     parse_cadence,
     parse_duration,
     parse_evaluations,
+    require_utf8,
 )
 from demist.config.options import (
     SECTION_OF,
@@ -58,6 +59,7 @@ __all__ = [
     "parse_duration",
     "parse_evaluations",
     "parse_toml",
+    "require_utf8",
     "to_toml",
     "toml_text",
     "update",

@@ -4,6 +4,7 @@ import difflib
 import math
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from demist.errors import UsageError
 
@@ -46,6 +47,21 @@ def parse_evaluations(times: tuple[float, ...]) -> tuple[float, ...]:
     if first != 1 or len(rest) > 1 or any(not 0 < t < 1 for t in rest):
         raise UsageError("write 1, or 1 and a time between 0 and 1")
     return times
+
+
+def require_utf8(name: str, value: Any) -> None:
+    """Check that a TOML file can hold the value of an option.
+
+    Raises:
+        UsageError: It is a name of bytes that are not UTF-8.
+    """
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{name} = {str(value)!a}: this is not UTF-8, which config.toml needs; rename it, or "
+            f"use a link with another name"
+        ) from None
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -20,6 +20,7 @@ from demist.config.notation import (
     parse_cadence,
     parse_duration,
     parse_evaluations,
+    require_utf8,
 )
 from demist.errors import UsageError
 
@@ -31,6 +32,7 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
 
 
 def _check(name: str, value: Any, rule: Mapping[str, Any], default: Any) -> None:
+    require_utf8(name, value)
     low, high = rule.get("low"), rule.get("high")
     for number in value if isinstance(value, tuple) else (value,):
         if low is not None and not number >= low:

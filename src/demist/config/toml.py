@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from demist.config.notation import nearest
+from demist.config.notation import nearest, require_utf8
 from demist.config.options import SECTION_OF, SECTIONS, TrainConfig
 from demist.errors import DataError, MissingError, StorageError, UsageError
 from demist.io.untrusted import read_small, refuse_pickle
@@ -115,18 +115,6 @@ def differences(old: TrainConfig, new: TrainConfig) -> dict[str, tuple[Any, Any]
     return {key: (before[key], after[key]) for key in before if before[key] != after[key]}
 
 
-def _require_utf8(values: Mapping[str, Any], where: str) -> None:
-    """Raise UsageError for a name that a TOML file could not hold."""
-    for key, value in values.items():
-        try:
-            str(value).encode()
-        except UnicodeEncodeError:
-            raise UsageError(
-                f"{where}{key} = {str(value)!a} is not UTF-8, which config.toml needs; "
-                f"rename it, or use a link with another name"
-            ) from None
-
-
 def _overlay(base: TrainConfig, nested: dict[str, dict[str, Any]], where: str) -> TrainConfig:
     from pydantic import TypeAdapter, ValidationError
 
@@ -141,7 +129,8 @@ def _overlay(base: TrainConfig, nested: dict[str, dict[str, Any]], where: str) -
         try:
             # Strict, through JSON: a list is a tuple and 1 is 1.0, but "1" and True are not 1.
             text = json.dumps(merged, default=str)
-            _require_utf8(values, where)
+            for key, value in values.items():
+                require_utf8(key, value)
             changed[section] = TypeAdapter(cls).validate_json(text, strict=True)
         except ValidationError as error:
             place = error.errors()[0]["loc"]

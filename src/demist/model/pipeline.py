@@ -224,7 +224,8 @@ class Pipeline:
             MissingError: There is none in `folder`.
             DataError: It is damaged, or of another format.
         """
-        return cls._assemble(model_folder.read(zoo.locate(os.fspath(folder))))
+        place = zoo.locate(os.fspath(folder))
+        return cls._assemble(model_folder.read(place), str(place))
 
     @classmethod
     def from_run(
@@ -259,20 +260,20 @@ class Pipeline:
         further = components.read(run.path, description[model_folder.INDEX])
         arguments = model_folder.pieces(description, found.parts["ema"], str(run.path), further)
         arguments["facts"] = {**arguments["facts"], "step": found.step}
-        return cls._assemble(arguments)
+        return cls._assemble(arguments, str(run.path))
 
     def of_weights(self, tensors: Mapping[str, Tensor]) -> "Pipeline":
         """This pipeline with other weights: a network of the same kind that holds these tensors."""
         where = "the weights given"
         description, further = model_folder.describe(self), self.codec.components
-        return self._assemble(model_folder.pieces(description, tensors, where, further))
+        return self._assemble(model_folder.pieces(description, tensors, where, further), where)
 
     @classmethod
-    def _assemble(cls, arguments: dict[str, Any]) -> "Pipeline":
+    def _assemble(cls, arguments: dict[str, Any], where: str) -> "Pipeline":
         try:
             require_types(Sampling, arguments["defaults"])
             return cls(**{**arguments, "defaults": Sampling(**arguments["defaults"])})
         except (TypeError, ValueError) as error:
-            raise DataError(f"the saved defaults make no sense: {error}") from None
+            raise DataError(f"{where}: the saved defaults make no sense: {error}") from None
         except UsageError as error:
-            raise DataError(f"the saved model makes no sense: {error}") from None
+            raise DataError(f"{where}: the saved model makes no sense: {error}") from None
