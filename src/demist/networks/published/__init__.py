@@ -1,0 +1,37 @@
+"""Published networks, with diffusers' names of parameters and configuration.
+
+So a folder is read without a table of names. One network a file; `layers` and `blocks` are shared.
+"""
+
+from demist.networks.published.autoencoder_kl import AutoencoderKL, AutoencoderKLConfig
+from demist.networks.published.autoencoder_tiny import AutoencoderTiny, AutoencoderTinyConfig
+from demist.networks.published.controlnet import ControlNet, ControlNetConfig
+from demist.networks.published.published import Published
+from demist.networks.published.unet_2d import UNet2D, UNet2DConfig
+from demist.networks.published.unet_2d_condition import UNet2DCondition, UNet2DConditionConfig
+from demist.networks.published.vq_model import VQModel, VQModelConfig
+
+__all__ = [
+    "AutoencoderKL",
+    "AutoencoderKLConfig",
+    "AutoencoderTiny",
+    "AutoencoderTinyConfig",
+    "ControlNet",
+    "ControlNetConfig",
+    "Published",
+    "UNet2D",
+    "UNet2DCondition",
+    "UNet2DConditionConfig",
+    "UNet2DConfig",
+    "VQModel",
+    "VQModelConfig",
+    "autoencoder_kl",
+    "autoencoder_tiny",
+    "blocks",
+    "config",
+    "controlnet",
+    "layers",
+    "unet_2d",
+    "unet_2d_condition",
+    "vq_model",
+]

@@ -1,0 +1,71 @@
+"""What a published network offers, so that a denoiser can call it and a folder keep it."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from demist.errors import DataError, UsageError
+from demist.networks.published.config import read
+
+
+class Published(nn.Module):
+    """A network with diffusers' names, made from its configuration, called as `net(x, t, **cond)`.
+
+    Attributes:
+        kind: Its class in diffusers, `_class_name` in a configuration.
+        config_class: The dataclass of its configuration.
+        routes: Key in `cond` -> argument of `run`. What is not in it goes by its own key.
+        one_time_per_sample: As all of them.
+    """
+
+    kind: ClassVar[str]
+    config_class: ClassVar[type[Any]]
+    one_time_per_sample: ClassVar[bool] = True
+
+    def __init__(self, config: Any):
+        super().__init__()
+        self.config_object = config
+        self.routes: dict[str, str] = {}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], where: str) -> "Published":
+        """The network that a `config.json` describes, with fresh weights.
+
+        Raises:
+            DataError: It makes no sense.
+        """
+        try:
+            return cls(read(cls.config_class, values, where))
+        except (UsageError, ValueError) as error:
+            raise DataError(f"{where} describes no network: {error}") from None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Its configuration, as JSON holds it."""
+        return dataclasses.asdict(self.config_object)
+
+    run: Callable[..., Tensor]
+    """The prediction: a method of each subclass, which names the conditions that it takes."""
+
+    def forward(self, x: Tensor, t: Tensor, **cond: Any) -> Tensor:
+        """`run` with conditions under the names of the model.
+
+        Args:
+            x: The noisy state, `(b, c, h, w)`.
+            t: What the network sees of the time, `(b,)` or `()`.
+            cond: Encoded conditions.
+        """
+        t = t.expand(len(x)) if t.ndim == 0 else t
+        y: Tensor = self.run(x, t, **{self.routes.get(key, key): v for key, v in cond.items()})
+        return y
+
+    @staticmethod
+    def _known(table: Mapping[str, Any], name: str) -> Any:
+        if name not in table:
+            raise DataError(
+                f"it has a block {name!r}, which this version does not know; it knows "
+                f"{', '.join(table)}"
+            )
+        return table[name]
