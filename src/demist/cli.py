@@ -20,6 +20,7 @@ from pathlib import Path
 
 from demist.errors import REMEDIES, DemistError, StorageError, UsageError, remedy
 from demist.machine.processes import leave_code
+from demist.machine.streams import tolerated
 from demist.version import __version__
 
 ORDER = (
@@ -40,6 +41,8 @@ def found() -> dict[str, str]:
     return {name: summaries[name] for name in order}
 
 
+WORK = ("demo", "train", "launch")
+"""Commands whose result is a run: their words may get lost, and nothing ends by that."""
 COMMANDS = found()
 """What help lists: the files of `demist.commands` that have a class `Options`."""
 
@@ -47,25 +50,23 @@ COMMANDS = found()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `demist` with `argv` (default: the process's own) and return its exit code."""
     shown, warnings.formatwarning = warnings.formatwarning, plainly
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = _main(argv)
+        with tolerated(whole=bool(words) and words[0] in WORK):
+            code = _main(words)
     finally:
         warnings.formatwarning = shown
     leave_code(code)
     return code
 
 
-def _main(argv: Sequence[str] | None) -> int:
+def _main(argv: list[str]) -> int:
     try:
-        run(list(sys.argv[1:] if argv is None else argv))
+        run(argv)
         sys.stdout.flush()
     except SystemExit as stop:
         # tyro has explained itself; it ends with 0 after help and 2 after a usage error.
         return UsageError.exit_code if stop.code == 2 else int(stop.code or 0)
-    except BrokenPipeError:
-        # The reader, such as `head`, has seen enough. Python would flush once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except KeyboardInterrupt:
         print("demist: interrupted", file=sys.stderr)
         return 130

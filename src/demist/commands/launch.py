@@ -19,7 +19,9 @@ from demist.commands import train
 from demist.config import parse_duration
 from demist.errors import TryAgainError, UsageError
 from demist.machine.processes import CODES, codes_left, kill_with_parent
+from demist.machine.streams import tell
 from demist.runs import Run
+from demist.training.interrupt import stopping
 from demist.training.resume import newest
 
 PERMANENT = {64, 65, 66, 69, 73, 77}
@@ -104,7 +106,7 @@ def supervise(
 
 def say(message: str) -> None:
     """Tell the user, between the lines of the command."""
-    print(f"demist launch: {message}", file=sys.stderr, flush=True)
+    tell(f"demist launch: {message}")
 
 
 class Stop:
@@ -118,9 +120,7 @@ class Stop:
     def receive(self, number: int, frame: object = None) -> None:
         """Handle a signal."""
         self._event.set()
-        if number == getattr(
-            signal, "SIGUSR1", None
-        ):  # torchrun would not pass it on but end at once
+        if number != signal.SIGINT:  # torchrun would not pass SIGUSR1 on but end at once
             number = signal.SIGTERM
         if self.child is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -137,9 +137,7 @@ def stoppable() -> Iterator[Stop]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    names = ("SIGINT", "SIGTERM", "SIGUSR1")  # Windows lacks the last
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    before = {number: signal.signal(number, stop.receive) for number in numbers}
+    before = {number: signal.signal(number, stop.receive) for number in stopping()}
     try:
         yield stop
     finally:
@@ -179,7 +177,8 @@ class _Launch:
         codes, after = codes_left(self.codes), self._status()
         if after != before and after.get("state") in ("done", "stopped"):
             return 0  # torchrun ends with 1 after its workers have stopped in good order
-        if code == 0 and not codes:
+        failed = after != before and after.get("state") == "failed"
+        if code == 0 and not codes and not failed:
             return 0
         lasting = [c for c in codes if c in PERMANENT]
         return (lasting or codes or [code if code > 1 else TryAgainError.exit_code])[0]

@@ -1,6 +1,5 @@
 """`demist train`: options from defaults, a recipe, a file and flags, later ones winning."""
 
-import sys
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
@@ -13,7 +12,8 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from demist import recipes, runs
 from demist.config import TrainConfig, load_toml, update
 from demist.errors import UsageError
-from demist.training.resume import unfinished
+from demist.machine.streams import tell
+from demist.training.resume import state_of, unfinished
 
 if TYPE_CHECKING:
     import demist.training.plan
@@ -63,8 +63,7 @@ def choose_run(options: Options) -> runs.Run | None:
         return runs.find(options.resume, options.settings.output.runs)
     run = None if options.fresh else unfinished(options.settings)
     if run is not None:
-        state = run.status()["state"]
-        print(f"going on with {run.path} ({state}); --fresh starts anew", file=sys.stderr)
+        tell(f"going on with {run.path} ({state_of(run)}); --fresh starts anew")
     return run
 
 

@@ -2,9 +2,12 @@
 
 __all__ = [
     "allocator",
+    "compiling",
     "device",
+    "locks",
     "memory",
     "precision",
     "processes",
+    "streams",
     "threads",
 ]

@@ -25,7 +25,7 @@ def find(
     spec, root = str(spec) if isinstance(spec, int) else os.fspath(spec), os.fspath(root)
     if (Path(spec) / "config.toml").is_file():
         return Run(Path(spec))
-    runs = all_runs(root)
+    runs = [run for run in all_runs(root) if run.begun]
     if found := _by_number(spec, runs) or _by_name(spec, runs):
         return found
     if spec == "latest" and runs:

@@ -19,11 +19,13 @@ Reading needs no torch. Files are replaced atomically; metrics are only ever app
 """
 
 import contextlib
+import errno
 import json
 import os
 import platform
 import re
 import shlex
+import shutil
 import socket
 import sys
 import time
@@ -40,6 +42,8 @@ from demist.errors import (
     DataError,
     LockedError,
     MissingError,
+    StorageError,
+    remedy,
 )
 from demist.io import files
 from demist.io.files import read_json
@@ -100,6 +104,15 @@ class Run:
     def model(self) -> Path:
         """Folder of the finished model."""
         return self.path / "model"
+
+    @property
+    def begun(self) -> bool:
+        """Whether it has options; a folder without them was left by a trainer killed at once."""
+        try:
+            (self.path / "config.toml").lstat()
+        except OSError as error:
+            return not isinstance(error, FileNotFoundError | NotADirectoryError)
+        return True
 
     def picture(self, step: int) -> Path:
         """Where the samples drawn after `step` steps go."""
@@ -174,25 +187,42 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def create(root: str | os.PathLike[str], name: str) -> Run:
+def create(root: str | os.PathLike[str], name: str, config: TrainConfig | None = None) -> Run:
     """Make the next run folder, such as `runs/0007-digits`; safe among concurrent callers.
+
+    Args:
+        root: Folder in which run folders are.
+        name: What this one is called behind its number.
+        config: Its options, so that it never is without: it appears with them or not at all.
 
     Raises:
         CannotCreateError: The folder cannot be made here.
+        StorageError: The disk is full.
     """
     root = Path(root)
     slug = slug_of(name) or "run"
     try:
         root.mkdir(parents=True, exist_ok=True)
         with _folder_lock(root):
+            for left in root.glob(".[0-9]*-*"):  # of one that was killed here
+                shutil.rmtree(left, ignore_errors=True)
             number = max((run.number for run in all_runs(root)), default=0) + 1
-            run = Run(root / f"{number:04d}-{slug}")
-            run.path.mkdir()
-        (run.path / "samples").mkdir()
-        run.checkpoints.mkdir()
+            run, new = Run(root / f"{number:04d}-{slug}"), Run(root / f".{number:04d}-{slug}")
+            try:
+                new.path.mkdir()
+                (new.path / "samples").mkdir()
+                new.checkpoints.mkdir()
+                if config is not None:
+                    _write_options(new, config)
+                os.rename(new.path, run.path)
+                files.sync(root)
+            finally:
+                shutil.rmtree(new.path, ignore_errors=True)
     except OSError as error:
-        raise CannotCreateError(
-            f"cannot make a run folder in {root}: {error.strerror}; choose another with --runs"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+        raise (StorageError if full else CannotCreateError)(
+            f"cannot make a run folder in {root}: {error.strerror}; {remedy(error)}, or choose "
+            f"another with --runs"
         ) from None
     return run
 
@@ -213,7 +243,7 @@ def all_runs(root: str | os.PathLike[str]) -> list[Run]:
 
 def begin(run: Run, config: TrainConfig, command: Sequence[str]) -> None:
     """Record the resolved options, the command and the environment, before training."""
-    files.write_text(run.path / "config.toml", config_text(config))
+    _write_options(run, config)
     with (run.path / "command.txt").open("a", encoding="utf-8") as file:
         file.write(shlex.join(command) + "\n")
     files.write_json(run.path / "environment.json", environment())
@@ -301,11 +331,11 @@ def rewind(run: Run, step: int) -> None:
 
 
 def write_summary(run: Run, facts: Mapping[str, Any]) -> None:
-    """Write summary.json and the same as a table in summary.md."""
-    files.write_json(run.path / "summary.json", dict(facts))
+    """Write a table in summary.md and then the same as summary.json: with it a run is finished."""
     rows = [f"| {key.replace('_', ' ')} | {_show(value)} |" for key, value in facts.items()]
     text = "\n".join([f"# {run.path.name}", "", "| | |", "|---|---|", *rows, ""])
     files.write_text(run.path / "summary.md", text)
+    files.write_json(run.path / "summary.json", dict(facts))
 
 
 def add_to_summary(run: Run, facts: Mapping[str, Any]) -> None:
@@ -333,6 +363,10 @@ def note_skipped(
     line = {"step": step, "loss": str(loss), "grad_norm": str(grad_norm), "items": list(indices)}
     with run.skipped.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
+
+
+def _write_options(run: Run, config: TrainConfig) -> None:
+    files.write_text(run.path / "config.toml", config_text(config))
 
 
 def _show(value: Any) -> str:

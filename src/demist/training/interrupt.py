@@ -6,9 +6,12 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGBREAK")
+"""Ctrl-C, a polite kill, a terminal that has gone, Slurm's warning, a console of Windows."""
+
 
 class Interrupt:
-    """Set by the first Ctrl-C, SIGTERM or SIGUSR1; the second Ctrl-C raises KeyboardInterrupt.
+    """Set by the first signal to stop; the second Ctrl-C raises KeyboardInterrupt.
 
     Attributes:
         signal: Name of the signal received, or empty.
@@ -37,11 +40,15 @@ def interruptible() -> Iterator[Interrupt]:
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return
-    names = ("SIGINT", "SIGTERM", "SIGUSR1")  # Windows lacks the last
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    before = {number: signal.signal(number, interrupt.receive) for number in numbers}
+    before = {number: signal.signal(number, interrupt.receive) for number in stopping()}
     try:
         yield interrupt
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def stopping() -> list[signal.Signals]:
+    """The signals to stop that this system has, but for those that are ignored, as by `nohup`."""
+    known = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
+    return [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]

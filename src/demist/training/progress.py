@@ -3,9 +3,11 @@
 import sys
 import time
 from io import TextIOBase
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TextIO, cast, runtime_checkable
 
 from tqdm import tqdm
+
+from demist.machine.streams import Tolerant
 
 
 @runtime_checkable
@@ -20,7 +22,7 @@ class Shown(Protocol):
 
 
 class Progress:
-    """Shows loss, speed and the time left.
+    """Shows loss, speed and the time left; a stream that fails shows nothing, and that is all.
 
     Args:
         quiet: Show nothing at all.
@@ -29,7 +31,7 @@ class Progress:
     """
 
     def __init__(self, quiet: bool = False, stream: TextIOBase | None = None, every: float = 10.0):
-        self._stream = sys.stderr if stream is None else stream
+        self._stream = cast(TextIO, Tolerant(sys.stderr if stream is None else stream))
         self._bar: Any = None
         self._every = 0.2 if self._stream.isatty() else every
         self._quiet, self._last, self._loss = quiet, time.monotonic(), float("nan")

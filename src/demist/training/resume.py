@@ -1,12 +1,17 @@
 """Going on with a run: which options may differ, and which run the same command means."""
 
-import contextlib
-from collections.abc import Collection
+import os
+from collections.abc import Callable, Collection
+from typing import Any
 
 from demist import runs
-from demist.config import LimitsConfig, OutputConfig, TrainConfig, differences, update
-from demist.errors import DemistError, UsageError
+from demist.config import LimitsConfig, OutputConfig, TrainConfig, differences, flat, update
+from demist.errors import DemistError, LockedError, UsageError
+from demist.machine.streams import tell
 from demist.runs import Run
+
+UNFINISHED = ("killed", "stopped", "failed")
+"""States of a run that the same command goes on with."""
 
 FREE = {
     "path",
@@ -70,27 +75,70 @@ def with_hold_out(config: TrainConfig, share: float | None) -> TrainConfig:
     return update(config, {"hold_out": share})
 
 
-def unfinished(config: TrainConfig) -> Run | None:
+def unfinished(config: TrainConfig, say: Callable[[str], None] = tell) -> Run | None:
     """The newest run with just these options, if it was killed, stopped or failed.
 
-    So the same command, typed again after whatever happened, goes on instead of starting anew.
+    So the same command, typed again after whatever happened, goes on instead of starting anew. If
+    it cannot, it is said why.
+
+    Args:
+        config: All options, however paths among them are spelled.
+        say: Called with a sentence for each run that is passed over, though perhaps it is meant.
+
+    Raises:
+        LockedError: Another process trains this run just now.
     """
-    run = newest(config)
-    if run is None or run.status().get("state") not in ("killed", "stopped", "failed"):
+    run = newest(config, say)
+    if run is None:
         return None
-    return run
+    state = state_of(run, say)
+    if state == "running":
+        raise LockedError(
+            f"{run.path} is being trained with the same options by another process; wait for it, "
+            f"stop it, or start another with --fresh"
+        )
+    return run if state in UNFINISHED else None
 
 
-def newest(config: TrainConfig) -> Run | None:
-    """The newest run with just these options."""
+def newest(config: TrainConfig, say: Callable[[str], None] = lambda message: None) -> Run | None:
+    """The newest run with just these options; `say` is told as in `unfinished`."""
+    wanted, near = _comparable(config, config), ""
     for run in reversed(runs.all_runs(config.output.runs)):
-        with contextlib.suppress(DemistError, OSError):
-            run.status()
-            old = run.config()
-            if config.optimization.precision == "auto":
-                old = update(old, {"precision": "auto"})
-            if config.data.hold_out is None:
-                old = update(old, {"hold_out": None})
-            if old == config:
-                return run
+        if not run.begun:
+            continue
+        try:
+            old = _comparable(run.config(), config)
+        except (DemistError, OSError) as error:
+            say(f"{run.path} cannot be read, so it is not gone on with: {error}")
+            continue
+        changed = differences(old, wanted)
+        if not changed:
+            return run
+        if not near and changed.keys() <= FREE and state_of(run) in UNFINISHED:
+            others = ", ".join(f"{name} = {was!r}" for name, (was, _) in changed.items())
+            near = f"{run.path} is not gone on with, as it has {others}: --resume {run.number} does"
+    if near:
+        say(near)
     return None
+
+
+def _comparable(config: TrainConfig, asked: TrainConfig) -> TrainConfig:
+    """What makes a command the same: not where runs lie, nor how a place is spelled."""
+    values: dict[str, Any] = {"runs": ""}
+    if asked.optimization.precision == "auto":
+        values["precision"] = "auto"
+    if asked.data.hold_out is None:
+        values["hold_out"] = None
+    for name in ("path", "teacher", "codec"):
+        place = flat(config)[name]
+        values[name] = os.path.realpath(place) if place and os.path.exists(place) else place
+    return update(config, values)
+
+
+def state_of(run: Run, say: Callable[[str], None] = lambda message: None) -> str:
+    """What the status says; of one that cannot be read, whether somebody writes the run."""
+    try:
+        return str(run.status().get("state"))
+    except (DemistError, OSError) as error:
+        say(str(error))
+        return "running" if run.is_locked() else "killed"

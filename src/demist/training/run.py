@@ -1,7 +1,6 @@
 """A training run in its folder: `fit`, with everything that is recorded around it."""
 
 import contextlib
-import shutil
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from demist.config import TrainConfig, parse_duration, update
 from demist.data import Dataset
 from demist.drawing import loss_curve
 from demist.errors import CannotCreateError, DataError, DemistError, MissingError
+from demist.io.files import read_json
 from demist.io.folders import sweep
 from demist.io.untrusted import refuse_links_out
 from demist.machine.compiling import compile_network
@@ -56,7 +56,8 @@ def train(
 ) -> Run:
     """Train a model into a run folder.
 
-    Ctrl-C, SIGTERM or SIGUSR1 finish the step, save, and return; a second Ctrl-C stops at once.
+    Ctrl-C, SIGTERM, SIGHUP or SIGUSR1 finish the step, save, and return; a second Ctrl-C stops at
+    once.
 
     Args:
         config: All options.
@@ -91,7 +92,7 @@ def train(
     if not resume:
         if world.first and run is None:
             name = config.output.name or experiment.data.name
-            run = runs.create(config.output.runs, name)
+            run = runs.create(config.output.runs, name, experiment.config)
         run = Run(Path(world.agree(str(run.path) if run else "")))
     assert run is not None
     lock = run.lock() if world.first else contextlib.nullcontext()
@@ -102,8 +103,6 @@ def train(
             trainer.train(resume, command or sys.argv)
         except (Exception, KeyboardInterrupt) as error:
             trainer.fail(error)
-            if world.first and not (run.path / "config.toml").exists():
-                shutil.rmtree(run.path, ignore_errors=True)  # nothing could go on with it
             raise
     return run
 
@@ -138,7 +137,7 @@ class _Trainer:
             self._loop()
         self.saver.save(self._checkpoint())
         self.saver.wait()
-        finish = state.step > begun or not run.model.exists()
+        finish = state.step > begun or not self._finished()
         if state.progress >= 1 and self.world.agree(finish):
             self._finish()
         if not first:
@@ -331,6 +330,14 @@ class _Trainer:
             values = examples(pipeline.conditioner, data, count)
             draw_samples(pipeline, self.run, self.state.step, count, values)
 
+    def _finished(self) -> bool:
+        """Whether there is a summary of just this step: it is written last."""
+        try:
+            summary = read_json(self.run.path / "summary.json")
+        except DemistError:
+            return False
+        return summary.get("steps") == self.state.step and self.run.model.exists()
+
     def _finish(self) -> None:
         run, state, e = self.run, self.state, self.experiment
         self._draw()
@@ -362,6 +369,6 @@ class _Trainer:
             "peak_memory_mb": round(peak_memory() / 1e6),
             **further,
         }
-        runs.write_summary(run, summary)
         with contextlib.suppress(DataError, MissingError):  # no matplotlib, or hardly any steps
             loss_curve(run.metrics, run.path / "loss.png")
+        runs.write_summary(run, summary)

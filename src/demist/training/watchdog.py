@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 
 from demist.errors import TryAgainError
+from demist.machine.streams import tell
 
 
 class Watchdog:
@@ -51,6 +52,7 @@ class Watchdog:
             f"demist: no step was finished in {self.seconds:g} seconds, so this run hangs; below "
             f"is where. It ends now and can be resumed; if steps take that long, raise --patience"
         )
-        print(message, file=sys.__stderr__, flush=True)
-        faulthandler.dump_traceback(file=sys.__stderr__ or 2, all_threads=True)
+        tell(message, sys.__stderr__)
+        if sys.__stderr__ is not None:
+            faulthandler.dump_traceback(file=sys.__stderr__, all_threads=True)
         os._exit(TryAgainError.exit_code)
