@@ -70,6 +70,7 @@ LAZY = {
     "conditions/states.py": 1,
     "conditions/text.py": 1,
     "config/toml.py": 2,
+    "data/images/tables.py": 1,
     "data/readers/arrow.py": 1,
     "data/readers/scenes.py": 2,
     "drawing/curves.py": 1,

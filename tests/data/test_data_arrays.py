@@ -126,7 +126,7 @@ def test_npz_with_one_array_of_any_name(tmp_path):
     [
         ({"faces": NHWC, "names": NHWC}, "no array called .*; it has faces, names"),
         ({"x": NHWC, "y": np.zeros(3, int)}, "3 labels for 2 samples"),
-        ({"x": NHWC, "y": np.zeros(2)}, "labels are one whole number"),
+        ({"x": NHWC, "y": np.array([0.5, 1])}, "labels are one whole number"),
         ({"x": NHWC, "y": np.zeros((2, 3), int)}, "labels are one whole number"),
         ({"x": NHWC, "y": np.array([-1, 0])}, "labels reach from -1 to 0"),
         ({"x": NHWC, "y": np.array([0, 10**9])}, "a label is 1000000000"),

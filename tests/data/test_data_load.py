@@ -105,11 +105,18 @@ def test_files_of_no_known_kind(tmp_path, name, content, error, words):
         load(str(tmp_path / name))
 
 
-def test_zip_archives_are_to_be_unpacked(tmp_path):
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        archive.writestr("a.png", png("red"))
-    with pytest.raises(DataError, match="unpack it"):
-        load(str(tmp_path / "a.zip"))
+def test_zip_archives_are_read_where_they_lie(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, colour in (("x/1.png", "red"), ("y/2.png", "blue"), ("__MACOSX/3.png", "red")):
+            archive.writestr(name, png(colour))
+    data = load(str(tmp_path / "a.zip"))
+    assert data.classes == ("x", "y")
+    assert data.x[:, :, 0, 0].tolist() == [[255, 0, 0], [0, 0, 255]]
+    whole = (tmp_path / "a.zip").read_bytes()
+    (tmp_path / "cut.zip").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"cut\.zip is a damaged or incomplete archive"):
+        load(str(tmp_path / "cut.zip"))
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.zip", "cut.zip"]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")

@@ -104,6 +104,12 @@ class DataConfig(Section):
     hold_out: float | None = option(None, 0, 0.5)
     """Share of every class that training never sees, for an honest evaluation, where the data has
     no test or valid part; 0 learns from all. None: a tenth, of 100 items with 10 of a class."""
+    label_column: str | None = None
+    """Column of the classes, in a file that lists images. None: label, class or target."""
+    caption_column: str | None = None
+    """Column of the captions. None: text, caption or prompt."""
+    class_level: int | None = option(None, 1, 100)
+    """Which of the folders below each other is the class of an image. None: the uppermost, 1."""
     flip: bool = False
     """Mirror images left-right half of the time. Not for digits or letters."""
     conditions: str | None = None

@@ -1,8 +1,9 @@
 """Data sets: images as bytes, points as numbers, from the package or from the user's files.
 
 `load` is the way in. One file holds the rules for decoding an image (`decode`), one those for
-laying out a folder (`layout`), and one each the formats: `folder`, `tar`, `shards`, `metadata`,
-`idx`, `cifar`, `arrays`, `columns`, `toy`. Images that memory would not hold are `lazy`.
+laying out a folder (`layout`, with `divide`, `aside`, `classes`), one the words for columns and
+splits (`words`), and one each the formats: `folder`, `tar`, `shards`, `zips`, `metadata`, `idx`,
+`cifar`, `arrays`, `arrow`, `toy`. Images that memory would not hold are `lazy`.
 """
 
 from demist.data.column import Column
@@ -44,4 +45,5 @@ __all__ = [
     "report",
     "splits",
     "train_and_test",
+    "words",
 ]

@@ -15,9 +15,10 @@ from demist.data.dataset import Dataset, choose
 from demist.data.division import divided
 from demist.data.files.tree import Tree
 from demist.data.images.decode import Rules, extensions, fit
-from demist.data.images.layout import canonical_split
+from demist.data.images.metadata import Asked
 from demist.data.readers import READERS, Reader, Source
 from demist.data.readers.reader import files_of
+from demist.data.words import canonical_split
 from demist.errors import (
     DataError,
     DemistError,
@@ -31,7 +32,7 @@ from demist.machine.memory import check_memory
 NAMES = tuple(name for cls in READERS.classes for name in cls.sets)
 """Of the built-in data sets."""
 _KINDS = (
-    "a folder of images or of tar archives, a tar archive of images, IDX files (MNIST), "
+    "a folder of images or of archives, a tar or zip archive of images, IDX files (MNIST), "
     "CIFAR batches, .npz or .npy, what `datasets` saves, .parquet"
 )
 
@@ -48,13 +49,16 @@ def load(
     seed: int = 0,
     kind: str | None = None,
     tree: Tree | None = None,
+    label_column: str | None = None,
+    caption_column: str | None = None,
+    class_level: int | None = None,
 ) -> Dataset:
     """Load a built-in data set or the user's own: images, or points.
 
     `demist.load` knows other kinds of data, too, and asks where a folder holds two.
 
     Args:
-        path: One of `NAMES`; or a folder or tar archive of images, or a folder of plain tar
+        path: One of `NAMES`; or a folder or archive of images, or a folder of plain tar or zip
             archives (see `layout`); IDX files or CIFAR batches; an IDX file; a `.npz` or `.npy`
             file (see `arrays`); what the library `datasets` saves (see `columns`). A name wins
             over a folder called the same: write "./digits" for that.
@@ -68,6 +72,9 @@ def load(
         seed: Seed of the choice for `limit`, and of the points of the toy sets.
         kind: What an array holds, "images" or "points"; None: its shape says it.
         tree: The files at `path`, if they have been listed already.
+        label_column: Column of the classes of images, in files that list them; None: by its name.
+        caption_column: Column of their captions; None: by its name.
+        class_level: Which of the folders below each other is the class, from 1; None: 1.
 
     Raises:
         UsageError: An argument makes no sense.
@@ -85,7 +92,8 @@ def load(
     if seed < 0:
         raise UsageError(f"--seed {seed}: seeds are 0 or larger")
     where = Path(path) if path in NAMES else existing(path)
-    source = Source(path, where, split, rules, limit, max_bad, seed, kind, tree)
+    asked = Asked(label_column, caption_column, class_level)
+    source = Source(path, where, split, rules, limit, max_bad, seed, kind, tree, asked)
     reader = reader_of(source)
     if reader is None:
         raise _unknown(where, source.head)
@@ -170,8 +178,6 @@ def files_at(text: str) -> Tree:
 def _unknown(path: Path, head: bytes) -> DemistError:
     if not head:
         return DataError(f"{path} is empty")
-    if head.startswith(b"PK"):
-        return DataError(f"{path} is a zip archive: unpack it and pass the folder")
     if is_pickle(head):
         return RefusedError(
             f"{path} is a pickle, which could run code when loaded: pass the folder if it is a "

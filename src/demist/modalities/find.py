@@ -122,6 +122,9 @@ def load(
     limit: int | None = None,
     max_bad: float = 0.01,
     seed: int = 0,
+    label_column: str | None = None,
+    caption_column: str | None = None,
+    class_level: int | None = None,
 ) -> Dataset:
     """Load a built-in data set or the user's own, of any kind.
 
@@ -135,13 +138,19 @@ def load(
         limit: At most so many samples.
         max_bad: Largest fraction of files that may be unreadable.
         seed: Of the choice for `limit`.
+        label_column: Of images.
+        caption_column: Of images.
+        class_level: Of images.
 
     Raises:
         UsageError: An option makes no sense, or two kinds of data lie there and `kind` does not
             say which to take.
         DemistError: As `demist.data.load`.
     """
-    wanted = Wanted(size, channels, background, split, limit, max_bad, seed)
+    wanted = Wanted(
+        size, channels, background, split, limit, max_bad, seed, label_column, caption_column,
+        class_level,
+    )  # fmt: skip
     if kind is not None and kind not in MODALITIES.names():
         raise UsageError(f"kind = {kind!r}: choose {' or '.join(MODALITIES.names())}")
     if path in NAMES:
@@ -189,6 +198,9 @@ def train_and_test(
     background: str = "white",
     limit: int | None = None,
     max_bad: float = 0.01,
+    label_column: str | None = None,
+    caption_column: str | None = None,
+    class_level: int | None = None,
 ) -> tuple[Dataset, Dataset]:
     """Training and held-out data; see `demist.data.division`.
 
@@ -200,12 +212,16 @@ def train_and_test(
         background: Of images.
         limit: At most so many samples of each.
         max_bad: Largest fraction of unreadable files.
+        label_column: Of images.
+        caption_column: Of images.
+        class_level: Of images.
     """
 
     def part(split: str) -> Dataset:
         return load(
             path, kind=kind, size=size, channels=channels, background=background, split=split,
-            limit=limit, max_bad=max_bad,
+            limit=limit, max_bad=max_bad, label_column=label_column,
+            caption_column=caption_column, class_level=class_level,
         )  # fmt: skip
 
     found = divided(part, splits(path, kind))

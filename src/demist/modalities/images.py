@@ -38,7 +38,9 @@ class Images(Modality):
         "over 8 times the other"
     )
     endings: ClassVar[tuple[str, ...]] = tuple(sorted(extensions()))
-    companions: ClassVar[tuple[str, ...]] = (".txt", ".json", ".jsonl", ".csv", ".cls")
+    companions: ClassVar[tuple[str, ...]] = (
+        ".txt", ".caption", ".json", ".jsonl", ".csv", ".tsv", ".parquet", ".cls", ".lst",
+    )  # fmt: skip
     networks: ClassVar[tuple[str, ...]] = ("unet", "dit")
     guidance: ClassVar[float] = 1.5
     spatial: ClassVar[bool] = True

@@ -29,7 +29,8 @@ Shape = tuple[int, ...]
 class Wanted:
     """What is wanted of the data at a path; see `demist.data.load` for each.
 
-    A modality whose samples are not `spatial` is never asked for a size, channels or background.
+    A modality whose samples are not `spatial` is never asked for a size, channels, background,
+    columns or level of folders.
     """
 
     size: int | None = None
@@ -39,6 +40,9 @@ class Wanted:
     limit: int | None = None
     max_bad: float = 0.01
     seed: int = 0
+    label_column: str | None = None
+    caption_column: str | None = None
+    class_level: int | None = None
 
 
 @dataclass(frozen=True)

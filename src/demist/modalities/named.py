@@ -7,7 +7,10 @@ from demist.data.division import divided as divided_parts
 from demist.data.division import to_learn as part_to_learn
 from demist.modalities.find import load, splits
 
-READ = ("kind", "size", "channels", "background", "limit", "max_bad")
+READ = (
+    "kind", "size", "channels", "background", "limit", "max_bad", "label_column", "caption_column",
+    "class_level",
+)  # fmt: skip
 """Options that decide how data is read."""
 
 

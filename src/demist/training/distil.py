@@ -27,7 +27,18 @@ from demist.training.conditions import values_of
 from demist.training.gradient import rewrap
 
 OWN = {
-    "data": ("path", "size", "channels", "background", "limit", "max_bad", "flip"),
+    "data": (
+        "path",
+        "size",
+        "channels",
+        "background",
+        "limit",
+        "max_bad",
+        "label_column",
+        "caption_column",
+        "class_level",
+        "flip",
+    ),
     "network": (),
     "latents": (),
     "diffusion": ("weight",),

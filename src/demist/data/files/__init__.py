@@ -2,7 +2,10 @@
 
 __all__ = [
     "folder",
+    "packed",
     "shards",
+    "spelling",
     "tar",
     "tree",
+    "zips",
 ]

@@ -23,9 +23,10 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, NonNegativeInt, ValidationError, model_validator
 from tqdm import tqdm
 
+from demist.data.files.spelling import original, portable
 from demist.data.files.tar import members_of
-from demist.data.files.tree import Tree, check_size
-from demist.data.images.layout import is_picture, split_word
+from demist.data.files.tree import check_size
+from demist.data.words import split_word
 from demist.errors import DataError, StorageError
 from demist.io.files import cache_folder, write_bytes
 from demist.io.untrusted import read_small
@@ -80,14 +81,18 @@ class Shards:
         path: The archive, or the folder.
         shards: Names of the archives, relative to `path`; "" is `path` itself.
         index: Their members.
+        beside: Names of the other files in the folder.
     """
 
     path: Path
     shards: tuple[str, ...]
     index: Index
+    beside: tuple[str, ...] = ()
 
     @classmethod
-    def scan(cls, path: Path, shards: Sequence[str] = ("",)) -> "Shards":
+    def scan(
+        cls, path: Path, shards: Sequence[str] = ("",), beside: Sequence[str] = ()
+    ) -> "Shards":
         """List archives: from the index, as far as it is true, and by reading the others.
 
         Raises:
@@ -104,21 +109,21 @@ class Shards:
                 stat = file.stat()
             except OSError as error:
                 raise StorageError(f"cannot read {file}: {error.strerror}") from None
-            known = old.shards.get(shard)
+            known = old.shards.get(portable(shard))
             if known is None or known.state != (stat.st_size, stat.st_mtime_ns):
                 known = _go_through(file, stat)
-            new.shards[shard] = known
+            new.shards[portable(shard)] = known
         if new != old:
             _keep(new, places)
-        return cls(path, tuple(shards), new)
+        return cls(path, tuple(shards), new, tuple(beside))
 
     @cached_property
     def members(self) -> Mapping[str, Member]:
         """Name -> where it lies."""
         found: dict[str, Member] = {}
         for number, shard in enumerate(self.shards):
-            contents = self.index.shards[shard]
-            rows = zip(contents.names, contents.offsets, contents.sizes, strict=True)
+            contents = self.index.shards[portable(shard)]
+            rows = zip(map(original, contents.names), contents.offsets, contents.sizes, strict=True)
             for name, offset, size in rows:
                 found[posixpath.join(shard, name)] = Member(number, offset, size)
         return found
@@ -142,20 +147,16 @@ class Shards:
 
     def stamp(self) -> str:
         """See `Tree.stamp`."""
-        states = [(shard, self.index.shards[shard].state) for shard in self.shards]
-        return hashlib.sha256(json.dumps([str(self.path.resolve()), states]).encode()).hexdigest()
+        names = map(portable, self.shards)
+        states = [(name, self.index.shards[name].state) for name in names]
+        place = portable(str(self.path.resolve()))
+        return hashlib.sha256(json.dumps([place, states]).encode()).hexdigest()
 
     def _split(self, shard: str) -> str:
-        """`train` of `photos-train-0001.tar`, if all archives are called so."""
-        words = [split_word(posixpath.basename(each)) for each in self.shards]
-        return split_word(posixpath.basename(shard)) if all(words) else ""
-
-
-def plain_shards(folder: Tree) -> tuple[str, ...]:
-    """Which files of a folder are its shards: the archives, if there are no images."""
-    if any(is_picture(name) for name in folder.names):
-        return ()
-    return tuple(name for name in folder.names if name.lower().endswith(".tar"))
+        """`train` of `photos-train-0001.tar`, if all are called so, or some of different ones."""
+        words = {split_word(posixpath.basename(each)) for each in self.shards}
+        named = "" not in words or len(words) > 2
+        return split_word(posixpath.basename(shard)) if named else ""
 
 
 def is_compressed(path: Path) -> bool:
@@ -173,7 +174,7 @@ def _go_through(path: Path, stat: os.stat_result) -> Contents:
     return Contents(
         size=stat.st_size,
         mtime_ns=stat.st_mtime_ns,
-        names=list(members),
+        names=list(map(portable, members)),
         offsets=[member.offset_data for member in members.values()],
         sizes=[member.size for member in members.values()],
     )
@@ -190,7 +191,7 @@ def _read(path: Path, offset: int, size: int) -> bytes:
 
 def _index_files(path: Path) -> list[Path]:
     """Where the index may be, the best place first."""
-    key = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:32]
+    key = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]
     beside = path / ".index.jsonl" if path.is_dir() else path.with_name(f".{path.name}.index.jsonl")
     return [beside, cache_folder() / "indexes" / f"{key}.jsonl"]
 

@@ -1,12 +1,19 @@
 """Images from files: decoded, laid out in folders, described by tables, kept on the disk."""
 
 __all__ = [
+    "aside",
+    "classes",
+    "companions",
     "decode",
+    "divide",
+    "finder",
     "further",
     "layout",
     "lazy",
+    "lists",
     "metadata",
     "pack",
     "read",
+    "tables",
     "tally",
 ]

@@ -36,12 +36,14 @@ class Row:
         text: Its caption.
         more: Values of further columns, by their headers.
         folder: From which names of files among them count.
+        split: "train", "valid" or "test"; "": nothing is said.
     """
 
     label: str | None
     text: str | None
     more: Mapping[str, Any] = field(default_factory=dict)
     folder: str = ""
+    split: str = ""
 
 
 def further(

@@ -12,13 +12,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from demist.data.column import Column
 from demist.data.dataset import BadFile, Dataset, Samples, choose, samples_digest
+from demist.data.files.spelling import original, portable
 from demist.data.files.tree import Tree, read
 from demist.data.images.decode import Found, Rules, decode, examine
 from demist.data.images.layout import Listing, arrange
@@ -40,6 +41,7 @@ def read_pictures(
     max_bad: float,
     seed: int,
     arrange: Callable[[Tree, str], Listing] = arrange,
+    choices: object = None,
 ) -> Dataset:
     """Decode the images of one split of a folder or archive.
 
@@ -51,13 +53,14 @@ def read_pictures(
         max_bad: Largest fraction of images that may be unreadable; they are skipped.
         seed: Seed of the choice.
         arrange: Lists the images of a split.
+        choices: What else decides what it lists.
 
     Raises:
         DataError: See `arrange`; or too many images are unreadable, they do not share a size or
             number of channels and the rules give none, or memory would not hold them and they can
             only be read in their order.
     """
-    place = survey_file(tree, split, rules, limit, max_bad, seed)
+    place = survey_file(tree, split, rules, limit, max_bad, seed, choices)
     if survey := recall(place):
         return _surveyed(survey, tree, rules)
     listing = arrange(tree, split)
@@ -98,35 +101,41 @@ def _with_files(column: Column, tree: Tree, rules: Rules) -> Column:
     if column.kind not in ("image", "mask"):
         return column
     grey = replace(rules, channels=1) if column.kind == "mask" else rules
-    first = decode(read(tree, column.values[0]), grey)
-    return replace(column, values=LazyImages(tree, column.values, grey, first.shape))
+    names = [original(name) for name in column.values]
+    first = decode(read(tree, names[0]), grey)
+    return replace(column, values=LazyImages(tree, names, grey, first.shape))
 
 
 def _survey(data: Dataset, columns: Mapping[str, Column]) -> Survey:
     return Survey(
-        names=list(data.x.names),
+        names=list(map(portable, data.x.names)),
         shape=data.x.shape[1:],
         labels=None if data.labels is None else data.labels.tolist(),
         classes=data.classes,
         texts=data.texts,
-        bad=[(bad.path, bad.reason) for bad in data.bad],
+        bad=[(portable(bad.path), bad.reason) for bad in data.bad],
         fingerprint=data.fingerprint,
         seen=data.seen,
         columns={
-            name: Kept(kind=c.kind, values=list(np.asarray(c.values).tolist()), names=c.names)
-            for name, c in columns.items()
+            name: Kept(kind=c.kind, values=_values(c), names=c.names) for name, c in columns.items()
         },
     )
+
+
+def _values(column: Column) -> list[Any]:
+    if column.kind in ("image", "mask"):
+        return list(map(portable, column.values))
+    return list(np.asarray(column.values).tolist())
 
 
 def _surveyed(survey: Survey, tree: Tree, rules: Rules) -> Dataset:
     now = replace(rules, channels=survey.shape[0])
     return Dataset(
-        LazyImages(tree, survey.names, now, survey.shape),
+        LazyImages(tree, list(map(original, survey.names)), now, survey.shape),
         labels=None if survey.labels is None else np.array(survey.labels, np.int64),
         classes=survey.classes,
         texts=survey.texts,
-        bad=tuple(BadFile(path, reason) for path, reason in survey.bad),
+        bad=tuple(BadFile(original(path), reason) for path, reason in survey.bad),
         known_fingerprint=survey.fingerprint,
         seen=survey.seen,
         columns={

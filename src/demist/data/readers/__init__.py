@@ -1,6 +1,6 @@
 """One reader a format: each gives a `Dataset`, and is found by being there."""
 
-from demist.data.readers.reader import Reader, Source, files_of, first_bytes, is_tar
+from demist.data.readers.reader import Reader, Source, files_of, first_bytes, is_tar, is_zip
 from demist.parts import Family
 
 READERS: Family[Reader] = Family("reader", Reader, "data.readers")  # type: ignore[type-abstract]
@@ -18,6 +18,8 @@ __all__ = [
     "first_bytes",
     "idx",
     "is_tar",
+    "is_zip",
+    "labels",
     "plainpickle",
     "scenes",
     "toy",

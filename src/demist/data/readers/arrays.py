@@ -12,23 +12,24 @@ only if it is said.
 
 In an `.npz` the samples are called x, images, data or arr_0 and the labels y, labels or arr_1,
 with the name of the split before or after (`train_images`, `x_test`) if there is more than one. A
-single array may have any name.
+single array may have any name. Without labels in the file, they are those of a file beside it that
+is called like it: `y_train.npy` of `x_train.npy`, `a-labels.npz` of `a-imgs.npz`.
 """
 
 import math
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Float32, UInt8
 
-from demist.data.dataset import Dataset, choose, numbered
-from demist.data.images.layout import require_split
+from demist.data.dataset import Dataset, choose
+from demist.data.readers.labels import labels_beside, readable, to_labels
 from demist.data.readers.reader import Reader, Source
-from demist.errors import DataError, DemistError, RefusedError
+from demist.data.words import require_split
+from demist.errors import DataError
 from demist.machine.memory import check_memory
 
 SHORTEST, STRIP = 4, 8
@@ -64,7 +65,7 @@ def head(path: Path, split: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
         DataError: It is damaged, or has no such split.
         RefusedError: It holds Python objects.
     """
-    with _readable(path), path.open("rb") as file:
+    with readable(path), path.open("rb") as file:
         if path.suffix != ".npz":
             return _head(file)
         with np.load(file, allow_pickle=False) as archive:
@@ -94,12 +95,15 @@ def read_npy(path: Path, limit: int | None, seed: int, kind: str | None = None) 
         DataError: It is damaged, or holds neither images nor points.
         RefusedError: It holds Python objects, that is, a pickle.
     """
-    with _readable(path):
+    with readable(path):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    _kind_of(array, str(path), kind)
+    found = _kind_of(array, str(path), kind)
     count = len(array) if limit is None else min(limit, len(array))
     check_memory((count, *array.shape[1:]), str(path), array.itemsize)
-    return Dataset(to_samples(array[choose(len(array), None, limit, seed)], str(path), kind))
+    labels = None if found == "points" else labels_beside(path, len(array))
+    rows = choose(len(array), None if labels is None else labels[0], limit, seed)
+    x = to_samples(array[rows], str(path), kind)
+    return Dataset(x) if labels is None else Dataset(x, labels[0][rows], labels[1])
 
 
 def read_npz(path: Path, split: str, kind: str | None = None) -> Dataset:
@@ -114,16 +118,17 @@ def read_npz(path: Path, split: str, kind: str | None = None) -> Dataset:
         DataError: It is damaged, has no such split, or holds neither images nor points.
         RefusedError: It holds Python objects, that is, a pickle.
     """
-    with _readable(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+    with readable(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         sizes = {info.filename: info.file_size for info in archive.zip.infolist()}
         arrays = {name for name in archive.files if f"{name}.npy" in sizes}
         samples, labels = _names_of(split, arrays, str(path))
         check_memory((sizes[f"{samples}.npy"],), str(path))
         x = to_samples(archive[samples], f"{path}, {samples!r},", kind)
-        if labels is None:
-            return Dataset(x)
-        y = _to_labels(archive[labels], f"{path}, {labels!r},")
-    return Dataset(x, y, numbered(y), name=str(path))
+        if labels is not None:
+            y, names = to_labels(archive[labels], f"{path}, {labels!r},")
+            return Dataset(x, y, names, name=str(path))
+    beside = labels_beside(path, len(x)) if x.dtype == np.uint8 else None
+    return Dataset(x) if beside is None else Dataset(x, *beside, name=str(path))
 
 
 def to_samples(
@@ -250,15 +255,6 @@ def _to_bytes(array: np.ndarray, name: str) -> np.ndarray:
     return np.rint(scaled).astype(np.uint8)
 
 
-def _to_labels(array: np.ndarray, name: str) -> Int64[np.ndarray, "n"]:
-    if array.dtype.kind not in "ui" or array.size != len(array):
-        raise DataError(
-            f"{name} has the shape {array.shape} and type {array.dtype}: "
-            "labels are one whole number for each sample"
-        )
-    return array.reshape(-1).astype(np.int64)
-
-
 def _names_of(split: str, arrays: Collection[str], path: str) -> tuple[str, str | None]:
     """Names of the samples and of the labels, if any."""
     by_split = _by_split(arrays, path)
@@ -292,22 +288,6 @@ def _first(arrays: Collection[str], names: tuple[str, ...]) -> str | None:
     return next((name for name in names if name in arrays), None)
 
 
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Turn what NumPy raises on a bad file into our errors."""
-    try:
-        yield
-    except DemistError:
-        raise
-    except Exception as error:  # zip, zlib, header parser: a damaged file finds them all
-        if "object" in str(error).lower():
-            raise RefusedError(
-                f"{path} holds Python objects, which could run code when loaded: "
-                "save numbers only, all images having one shape"
-            ) from None
-        raise DataError(f"{path} is damaged or incomplete: {error}") from None
-
-
 @dataclass(frozen=True)
 class Npy(Reader):
     """One array of NumPy: images, or points."""
@@ -337,7 +317,7 @@ class Npz(Reader):
         return source.head.startswith(b"PK\x03\x04") and source.path.suffix == ".npz"
 
     def splits(self, source: Source) -> tuple[str, ...]:
-        with _readable(source.path), np.load(source.path, allow_pickle=False) as archive:
+        with readable(source.path), np.load(source.path, allow_pickle=False) as archive:
             return tuple(_by_split(archive.files, str(source.path)))
 
     def read(self, source: Source) -> Dataset:

@@ -1,13 +1,15 @@
 """Data sets saved by the library `datasets` (an extra): its folders, and parquet files, offline.
 
 `Dataset.save_to_disk` and `DatasetDict.save_to_disk` write folders of Arrow files; most data sets
-that are published are parquet files. Images are the first column of type Image; classes are the
-column called "label", or the first of type ClassLabel; captions the column "text", "caption" or
-"prompt". Only data is read: nothing is downloaded, and no script of a data set is run.
+that are published are parquet files. Images are the first column of type Image; classes and
+captions the columns that `words` names, classes else the first of type ClassLabel. Of a list of
+captions the first counts. Images that lie beside such files, as a banner does, are left out. Only
+data is read: nothing is downloaded, and no script of a data set is run.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,14 +20,17 @@ import numpy as np
 from demist.data.dataset import Dataset, label_indices
 from demist.data.files.folder import Folder
 from demist.data.files.tree import Tree, check_size
+from demist.data.images.aside import is_picture
+from demist.data.images.classes import Listing, left_out
 from demist.data.images.further import natural
-from demist.data.images.layout import Listing, is_picture, require_split, split_word
+from demist.data.images.metadata import Asked
 from demist.data.images.read import read_pictures
+from demist.data.images.tables import is_metadata
 from demist.data.readers.reader import Reader, Source
-from demist.errors import DataError, MissingError
+from demist.data.report import Report
+from demist.data.words import LABELS, TEXTS, pick, require_split, split_word
+from demist.errors import DataError, MissingError, UsageError
 from demist.io.files import cache_folder
-
-_TEXTS = ("text", "caption", "prompt")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +41,13 @@ class Table:
         path: Where it is saved.
         rows: A `datasets.Dataset` whose images are not decoded.
         image: Name of the column of images.
+        asked: Which columns are classes and captions.
     """
 
     path: Path
     rows: Any
     image: str
+    asked: Asked = Asked()  # noqa: RUF009 (a frozen value)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -67,9 +74,34 @@ class Table:
 
         Raises:
             DataError: Some rows have a class or a caption, and others not.
+            UsageError: There is no such column as was asked for.
         """
-        labels, classes = self._labels()
-        return Listing(self.names, labels, classes, self._texts())
+        label, named = self._column(LABELS, self.asked.label_column, "--label-column")
+        text, _ = self._column(TEXTS, self.asked.caption_column, "--caption-column")
+        labels, classes = self._labels(label, named)
+        texts, notes = self._texts(text)
+        ours = {self.image, label if labels is not None else None, text if texts else None}
+        if left := [column for column in self.rows.features if column not in ours]:
+            notes.append(f"Columns that are not read: {', '.join(left)}.")
+        pictures, tables = _left(self.path)
+        notes += left_out(Counter(pictures), "beside the tables")
+        if tables:
+            notes.append(f"Left out beside the splits: {', '.join(tables)}.")
+        seen = Report(captions_from=f"the column {text}" if texts else "", notes=tuple(notes))
+        return Listing(self.names, labels, classes, texts, seen=seen)
+
+    def _column(
+        self, known: tuple[str, ...], chosen: str | None, flag: str
+    ) -> tuple[str | None, bool]:
+        """The column that is meant, and whether it numbers classes whose names are known."""
+        features = self.rows.features
+        found = pick([c for c in features if c != self.image], known, chosen)
+        if chosen is not None and found is None:
+            raise UsageError(f"{flag} {chosen}: {self.path} has {', '.join(features)}")
+        named = [c for c in features if type(features[c]).__name__ == "ClassLabel"]
+        if found is None and known is LABELS:
+            found = next(iter(named), None)
+        return found, found in named
 
     def _read(self, column: Any, row: int) -> bytes:
         content = column[row][self.image]
@@ -79,24 +111,27 @@ class Table:
         check_size(len(data))
         return data
 
-    def _labels(self) -> tuple[np.ndarray | None, tuple[str, ...]]:
-        features = self.rows.features
-        named = [c for c in features if type(features[c]).__name__ == "ClassLabel"]
-        column = "label" if "label" in features else next(iter(named), None)
+    def _labels(self, column: str | None, named: bool) -> tuple[np.ndarray | None, tuple[str, ...]]:
         values = self._filled(column, missing=(None, -1, ""))
-        if values is None or column is None:
+        if values is None or any(isinstance(value, list | dict) for value in values):
             return None, ()
-        if column in named:
-            classes = tuple(features[column].names)
-            return np.array(values, np.int64), classes
+        if named:
+            return np.array(values, np.int64), tuple(self.rows.features[column].names)
         words = [str(value) for value in values]
         classes = tuple(sorted(set(words), key=natural))
         return label_indices(words, classes), classes
 
-    def _texts(self) -> tuple[str, ...] | None:
-        strings = [c for c in _TEXTS if getattr(self.rows.features.get(c), "dtype", "") == "string"]
-        values = self._filled(next(iter(strings), None), missing=(None, ""))
-        return None if values is None else tuple(values)
+    def _texts(self, column: str | None) -> tuple[tuple[str, ...] | None, list[str]]:
+        values = self._filled(column, missing=(None, "", []))
+        if values is None:
+            return None, []
+        notes = []
+        if any(isinstance(value, list) and len(value) > 1 for value in values):
+            notes.append(f"Of the captions in {column!r} the first of each image is used.")
+        first = [value[0] if isinstance(value, list) else value for value in values]
+        if not all(isinstance(value, str) for value in first):
+            return None, []
+        return tuple(first), notes
 
     def _filled(self, column: str | None, missing: tuple[Any, ...]) -> list[Any] | None:
         """A column's values; None if there is no column, or nothing in it."""
@@ -113,14 +148,28 @@ class Table:
 
 
 def is_saved(folder: Tree) -> bool:
-    """Whether a folder without images is of the kinds that are read here."""
+    """Whether a folder is of the kinds that are read here."""
     names = folder.names
     whole = "dataset_info.json" in names and "state.json" in names
-    return whole or "dataset_dict.json" in names or bool(_parquet(folder))
+    return whole or "dataset_dict.json" in names or bool(_parquet(folder)[0])
 
 
-def open_table(path: Path, split: str) -> Table:
+def _left(path: Path) -> tuple[list[str], list[str]]:
+    """What lies beside a saved data set: the places of images, one each, and further tables."""
+    if not path.is_dir():
+        return [], []
+    folder = Folder.scan(path)
+    tops = (name.partition("/") for name in folder.names if is_picture(name))
+    return [top + slash for top, slash, _ in tops], _parquet(folder)[1]
+
+
+def open_table(path: Path, split: str, asked: Asked = Asked()) -> Table:  # noqa: B008 (frozen)
     """One split of a saved data set.
+
+    Args:
+        path: Where it is.
+        split: "train", "valid" or "test".
+        asked: Which columns are classes and captions.
 
     Raises:
         MissingError: The library is not installed.
@@ -138,7 +187,8 @@ def open_table(path: Path, split: str) -> Table:
             f"{path} has no column of type Image; it has {kinds}: cast one with "
             "`cast_column(name, datasets.Image())` and save it again"
         )
-    return Table(path, rows.cast_column(pictures[0], datasets.Image(decode=False)), pictures[0])
+    rows = rows.cast_column(pictures[0], datasets.Image(decode=False))
+    return Table(path, rows, pictures[0], asked)
 
 
 def splits_of(path: Path) -> tuple[str, ...]:
@@ -161,16 +211,17 @@ def _whole(datasets: Any, path: Path) -> Iterator[None]:
 def _library(path: Path) -> Any:
     try:
         import datasets
-    except ImportError:
+    except ImportError as error:
+        lacks = f", which cannot be imported ({error})" if error.name != "datasets" else ""
         raise MissingError(
-            f"reading {path} needs the package datasets: pip install 'demist[datasets]'"
+            f"reading {path} needs the package datasets{lacks}: pip install 'demist[datasets]'"
         ) from None
     return datasets
 
 
 def _splits(datasets: Any, path: Path) -> dict[str, Callable[[], Any]]:
     """What opens each split."""
-    if path.is_dir() and (files := _parquet(Folder.scan(path))):
+    if path.is_dir() and (files := _parquet(Folder.scan(path))[0]):
         return {
             split: partial(_from_parquet, datasets, [str(path / name) for name in names])
             for split, names in files.items()
@@ -188,15 +239,49 @@ def _from_parquet(datasets: Any, names: list[str]) -> Any:
     return datasets.Dataset.from_parquet(names, cache_dir=str(cache_folder() / "datasets"))
 
 
-def _parquet(folder: Tree) -> dict[str, list[str]]:
-    """The parquet files of a folder without images, by split."""
-    files = [name for name in folder.names if name.lower().endswith(".parquet")]
-    if not files or any(is_picture(name) for name in folder.names):
-        return {}
-    splits = {name: split_word(name) for name in files}
-    if not all(splits.values()):
-        return {"train": files}
-    return {s: [n for n in files if splits[n] == s] for s in dict.fromkeys(splits.values())}
+def _parquet(folder: Tree) -> tuple[dict[str, list[str]], list[str]]:
+    """The parquet files of images in a folder by split, and those that are left out.
+
+    Beside images they count only if images lie in them.
+
+    Raises:
+        DataError: They are of several data sets.
+    """
+    files = [n for n in folder.names if n.lower().endswith(".parquet") and not is_metadata(n)]
+    if not files or (
+        any(map(is_picture, folder.names)) and not _holds_images(folder.path / files[0])
+    ):
+        return {}, []
+    splits = {name: _split(name) for name in files}
+    found = set(splits.values())
+    if "" in found and len(found) < 3:
+        return {"train": files}, []
+    left = [name for name in files if not splits[name]]
+    folders = [name.split("/")[:-1] for name in files if splits[name]]
+    sets = {"/".join(part for part in path if not split_word(part)) for path in folders}
+    if len(sets) > 1:
+        raise DataError(
+            f"{folder.path} holds several data sets, in {' and in '.join(sorted(sets)[:3])}: pass "
+            "the folder of one"
+        )
+    return {s: [n for n in files if splits[n] == s] for s in sorted(found - {""})}, left
+
+
+def _split(name: str) -> str:
+    """The split that the name of a file speaks of, or that of a folder it lies in."""
+    return next((word for part in reversed(name.split("/")) if (word := split_word(part))), "")
+
+
+def _holds_images(path: Path) -> bool:
+    """Whether a parquet file says, at its end, that it has a column of images."""
+    with suppress(OSError), path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - 8))
+        length = int.from_bytes(file.read(8)[:4], "little")
+        file.seek(max(0, size - 8 - min(length, 2**24)))
+        end = file.read(min(length, 2**24))
+        return (b"bytes" in end and b"path" in end) or b'"_type": "Image"' in end
+    return False
 
 
 @dataclass(frozen=True)
@@ -216,8 +301,8 @@ class Arrow(Reader):
         return splits_of(source.path)
 
     def read(self, source: Source) -> Dataset:
-        table = open_table(source.path, source.split)
+        table = open_table(source.path, source.split, source.asked)
         return read_pictures(
             table, source.split, source.rules, limit=source.limit, max_bad=source.max_bad,
-            seed=source.seed, arrange=lambda tree, split: table.listing(),
+            seed=source.seed, arrange=lambda tree, split: table.listing(), choices=source.asked,
         )  # fmt: skip

@@ -1,17 +1,18 @@
 """Images, one a file: in folders, in archives, in folders of archives."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from demist.data.dataset import Dataset
-from demist.data.images.layout import splits_of
+from demist.data.images.layout import arrange, splits_of
 from demist.data.images.read import read_pictures
 from demist.data.readers.reader import Reader, Source
 
 
 @dataclass(frozen=True)
 class ImageFiles(Reader):
-    """A folder, a tar archive, or a folder of archives of images; sub-folders are classes."""
+    """A folder, a tar or zip archive, or a folder of them, with images; sub-folders are classes."""
 
     name: ClassVar[str] = "image-files"
     order: ClassVar[int] = 90
@@ -26,5 +27,5 @@ class ImageFiles(Reader):
         assert source.tree is not None
         return read_pictures(
             source.tree, source.split, source.rules, limit=source.limit, max_bad=source.max_bad,
-            seed=source.seed,
+            seed=source.seed, arrange=partial(arrange, asked=source.asked), choices=source.asked,
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import abc
 import tarfile
+import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,10 +10,13 @@ from typing import ClassVar
 
 from demist.data.dataset import Dataset
 from demist.data.files.folder import Folder
-from demist.data.files.shards import Shards, is_compressed, plain_shards
+from demist.data.files.packed import packed_in
+from demist.data.files.shards import Shards, is_compressed
 from demist.data.files.tar import Tar
 from demist.data.files.tree import Tree
+from demist.data.files.zips import Zips
 from demist.data.images.decode import Rules
+from demist.data.images.metadata import Asked
 from demist.errors import DataError, StorageError
 
 
@@ -30,6 +34,7 @@ class Source:
         seed: Of the choice for `limit`, and of what is drawn.
         kind: Name of the kind of data, where that was said.
         listed: The files at `path`, if they have been listed already.
+        asked: What was said of columns and folders of images.
     """
 
     text: str
@@ -41,6 +46,7 @@ class Source:
     seed: int = 0
     kind: str | None = None
     listed: Tree | None = None
+    asked: Asked = Asked()  # noqa: RUF009 (a frozen value)
 
     @cached_property
     def head(self) -> bytes:
@@ -52,7 +58,8 @@ class Source:
         """The files of a folder, an archive or a folder of archives; None of any other file."""
         if self.listed is not None:
             return self.listed
-        if self.path.is_dir() or self.path.suffix == ".parquet" or is_tar(self.path):
+        known = self.path.is_dir() or self.path.suffix == ".parquet"
+        if known or is_tar(self.path) or is_zip(self.path):
             return files_of(self.path)
         return None
 
@@ -100,10 +107,11 @@ def files_of(path: Path) -> Tree:
     """The files of a folder, of an archive, or of a folder of archives."""
     if path.is_dir():
         folder = Folder.scan(path)
-        shards = plain_shards(folder)
-        return Shards.scan(path, shards) if shards else folder
+        return packed_in(folder) or folder
     if path.suffix == ".parquet":
         return Folder(path.parent, (path.name,))
+    if is_zip(path):
+        return Zips.scan(path)
     return Tar.scan(path) if is_compressed(path) else Shards.scan(path)
 
 
@@ -131,3 +139,9 @@ def is_tar(path: Path) -> bool:
         return tarfile.is_tarfile(path)
     except (OSError, EOFError):
         return False
+
+
+def is_zip(path: Path) -> bool:
+    """By its name or its content; `.npz`, which is one too, holds arrays."""
+    suffix = path.suffix.lower()
+    return suffix == ".zip" or (suffix != ".npz" and path.is_file() and zipfile.is_zipfile(path))

@@ -1,0 +1,97 @@
+"""What files beside an image say of it: `a.json`, `a.cls`, `a.caption` and `a.txt` of `a.jpg`."""
+
+import posixpath
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from demist.data.files.tree import Tree, read_all
+from demist.data.images.further import Row
+from demist.data.images.metadata import Asked, caption_of, class_of
+from demist.data.images.tables import decoded, parsed_object
+from demist.data.words import LABELS, TEXTS, pick
+
+_ENDINGS = (".json", ".cls", ".caption", ".txt")
+
+
+@dataclass(frozen=True)
+class Companions:
+    """What they say.
+
+    Attributes:
+        rows: Image -> what is said of it.
+        sources: Files that were read and used.
+        captions_from: Ending of the files with captions, or "".
+        notes: Sentences on those that were not used.
+    """
+
+    rows: Mapping[str, Row]
+    sources: frozenset[str]
+    captions_from: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def read_companions(tree: Tree, keys: Mapping[str, str], asked: Asked) -> Companions:
+    """Read the files beside images.
+
+    Args:
+        tree: The files.
+        keys: Image -> how files beside it are called, without extension.
+        asked: Which columns are meant.
+
+    Raises:
+        DataError: One cannot be understood.
+    """
+    there = set(tree.names)
+    wanted = {f"{key}{ending}" for key in keys.values() for ending in _ENDINGS} & there
+    contents = read_all(tree, sorted(wanted))
+    texts = {name: decoded(content, name).strip() for name, content in contents.items()}
+    notes: list[str] = []
+    used = {name for name, text in texts.items() if text}
+    for ending in (".caption", ".txt"):
+        own = [name for name in used if name.endswith(ending)]
+        numbers = [name for name in own if _is_numbers(texts[name])]
+        if len(numbers) * 2 > len(own):
+            notes.append(
+                f"The {ending} files beside the images hold numbers, boxes perhaps: they are not "
+                "read as captions."
+            )
+            used -= set(own)
+    captions = next((e for e in (".caption", ".txt") if any(n.endswith(e) for n in used)), "")
+    if captions == ".caption" and any(name.endswith(".txt") for name in used):
+        notes.append("The .caption files beside the images are the captions, not the .txt files.")
+        used = {name for name in used if not name.endswith(".txt")}
+    rows = {name: _row(key, texts, used, captions, asked) for name, key in keys.items()}
+    if ".json" not in {posixpath.splitext(name)[1] for name in used}:
+        return Companions(rows, frozenset(used), captions, tuple(notes))
+    said = any(row.text is not None for row in rows.values())
+    return Companions(rows, frozenset(used), captions or (".json" if said else ""), tuple(notes))
+
+
+def _row(key: str, texts: Mapping[str, str], used: set[str], captions: str, asked: Asked) -> Row:
+    source = f"{key}.json"
+    said = parsed_object(texts[source], source) if source in used else {}
+    if isinstance(said.get("shapes"), list) and "imagePath" in said:  # LabelMe's
+        kinds = {str(each.get("label")) for each in said["shapes"] if isinstance(each, dict)}
+        said = {"classes": sorted(kinds)}
+    said = {header: value for header, value in said.items() if value not in (None, "")}
+    label = pick(said, LABELS, asked.label_column)
+    if label and label != asked.label_column and isinstance(said[label], list):
+        label = None
+    text = pick(said, TEXTS, asked.caption_column)
+    beside = texts.get(f"{key}{captions}") if f"{key}{captions}" in used else None
+    named = class_of(said.get(label) if label else None, source)
+    caption = caption_of(said.get(text) if text else None, source, first=text != "text")
+    return Row(
+        named or texts.get(f"{key}.cls") or None,
+        caption or beside or None,
+        {header: value for header, value in said.items() if header not in (label, text)},
+        posixpath.dirname(key),
+    )
+
+
+def _is_numbers(text: str) -> bool:
+    """Whether it is mostly numbers, as boxes are."""
+    words = text.split()
+    numbers = sum(bool(re.fullmatch(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?,?", word)) for word in words)
+    return 3 * numbers >= 2 * len(words)
