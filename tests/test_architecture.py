@@ -57,7 +57,6 @@ OPTIONAL = {"conditions": {"tokenizers", "transformers"}, "samplers": {"scipy"}}
 """Room -> optional packages that it imports where they are used, and not before."""
 
 LAZY = {
-    "cli.py": 1,
     "commands/bulk.py": 2,
     "commands/classifier.py": 4,
     "commands/demo.py": 4,
@@ -77,8 +76,11 @@ LAZY = {
     "evaluation/extractors/pretrained.py": 1,
     "measuring/on_ray.py": 1,
     "samplers/grids/in_time.py": 1,
-    "training/samples.py": 2,
-    "training/sharding.py": 3,
+    "training/sharding.py": 1,
+    "training/trackers/mlflow.py": 1,
+    "training/trackers/tensorboard.py": 1,
+    "training/trackers/trackio.py": 1,
+    "training/trackers/wandb.py": 1,
 }
 """Imports inside functions, file by file: optional packages, workers of commands, and few more."""
 

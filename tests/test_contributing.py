@@ -178,14 +178,17 @@ def test_they_pass_their_contracts_and_a_wrong_one_does_not(extended, tmp_path):
         wrong.write_text(right)
 
 
-def test_a_reader_and_a_condition_are_found(extended, tmp_path):
-    """A run learns from the new format, and from a column by the new condition."""
+def test_a_reader_a_condition_and_a_tracker_are_found(extended, tmp_path):
+    """A run learns from the new format and is logged; another from a column, by the condition."""
     x = np.random.default_rng(0).standard_normal((40, 2))
     np.savetxt(tmp_path / "cloud.xyz", x)
     short = ("--steps", "2", "--batch-size", "8", "--sample-count", "0", "--width", "8")
     runs = ("--runs", str(tmp_path / "runs"))
     train = ("-m", "demist", "train")
-    python(extended, *train, str(tmp_path / "cloud.xyz"), *short, *runs)
+    logged = ("--log", "table", "--log-every", "1")
+    python(extended, *train, str(tmp_path / "cloud.xyz"), *short, *runs, *logged)
+    lines = (tmp_path / "runs" / "0001-cloud" / "metrics.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["1", "2"]
     out = tmp_path / "points.png"
     python(extended, "-m", "demist", "sample", "1", "--n", "8", "--steps", "2", *runs,
            "--out", str(out))  # fmt: skip

@@ -14,6 +14,7 @@ import importlib
 import os
 import re
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -108,8 +109,6 @@ def help_text() -> str:
 def explain(error: Exception) -> int:
     """Print one sentence about `error` and return its exit code; DEMIST_TRACEBACK=1 shows all."""
     if os.environ.get("DEMIST_TRACEBACK"):
-        import traceback
-
         traceback.print_exception(error)
     if isinstance(error, DemistError):
         message, code = str(error), error.exit_code

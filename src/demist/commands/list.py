@@ -26,6 +26,7 @@ FAMILIES = {
     "metrics": ("evaluation.metrics", "METRICS", "What demist evaluate measures."),
     "readers": ("data.readers", "READERS", "Formats of data that are read."),
     "kinds": ("modalities", "MODALITIES", "Kinds of data: --kind."),
+    "trackers": ("training.trackers", "TRACKERS", "Where metrics go as well: --log."),
     "conditions": ("conditions", "CONDITIONS", "What a model can be conditioned on."),
 }
 """Kind -> package, name of its family there, and what it is."""

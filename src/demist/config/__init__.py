@@ -9,6 +9,7 @@ from demist.config.notation import (
     parse_cadence,
     parse_duration,
     parse_evaluations,
+    parse_list,
     require_utf8,
 )
 from demist.config.options import (
@@ -58,6 +59,7 @@ __all__ = [
     "parse_cadence",
     "parse_duration",
     "parse_evaluations",
+    "parse_list",
     "parse_toml",
     "require_utf8",
     "to_toml",

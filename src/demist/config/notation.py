@@ -64,6 +64,17 @@ def require_utf8(name: str, value: Any) -> None:
         ) from None
 
 
+def parse_list(text: str) -> tuple[str, ...]:
+    """The parts in `"a,b:x=1,y=2,c"`: `a`, `b:x=1,y=2` and `c`."""
+    found: list[str] = []
+    for piece in filter(None, (piece.strip() for piece in text.split(","))):
+        if found and ":" in found[-1] and "=" in piece.partition(":")[0]:
+            found[-1] += f",{piece}"
+        else:
+            found.append(piece)
+    return tuple(found)
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown word: what was perhaps meant, or what there is."""
     known = list(known)

@@ -20,6 +20,7 @@ from demist.config.notation import (
     parse_cadence,
     parse_duration,
     parse_evaluations,
+    parse_list,
     require_utf8,
 )
 from demist.errors import UsageError
@@ -47,9 +48,10 @@ def _check(name: str, value: Any, rule: Mapping[str, Any], default: Any) -> None
         # The source is read for the names only where a value is not the default.
         if part and value not in (default, *rule.get("words", ())):
             names = parts.declared(*part)
-            if (head := parts.parse(value)[0]) not in names:
-                known = (*rule.get("words", ()), *names)
-                raise UsageError(f"unknown{nearest(head, known)} of {', '.join(known)}")
+            for one in parse_list(value) if rule.get("many") else [value]:
+                if (head := parts.parse(one)[0]) not in names:
+                    known = (*rule.get("words", ()), *names)
+                    raise UsageError(f"unknown{nearest(head, known)} of {', '.join(known)}")
     except UsageError as error:
         raise UsageError(f"{name} = {value!r}: {error}") from None
 
@@ -61,13 +63,14 @@ def option(
     part: tuple[str, str] | None = None,
     kind: Literal["plain", "duration", "cadence", "evaluations"] = "plain",
     words: tuple[str, ...] = (),
+    many: bool = False,
 ) -> Any:
     """A field with its range (both ends included) or its notation.
 
     A component has a `part` instead: the package and the base class of those that may be named;
-    `words` may stand there too.
+    `words` may stand there too, or with `many` several components, separated by commas.
     """
-    rule = {"low": low, "high": high, "part": part, "kind": kind, "words": words}
+    rule = {"low": low, "high": high, "part": part, "kind": kind, "words": words, "many": many}
     return field(default=default, metadata=rule)
 
 
@@ -307,6 +310,9 @@ class OutputConfig(Section):
     """Short name of the run. Empty: the data's name."""
     log_every: str = option("20", kind="cadence")
     """How often a line is added to metrics.jsonl."""
+    log: str | None = option(None, part=("training.trackers", "Tracker"), many=True)
+    """Trackers that get metrics and sample images too, separated by commas: tensorboard, wandb,
+    trackio, mlflow; options as in wandb:project=faces,mode=offline. Each is an extra of demist."""
     save_every: str = option("60s", kind="cadence")
     """How often a checkpoint is written; one is always written at the end."""
     keep: int = option(2, 2)

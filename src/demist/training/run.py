@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from demist import runs
-from demist.config import TrainConfig, parse_duration, update
+from demist.config import TrainConfig, flat, parse_duration, update
 from demist.data import Dataset
 from demist.drawing import loss_curve
 from demist.errors import CannotCreateError, DataError, DemistError, MissingError
@@ -40,6 +40,7 @@ from demist.training.progress import Progress
 from demist.training.resume import require_resumable, with_hold_out
 from demist.training.samples import draw_reconstructions, draw_samples
 from demist.training.sharding import collected
+from demist.training.trackers.group import Trackers, open_trackers
 from demist.training.watchdog import Watchdog
 
 
@@ -76,6 +77,7 @@ def train(
     Raises:
         DemistError: Something is wrong with the options, the data, the folder or the numbers.
     """
+    open_trackers(config.output.log)  # one that is missing is refused before data is read
     if world.first and resume:
         run = run or runs.find("latest", config.output.runs)
     elif world.first and run is not None and (run.path / "config.toml").exists():
@@ -123,6 +125,7 @@ class _Trainer:
         self.state = start(experiment.denoiser, self.config.optimization)
         self.saver = BackgroundSaver(run.checkpoints, self.config.output.keep, progress.say, world)
         self.watchdog = Watchdog(parse_duration(self.config.limits.patience))
+        self.trackers = Trackers(open_trackers(self.config.output.log), progress.say)
         self.started, self.begun = runs.now(), 0.0
         self.described = dict[str, Any]()  # goes into every checkpoint, under its manifest
 
@@ -188,8 +191,9 @@ class _Trainer:
                         speed = self.progress.speed(state)
                         mean = {"loss": float(np.mean(losses)), "images_per_second": speed}
                         mean |= {"waiting": self.waiting()}
-                        line = partial(metrics.append, **{**scalars(state), **mean})
-                        self._try("metrics", line)
+                        values = {**scalars(state), **mean}
+                        self._try("metrics", partial(metrics.append, **values))
+                        self.trackers.log(values, state.step)
                         losses.clear()
                     self.saver.check()
                     if tell.due(state.step):
@@ -274,6 +278,7 @@ class _Trainer:
             self.progress.say(f"left out {len(data.bad)} files in all; see bad_files.jsonl")
         self.described = learned_codec.keep(run, self.experiment.pipeline)
         self.status("running")
+        self.trackers.begin(run.path, flat(self.config), self.state.step)
         self.saver.prepare(self.state.checkpoint().parts)
 
     def _recorded_facts(self) -> dict[str, Any]:
@@ -308,6 +313,8 @@ class _Trainer:
             progress=round(min(s.progress, 1.0), 6),
             **facts,
         )
+        if state != "running":
+            self.trackers.close(state)
 
     def waiting(self) -> float:
         """Share of the time, since this process began to train, in which it waited for data."""
@@ -326,9 +333,10 @@ class _Trainer:
         if count and (pipeline := self._averaged()):
             if isinstance(pipeline, LearnedCodec):
                 draw_reconstructions(pipeline, self.run, self.state.step, data, count)
-                return
-            values = examples(pipeline.conditioner, data, count)
-            draw_samples(pipeline, self.run, self.state.step, count, values)
+            else:
+                values = examples(pipeline.conditioner, data, count)
+                draw_samples(pipeline, self.run, self.state.step, count, values)
+            self.trackers.draw(self.run.picture(self.state.step), self.state.step)
 
     def _finished(self) -> bool:
         """Whether there is a summary of just this step: it is written last."""

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from demist.data import Dataset
+from demist.drawing import image_grid, save_png
 from demist.evaluation.metrics.psnr import psnr
 from demist.modalities import of
 from demist.model.learned_codec import LearnedCodec
@@ -27,8 +28,6 @@ def draw_samples(
         values: Of the conditions, by name, `count` each; those in words are listed in the
             image's metadata.
     """
-    from demist.drawing import save_png
-
     modality = of(pipeline)
     known = pipeline.conditioner.conditions
     said = {name: pipeline.conditioner.words(name, v, count) for name, v in values.items()}
@@ -54,8 +53,6 @@ def draw_reconstructions(
         data: What it is trained on.
         count: Images in the image, originals and reconstructions together.
     """
-    from demist.drawing import image_grid, save_png
-
     rows = np.unique(np.linspace(0, len(data) - 1, max(1, count // 2)).astype(np.int64))
     x = np.array(data.x[rows])
     rebuilt = made.codec.decode(made.codec.encode(torch.from_numpy(x))).cpu().numpy()

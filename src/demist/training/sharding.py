@@ -11,13 +11,16 @@ samples, the first process holds the whole average for a moment.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from demist.training.parallel import World
+
+if TYPE_CHECKING:
+    import torch.distributed.tensor
 
 MESSAGE = 2**22
 """Numbers that one process sends at once: many small tensors, or one that may be larger."""
@@ -55,10 +58,9 @@ def share_of(whole: Tensor, like: Tensor) -> Tensor:
     """This process's share of a tensor that all have whole, cut as `like` is, if that is cut."""
     if not hasattr(like, "full_tensor"):
         return whole
-    from torch.distributed.tensor import DTensor, Replicate
-
-    assert isinstance(like, DTensor)
-    everywhere = DTensor.from_local(whole, like.device_mesh, [Replicate()])
+    cut = torch.distributed.tensor  # imported by what has cut it
+    assert isinstance(like, cut.DTensor)
+    everywhere = cut.DTensor.from_local(whole, like.device_mesh, [cut.Replicate()])
     return everywhere.redistribute(placements=like.placements)
 
 
@@ -108,12 +110,11 @@ def give(world: World, target: Tensor, source: Tensor | None) -> None:
             have None if `target` is not cut: then `target` itself is what the others get.
     """
     if hasattr(target, "full_tensor"):
-        from torch.distributed.tensor import DTensor, distribute_tensor
-
-        assert isinstance(target, DTensor)
+        cut = torch.distributed.tensor
+        assert isinstance(target, cut.DTensor)
         held = torch.empty(target.shape, dtype=target.dtype, device=target.device)
         held = held if source is None else held.copy_(source)
-        share = distribute_tensor(held, target.device_mesh, target.placements)
+        share = cut.distribute_tensor(held, target.device_mesh, target.placements)
         target.to_local().copy_(share.to_local())
         return
     if source is not None:
