@@ -339,6 +339,28 @@ def test_sample_never_overwrites_unasked(trained, capsys):
         assert capsys.readouterr().out.splitlines()[-1] == name
 
 
+def test_each_class_that_is_asked_for_is_drawn(trained, capsys):
+    assert (
+        main(
+            ["sample", "--class", "0", "--class", "1", "--n", "4", "--steps", "1", "--out", "a.png"]
+        )
+        == 0
+    )
+    assert read_metadata("a.png")["sampling"]["label"] == ["0", "0", "1", "1"]
+
+
+def test_the_ending_says_the_format_before_anything_is_sampled(trained, capsys):
+    line = "sample --n 2 --steps 1 --out"
+    assert main([*line.split(), "a.webp"]) == 0
+    with Image.open("a.webp") as image:
+        assert image.format == "WEBP"
+    assert read_metadata("a.webp")["sampling"]["n"] == 2
+    with mock.patch("demist.model.plan.Plan.sample", side_effect=AssertionError("sampled")):
+        for flags in ("a.xyz", "a.mp4 ", "b.png --animate a.png", "b.png --arrays a.txt"):
+            assert main([*line.split(), *flags.split()]) == 64
+            assert "; end it in ." in capsys.readouterr().err
+
+
 def test_sample_from_a_model_folder_and_with_a_film(trained, capsys):
     line = ["sample", str(trained.model), "--n", "4", "--steps", "3", "--animate", "a.gif"]
     assert main(line) == 0
@@ -359,8 +381,14 @@ def test_labels():
     assert values.choose_labels("none", names) == []
     assert values.choose_labels("red, green", ("red, green",)) == ["red, green"]
     assert values.choose_labels(None, ()) == []
+    assert values.choose_labels(["cat", "dog,3"], names) == ["cat", "dog", "3"]
+    assert values.choose_labels(["a, b", "c"], ("a, b", "c")) == ["a, b", "c"]
+    with pytest.raises(UsageError, match="no class 'CAT'; did you mean 'cat'"):
+        values.choose_labels("CAT", names)
     with pytest.raises(UsageError, match="trained without classes"):
         values.choose_labels("3", ())
+    with pytest.raises(UsageError, match="with others beside it, leave it out"):
+        values.choose_labels(["none", "cat"], names)
     assert values.spread(["a", "b"], 5) == ["a", "a", "a", "b", "b"]
     assert values.spread(["a", "b", "c"], 2) == ["a", "b"]
     assert values.spread([], 3) == []

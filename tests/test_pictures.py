@@ -210,3 +210,25 @@ def test_points_that_are_not_finite():
 
 def testround_up():
     assert [round_up(v) for v in (0.9, 1.0, 1.01, 3.2, 7.0, 9.0)] == [1, 1, 1.5, 4, 8, 10]
+
+
+@pytest.mark.parametrize("ending", drawing.FORMATS)
+def test_an_image_has_the_format_of_its_ending_and_carries_its_facts(ending, tmp_path):
+    page, place = drawing.image_grid(plain([10, 200])), tmp_path / f"a{ending}"
+    drawing.save_image(page, place, {"seed": 7, "command": "ä"})
+    with Image.open(place) as image:
+        assert image.format == drawing.FORMATS[ending]
+        error = np.abs(np.asarray(image.convert("RGB"), int) - np.asarray(page, int)).mean()
+        assert error < (2 if image.format in ("JPEG", "GIF") else 1e-9)
+    assert drawing.read_metadata(place) == {"seed": 7, "command": "ä"}
+
+
+def test_facts_too_long_for_a_jpeg_are_left_out(tmp_path):
+    drawing.save_image(drawing.image_grid(plain([10])), tmp_path / "a.jpg", {"x": "y" * 70_000})
+    with pytest.raises(DataError):
+        drawing.read_metadata(tmp_path / "a.jpg")
+
+
+def test_an_image_of_no_known_ending(tmp_path):
+    with pytest.raises(UsageError, match=r"written as 'a\.docx'; end it in \.png or \.jpg"):
+        drawing.save_image(drawing.image_grid(plain([10])), "a.docx")

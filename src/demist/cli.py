@@ -92,7 +92,11 @@ def run(argv: list[str]) -> None:
 
 
 def plainly(
-    message: Warning | str, category: type[Warning], file: str, line: int, text: str | None = None
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
 ) -> str:
     """A warning as people read it: without the place in the code that gave it."""
     return f"demist: {message}\n"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from demist.commands.sampling import (
     ModelOptions,
@@ -33,8 +33,9 @@ class Options:
     """Which share this process makes: 2/3 is the second of three."""
     ray: bool = False
     """Let Ray make the buckets: the cluster in RAY_ADDRESS, else this machine."""
-    label: Annotated[str | None, arg(name="class", metavar="NAMES")] = None
-    """Classes by name or number: `3` or `3,7`; `none` for no class. Without it: each in turn."""
+    label: Annotated[UseAppendAction[tuple[str, ...]], arg(name="class", metavar="NAMES")] = ()
+    """Classes by name or number: `3` or `3,7`, also several times; `none` for no class. Without it:
+    each in turn."""
     sampling: Annotated[SamplingOptions, arg(name="")] = field(default_factory=SamplingOptions)
     source: Annotated[ModelOptions, arg(name="")] = field(default_factory=ModelOptions)
 
@@ -50,7 +51,7 @@ def main(args: list[str]) -> None:
     from demist.model.values import choose_labels, classes_of, of_class, spread
 
     model = options.source.candidate(options.model)
-    labels = spread(choose_labels(options.label, classes_of(model.pipeline)), options.n)
+    labels = spread(choose_labels(options.label or None, classes_of(model.pipeline)), options.n)
     left, count = bulk(
         model, options.out, options.n, options.sampling.sampling(),
         of_class(model.pipeline, labels),

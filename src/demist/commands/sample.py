@@ -24,8 +24,9 @@ class Options:
 
     model: Annotated[Positional[str], arg(metavar="[RUN|FOLDER]")] = "latest"
     """A run (number, name, path or `latest`), or a saved model's folder."""
-    label: Annotated[str | None, arg(name="class", metavar="NAMES")] = None
-    """Classes by name or number: `3` or `3,7`; `none` for no class. Without it: each in turn."""
+    label: Annotated[UseAppendAction[tuple[str, ...]], arg(name="class", metavar="NAMES")] = ()
+    """Classes by name or number: `3` or `3,7`, also several times; `none` for no class. Without it:
+    each in turn."""
     prompt: Annotated[str | None, arg(metavar="TEXT")] = None
     """What to show, for a model of captions; (word:1.5) gives a word more weight."""
     cond: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=VALUE")] = ()
@@ -50,7 +51,7 @@ class Options:
     """How many samples. Default: 8 images of each of up to ten classes, 16 of a prompt, else 64;
     1000 points."""
     out: Path | None = None
-    """PNG to write. Default: samples.png, samples-2.png, ..."""
+    """Image to write: .png, .jpg, .webp, .gif or .tif. Default: samples.png, samples-2.png, ..."""
     animate: Path | None = None
     """Film (.gif or .webp) of the first samples, at most 100 images, being denoised."""
     arrays: Path | None = None
@@ -86,13 +87,14 @@ def main(args: list[str]) -> None:
     from demist.measuring import pages
     from demist.model import noisy_classifier, values
 
+    pages.require_endings(out, options.animate, options.arrays)
     pipeline, sampling = options.source.open(options.model), options.sampling.sampling()
     if options.compile:
         pipeline.compile(partial(print, file=sys.stderr))
     known, cond, guiding = pipeline.conditioner.conditions, dict[str, Any](), dict[str, Any]()
     cond |= values.conditions_of(pipeline, options.cond, pages.read_image)
     label, text = (values.name_of(pipeline, short) for short in (values.CLASS, values.PROMPT))
-    for name, typed in ((label, options.label), (text, options.prompt)):
+    for name, typed in ((label, options.label or None), (text, options.prompt)):
         if name in cond and typed is not None:
             raise UsageError(f"--cond gives {name}, and so does its short form; leave one out")
     if options.prompt is not None:
@@ -107,12 +109,14 @@ def main(args: list[str]) -> None:
         )
     # Led by a classifier, a model is given a class only if the user says so.
     given = bool(options.classifier or options.grid or label in cond)
-    asked = options.label or ("none" if given else None)
+    asked = options.label or (["none"] if given else None)
     labels = values.choose_labels(asked, values.classes_of(pipeline), list(known))
     if options.grid:
         if len(labels) > 1:
-            raise UsageError(f"--class {options.label} in a grid: give one, or an axis class=...")
-        if options.label is not None:
+            raise UsageError(
+                f"--class {','.join(labels)} in a grid: give one, or an axis class=..."
+            )
+        if options.label:
             cond[label] = labels[0] if labels else None
         page = pages.grid_page(pipeline, options.grid, sampling, **guiding, **cond)
     else:

@@ -1,6 +1,5 @@
 """A class label."""
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from demist.conditions.conditioner import Column, Condition, ReadImage
 from demist.errors import UsageError
+from demist.parts import close
 
 Value = str | int | float | None
 
@@ -45,7 +45,7 @@ class Label(Condition):
         return cls(column.names, drop)
 
     def encode(
-        self, values: Value | Sequence[Value] | np.ndarray | Tensor, n: int
+        self, values: Value | np.generic | Sequence[Any] | np.ndarray | Tensor, n: int
     ) -> dict[str, Tensor]:
         """`index`: `(n,)` indices of `values`: names, indices or None, one for all or `n`."""
         return {"index": self._indices(values, n)}
@@ -72,9 +72,9 @@ class Label(Condition):
         return "" if value is None else self.classes[class_index(value, self.classes)]
 
     def _indices(self, values: Any, n: int) -> Int[Tensor, " n"]:
-        if isinstance(values, np.ndarray | Tensor):
+        if isinstance(values, np.ndarray | np.generic | Tensor):
             values = values.tolist()
-        if isinstance(values, str | int | float) or values is None:
+        if not isinstance(values, list | tuple):
             return torch.full((n,), self._index(values))
         if len(values) != n:
             raise UsageError(
@@ -82,7 +82,8 @@ class Label(Condition):
             )
         return torch.tensor([self._index(value) for value in values], dtype=torch.int64)
 
-    def _index(self, value: Value) -> int:
+    def _index(self, value: Any) -> int:
+        value = value.item() if isinstance(value, np.generic | Tensor) else value
         return len(self.classes) if value is None else class_index(value, self.classes)
 
 
@@ -115,10 +116,10 @@ def class_index(value: str | int | float, classes: Sequence[str]) -> int:
         if value in classes:
             return list(classes).index(value)
         value = int(value) if value.isdecimal() else value
-    if isinstance(value, int) and 0 <= value < len(classes):
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(classes):
         return value
     shown = ", ".join(classes[:20])
     more = f", ... ({len(classes)} in all)" if len(classes) > 20 else ""
-    near = difflib.get_close_matches(str(value), classes, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
+    near = close(str(value), classes)
+    hint = f"; did you mean {near!r}?" if near else "."
     raise UsageError(f"there is no class {value!r}{hint} There are: {shown}{more}")

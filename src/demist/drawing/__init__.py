@@ -1,20 +1,33 @@
 """Images of what a model makes: labelled grids, films of the denoising, curves and points.
 
 Grids, films and points need Pillow alone; `loss_curve` needs the `plot` extra. Everything is
-written atomically, and a PNG can carry the facts that reproduce it.
+written atomically, and an image can carry the facts that reproduce it.
 """
 
 from demist.drawing.curves import loss_curve, smooth
 from demist.drawing.grid import image_grid
-from demist.drawing.output import animation, read_metadata, save_png, write
+from demist.drawing.output import (
+    FILMS,
+    FORMATS,
+    animation,
+    format_of,
+    read_metadata,
+    save_image,
+    save_png,
+    write,
+)
 from demist.drawing.scatter import round_up, scatter
 
 __all__ = [
+    "FILMS",
+    "FORMATS",
     "animation",
+    "format_of",
     "image_grid",
     "loss_curve",
     "read_metadata",
     "round_up",
+    "save_image",
     "save_png",
     "scatter",
     "smooth",

@@ -1,8 +1,8 @@
-"""Files of images: PNG with facts inside, GIF and WebP films."""
+"""Files of images, with facts inside where the format can hold them; GIF and WebP films."""
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,6 +12,65 @@ from demist.errors import CannotCreateError, DataError, UsageError
 from demist.io.files import atomic
 
 KEY = "demist"
+FORMATS = {
+    ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".gif": "GIF",
+    ".tif": "TIFF", ".tiff": "TIFF",
+}  # fmt: skip
+"""Ending of a file -> the format in which an image is written."""
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 95}, "WEBP": {"lossless": True}, "TIFF": {"compression": "tiff_lzw"},
+    "GIF": {},
+}  # fmt: skip
+FILMS = {".gif": "GIF", ".webp": "WEBP"}
+"""The same for a film."""
+_DESCRIPTION = 0x010E
+"""Tag of EXIF and TIFF for what is said of an image."""
+
+
+def format_of(path: str | os.PathLike[str], formats: Mapping[str, str] = FORMATS) -> str:
+    """The format that the ending of `path` asks for.
+
+    Raises:
+        UsageError: It is none of `formats`.
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in formats:
+        what = "a film" if formats is FILMS else "an image"
+        raise UsageError(
+            f"{what} cannot be written as {os.fspath(path)!r}; end it in {' or '.join(formats)}"
+        )
+    return formats[ending]
+
+
+def save_image(
+    image: Image.Image, path: str | os.PathLike[str], metadata: dict[str, Any] | None = None
+) -> None:
+    """Write an image in the format of its ending, atomically; `read_metadata` reads the facts.
+
+    A JPEG and a GIF keep the pixels only nearly.
+
+    Args:
+        image: RGB.
+        path: Where to; see `FORMATS`.
+        metadata: Facts, as JSON.
+
+    Raises:
+        UsageError: The ending is of another format.
+        CannotCreateError: The folder does not exist or cannot be written.
+    """
+    kind = format_of(path)
+    if kind == "PNG":
+        save_png(image, path, metadata)
+        return
+    text = None if metadata is None else json.dumps(metadata)
+    options = dict(_OPTIONS[kind])
+    if text is not None and kind == "GIF":
+        options["comment"] = text.encode()
+    elif text is not None and (kind != "JPEG" or len(text) < 65_000):  # all that a JPEG can hold
+        exif = Image.Exif()
+        exif[_DESCRIPTION] = text
+        options["exif"] = exif
+    write(path, lambda file: image.save(file, kind, **options))
 
 
 def save_png(
@@ -29,14 +88,17 @@ def save_png(
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The facts that `save_png` put into an image.
+    """The facts that `save_image` or `save_png` put into an image.
 
     Raises:
-        DataError: Not a PNG, or one without such facts.
+        DataError: Not an image, or one without such facts.
     """
     try:
         with Image.open(path) as image:
-            facts: dict[str, Any] = json.loads(image.info[KEY])
+            text = image.info.get(KEY) or image.getexif().get(_DESCRIPTION)
+            facts = json.loads(text or image.info["comment"])
+            if not isinstance(facts, dict):
+                raise ValueError("no facts")
             return facts
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(
@@ -62,16 +124,13 @@ def animation(
         UsageError: No frames, or another ending.
         CannotCreateError: The folder does not exist or cannot be written.
     """
-    formats = {".gif": "GIF", ".webp": "WEBP"}
-    ending = Path(path).suffix.lower()
-    if ending not in formats:
-        raise UsageError(f"a film cannot be written as {str(path)!r}; end it in .gif or .webp")
+    kind = format_of(path, FILMS)
     if not frames:
         raise UsageError("a film needs at least one frame; none was given")
     durations = [round(1000 / fps)] * (len(frames) - 1) + [round(1000 * hold)]
     first, *rest = frames
     options = {"save_all": True, "append_images": rest, "duration": durations, "loop": 0}
-    write(path, lambda file: first.save(file, formats[ending], **options))
+    write(path, lambda file: first.save(file, kind, **options))
 
 
 def write(path: str | os.PathLike[str], save: Callable[[BinaryIO], object]) -> None:

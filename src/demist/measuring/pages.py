@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from demist.data.images.decode import read_image as read_image
-from demist.drawing import animation, image_grid, save_png
+from demist.drawing import FILMS, animation, format_of, image_grid, save_image
 from demist.errors import UsageError
 from demist.io.arrays import write_array
 from demist.modalities import Modality
@@ -42,13 +42,13 @@ class Page:
     frames: Sequence[Image.Image] = field(default=(), repr=False)
 
     def save(self, path: Path, command: str | None = None) -> None:
-        """Write a PNG that carries the facts.
+        """Write an image that carries the facts.
 
         Args:
-            path: Where to.
+            path: Where to; its ending says the format (`demist.drawing.FORMATS`).
             command: What was typed, for the facts.
         """
-        save_png(self.image, path, {"command": command, **self.facts})
+        save_image(self.image, path, {"command": command, **self.facts})
 
     def save_array(self, path: Path) -> None:
         """Write the samples as numbers, `.npy`."""
@@ -57,6 +57,19 @@ class Page:
     def animate(self, path: Path, fps: float = 12) -> None:
         """Write the film, `.gif` or `.webp`."""
         animation(self.frames, path, fps=fps)
+
+
+def require_endings(out: Path, film: Path | None, arrays: Path | None) -> None:
+    """Check, before any work, that what is to be written can be written so.
+
+    Raises:
+        UsageError: The ending of a name is of no format for it.
+    """
+    format_of(out)
+    if film is not None:
+        format_of(film, FILMS)
+    if arrays is not None and arrays.suffix != ".npy":
+        raise UsageError(f"numbers cannot be written as {str(arrays)!r}; end it in .npy")
 
 
 def sample_page(

@@ -23,6 +23,7 @@ __all__ = [
     "folder",
     "gpus_of",
     "guided",
+    "keywords",
     "learned_codec",
     "locate",
     "make_plan",

@@ -30,6 +30,7 @@ from demist.io.files import sha256, write_json
 from demist.io.folders import atomic_folder
 from demist.io.tensors import read_tensors, require_same, write_tensors
 from demist.io.untrusted import inside
+from demist.model.keywords import sides
 from demist.model.sums import read_listed, require_sum
 from demist.parts.typed import require_types
 
@@ -179,7 +180,7 @@ def sized(pipeline: Any, size: tuple[int, int]) -> tuple[int, ...]:
     Raises:
         UsageError: It cannot, for a reason that is named.
     """
-    height, width = size
+    height, width = sides(size)
     what = f"size = ({height}, {width})"
     net = pipeline.denoiser.net
     multiple = getattr(net, "multiple", None)
@@ -198,7 +199,7 @@ def sized(pipeline: Any, size: tuple[int, int]) -> tuple[int, ...]:
                 f"size is fixed; leave it out"
             )
     factor = pipeline.codec.data_shape((1, multiple, multiple))[1]
-    if min(size) < 1 or height % factor or width % factor:
+    if height % factor or width % factor:
         raise UsageError(f"{what}: this model needs sides that are multiples of {factor}")
     return shape
 

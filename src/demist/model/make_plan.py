@@ -11,8 +11,9 @@ from torch import Tensor
 from demist.core import Denoiser, Schedule
 from demist.errors import UsageError
 from demist.model.guided import guided
+from demist.model.keywords import by_name, require_known, whole
 from demist.model.plan import Constrain, Guide, Init, Plan
-from demist.model.sampling import STANDARD, Sampling
+from demist.model.sampling import FIELDS, STANDARD, TAKEN, Sampling
 from demist.samplers import checked_grid, make_grid, make_solver
 from demist.samplers.grids import CLOSE
 
@@ -33,8 +34,11 @@ def make_plan(
     constrain: Constrain | None = None,
 ) -> Plan:
     """See `Pipeline.plan`."""
+    n = whole("n", n)
     if n < 1:
         raise UsageError(f"cannot make {n} samples; ask for at least 1")
+    require_known(cond, pipeline.conditioner, (*FIELDS, *TAKEN))
+    negative = None if negative is None else by_name("negative", negative)
     full = sampling.over(pipeline.defaults).over(STANDARD)
     if not isinstance(full.seed, int | None) and len(full.seed) != n:
         raise UsageError(f"got {len(full.seed)} seeds for {n} samples; give one for all, or {n}")
@@ -107,6 +111,11 @@ def _checked_init(
                 f"from: give init, or leave start out"
             )
         return None
+    if not isinstance(init, Tensor | np.ndarray):
+        raise UsageError(
+            f"init is a {type(init).__name__}; give data as an array, such as "
+            f"np.asarray(image), or a state as a tensor"
+        )
     is_state = isinstance(init, Tensor)
     if not is_state and sampling.start is None and full.start == 1:
         raise UsageError(

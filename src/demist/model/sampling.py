@@ -5,48 +5,12 @@ The same dataclass is the defaults of a model, what a command reads from its fla
 `over` the model's defaults, and these over `STANDARD`.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from demist.errors import UsageError
-
-_NUMBERS = {
-    "steps": "whole",
-    "batch_size": "whole",
-    "start": "real",
-    "guidance": "real",
-    "grid": "real",
-    "guidance_interval": "real",
-    "seed": "whole",
-}
-"""Fields of numbers, and of which; the last three may hold several."""
-_SEVERAL = ("grid", "guidance_interval", "seed")
-
-
-def _as_declared(name: str, value: Any) -> Any:
-    """A field's value in plain types: numbers of NumPy and torch, arrays and lists become so.
-
-    Raises:
-        UsageError: It is no number where there must be one.
-    """
-    if name not in _NUMBERS or (name == "grid" and isinstance(value, str)):
-        return value
-    value = value.tolist() if hasattr(value, "tolist") else value
-    if name in _SEVERAL and isinstance(value, Sequence) and not isinstance(value, str):
-        return tuple(_number(name, v) for v in value)  # a JSON file has lists
-    return _number(name, value)
-
-
-def _number(name: str, value: Any) -> int | float:
-    value, kind = value.tolist() if hasattr(value, "tolist") else value, _NUMBERS[name]
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        if kind == "real":
-            return value
-        if value == int(value):
-            return int(value)
-    raise UsageError(f"{name} = {value!r}: give {'a' if kind == 'real' else 'a whole'} number")
+from demist.model.keywords import checked
 
 
 @dataclass(frozen=True)
@@ -82,18 +46,8 @@ class Sampling:
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            if (value := getattr(self, field.name)) is not None:
-                object.__setattr__(self, field.name, _as_declared(field.name, value))
-        for name in ("steps", "batch_size"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"{name} = {value}: must be at least 1")
-        if self.start is not None and not 0 <= self.start <= 1:
-            raise UsageError(
-                f"start = {self.start:g}: a time from 0 (the data itself) to 1 (pure noise), such "
-                f"as 0.6"
-            )
+        for name, value in self.said().items():
+            object.__setattr__(self, name, checked(name, value))
 
     def over(self, other: "Sampling") -> "Sampling":
         """This, and where it says nothing, what `other` says."""
@@ -139,9 +93,13 @@ def split(
 
     Args:
         sampling: What holds where the keywords say nothing.
-        arguments: Both kinds, by name.
+        arguments: Both kinds, by name; numbers may be those of NumPy and torch.
     """
-    said = {k: _as_declared(k, v) for k, v in arguments.items() if k in FIELDS and v is not None}
+    said = {
+        name: None if value is None else checked(name, value)
+        for name, value in arguments.items()
+        if name in FIELDS
+    }
     cond = {name: value for name, value in arguments.items() if name not in FIELDS}
     return Sampling(**said).over(sampling or Sampling()), cond
 

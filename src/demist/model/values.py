@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from demist.conditions import ReadImage
+from demist.conditions import ReadImage, class_index
 from demist.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,37 +32,37 @@ def of_class(pipeline: "Pipeline", labels: Sequence[str]) -> dict[str, list[str]
     return {name_of(pipeline, CLASS): list(labels)} if labels else {}
 
 
-def class_name(word: str, classes: Sequence[str]) -> str:
-    """The name of the class meant by a name or a number; an unknown word is left as it is."""
-    number = word not in classes and word.isdecimal() and int(word) < len(classes)
-    return classes[int(word)] if number else word
-
-
 def choose_labels(
-    text: str | None, classes: Sequence[str], others: Sequence[str] = ()
+    texts: Sequence[str] | str | None, classes: Sequence[str], others: Sequence[str] = ()
 ) -> list[str]:
     """The classes meant by `3`, `3,7` or `cat`; all if nothing is said, empty for `none`.
 
     Args:
-        text: What was written.
+        texts: What was written, once or several times. A class may have a comma in its name.
         classes: Of the model.
         others: Names of its other conditions.
 
     Raises:
-        UsageError: The model has no classes.
+        UsageError: The model has no classes, or not these.
     """
-    if text is None:
+    if texts is None:
         return list(classes)
-    if text == "none" and "none" not in classes:
+    texts = [texts] if isinstance(texts, str) else texts
+    words = [word for text in texts for word in _words(text, classes)]
+    if set(words) == {"none"} - set(classes):
         return []
     if not classes:
         raise UsageError(
-            f"--class {text}: this model was trained without classes; leave it out"
+            f"--class {words[0]}: this model was trained without classes; leave it out"
             + (f" (its conditions: {', '.join(others)})" if others else "")
         )
-    if text in classes:
-        return [text]
-    return [class_name(word.strip(), classes) for word in text.split(",")]
+    if "none" in words and "none" not in classes:
+        raise UsageError("--class none is no class; with others beside it, leave it out")
+    return [classes[class_index(word, classes)] for word in words]
+
+
+def _words(text: str, classes: Sequence[str]) -> list[str]:
+    return [text] if text in classes else [word.strip() for word in text.split(",")]
 
 
 def spread(labels: Sequence[str], n: int) -> list[str]:

@@ -9,6 +9,7 @@ from demist.parts.family import Family, Option, Part, Row
 from demist.parts.notation import (
     Reader,
     bare,
+    close,
     first,
     listed,
     one_of,
@@ -26,6 +27,7 @@ __all__ = [
     "Reader",
     "Row",
     "bare",
+    "close",
     "declared",
     "first",
     "from_json",

@@ -59,9 +59,27 @@ def split(text: str) -> list[str]:
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """The message about a name that does not exist: the nearest one, and what there is."""
     known = list(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    near = close(name, known)
+    hint = f" Did you mean {near!r}?" if near else ""
     return f"there is no {what} called {name!r}.{hint} There are: {', '.join(known) or 'none'}"
+
+
+def close(word: str, known: Iterable[str]) -> str:
+    """The name that was perhaps meant, however its letters, dashes and plus signs are; "" if none.
+
+    A longer name that begins so goes before one that is written alike: `dpm++` is `dpmpp-2m`.
+    """
+    names: dict[str, str] = {}
+    for name in known:
+        names.setdefault(_alike(name), name)
+    wanted = _alike(word)
+    begin = [name for name in names if name.startswith(wanted) and len(wanted) > 2]
+    found = [wanted] if wanted in names else begin or difflib.get_close_matches(wanted, names, n=1)
+    return names[found[0]] if found else ""
+
+
+def _alike(name: str) -> str:
+    return name.lower().replace("+", "p").replace("_", "-").replace(" ", "-")
 
 
 def bare(text: str) -> str:

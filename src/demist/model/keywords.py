@@ -1,0 +1,156 @@
+"""What people pass to `Pipeline.sample`, checked: one sentence for what makes no sense."""
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from demist.conditions import Conditioner
+from demist.errors import UsageError
+
+ELSEWHERE = {
+    "num_inference_steps": "steps", "num_steps": "steps", "n_steps": "steps", "nfe": "steps",
+    "sampling_steps": "steps", "guidance_scale": "guidance", "cfg": "guidance",
+    "cfg_scale": "guidance", "w": "guidance", "sampler": "solver", "scheduler": "solver",
+    "method": "solver", "timesteps": "grid", "sigmas": "grid", "times": "grid",
+    "time_grid": "grid", "num_images": "n", "num_samples": "n", "n_samples": "n",
+    "num_images_per_prompt": "n", "generator": "seed", "seeds": "seed", "rng": "seed",
+    "negative_prompt": "negative", "strength": "start", "denoising_strength": "start",
+    "image": "init", "latents": "init", "x": "init", "height": "size", "width": "size",
+    "shape": "size", "callback": "trajectory", "callback_on_step_end": "trajectory",
+    "cls": "class", "class_": "class", "class_label": "class", "class_labels": "class",
+    "classes": "class", "labels": "class", "y": "class", "caption": "prompt",
+}  # fmt: skip
+"""What parameters are called in other libraries -> here; `class` and `prompt` are short forms."""
+
+_SAID = {
+    "negative": 'negative={"label": "3"}',
+    "init": "init=images, start=0.6",
+    "size": "size=(height, width)",
+    "trajectory": "for frame in pipeline.trajectory(...), which is the callback",
+}
+
+
+_LISTS = {
+    "grid": "a name such as 'angular', or times such as (1, 0.6, 0.2, 0)",
+    "guidance_interval": "two times, the lower first, such as (0.1, 0.8)",
+}
+_NAMES = {"solver": "heun", "guidance_rule": "apg"}
+
+
+def require_known(names: Iterable[str], conditioner: Conditioner, options: Iterable[str]) -> None:
+    """Raise UsageError if a keyword is neither a condition of the model nor an option.
+
+    Args:
+        names: Keywords that are no options.
+        conditioner: The model's conditions.
+        options: Names of all options, for the message.
+    """
+    known = list(conditioner.conditions)
+    for name in names:
+        if name in known:
+            continue
+        meant = _meant(name, conditioner, [*known, *options])
+        has = ", ".join(known) or "none: it is unconditional"
+        raise UsageError(
+            f"this model has no condition {name!r}; it has {has}. Nor is it an option of sampling"
+            + (f"; did you mean {meant}?" if meant else f", which are: {', '.join(options)}")
+        )
+
+
+def _meant(name: str, conditioner: Conditioner, known: list[str]) -> str:
+    word = ELSEWHERE.get(name.lower(), "class" if name == "class" else name)
+    word = conditioner.called(word) or word
+    if word in _SAID:
+        return _SAID[word]
+    if word in known:
+        return word
+    return next(iter(difflib.get_close_matches(name.lower(), known, n=1)), "")
+
+
+def plain(value: Any) -> Any:
+    """Numbers and arrays of other libraries as Python has them."""
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def whole(name: str, value: Any, low: int | None = None, such_as: str = "20") -> int:
+    """A whole number from one of any type.
+
+    Raises:
+        UsageError: It is something else, or below `low`.
+    """
+    value = plain(value)
+    exact = isinstance(value, int | float) and not isinstance(value, bool)
+    if not exact or not math.isfinite(value) or value != int(value):
+        raise UsageError(f"{name} = {value!r}: give a whole number, such as {such_as}")
+    if low is not None and value < low:
+        raise UsageError(f"{name} = {value}: must be at least {low}")
+    return int(value)
+
+
+def number(name: str, value: Any, such_as: str = "2.0") -> float:
+    """A finite number from one of any type.
+
+    Raises:
+        UsageError: It is something else.
+    """
+    value = plain(value)
+    exact = isinstance(value, int | float) and not isinstance(value, bool)
+    if not exact or not math.isfinite(value):
+        raise UsageError(f"{name} = {value!r}: give a number, such as {such_as}")
+    return float(value) if isinstance(value, float) else int(value)
+
+
+def sides(value: Any) -> tuple[int, int]:
+    """Height and width.
+
+    Raises:
+        UsageError: They are not two whole numbers.
+    """
+    value = plain(value)
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise UsageError(f"size = {value!r}: give height and width, such as (32, 48)")
+    return whole("size", value[0], 1, "32"), whole("size", value[1], 1, "32")
+
+
+def checked(name: str, value: Any) -> Any:
+    """A field of `Sampling` in its own type; numbers and arrays of other libraries are taken, too.
+
+    Raises:
+        UsageError: It is of another type, or out of range.
+    """
+    if name in ("steps", "batch_size"):
+        return whole(name, value, 1)
+    if name == "guidance":
+        return number(name, value)
+    if name == "start":
+        start = number(name, value, "0.6")
+        if not 0 <= start <= 1:
+            raise UsageError(
+                f"start = {start:g}: a time from 0 (the data itself) to 1 (pure noise), such as 0.6"
+            )
+        return start
+    value = plain(value)
+    many = isinstance(value, list | tuple)
+    if name == "seed":
+        return tuple(whole(name, one, None, "0") for one in value) if many else whole(name, value)
+    if name == "guidance_interval" or (name == "grid" and not isinstance(value, str)):
+        if not many:
+            raise UsageError(f"{name} = {value!r}: give {_LISTS[name]}")
+        return tuple(number(name, one, "0.5") for one in value)
+    if name in ("solver", "grid", "guidance_rule") and not isinstance(value, str):
+        raise UsageError(f"{name} = {value!r}: give a name, such as {_NAMES[name]!r}")
+    return value
+
+
+def by_name(what: str, value: Any) -> Mapping[str, Any]:
+    """Conditions by name.
+
+    Raises:
+        UsageError: It is no mapping.
+    """
+    if not isinstance(value, Mapping):
+        raise UsageError(f'{what} = {value!r}: name the condition, {what}={{"label": {value!r}}}')
+    return value
