@@ -199,7 +199,7 @@ def sized(pipeline: Any, size: tuple[int, int]) -> tuple[int, ...]:
                 f"size is fixed; leave it out"
             )
     factor = pipeline.codec.data_shape((1, multiple, multiple))[1]
-    if height % factor or width % factor:
+    if min(height, width) < 1 or height % factor or width % factor:
         raise UsageError(f"{what}: this model needs sides that are multiples of {factor}")
     return shape
 

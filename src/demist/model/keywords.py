@@ -112,7 +112,7 @@ def sides(value: Any) -> tuple[int, int]:
     value = plain(value)
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise UsageError(f"size = {value!r}: give height and width, such as (32, 48)")
-    return whole("size", value[0], 1, "32"), whole("size", value[1], 1, "32")
+    return whole("size", value[0], None, "32"), whole("size", value[1], None, "32")
 
 
 def checked(name: str, value: Any) -> Any:
