@@ -72,6 +72,26 @@ def test_interval_rule_negative_and_guide_matter_and_are_what_they_say(digits):
     assert same(sample(guidance=1.0), sample(guidance=3.0, negative={"label": "cat"}))
 
 
+def test_a_negative_does_what_it_says_or_is_refused(digits):
+    """With nothing asked for, guidance leads from the negative towards the null."""
+    away = digits.conditioner.encode_only(1, {"label": "1"})
+    null = digits.conditioner.null
+    alone = digits.sample(3, guidance=3.0, negative={"label": "1"})
+    assert not same(alone, digits.sample(3, guidance=3.0))
+    by_hand = digits.sample(
+        3, guidance=1.0, guide=lambda m: Compose(m, lambda c: Instead(away)(null(c)), (), 3.0)
+    )
+    assert np.abs(alone.astype(int) - by_hand).max() <= 1
+    for label in (None, "cat"):
+        with pytest.raises(UsageError, match=r"negative: guidance 1 leads away from nothing"):
+            digits.sample(3, label=label, guidance=1.0, negative={"label": "1"})
+    digits.sample(3, guidance=1.0, negative={"label": None})
+    unlearned = made({"label": Label(("0", "1"), drop=0.0)})
+    unlearned.sample(1, label="0", negative={"label": "1"})
+    with pytest.raises(UsageError, match="never learned"):
+        unlearned.sample(1, negative={"label": "1"})
+
+
 def test_any_other_guidance_goes_in_as_a_function(digits):
     null = digits.conditioner.null
     other = Instead({"label": torch.tensor([0])})
@@ -183,9 +203,19 @@ def test_a_grid_of_negatives_is_of_classes_where_there_are_no_prompts(folders, d
     assert not same(*cells)
 
 
+def test_in_a_grid_only_cells_with_guidance_lead_away(folders, digits):
+    line = "sample digits --class cat --negative 1 --grid guidance=1,3 --arrays n.npy"
+    assert main(line.split()) == 0
+    one, three = np.load("n.npy")
+    assert same(one, digits.sample(1, label="cat", guidance=1.0)[0])
+    assert same(three, digits.sample(1, label="cat", guidance=3.0, negative={"label": "1"})[0])
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
+        ("sample digits --class cat --negative 1 --guidance 1", "such as guidance 2"),
+        ("sample digits --class cat --negative 1 --grid guidance=1", "such as guidance 2"),
         ("sample digits --prompt x", "its conditions: --class, one of 0, 1, cat"),
         (
             "sample digits --grid prompt=x",

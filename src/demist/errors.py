@@ -12,6 +12,10 @@ class DemistError(Exception):
     exit_code = 70
 
 
+class NotFiniteError(DemistError):
+    """Samples came out as NaN or infinity."""
+
+
 class UsageError(DemistError):
     """A flag, key or argument that makes no sense."""
 

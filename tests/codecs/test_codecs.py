@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from demist.codecs import Pixels, Standardize
+from demist.errors import NotFiniteError
 
 
 def test_every_byte_survives_and_half_a_step_of_error_too():
@@ -16,8 +17,15 @@ def test_every_byte_survives_and_half_a_step_of_error_too():
 
 
 def test_what_lies_outside_is_clamped():
-    x = torch.tensor([-7.0, -1.001, 1.001, 9.0, torch.nan, torch.inf]).reshape(1, 1, 1, 6)
+    x = torch.tensor([-7.0, -1.001, 1.001, 9.0, -torch.inf, torch.inf]).reshape(1, 1, 1, 6)
     assert Pixels().decode(x).flatten().tolist() == [0, 0, 255, 255, 0, 255]
+
+
+def test_no_byte_is_nan():
+    x = torch.zeros(3, 1, 2, 2)
+    x[1, 0, 1, 0] = torch.nan
+    with pytest.raises(NotFiniteError, match=r"1 of 3 samples came out as NaN .* less guidance"):
+        Pixels().decode(x)
 
 
 def test_standardize():

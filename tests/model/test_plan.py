@@ -1,6 +1,8 @@
 """Sampling and Plan: recipes that complete themselves, and trajectories one can go on from."""
 
+import copy
 from dataclasses import replace
+from math import nan
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from demist.codecs import Pixels, Standardize
 from demist.conditions import Conditioner, Label
 from demist.core import Denoiser, Linear, Seeded, Velocity
 from demist.core.schedule import VP
-from demist.errors import UsageError
+from demist.errors import NotFiniteError, UsageError
 from demist.model import STANDARD, Pipeline, Sampling, parse_axes, sample_seed, sweep
 from demist.model.sampling import FIELDS, parse
 from demist.networks import MLP, UNet
@@ -134,6 +136,28 @@ def test_no_condition_is_called_like_an_argument(images, tmp_path):
     for name in ("steps", "seed", "init", "rows"):
         with pytest.raises(UsageError, match=f"a condition cannot be called '{name}'"):
             replace(images, conditioner=Conditioner({name: Label(("a",))}))
+
+
+@pytest.mark.parametrize("kind", ["images", "points"])
+def test_nan_is_an_error_and_never_a_black_image(request, kind):
+    model = request.getfixturevalue(kind)
+    diverged = replace(model, denoiser=copy.deepcopy(model.denoiser))
+    with torch.no_grad():
+        for p in diverged.denoiser.parameters():
+            p.mul_(1e12)
+    words = r"3 of 3 samples came out as NaN or infinity.*less guidance, fp32.*--at-step"
+    with pytest.raises(NotFiniteError, match=words):
+        diverged.sample(3, steps=3)
+    with pytest.raises(NotFiniteError, match=words):
+        list(diverged.trajectory(3, steps=3))  # a film
+    spoilt = model.plan(3, steps=3, constrain=lambda x, s: x.index_fill(0, torch.tensor(1), nan))
+    with pytest.raises(NotFiniteError, match="1 of 3 samples"):
+        spoilt.sample()
+
+
+def test_guidance_beyond_all_numbers_is_an_error(images):
+    with pytest.raises(NotFiniteError, match="4 of 4 samples"):
+        images.sample(4, label="cat", guidance=1e38)
 
 
 # ------------------------------------------------------------------ the number of steps

@@ -14,7 +14,14 @@ from tiny import CONFIG, one_thread, pictures, points  # noqa: F401
 
 from demist import runs
 from demist.config import update
-from demist.errors import CannotCreateError, DataError, LockedError, StorageError, UsageError
+from demist.errors import (
+    CannotCreateError,
+    DataError,
+    LockedError,
+    NotFiniteError,
+    StorageError,
+    UsageError,
+)
 from demist.model.pipeline import Pipeline
 from demist.runs import checkpoint
 from demist.training import run as run_module
@@ -319,3 +326,13 @@ def test_progress_lines(config):
     assert lines[3].startswith("step 3   50%  loss ")
     assert lines[3].endswith(" left")
     assert [clock_face(s) for s in (5, 65, 3723, -1)] == ["0:05", "1:05", "1:02:03", "0:00"]
+
+
+def test_samples_that_are_not_finite_do_not_end_the_training(config, monkeypatch, capsys):
+    def sample(self, n, **values):
+        raise NotFiniteError("4 of 4 samples came out as NaN or infinity; use less guidance")
+
+    monkeypatch.setattr(Pipeline, "sample", sample)
+    run = train(config, data=pictures(), command=["demist", "train", "x"])
+    assert (run.path / "summary.json").exists()
+    assert "no image of samples at step 6: 4 of 4 samples" in capsys.readouterr().err

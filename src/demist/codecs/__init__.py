@@ -2,7 +2,7 @@
 
 from demist.codecs.autoencoder import AT_ONCE, Coder, KLAutoencoder
 from demist.codecs.channels import ChannelScale
-from demist.codecs.codec import Codec, Draw
+from demist.codecs.codec import Codec, Draw, require_finite
 from demist.codecs.flat import Flat
 from demist.codecs.make import CODECS
 from demist.codecs.pixels import Pixels
@@ -19,4 +19,5 @@ __all__ = [
     "KLAutoencoder",
     "Pixels",
     "Standardize",
+    "require_finite",
 ]

@@ -7,8 +7,21 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from demist.errors import NotFiniteError
+
 Draw = Callable[[Tensor], Tensor]
 """Gives standard normal numbers of the shape of its argument, as every `demist.core.Noise` does."""
+
+
+def require_finite(z: Tensor) -> None:
+    """Raise NotFiniteError if a state `(B, ...)` holds NaN or infinity; say of how many samples."""
+    broken = int((~z.isfinite().flatten(1).all(1)).sum())
+    if broken:
+        raise NotFiniteError(
+            f"{broken} of {len(z)} samples came out as NaN or infinity, so the model's numbers "
+            f"overflow; use less guidance, fp32 instead of bf16 or fp16, or weights from before "
+            f"the training diverged (--at-step)"
+        )
 
 
 class Codec(abc.ABC):
@@ -41,7 +54,11 @@ class Codec(abc.ABC):
 
     @abc.abstractmethod
     def decode(self, z: Tensor) -> Tensor:
-        """Back to data as stored."""
+        """Back to data as stored.
+
+        Raises:
+            NotFiniteError: There is NaN that this data cannot hold.
+        """
 
     @property
     def components(self) -> Mapping[str, nn.Module]:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from demist.codecs.codec import Codec, Draw
+from demist.codecs.codec import Codec, Draw, require_finite
 
 
 @dataclass(frozen=True)
@@ -27,5 +27,7 @@ class Pixels(Codec):
         return x.float() / 127.5 - 1
 
     def decode(self, z: Float[Tensor, "B C H W"]) -> UInt8[Tensor, "B C H W"]:
-        """Numbers to bytes; what lies outside [-1, 1] is clamped, NaN becomes 0."""
-        return torch.nan_to_num((z + 1) * 127.5).clamp(0, 255).round().to(torch.uint8)
+        """Numbers to bytes; what lies outside [-1, 1] is clamped, NaN is an error."""
+        values = (z + 1) * 127.5
+        require_finite(values.clamp(-1, 256))
+        return values.clamp(0, 255).round().to(torch.uint8)

@@ -33,7 +33,8 @@ class Options:
     """Any condition of the model, also several times: digit=3, angle=45, tags=cat|dog, edges=a.png,
     or hole=a.png,mask.png for an image and its mask. `none` for none."""
     negative: Annotated[str | None, arg(metavar="TEXT")] = None
-    """What guidance leads away from: a prompt, or a class of a model without prompts."""
+    """What guidance leads away from: a prompt, or a class of a model without prompts. Needs a
+    guidance above 1."""
     weak: Annotated[str | None, arg(metavar="RUN|FOLDER")] = None
     """The weaker model that --guidance-rule autoguidance leads away from: a run, a saved model's
     folder, or a name such as `digits`; of the same data."""

@@ -34,7 +34,8 @@ def guided(
         pipeline: The model.
         full: The complete recipe.
         cond: Conditions by name, not encoded.
-        negative: Conditions that guidance leads away from; by default the null.
+        negative: Conditions that guidance leads away from; by default the null. Where nothing is
+            asked for, it leads from there towards the null.
         weak: A weaker model, for rules that lead away from one.
         guide: Further guidance, outermost.
 
@@ -46,7 +47,8 @@ def guided(
     assert spec is not None
     conditioner.require([*cond, *(negative or ())])
     rule = make_rule(spec)
-    _require_use(rule, spec, full, pipeline.defaults.guidance, bool(negative), weak is not None)
+    negates = any(value is not None for value in (negative or {}).values())
+    _require_use(rule, spec, full, pipeline.defaults.guidance, negates, weak is not None)
     if weak is not None:
         require_alike(pipeline, weak)
     try:
@@ -66,9 +68,10 @@ def guided(
         weak=None if weak is None else weak.denoiser,
     )  # fmt: skip
     given = any(value is not None for value in cond.values())
-    if not rule.is_idle(scale) and (given or not rule.from_null):
+    if not rule.is_idle(scale) and (given or negates or not rule.from_null):
         drops = [c.drop for c in conditioner.conditions.values()]
-        if rule.takes("null") and drops and not negative and not any(drops):
+        nulls = not negates or not given  # the null is one end, or both are conditions
+        if rule.takes("null") and drops and nulls and not any(drops):
             raise UsageError(
                 f"guidance {scale:g} starts from the unconditional model, which this one never "
                 f"learned (it was trained with label_drop = 0); use 1"
@@ -76,6 +79,15 @@ def guided(
             )
         model = ruled
     return model if guide is None else guide(model)
+
+
+def negative_for(
+    sampling: Sampling, negative: Mapping[str, Any] | None
+) -> Mapping[str, Any] | None:
+    """What guidance leads away from, if a complete recipe has guidance at all."""
+    assert sampling.guidance is not None
+    assert sampling.guidance_rule is not None
+    return None if make_rule(sampling.guidance_rule).is_idle(sampling.guidance) else negative
 
 
 def weak_for(rule: str | None, weak: "Pipeline | None") -> "Pipeline | None":
@@ -131,6 +143,11 @@ def _require_use(
         raise UsageError(
             f"negative: the rule {spec} leads away from no condition; use cfg, apg, rescale or "
             f"compose, or leave negative out"
+        )
+    if negative and rule.is_idle(full.guidance or 0.0):
+        raise UsageError(
+            f"negative: guidance {full.guidance:g} leads away from nothing; give more, such as "
+            f"guidance 2, or leave negative out"
         )
     if weak and not rule.takes("weak"):
         raise UsageError(

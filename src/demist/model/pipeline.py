@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from demist import zoo
-from demist.codecs import Codec
+from demist.codecs import Codec, require_finite
 from demist.conditions import Conditioner
 from demist.core import Denoiser
 from demist.errors import DataError, MissingError, UsageError
@@ -75,7 +75,8 @@ class Pipeline:
         Args:
             n: How many samples.
             sampling: How; None, or a field that is None: as in `defaults`.
-            negative: Conditions by name that guidance leads away from; by default the null.
+            negative: Conditions by name that guidance leads away from; by default the null. Where
+                nothing is asked for, it leads from there towards the null.
             weak: A weaker model of the same data, conditions and schedule, for the rule
                 `autoguidance`.
             guide: Any further guidance, outermost: `lambda model: Clamp(model)`.
@@ -134,6 +135,7 @@ class Pipeline:
 
         Raises:
             UsageError: An argument makes no sense for this model.
+            NotFiniteError: Samples came out as NaN or infinity.
         """
         plan = self.plan(
             n, sampling, negative=negative, weak=weak, guide=guide, init=init,
@@ -179,7 +181,12 @@ class Pipeline:
 
     @torch.no_grad()
     def decode(self, x: Tensor) -> np.ndarray:
-        """Data from states."""
+        """Data from states.
+
+        Raises:
+            NotFiniteError: Some are NaN or infinity, which no data is.
+        """
+        require_finite(x)
         return self.codec.decode(x.float()).cpu().numpy()
 
     def components(self) -> Mapping[str, nn.Module]:

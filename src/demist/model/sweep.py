@@ -12,7 +12,7 @@ import numpy as np
 
 from demist.conditions import ReadImage
 from demist.errors import UsageError
-from demist.model.guided import weak_for
+from demist.model.guided import negative_for, weak_for
 from demist.model.plan import Guide
 from demist.model.sampling import FIELDS, Sampling, flag, parse
 from demist.model.values import CLASS, PROMPT, name_of, negative_of, no_images, value_of
@@ -114,6 +114,7 @@ def sweep(
     for i, cell in enumerate(cells):
         groups.setdefault(repr((replace(cell.sampling, seed=0), cell.negative)), []).append(i)
     used = any(weak_for(cell.sampling.guidance_rule, weak) for cell in cells)
+    negated = any(negative_for(cell.sampling, cell.negative) for cell in cells)
     done: list[Any] = [None] * len(cells)
     for members in groups.values():
         group = [cells[i] for i in members]
@@ -121,11 +122,12 @@ def sweep(
             name: [cell.cond[name] for cell in group] if name in varied else value
             for name, value in group[0].cond.items()
         }
+        how, away = group[0].sampling, group[0].negative
         x = pipeline.sample(
             len(group),
-            replace(group[0].sampling, seed=[cell.seed for cell in group]),
-            negative=group[0].negative,
-            weak=weak_for(group[0].sampling.guidance_rule, weak) if used else weak,
+            replace(how, seed=[cell.seed for cell in group]),
+            negative=negative_for(how, away) if negated else away,
+            weak=weak_for(how.guidance_rule, weak) if used else weak,
             guide=guide,
             **each,
         )

@@ -14,7 +14,13 @@ from demist import runs
 from demist.config import TrainConfig, flat, parse_duration, update
 from demist.data import Dataset
 from demist.drawing import loss_curve
-from demist.errors import CannotCreateError, DataError, DemistError, MissingError
+from demist.errors import (
+    CannotCreateError,
+    DataError,
+    DemistError,
+    MissingError,
+    NotFiniteError,
+)
 from demist.io.files import read_json
 from demist.io.folders import sweep
 from demist.io.untrusted import refuse_links_out
@@ -335,7 +341,10 @@ class _Trainer:
                 draw_reconstructions(pipeline, self.run, self.state.step, data, count)
             else:
                 values = examples(pipeline.conditioner, data, count)
-                draw_samples(pipeline, self.run, self.state.step, count, values)
+                try:
+                    draw_samples(pipeline, self.run, self.state.step, count, values)
+                except NotFiniteError as error:
+                    self.progress.say(f"no image of samples at step {self.state.step}: {error}")
             self.trackers.draw(self.run.picture(self.state.step), self.state.step)
 
     def _finished(self) -> bool:
