@@ -23,9 +23,9 @@ OWN = {
     "evaluation/judge": {"Palette", "SPATIAL", "TAGS"},
     "evaluation/metrics": {"BLOCK", "MOST", "SAME", "SEPARATE", "Some", "TIE"},
     "networks": {"LOG_VARIANCE", "Layer", "Maps"},
-    "objectives": {"EULER_LIMIT"},
+    "objectives": {"EULER_LIMIT", "ROUGH"},
     "parts": {"PLAIN", "T", "TYPES"},
-    "samplers/solvers": {"ADAMS_BASHFORTH", "GAUSS", "STARTS"},
+    "samplers/solvers": {"ADAMS_BASHFORTH", "GAUSS", "NO_SIGNAL", "STARTS"},
 }
 """Constants and names of types that a face leaves out: limits, tables and short forms by which one
 module does its work, of no use without it."""

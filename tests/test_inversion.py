@@ -3,9 +3,10 @@ import math
 import pytest
 import torch
 
-from demist.core import Linear
+from demist.core import Conditioned, Denoiser, Linear, TimeClock, V
 from demist.core.exact import Exact
-from demist.editing.invert import invert, slerp
+from demist.editing import invert, slerp, unclamped
+from demist.guidance import Autoguidance
 from demist.samplers import DDIM, Adams, DPMpp2M, Heun, angular, sample, smooth
 from truth import MIXTURE, NORMAL, SCHEDULES, T, f64, observed_order, rms
 
@@ -41,6 +42,38 @@ def test_default_reconstructs_closely():
     model, x = Exact(MIXTURE, Linear()), MIXTURE.sample(32, torch.Generator().manual_seed(0))
     grid = angular(50, Linear())
     assert rms(sample(model, invert(model, x, grid), grid) - x) < 2e-3
+
+
+class Exactly(torch.nn.Module):
+    """The v of `NORMAL` on the straight path."""
+
+    def forward(self, x, clock):
+        alpha, sigma = 1 - clock[:, None], clock[:, None]
+        x0, eps = NORMAL.posterior(x, alpha, sigma)
+        return alpha * eps - sigma * x0
+
+
+def test_a_clamped_model_is_inverted_without_its_clamp():
+    """The clamp binds for most of the data, and maps many noises to one sample."""
+    clamped = Denoiser(Exactly(), Linear(), V(), clock=TimeClock(), bounds=(-0.4, 0.4)).eval()
+    grid, schedule = angular(40, Linear()), Linear()
+    want = NORMAL.flow(X, schedule(T(0.0)), schedule(T(1.0)))
+    with pytest.warns(UserWarning, match=r"not kept within .*editing\.unclamped"):
+        noise = invert(clamped, X, grid)
+    assert rms(noise - want) < 1e-3
+    assert rms(sample(unclamped(clamped), noise, grid) - X) < 1e-4
+    assert rms(sample(clamped, noise, grid) - X) > 0.1
+    assert clamped.bounds == (-0.4, 0.4)
+
+
+def test_unclamped_reaches_every_denoiser_and_shares_the_networks():
+    clamped = Denoiser(Exactly(), Linear(), V(), clock=TimeClock(), bounds=(-0.4, 0.4))
+    free = unclamped(Autoguidance(Conditioned(clamped, {}), clamped, 2.0))
+    assert free.model.model.bounds is free.weak.bounds is None
+    assert free.weak.net is clamped.net
+    assert unclamped(free) is free
+    exact = Exact(NORMAL, Linear())
+    assert unclamped(exact) is exact
 
 
 def test_clear_errors():

@@ -44,6 +44,19 @@ def test_ode_equals_the_density(name, distribution):
     assert 10 < found.evaluations < 200
 
 
+@pytest.mark.parametrize("std", [5e-3, 5e-4, 5e-5])
+def test_data_finer_than_where_the_integration_usually_begins(std):
+    """The Euler step out of clean data lost .15 nats per dimension for modes of std .0005."""
+    fine = Mixture(T([0.4, 0.6]), T([[-1.0, 0.0], [1.0, 0.5]]), std**2)
+    x = fine.sample(8, torch.Generator().manual_seed(0))
+    found = log_prob(Exact(fine, Linear()), x)
+    torch.testing.assert_close(found.log_prob / 2, fine.log_prob(x) / 2, rtol=0, atol=1e-3)
+    single = Mixture(fine.weights.float(), fine.means.float(), std**2)
+    if std < 1e-3:
+        with pytest.warns(UserWarning, match=r"finer than noise of 0.0004.* double precision"):
+            log_prob(Exact(single, Linear()), x.float())
+
+
 @pytest.mark.parametrize("name", ["vp", "ve"])
 def test_what_the_prior_costs_where_the_end_is_not_pure_noise(name):
     x = MIXTURE.sample(16, torch.Generator().manual_seed(0))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from demist.core import VP, Cosine, Denoiser, Gaussian, Linear, Seeded, V
+from demist.core import VE, VP, Cosine, Denoiser, Gaussian, Linear, Seeded, V
 from demist.core.exact import Exact, Mixture
 from demist.samplers import (
     SOLVERS,
@@ -314,6 +314,37 @@ def test_times_that_differ_by_rounding_are_refused_and_near_ones_do_no_harm(solv
                 assert rms(twice - once) < 0.15
     y = sample(model, x, restart(uniform(10), 0.3, 0.6), solver, Seeded(range(8)))
     assert rms(y - x) < 3
+
+
+@pytest.mark.parametrize("spec", ["adams", "deis", "dpmpp-2m", "dpmpp-3m", "lms", "pndm", "unipc"])
+def test_few_steps_from_far_away_lead_to_the_data(spec):
+    """From a noise of 10,000: a correction made in sigma was thousands long."""
+    schedule, solver = VE(1e4), ALL[spec]
+    x = noise_and_data(MIXTURE, schedule, 64)
+    for n in (2, 3, 4):
+        end = sample(Exact(MIXTURE, schedule), x, make_grid(solver.grid, n, schedule), solver)
+        assert rms(end) < 4
+
+
+@every_stochastic
+def test_no_stochastic_solver_takes_back_what_moved_the_state(solver):
+    """With the same noise, a shift shrinks by at least the ODE's factor and at most the SDE's."""
+    model, x, grid = Exact(gaussian_1d, Linear()), T([[0.3]]), angular(40, Linear())
+    middle = grid[20]
+    (alpha, sigma), v = Linear()(middle), 0.25
+    ends = [
+        sample(
+            model, x, grid, solver, Seeded([1]),
+            constrain=lambda y, s, shift=shift: y + shift * (s == middle),
+        )
+        for shift in (0.0, 0.2)
+    ]  # fmt: skip
+    total = alpha**2 * v + sigma**2
+    by_ode, by_sde = 0.2 * (v / total).sqrt(), 0.2 * alpha * v / total
+    assert 0.7 * by_sde < float(ends[1] - ends[0]) < 1.1 * by_ode
+
+
+gaussian_1d = Mixture(T([1.0]), T([[0.0]]), 0.25)
 
 
 @every_solver

@@ -1,7 +1,7 @@
 """The vocabulary of diffusion: schedule, denoiser, prediction, noise, and the ground truth.
 
 Read in this order: state, fields, schedule, table, modifiers, parameterization, prediction, clocks,
-denoiser, noise, exact; ddpm, brownian and sde when wanted; make finds them by name.
+denoiser, solvable, noise, exact; ddpm, brownian and sde when wanted; make finds them by name.
 """
 
 from demist.core.brownian import Brownian, bridge, increment
@@ -53,11 +53,13 @@ from demist.core.sde import (
     transition,
     velocity,
 )
+from demist.core.solvable import EARLIER, denoisers, solvable, solvable_grid
 from demist.core.state import State, combine, left, mean_square, where
 from demist.core.table import Table, rescale_to_zero_terminal
 
 __all__ = [
     "CLOCKS",
+    "EARLIER",
     "PARAMETERIZATIONS",
     "SCHEDULES",
     "VE",
@@ -106,6 +108,7 @@ __all__ = [
     "combine",
     "cosine_betas",
     "count_dims",
+    "denoisers",
     "drift",
     "forward_euler",
     "forward_jump",
@@ -123,6 +126,8 @@ __all__ = [
     "scaled_linear_betas",
     "score",
     "sigmoid_betas",
+    "solvable",
+    "solvable_grid",
     "squared_diffusion",
     "standard_normal_log_prob",
     "transition",

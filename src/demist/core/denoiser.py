@@ -85,8 +85,8 @@ class Denoiser(nn.Module):
             cond: Conditions, handed to the network as they are.
 
         Raises:
-            ValueError: If `t` does not match `x`, the parameterization is singular there, or the
-                network knows one time per sample and is given several.
+            ValueError: If `t` does not match `x`, the parameterization is singular there, `x` is
+                not of real numbers, or the network knows one time per sample and is given several.
         """
         alpha, sigma = self.schedule(t)
         clock = self.clock(t, alpha, sigma)
@@ -117,6 +117,11 @@ class Denoiser(nn.Module):
         return Prediction(x0, eps, a, s, spread)
 
     def _require_fit(self, x: State, clock: Tensor) -> None:
+        if isinstance(x, Tensor) and not x.is_floating_point():
+            raise ValueError(
+                f"a state holds real numbers, got {x.dtype}; give complex ones as twice as many "
+                f"channels (torch.view_as_real), whole ones as float32"
+            )
         if clock.ndim > 1 and getattr(self.net, "one_time_per_sample", False):
             raise ValueError(
                 f"{type(self.net).__name__} knows one time per sample and was given times of shape "

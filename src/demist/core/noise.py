@@ -55,7 +55,7 @@ def count_dims(noise: Noise, like: State) -> Tensor:
     if dims is not None:
         return dims.double()
     parts = [like] if isinstance(like, Tensor) else [like[name] for name in like]
-    numbers = sum(part[0].numel() for part in parts)
+    numbers = sum(part.shape[1:].numel() for part in parts)
     return torch.full((len(like),), float(numbers), dtype=torch.float64, device=like.device)
 
 

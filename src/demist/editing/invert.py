@@ -1,13 +1,15 @@
 """From data back to noise: the probability-flow ODE run upwards, and walks between the ends."""
 
+import warnings
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from demist.core import Conditioned, Gaussian, Model, State
-from demist.samplers import Adams, Solver
+from demist.core import Conditioned, Gaussian, Model, State, solvable_grid
+from demist.editing.unclamped import unclamped
+from demist.samplers import Adams, Solver, checked_grid
 
 
 def invert(
@@ -15,8 +17,12 @@ def invert(
 ) -> State:
     """The noise from which the deterministic sampler would make `x`.
 
-    The same solver on the reversed grid: `sample(model, invert(model, x, grid), grid)` returns to
-    `x` with an error that falls at the solver's order.
+    The same solver on the reversed grid: `sample(free, invert(model, x, grid), grid)`, where
+    `free = unclamped(model)`, returns to `x` with an error that falls at the solver's order.
+
+    Where predictions are kept within the range of the data (`Denoiser.bounds`), many noises give
+    one sample, so that there is no way back. The inversion runs without those bounds, and so must
+    the sampler that is to return; a warning says so.
 
     Args:
         model: Any denoiser.
@@ -41,9 +47,18 @@ def invert(
             f"{solver.name} draws noise, so no start leads to one given result; invert with a "
             f"deterministic solver such as adams"
         )
-    if cond:
-        model = Conditioned(model, cond)
-    times, memory, noise = grid.double().cpu().flip(0).unbind(), None, Gaussian()
+    free = unclamped(model)
+    if free is not model:
+        warnings.warn(
+            "predictions are not kept within the range of the data while inverting, since no flow "
+            "leads back through a clamp; sample from the result with demist.editing.unclamped"
+            "(model)",
+            stacklevel=2,
+        )
+    model = Conditioned(free, cond) if cond else free
+    grid = checked_grid(grid)
+    moved = solvable_grid(model, grid)
+    times, memory, noise = moved.flip(0).unbind(), None, Gaussian()
     with torch.no_grad():
         for t, s in pairwise(times):
             x, memory = solver.step(model, x, t, s, memory, noise)
@@ -52,6 +67,8 @@ def invert(
             f"{solver.name} cannot leave clean data, where the log-SNR is infinite; invert with "
             f"adams, ddim or heun, or end the grid a little above t = 0"
         )
+    if moved[0] != grid[0]:
+        x = (model.schedule(grid[0])[1] / model.schedule(moved[0])[1]) * x
     return x
 
 

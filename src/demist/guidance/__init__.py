@@ -4,7 +4,7 @@ from demist.guidance.apg import APG
 from demist.guidance.autoguidance import Autoguidance
 from demist.guidance.cfg import CFG
 from demist.guidance.clamp import Clamp, Threshold
-from demist.guidance.classifier import Classifier, Reward
+from demist.guidance.classifier import NEAR, Classifier, Reward
 from demist.guidance.compose import Compose, read_terms
 from demist.guidance.held import Held
 from demist.guidance.make import RULES, RuleMaker, make_rule
@@ -26,6 +26,7 @@ from demist.guidance.statistics import along, magnitude, norm, per_sample, std
 __all__ = [
     "APG",
     "CFG",
+    "NEAR",
     "RULES",
     "Autoguidance",
     "Clamp",

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demist.core import Denoiser, Schedule
+from demist.core import Schedule, solvable_grid
 from demist.errors import UsageError
 from demist.model.guided import guided
 from demist.model.keywords import by_name, require_known, whole
@@ -46,7 +46,7 @@ def make_plan(
     model = guided(pipeline, full, cond, negative=negative, weak=weak, guide=guide)
     solver = make_solver(full.solver)
     times = _times(full, solver.grid, pipeline.denoiser.schedule)
-    grid = _solvable(times, pipeline.denoiser)
+    grid = solvable_grid(model, solvable_grid(pipeline.denoiser, times))
     return Plan(
         pipeline, n, _as_taken(full, times), model, solver, grid,
         pipeline.conditioner.encode(n, cond), _checked_init(pipeline, init, n, sampling, full),
@@ -83,21 +83,6 @@ def _as_taken(full: Sampling, grid: Tensor) -> Sampling:
         # A named grid with fewer steps than asked for: said by its times, which give it again.
         return replace(full, steps=taken, grid=tuple(grid.tolist()))
     return replace(full, steps=taken)
-
-
-def _solvable(grid: Tensor, denoiser: Denoiser) -> Tensor:
-    """`grid`, started a little later if the parameterization cannot be solved in pure noise.
-
-    At alpha = 0 the noise says nothing of the data, so a network that predicts it leaves x0 open.
-    """
-    t = grid[0]
-    alpha, sigma = denoiser.schedule(t)
-    a, b = denoiser.parameterization.row(alpha, sigma, lambda: denoiser.schedule.rates(t))
-    if len(grid) == 1 or alpha * b - sigma * a != 0:
-        return grid
-    grid = grid.clone()
-    grid[0] = t - min(1e-3, float(t - grid[1]) / 2)
-    return grid
 
 
 def _checked_init(

@@ -27,7 +27,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from demist.core import Gaussian, Model, Noise, left
+from demist.core import Gaussian, Model, Noise, left, solvable, solvable_grid
 from demist.objectives.denoising import weighted_error
 from demist.objectives.weights import VelocityWeight, Weight
 
@@ -108,6 +108,7 @@ def few_steps(
         cond: Conditions.
     """
     times = torch.tensor(evaluations, dtype=torch.float64, device=like.device)
+    times = solvable_grid(student, times) if len(times) > 1 else solvable(student, times)
     last = torch.arange(len(like), device=like.device) % len(times)
     x = left(student.schedule(times[0])[1], like) * noise(like)
     with torch.no_grad():

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from demist.core import Gaussian, Model, Noise, Prediction, left, where
+from demist.core import Gaussian, Model, Noise, Prediction, left, solvable, where
 from demist.objectives.denoising import denoising_loss
 from demist.objectives.weights import SimpleWeight, Weight
 from demist.samplers import ancestral_variances
@@ -136,18 +136,12 @@ def hybrid_loss(
         Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 16 and section 3.1.
     """
     end = (t * steps).ceil().clamp(min=1)
-    times, before = _solvable(model, end / steps, 0.5 / steps), (end - 1) / steps
+    times, before = solvable(model, end / steps, 0.5 / steps), (end - 1) / steps
     z = (Gaussian() if noise is None else noise)(x0)
     fixed = _Fixed(z)
     mean = denoising_loss(model, x0, times, weight, fixed, **cond)
     bound = step_bound(model, x0, times, before, fixed, decoder=decoder, only_variance=True, **cond)
     return mean + share * steps * bound / x0[0].numel()
-
-
-def _solvable(model: Model, t: Tensor, earlier: float) -> Tensor:
-    """`t`, a little earlier where alpha = 0: there a network that predicts eps leaves x0 open."""
-    alpha, _ = model.schedule(t)
-    return torch.where(alpha == 0, t - min(1e-3, earlier), t)
 
 
 class _Fixed(Gaussian):

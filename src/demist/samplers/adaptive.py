@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from demist.core import Model, combine
+from demist.core import Model, combine, solvable
 from demist.samplers.numerics.flow import flow_time
 
 # Dormand & Prince 1980; Hairer, Norsett & Wanner 1993, table II.5.2: RK5(4)7M.
@@ -114,8 +114,8 @@ def dormand_prince(
             slopes.append(f(end if h == end - time and node == 1 else time + node * h, new))
         evaluations += 6
         scale = atol + rtol * torch.maximum(y.abs(), new.abs())
-        ratio = (h * combine(_ERROR, slopes) / scale).square().flatten(1).mean(1).max()
-        error = math.sqrt(float(ratio))
+        ratio = (h * combine(_ERROR, slopes) / scale).square().flatten(1).mean(1)
+        error = math.sqrt(float(ratio.max())) if len(ratio) else 0.0
         if not math.isfinite(error):
             raise RuntimeError(
                 f"the slope at time {time:g} is not finite, or the state has become so; is the "
@@ -199,7 +199,12 @@ def integrate(
     ends = torch.tensor([float(t), float(s)], dtype=torch.float64)
     if not (ends >= 0).all() or not (ends <= 1).all() or ends[0] == ends[1]:
         raise ValueError(f"integrate needs two different times in [0, 1], got {ends.tolist()}")
+    asked, ends = ends, solvable(model, ends, abs(float(ends.diff())) / 2)
     first, last = (flow_time(*model.schedule(end)) for end in ends)
+    # Where an end was moved, the noise there is that of the time asked for, scaled.
+    noises = [model.schedule(times)[1] for times in (asked, ends)]
+    begun, ended = torch.where(asked == ends, 1.0, noises[1] / noises[0])
+    x = x if begun == 1 else begun * x
     known = {first: ends[0], last: ends[1]}
 
     def time_at(tau: float) -> Tensor:
@@ -233,7 +238,7 @@ def integrate(
         z = z - nearest * step.slope
         visited.append((last, z))
     return Solution(
-        x=scale_at(last) * z,
+        x=(scale_at(last) / ended) * z,
         times=torch.stack([time_at(tau) for tau, _ in visited]),
         states=tuple(scale_at(tau) * y for tau, y in visited) if keep else (),
         accepted=len(visited) - 1,

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from demist.core import Gaussian, Model, Noise, State
+from demist.core import Gaussian, Model, Noise, State, solvable, solvable_grid
 from demist.samplers.loop import TrajectoryPoint
 
 
@@ -56,6 +56,7 @@ def langevin(
         distributions and their discrete approximations" (the unadjusted algorithm).
     """
     _check(t, delta)
+    t = solvable(model, t)
     noise = Gaussian() if noise is None else noise
     for k in range(index, index + steps):
         x = _step(model, x, t, delta, noise.at(k, t, t), cond)
@@ -97,6 +98,7 @@ def annealed_langevin(
     if not (grid.diff() < 0).all():
         raise ValueError(f"the levels must be decreasing times, got {grid.tolist()}")
     _check(grid[0], delta)
+    grid = solvable_grid(model, grid)
     noise = Gaussian() if noise is None else noise
     for i, t in enumerate(grid):
         if t == 0:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from demist.core import Conditioned, Gaussian, Model, Noise, State
+from demist.core import Conditioned, Gaussian, Model, Noise, State, solvable_grid
 from demist.samplers.grids.grid import too_short
 from demist.samplers.solver import Solver
 from demist.samplers.solvers.adams import Adams
@@ -53,7 +53,8 @@ def trajectory(
         model: Any denoiser.
         x: State at `grid[index]`. To start from pure noise at t = 1: `sigma(1)` times a draw.
         grid: Times in [0, 1], shape `(n + 1,)`. Where it increases, the state is re-noised with the
-            exact forward transition and the solver's memory is dropped.
+            exact forward transition and the solver's memory is dropped. Where a network leaves the
+            data open, as one that predicts the noise in pure noise, the step is a little shorter.
         solver: Default `Adams()`.
         noise: Default `Gaussian()`; use `Seeded` for images that do not depend on the batch.
         constrain: Projection `(x, s) -> x` applied after each step.
@@ -70,7 +71,11 @@ def trajectory(
     """
     solver = Adams() if solver is None else solver
     noise = Gaussian() if noise is None else noise
-    times = checked_grid(grid).unbind()
+    grid = checked_grid(grid)
+    moved = solvable_grid(model, grid)
+    if index == 0 and moved[0] != grid[0]:
+        x = (model.schedule(moved[0])[1] / model.schedule(grid[0])[1]) * x
+    times = moved.unbind()
     if cond:
         model = Conditioned(model, cond)
     for i, (t, s) in enumerate(pairwise(times[index:]), index):

@@ -53,9 +53,13 @@ def starting_steps(p: int, start: str) -> int:
 def heun_correction(euler: Prediction, p: Prediction) -> State:
     """What makes Heun's step of Euler's (DDIM's), once the prediction at its end is known.
 
+    In flow time, where a step down from any noise has a length of at most 1: in sigma it may be
+    thousands long, and what the two predictions differ by would grow by as much.
+
     Args:
         euler: The prediction from which the step was made.
         p: The prediction at its end.
     """
-    half_alpha, half_sigma = (p.alpha - euler.alpha) / 2, (p.sigma - euler.sigma) / 2
-    return half_alpha * (p.x0 - euler.x0) + half_sigma * (p.eps - euler.eps)
+    scale, euler_scale = p.alpha + p.sigma, euler.alpha + euler.sigma
+    half = (p.sigma - scale * euler.sigma / euler_scale) / 2
+    return half * (p.eps - euler.eps) - half * (p.x0 - euler.x0)

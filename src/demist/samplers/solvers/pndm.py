@@ -13,6 +13,9 @@ from demist.samplers.solvers.ipndm import ADAMS_BASHFORTH
 STARTS = {"heun": 1, "runge-kutta": 3}
 """How many steps are starting steps."""
 
+NO_SIGNAL = 1e-3
+"""alpha / sigma below which noise counts as pure: less than in any published table."""
+
 
 @dataclass(frozen=True)
 class PNDM(Solver):
@@ -28,7 +31,8 @@ class PNDM(Solver):
 
     Second order, as the authors prove: eps' is an even average, while the ODE weighs eps by
     d(sigma / alpha). Where a start would lead out of pure noise phi is singular, and its dual, the
-    same with x0 for eps and alpha for sigma, takes the step. Where it leads out of *nearly* pure
+    same with x0 for eps and alpha for sigma, takes the step (as it does where alpha is below a
+    thousandth of sigma). Where it leads out of *nearly* pure
     noise phi magnifies the differences in eps by sigma / alpha: with fewer than some 20 evaluations
     on `VP`, use `IPNDM`, which has no such start. Last step: Adams-Bashforth's, with the past there
     is.
@@ -79,10 +83,10 @@ def transfer(
 ) -> State:
     """DDIM's step from `x`, where stages[0] was made, along an average of `stages`.
 
-    The average is that of eps, or of x0 where the step leaves pure noise.
+    The average is that of eps, or of x0 where the step leaves (all but) pure noise.
     """
     p, (alpha, sigma) = stages[0], model.schedule(s)
-    if p.alpha == 0:
+    if p.alpha < NO_SIGNAL * p.sigma:
         ratio = sigma / p.sigma
         return ratio * x + (alpha - p.alpha * ratio) * combine(weights, [q.x0 for q in stages])
     ratio = alpha / p.alpha
