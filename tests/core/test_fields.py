@@ -9,7 +9,7 @@ from demist.core import Brownian, Fields, Gaussian, Linear, Noise, Prediction, S
 from demist.core.exact import Exact
 from demist.guidance import CFG
 from demist.objectives import denoising_loss
-from demist.samplers import SOLVERS, make_solver, sample, trajectory, uniform
+from demist.samplers import SOLVERS, integrate, make_solver, sample, trajectory, uniform
 from truth import MIXTURE, NORMAL, T, f64
 
 SPECS = [*SOLVERS.names(), "ddim:eta=1", "corrected:solver=heun"]
@@ -153,3 +153,12 @@ def test_a_generator_serves_fields_too():
 def test_points_of_a_trajectory_are_fields():
     points = list(trajectory(MODEL, start(Seeded(SEEDS)), uniform(3), noise=Seeded(SEEDS)))
     assert [type(p.x) for p in points] == [Fields] * 3
+
+
+def test_the_flow_of_fields_is_integrated_to_a_tolerance():
+    x = start(Seeded(SEEDS))
+    found = integrate(MODEL, x, rtol=1e-8, atol=1e-8, keep=True)
+    apart = {name: integrate(MODEL.models[name], x[name], rtol=1e-8, atol=1e-8).x for name in x}
+    assert gap(found.x, apart) < 1e-6
+    assert gap(found.states[-1], {name: found.x[name] for name in x}) == 0
+    assert gap(integrate(MODEL, found.x, 0.0, 1.0, rtol=1e-8, atol=1e-8).x, x.parts) < 1e-5

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from demist.core import Model, combine, solvable
+from demist.core import Fields, Model, State, combine, solvable
 from demist.samplers.numerics.flow import flow_time
 
 # Dormand & Prince 1980; Hairer, Norsett & Wanner 1993, table II.5.2: RK5(4)7M.
@@ -151,9 +151,9 @@ class Solution:
         evaluations: Calls of the model.
     """
 
-    x: Tensor
+    x: State
     times: Tensor
-    states: tuple[Tensor, ...]
+    states: tuple[State, ...]
     accepted: int
     rejected: int
     evaluations: int
@@ -161,7 +161,7 @@ class Solution:
 
 def integrate(
     model: Model,
-    x: Tensor,
+    x: State,
     t: Tensor | float = 1.0,
     s: Tensor | float = 0.0,
     *,
@@ -219,12 +219,11 @@ def integrate(
 
     def slope(tau: float, z: Tensor) -> Tensor:
         with torch.no_grad():
-            p = model(scale_at(tau) * z, time_at(tau), **cond)
-        difference: Tensor = p.eps - p.x0
-        return difference
+            p = model(scale_at(tau) * unpack(z), time_at(tau), **cond)
+        return _packed(p.eps - p.x0)[0]
 
     nearest = min(math.sqrt(rtol + atol) / 10, max(first, last) / 2)
-    z = (1 / scale_at(first)) * x
+    z, unpack = _packed((1 / scale_at(first)) * x)
     visited = []
     if first == 0:  # the slope at `nearest`, met at the point predicted from x0 = z and eps = 0
         visited.append((first, z))
@@ -238,10 +237,23 @@ def integrate(
         z = z - nearest * step.slope
         visited.append((last, z))
     return Solution(
-        x=(scale_at(last) / ended) * z,
+        x=(scale_at(last) / ended) * unpack(z),
         times=torch.stack([time_at(tau) for tau, _ in visited]),
-        states=tuple(scale_at(tau) * y for tau, y in visited) if keep else (),
+        states=tuple(scale_at(tau) * unpack(y) for tau, y in visited) if keep else (),
         accepted=len(visited) - 1,
         rejected=step.rejected,
         evaluations=step.evaluations + (first == 0),
     )
+
+
+def _packed(x: State) -> tuple[Tensor, Callable[[Tensor], State]]:
+    """A state as one tensor, whose error is measured as a whole, and the way back."""
+    if isinstance(x, Tensor):
+        return x, lambda y: y
+    shapes = {name: x[name].shape for name in x}
+
+    def unpack(y: Tensor) -> Fields:
+        parts = y.split([shape[1:].numel() for shape in shapes.values()], 1)
+        return Fields({n: part.reshape(shapes[n]) for n, part in zip(shapes, parts, strict=True)})
+
+    return torch.cat([x[name].flatten(1) for name in x], 1), unpack
