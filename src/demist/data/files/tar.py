@@ -1,21 +1,43 @@
 """A compressed tar archive as a tree of files. Nothing is ever unpacked to disk.
 
 A plain one is read by `shards`, where members can be reached at random.
+
+What is compressed can be a thousand times as large: an archive may unpack to `RATIO` times its size
+and `SPARE` bytes more, an image in it to `PICTURE` bytes and a header to `PIECE`. All this is known
+before the bytes are asked for.
 """
 
+import bz2
+import gzip
 import lzma
+import os
 import posixpath
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, BinaryIO
 
 from demist.data.files.tree import MAX_FILE, check_size, is_hidden
+from demist.data.images.layout import is_picture
 from demist.errors import DataError
+from demist.io.untrusted import open_regular
+
+RATIO, SPARE = 200, 2**28
+"""Times the size of an archive, and bytes more, to which it may unpack: photographs hardly shrink,
+drawings to a tenth or a fiftieth."""
+PICTURE = 10**8
+"""Bytes of an image file in a compressed archive."""
+PIECE = 2**20
+"""Bytes read at once; no header of a member is longer."""
+_UNPACK: Mapping[bytes, Callable[[BinaryIO], Any]] = {
+    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\x00": lzma.LZMAFile,
+}
 
 
 @dataclass(frozen=True)
@@ -44,8 +66,9 @@ class Tar:
         with _opened(self.path) as archive:
             for name in sorted(names, key=lambda name: self.members[name].offset):
                 member = self.members[name]
-                file = archive.extractfile(member) if member.size <= MAX_FILE else None
-                yield name, partial(_content, file.read() if file else b"", member.size)
+                limit = PICTURE if is_picture(name) else MAX_FILE
+                data = _content(archive, member) if member.size <= limit else b""
+                yield name, Held(data, member.size, limit)
 
     def place(self, name: str) -> str:
         """See `Tree.place`."""
@@ -55,7 +78,53 @@ class Tar:
         """See `Tree.stamp`: going back is slow."""
 
 
-def members_of(path: Path, mode: Literal["r", "r:"] = "r") -> dict[str, tarfile.TarInfo]:
+@dataclass(frozen=True)
+class Held:
+    """The content of a member, read already; see `Tree.stream`."""
+
+    data: bytes
+    size: int
+    limit: int
+
+    def __call__(self) -> bytes:
+        check_size(self.size, self.limit)
+        return self.data
+
+
+class Bounded:
+    """A stream that refuses to go further than `budget`, or to give more than `PIECE` at once.
+
+    The archive's module reads headers whole, however long they say that they are.
+    """
+
+    def __init__(self, file: Any, budget: int, path: Path) -> None:
+        self.file, self.budget, self.path = file, budget, path
+
+    def read(self, size: int) -> bytes:
+        """The next bytes."""
+        if not 0 <= size <= PIECE:
+            raise DataError(f"{self.path} is a damaged archive: a header of {size} bytes")
+        self._require(self.file.tell() + size)
+        return bytes(self.file.read(size))
+
+    def seek(self, place: int) -> int:
+        """Go to a byte."""
+        self._require(place)
+        return int(self.file.seek(place))
+
+    def tell(self) -> int:
+        """Where it is."""
+        return int(self.file.tell())
+
+    def _require(self, place: int) -> None:
+        if place > self.budget + PIECE:
+            raise DataError(
+                f"{self.path} unpacks to more than {self.budget / 1e9:.2g} GB, {RATIO} times its "
+                f"size and more: too much to be images; unpack it yourself if you trust it"
+            )
+
+
+def members_of(path: Path) -> dict[str, tarfile.TarInfo]:
     """The regular members of an archive by name, hidden ones left out, in their order.
 
     Names are only compared with each other, so ".." or a leading "/" lead nowhere. Links and
@@ -64,15 +133,23 @@ def members_of(path: Path, mode: Literal["r", "r:"] = "r") -> dict[str, tarfile.
     Raises:
         DataError: It is damaged or ends early.
     """
-    with _opened(path, mode) as archive:
+    with _opened(path) as archive:
         members = {_normal(m.name): m for m in archive if m.isreg()}
+        if sparse := [name for name, member in members.items() if member.issparse()]:
+            raise tarfile.ReadError(f"{sparse[0]!r} is a sparse file: pack it anew, without holes")
         _check_end(archive)
     return {name: m for name, m in members.items() if not is_hidden(name)}
 
 
-def _content(data: bytes, size: int) -> bytes:
-    check_size(size)
-    return data
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = archive.extractfile(member)
+    assert file is not None
+    data = bytearray()
+    while piece := file.read(min(PIECE, member.size - len(data))):
+        data += piece
+    if len(data) < member.size:
+        raise tarfile.ReadError(f"{member.name!r} ends early")
+    return bytes(data)
 
 
 def _normal(name: str) -> str:
@@ -89,9 +166,19 @@ def _check_end(archive: tarfile.TarFile) -> None:
 
 
 @contextmanager
-def _opened(path: Path, mode: Literal["r", "r:"] = "r") -> Iterator[tarfile.TarFile]:
+def _opened(path: Path) -> Iterator[tarfile.TarFile]:
     try:
-        with tarfile.open(path, mode) as archive:
-            yield archive
-    except (tarfile.TarError, EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+        with open_regular(path) as file:
+            head = file.read(6)
+            file.seek(0)
+            unpack = next((make for magic, make in _UNPACK.items() if head.startswith(magic)), None)
+            size = os.fstat(file.fileno()).st_size
+            budget = SPARE + RATIO * size if unpack else size
+            stream = Bounded(unpack(file) if unpack else file, budget, path)
+            with tarfile.open(fileobj=stream, mode="r:") as archive:  # type: ignore[call-overload]
+                yield archive
+    except (
+        *(tarfile.TarError, EOFError, OSError, lzma.LZMAError, zlib.error),
+        *(ValueError, OverflowError, RecursionError),  # numbers in headers may be anything
+    ) as error:
         raise DataError(f"{path} is a damaged or incomplete archive: {error}") from None

@@ -69,7 +69,7 @@ def is_hidden(name: str) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
-def check_size(size: int) -> None:
+def check_size(size: int, limit: int = MAX_FILE) -> None:
     """Raise ValueError if a file is too large to be read."""
-    if size > MAX_FILE:
-        raise ValueError(f"{size / 1e9:.1f} GB is over the limit of {MAX_FILE / 1e9:.1f} GB a file")
+    if size > limit:
+        raise ValueError(f"{size / 1e9:.2g} GB is over the limit of {limit / 1e9:.2g} GB a file")

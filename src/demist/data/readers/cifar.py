@@ -105,7 +105,8 @@ def _python(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
     pixels, labels = batch.get("data"), batch.get("labels", batch.get("fine_labels"))
     if not isinstance(pixels, np.ndarray) or pixels.shape[1:] != (_PIXELS,):
         raise DataError(f"{name} has no 'data' of N x {_PIXELS} bytes as a CIFAR batch has")
-    if pixels.dtype != np.uint8 or not isinstance(labels, list | np.ndarray):
+    numbers = isinstance(labels, list) or (isinstance(labels, np.ndarray) and labels.ndim == 1)
+    if pixels.dtype != np.uint8 or not numbers:
         raise DataError(f"{name} has no 'labels' or 'fine_labels', or pixels that are not bytes")
     if len(labels) != len(pixels) or not all(isinstance(n, int | np.integer) for n in labels):
         raise DataError(f"{name} has {len(labels)} labels for {len(pixels)} images, or no numbers")
@@ -116,7 +117,7 @@ def _table(data: bytes, name: str) -> dict[str, Any]:
     value = read_plain_pickle(data, name)
     if not isinstance(value, dict):
         raise DataError(f"{name} holds no dictionary as a CIFAR batch does")
-    return {k.decode("latin-1") if isinstance(k, bytes) else str(k): v for k, v in value.items()}
+    return {_text(key): item for key, item in value.items()}
 
 
 def _classes(tree: Tree, kind: Kind, batch: str) -> tuple[str, ...]:
@@ -129,9 +130,13 @@ def _classes(tree: Tree, kind: Kind, batch: str) -> tuple[str, ...]:
         return tuple(data.decode("utf-8", "replace").split())
     table = _table(data, name)
     names = table.get("fine_label_names", table.get("label_names"))
-    if not isinstance(names, list):
+    if not isinstance(names, list) or not all(isinstance(word, str | bytes) for word in names):
         raise DataError(f"{name} has no list of class names")
-    return tuple(n.decode("latin-1") if isinstance(n, bytes) else str(n) for n in names)
+    return tuple(map(_text, names))
+
+
+def _text(word: str | bytes) -> str:
+    return word.decode("latin-1") if isinstance(word, bytes) else word
 
 
 @dataclass(frozen=True)
