@@ -137,9 +137,9 @@ def gone_through(monkeypatch):
     seen: list[str] = []
     real = shards.members_of
 
-    def spy(path, mode):
+    def spy(path):
         seen.append(path.name)
-        return real(path, mode)
+        return real(path)
 
     monkeypatch.setattr(shards, "members_of", spy)
     return seen

@@ -169,8 +169,6 @@ def _go_through(path: Path, stat: os.stat_result) -> Contents:
     if is_compressed(path):
         raise DataError(f"{path} is compressed under a plain name: decompress it")
     members = members_of(path)
-    if sparse := [name for name, member in members.items() if member.issparse()]:
-        raise DataError(f"{path} holds {sparse[0]!r} as a sparse file: pack it anew, without holes")
     return Contents(
         size=stat.st_size,
         mtime_ns=stat.st_mtime_ns,

@@ -33,6 +33,7 @@ PICTURE = 10**8
 """Bytes of an image file in a compressed archive."""
 PIECE = 2**20
 """Bytes read at once; no header of a member is longer."""
+_ZSTANDARD = b"\x28\xb5\x2f\xfd"
 _UNPACK: Mapping[bytes, Callable[[BinaryIO], Any]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
     b"BZh": bz2.BZ2File,
@@ -136,7 +137,9 @@ def members_of(path: Path) -> dict[str, tarfile.TarInfo]:
     with _opened(path) as archive:
         members = {_normal(m.name): m for m in archive if m.isreg()}
         if sparse := [name for name, member in members.items() if member.issparse()]:
-            raise tarfile.ReadError(f"{sparse[0]!r} is a sparse file: pack it anew, without holes")
+            raise DataError(
+                f"{path} holds {sparse[0]!r} as a sparse file: pack it anew, without holes"
+            )
         _check_end(archive)
     return {name: m for name, m in members.items() if not is_hidden(name)}
 
@@ -171,6 +174,8 @@ def _opened(path: Path) -> Iterator[tarfile.TarFile]:
         with open_regular(path) as file:
             head = file.read(6)
             file.seek(0)
+            if head.startswith(_ZSTANDARD):
+                raise DataError(f"{path} is compressed by zstandard, which is not read: unpack it")
             unpack = next((make for magic, make in _UNPACK.items() if head.startswith(magic)), None)
             size = os.fstat(file.fileno()).st_size
             budget = SPARE + RATIO * size if unpack else size

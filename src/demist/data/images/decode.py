@@ -30,6 +30,9 @@ from demist.errors import UsageError
 
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn of decompression bombs; an error here
 
+MAX_SCANNED = 20 * MAX_PIXELS  # pixels times scans, of which a progressive JPEG has about ten
+_SCAN = b"\xff\xda"  # begins a scan; within one, 0xff is never followed by this
+
 # EPS starts another program (Ghostscript); the others only recognise a file, or read other data.
 _NOT_READ = {"EPS", "WMF", "EMF", "MPEG", "HDF5", "GRIB", "BUFR"}
 _FURTHER_ARE_NO_FRAMES = {"PSD", "MPO"}  # layers; previews and depth
@@ -124,6 +127,11 @@ def examine(data: bytes, rules: Rules) -> tuple[UInt8[np.ndarray, "c h w"], Foun
     with opened as image:
         if image.width * image.height > MAX_PIXELS:
             raise ValueError(f"{image.width} x {image.height} is over {MAX_PIXELS:,} pixels")
+        scans = data.count(_SCAN) if image.format in ("JPEG", "MPO") else 0
+        if scans * image.width * image.height > MAX_SCANNED:
+            raise ValueError(
+                f"{image.width} x {image.height} in {scans} scans takes too long; save it anew"
+            )
         width, height = image.size  # before a JPEG is decoded smaller
         if rules.size is not None:
             # A JPEG can be decoded at 1/2, 1/4 or 1/8: three times as fast on photographs. The

@@ -29,6 +29,8 @@ from demist.data.report import NAMED, Report
 from demist.errors import DataError
 from demist.machine.memory import check_memory, fits
 
+_File = tuple[str, Callable[[], bytes]]  # name, and what reads it
+_HELD = 2**28  # bytes of files read before they are decoded, as those of a compressed archive are
 _CHUNK = 16  # images per task: hides the cost of a task behind small images
 
 
@@ -279,16 +281,32 @@ def _decoded(tree: Tree, names: list[str], rules: Rules) -> Iterator[_One]:
     workers = min(8, os.cpu_count() or 1)
     files = tree.stream(names)
     with ThreadPoolExecutor(workers) as pool:
-        pending: deque[Future[list[_One]]] = deque()
+        pending: deque[tuple[Future[list[_One]], int]] = deque()
+        held = 0
         while True:
-            while len(pending) < 4 * workers and (chunk := list(islice(files, _CHUNK))):
-                pending.append(pool.submit(_decode_chunk, chunk, rules))
+            while len(pending) < 4 * workers and held < _HELD and (chunk := _chunk(files)):
+                size = sum(len(getattr(reader, "data", b"")) for _, reader in chunk)
+                pending.append((pool.submit(_decode_chunk, chunk, rules), size))
+                held += size
             if not pending:
                 return
-            yield from pending.popleft().result()
+            future, size = pending.popleft()
+            held -= size
+            yield from future.result()
 
 
-def _decode_chunk(chunk: list[tuple[str, Callable[[], bytes]]], rules: Rules) -> list[_One]:
+def _chunk(files: Iterator[_File]) -> list[_File]:
+    """The next files, fewer if they are held in memory already and are large."""
+    chunk, held = [], 0
+    for name, reader in islice(files, _CHUNK):
+        chunk.append((name, reader))
+        held += len(getattr(reader, "data", b""))
+        if held > _HELD // 8:
+            break
+    return chunk
+
+
+def _decode_chunk(chunk: list[_File], rules: Rules) -> list[_One]:
     return [_attempt(name, reader, rules) for name, reader in chunk]
 
 

@@ -105,10 +105,11 @@ def _python(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
     pixels, labels = batch.get("data"), batch.get("labels", batch.get("fine_labels"))
     if not isinstance(pixels, np.ndarray) or pixels.shape[1:] != (_PIXELS,):
         raise DataError(f"{name} has no 'data' of N x {_PIXELS} bytes as a CIFAR batch has")
-    numbers = isinstance(labels, list) or (isinstance(labels, np.ndarray) and labels.ndim == 1)
-    if pixels.dtype != np.uint8 or not numbers:
+    if isinstance(labels, np.ndarray) and labels.ndim == 1:
+        labels = labels.tolist()
+    if pixels.dtype != np.uint8 or not isinstance(labels, list):
         raise DataError(f"{name} has no 'labels' or 'fine_labels', or pixels that are not bytes")
-    if len(labels) != len(pixels) or not all(isinstance(n, int | np.integer) for n in labels):
+    if len(labels) != len(pixels) or not all(isinstance(n, int) for n in labels):
         raise DataError(f"{name} has {len(labels)} labels for {len(pixels)} images, or no numbers")
     return pixels, np.array(labels, np.int64)
 

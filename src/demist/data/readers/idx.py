@@ -83,6 +83,8 @@ def parse_idx(data: bytes, name: str, dimensions: int) -> UInt8[np.ndarray, "...
                 f"00 00 08 {dimensions:02x} as an IDX file of {dimensions}-dimensional bytes does"
             )
         shape = [int.from_bytes(header[i : i + 4], "big") for i in range(4, len(header), 4)]
+        if len(shape) == dimensions and 0 in shape[1:]:
+            raise DataError(f"{name} says that its images have no pixels: {shape}")
         check_memory(shape, name)
         size = math.prod(shape)
         body = stream.read(size + 1)  # one more: also reads, and checks, the end of the gzip file

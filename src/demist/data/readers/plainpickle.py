@@ -87,11 +87,9 @@ class _Machine:
             self.marked.append(stack)
             self.stack = []
         elif op in _TUPLES:
-            self.stack, items = (
-                stack[: len(stack) - _TUPLES[op]],
-                stack[-_TUPLES[op] or len(stack) :],
-            )
-            self.stack.append(self.tuple_of(items, _TUPLES[op]))
+            begin = max(0, len(stack) - _TUPLES[op])
+            made = self.tuple_of(stack[begin:], _TUPLES[op])
+            stack[begin:] = [made]
         elif op in ("APPENDS", "SETITEMS", "TUPLE"):
             self.stack = self.marked.pop()
             if op == "TUPLE":
