@@ -5,13 +5,14 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any
 
-from demist.errors import DataError, MissingError, StorageError
+from demist.errors import CannotCreateError, DataError, MissingError, StorageError
 from demist.io.untrusted import LARGEST, open_regular, read_small, refuse_pickle
-from demist.machine.locks import FOLDERS_OPEN
+from demist.machine.locks import FOLDERS_OPEN, lock
 
 
 @contextmanager
@@ -19,19 +20,28 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is fsynced and renamed to `path`.
 
     On an exception the temporary file is removed and `path` is left as it was; an OSError names
-    `path`.
+    `path`. The temporary file is locked, so that `folders.sweep` knows it from one that a killed
+    process left.
     """
     path = Path(path)
-    temporary = None
+    temporary = handle = None
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         temporary = Path(name)
-        os.close(handle)
+        if FOLDERS_OPEN:
+            with suppress(OSError):  # a file system without locks
+                lock(handle)
+        else:  # Windows renames no open file
+            os.close(handle)
+            handle = None
         yield temporary
         os.chmod(temporary, 0o666 & ~_umask())
         sync(temporary)
         os.replace(temporary, path)
         sync(path.parent)
+        if handle is not None:
+            last, handle = handle, None
+            os.close(last)
     except OSError as error:
         if str(error.filename or ".tmp").endswith(".tmp"):
             raise OSError(error.errno, error.strerror, os.fspath(path)) from None
@@ -39,6 +49,9 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+        if handle is not None:
+            with suppress(OSError):  # the first error is the one to report
+                os.close(handle)
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
@@ -125,10 +138,32 @@ def sync(path: str | os.PathLike[str]) -> None:
 
 
 def cache_folder() -> Path:
-    """For what can be made again: $DEMIST_CACHE, else demist in the user's cache folder."""
+    """For what can be made again: $DEMIST_CACHE, else demist in the user's cache folder.
+
+    Raises:
+        CannotCreateError: The user has no home, and somebody else has the place instead of it.
+    """
     if folder := os.environ.get("DEMIST_CACHE"):
         return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "demist"
+    if folder := os.environ.get("XDG_CACHE_HOME"):
+        return Path(folder) / "demist"
+    try:
+        return Path.home() / ".cache" / "demist"
+    except RuntimeError:
+        return _without_home()
+
+
+def _without_home() -> Path:
+    """A folder of this user alone among temporary files: users of containers may have no home."""
+    place = Path(tempfile.gettempdir(), f"demist-{os.getuid()}")
+    place.mkdir(mode=0o700, exist_ok=True)
+    found = place.lstat()
+    if not S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise CannotCreateError(
+            f"there is no home folder, and {place} can be written by others; set DEMIST_CACHE to a "
+            f"folder of yours"
+        )
+    return place
 
 
 def _umask() -> int:

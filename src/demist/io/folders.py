@@ -9,6 +9,7 @@ from pathlib import Path
 
 from demist.errors import CannotCreateError
 from demist.io.files import sync
+from demist.machine.locks import CLOSE_ON_EXEC, NO_FOLLOW, lock
 
 TEMPORARY = ".writing-"
 """Beginning of the names of folders not finished yet."""
@@ -73,8 +74,26 @@ def remove_folder(path: Path) -> None:
 
 
 def sweep(folder: str | os.PathLike[str]) -> None:
-    """Remove unfinished folders and files left in `folder` by a process that was killed."""
+    """Remove unfinished folders and files left in `folder` by a process that was killed.
+
+    Files that another process is writing stay; of folders there must be none.
+    """
     for path in Path(folder).glob(f"{TEMPORARY}*"):
         shutil.rmtree(path, ignore_errors=True)
     for path in Path(folder).glob(".*.tmp"):  # see `demist.io.files`
-        path.unlink(missing_ok=True)
+        if _abandoned(path):
+            path.unlink(missing_ok=True)
+
+
+def _abandoned(path: Path) -> bool:
+    """Whether nobody is writing a temporary file: `files.atomic` locks it."""
+    try:
+        handle = os.open(path, os.O_RDWR | NO_FOLLOW | CLOSE_ON_EXEC)
+    except OSError:
+        return False
+    try:
+        return lock(handle)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)

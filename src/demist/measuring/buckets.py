@@ -54,7 +54,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Bucket:
-    """A file of samples, and all that decides them.
+    """A file of samples, and all that decides them; behind the samples stands their hash.
 
     Attributes:
         file: Where they are or go.
@@ -71,8 +71,8 @@ class Bucket:
     cond: Mapping[str, Any]
 
     def made(self) -> bool:
-        """Whether the file is there, whole."""
-        return arrays.length(self.file) == len(self.rows)
+        """Whether the file is there, and holds what was written, to the last bit."""
+        return arrays.sealed_length(self.file) == len(self.rows)
 
     def sample(self, pipeline: Pipeline, precision: str = "fp32") -> np.ndarray:
         """The samples."""
@@ -82,7 +82,7 @@ class Bucket:
 
     def make(self, pipeline: Pipeline, precision: str = "fp32") -> None:
         """Write the file."""
-        arrays.write_array(self.sample(pipeline, precision), self.file)
+        arrays.write_array(self.sample(pipeline, precision), self.file, seal=True)
 
     def to_json(self) -> dict[str, Any]:
         """The same as JSON values."""

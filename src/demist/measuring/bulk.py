@@ -12,6 +12,7 @@ from typing import Any
 
 from demist.errors import CannotCreateError
 from demist.io.files import read_json, write_json
+from demist.io.folders import sweep
 from demist.measuring.buckets import Bucket, Source, fill, join, parts
 from demist.measuring.candidate import Candidate
 from demist.model.folder import weights_hash
@@ -57,6 +58,7 @@ def bulk(
     known = {"sha256": weights_hash(pipeline), **pipeline.facts}
     recipe = {"n": n, "bucket": SIZE, **full.recipe(), **cond}
     claim(out, {"sampling": recipe, "model": known, "demist": __version__})
+    sweep(out)
     full = replace(full, batch_size=sampling.batch_size or SIZE)
     buckets = [
         Bucket(out / f"bucket-{i:05d}.npy", n, rows, full, cond)

@@ -11,6 +11,7 @@ import numpy as np
 
 from demist.errors import UsageError
 from demist.evaluation.ruler import Asked, Ruler
+from demist.io.folders import sweep
 from demist.machine.precision import resolve_precision
 from demist.measuring.buckets import Bucket, Source, fill, parts, read
 from demist.measuring.candidate import Candidate
@@ -166,6 +167,7 @@ class Sets:
             How many buckets are still missing, and how many there are.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        sweep(self.folder)
         buckets = list(self.task.buckets(self.folder).values())
         left = fill(
             buckets, self.task.source, self.model.pipeline, share=share, processes=processes,
