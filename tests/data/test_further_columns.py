@@ -8,7 +8,7 @@ from data_samples import png, write
 
 from demist.config import TrainConfig, update
 from demist.data import Dataset, load
-from demist.data.images import lazy, read
+from demist.data.images import lazy, store
 from demist.errors import DataError
 from demist.training.build import build
 
@@ -102,7 +102,7 @@ def test_images_that_stay_on_the_disk_keep_their_columns(tmp_path, monkeypatch):
     rows = [f"{i},m.png,{'ab'[i % 2]}" for i in range(4)]
     where = str(folder(tmp_path / "data", "angle,mask,who", rows, {"m.png": grey(255)}))
     held = load(where)
-    monkeypatch.setattr(read, "fits", lambda shape: False)
+    monkeypatch.setattr(store, "fits", lambda shape: False)
     first, second = load(where), load(where)  # decoded, then recalled
     for data in (first, second):
         assert data.lazy

@@ -5,6 +5,7 @@
 
 from demist.config.notation import (
     DEFAULT_BUDGET,
+    check_size,
     nearest,
     parse_cadence,
     parse_duration,
@@ -51,6 +52,7 @@ __all__ = [
     "OutputConfig",
     "Section",
     "TrainConfig",
+    "check_size",
     "differences",
     "flat",
     "load_toml",

@@ -1,4 +1,4 @@
-"""How values are written: durations and cadences."""
+"""How values are written: durations, cadences and sizes."""
 
 import difflib
 import math
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from demist.errors import UsageError
+from demist.io.notation import parse_sides
 
 DEFAULT_BUDGET = "10m"
 
@@ -73,6 +74,17 @@ def parse_list(text: str) -> tuple[str, ...]:
         else:
             found.append(piece)
     return tuple(found)
+
+
+def check_size(size: int | str) -> None:
+    """Check a side (`64`), or height x width (`"48x64"`).
+
+    Raises:
+        UsageError: It is something else, or a side is not from 4 to 1024.
+    """
+    for side in parse_sides(size):
+        if not 4 <= side <= 1024:
+            raise UsageError("must be at least 4 and at most 1024 pixels")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from demist import parts
 from demist.config.notation import (
+    check_size,
     nearest,
     parse_cadence,
     parse_duration,
@@ -24,11 +25,14 @@ from demist.config.notation import (
     require_utf8,
 )
 from demist.errors import UsageError
+from demist.io.notation import parse_range
 
 _KINDS: dict[str, Callable[[Any], Any]] = {
     "duration": parse_duration,
     "cadence": parse_cadence,
     "evaluations": parse_evaluations,
+    "size": check_size,
+    "range": parse_range,
 }
 
 
@@ -61,7 +65,7 @@ def option(
     low: float | None = None,
     high: float | None = None,
     part: tuple[str, str] | None = None,
-    kind: Literal["plain", "duration", "cadence", "evaluations"] = "plain",
+    kind: Literal["plain", "duration", "cadence", "evaluations", "size", "range"] = "plain",
     words: tuple[str, ...] = (),
     many: bool = False,
 ) -> Any:
@@ -93,13 +97,19 @@ class DataConfig(Section):
     25-gaussians, eight."""
     kind: str | None = option(None, part=("modalities", "Modality"))
     """Kind of data: images or points. None: shapes of arrays and endings of files say it."""
-    size: int | None = option(None, 4, 1024)
-    """Side of the square images, pixels; images are resized and centre-cropped to it. None: their
-    own size if all are alike."""
+    size: int | str | None = option(None, kind="size")
+    """Side of the square images, pixels, or height x width, as 48x64, to which images are brought
+    (see fit). None: their own size if all are alike."""
     channels: int | None = option(None, 1, 4)
-    """Colour channels: 1 grey, 3 RGB, 4 RGBA. None: as found."""
+    """Colour channels: 1 grey, 3 RGB, 4 RGBA. None: 3 if an image is in colour, else 1."""
     background: str = "white"
     """Colour put behind transparent pixels: a name or #rrggbb."""
+    fit: Literal["crop", "pad", "squash"] = "crop"
+    """How images of another shape are brought to the size: crop keeps the middle, pad all between
+    margins of the background, squash all out of proportion."""
+    range: str | None = option(None, kind="range")
+    """Numbers that become black and white, as 0:4095. None: 0:255 for bytes; else what holds all
+    data of 0:255, 0:4095, 0:65535, or 0:1 and -1:1 with fractions."""
     limit: int | None = option(None, 1)
     """Use at most this many items. None: all."""
     max_bad: float = option(0.01, 0, 1)

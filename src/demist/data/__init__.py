@@ -9,8 +9,9 @@ splits (`words`), and one each the formats: `folder`, `tar`, `shards`, `zips`, `
 from demist.data.column import Column
 from demist.data.dataset import BadFile, Dataset, choose
 from demist.data.files.tree import Tree
-from demist.data.images.decode import Rules, decode
+from demist.data.images.decode import decode
 from demist.data.images.pack import pack
+from demist.data.images.rules import Rules
 from demist.data.load import (
     NAMES,
     digits,

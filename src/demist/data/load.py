@@ -14,8 +14,11 @@ from tqdm import tqdm
 from demist.data.dataset import Dataset, choose
 from demist.data.division import divided
 from demist.data.files.tree import Tree
-from demist.data.images.decode import Rules, extensions, fit
+from demist.data.images.decode import Found, extensions
+from demist.data.images.decode import fit as brought
 from demist.data.images.metadata import Asked
+from demist.data.images.rules import Rules
+from demist.data.images.tally import Tally, key_of
 from demist.data.readers import READERS, Reader, Source
 from demist.data.readers.reader import files_of
 from demist.data.words import canonical_split
@@ -40,9 +43,11 @@ _KINDS = (
 def load(
     path: str,
     *,
-    size: int | None = None,
+    size: int | str | tuple[int, int] | None = None,
     channels: int | None = None,
     background: str = "white",
+    fit: str = "crop",
+    range: str | None = None,  # noqa: A002 (the flag's name)
     split: str = "train",
     limit: int | None = None,
     max_bad: float = 0.01,
@@ -62,9 +67,14 @@ def load(
             archives (see `layout`); IDX files or CIFAR batches; an IDX file; a `.npz` or `.npy`
             file (see `arrays`); what the library `datasets` saves (see `columns`). A name wins
             over a folder called the same: write "./digits" for that.
-        size: Crop images to a centred square and resize it; None keeps the size they share.
-        channels: 1 (grey) or 3 (RGB); None keeps what they share.
+        size: Side of a square, or height and width as "48x64" or (48, 64), to which images are
+            brought; None keeps the size they share.
+        channels: 1 (grey), 3 (RGB) or 4 (RGBA); None is 3 if one is in colour, else 1.
         background: What shows through transparent pixels: a colour name or "#rrggbb".
+        fit: How images of another shape are brought to `size`: "crop" keeps the middle, "pad" all
+            between margins, "squash" all out of proportion.
+        range: What becomes black and white, as "0:4095"; None: bytes are 0 to 255, and of other
+            numbers the data set says it (see `levels`).
         split: "train", "valid" or "test". Data without splits is all "train".
         limit: Use at most so many samples, as evenly over the classes as can be.
         max_bad: Largest fraction of images that may be unreadable. They are left out and listed
@@ -83,7 +93,7 @@ def load(
         RefusedError: A file is a pickle with more than plain data.
         StorageError: A file or folder cannot be read.
     """
-    rules = Rules(size, channels, background)
+    rules = Rules(size, channels, background, fit, range)
     split = canonical_split(split)
     if limit is not None and limit < 2:
         raise UsageError(f"--limit {limit}: a data set needs at least 2 samples")
@@ -110,9 +120,11 @@ def load(
 def train_and_test(
     path: str,
     *,
-    size: int | None = None,
+    size: int | str | tuple[int, int] | None = None,
     channels: int | None = None,
     background: str = "white",
+    fit: str = "crop",
+    range: str | None = None,  # noqa: A002 (the flag's name)
     limit: int | None = None,
     max_bad: float = 0.01,
 ) -> tuple[Dataset, Dataset]:
@@ -123,14 +135,16 @@ def train_and_test(
         size: As for `load`.
         channels: As for `load`.
         background: As for `load`.
+        fit: As for `load`.
+        range: As for `load`.
         limit: As for `load`.
         max_bad: As for `load`.
     """
 
     def part(split: str) -> Dataset:
         return load(
-            path, size=size, channels=channels, background=background, split=split, limit=limit,
-            max_bad=max_bad,
+            path, size=size, channels=channels, background=background, fit=fit, range=range,
+            split=split, limit=limit, max_bad=max_bad,
         )  # fmt: skip
 
     found = divided(part, splits(path))
@@ -212,25 +226,29 @@ def _short_name(path: Path) -> str:
     return name if path.is_dir() else name.split(".")[0] or name
 
 
-def _fits(shape: tuple[int, ...], rules: Rules) -> bool:
-    right_size = rules.size is None or shape[2:] == (rules.size, rules.size)
-    return right_size and rules.channels in (None, shape[1])
-
-
 def _refit(data: Dataset, rules: Rules) -> Dataset:
     """Bring images that came as arrays to the size and channels asked for."""
     if data.x.dtype != np.uint8:  # images are bytes, points are not
-        if rules.size is not None or rules.channels is not None:
+        if rules != Rules(background=rules.background):
             raise UsageError(f"{data.name} holds points: --size and --channels are for images")
         return data
-    if _fits(data.x.shape, rules):
+    channels, *sides = data.x.shape[1:]
+    if channels == 4 and rules.channels is None:
+        rules = replace(rules, channels=3)  # without transparency, as images from files are
+    if rules.sides in (None, tuple(sides)) and rules.channels in (None, channels):
         return data
-    first = fit(_image(data.x[0]), rules)
+    rules = replace(rules, range=None)  # the reader has heeded it
+    first = brought(_image(data.x[0]), rules)
     check_memory((len(data), *first.shape), data.name)
     x = np.empty((len(data), *first.shape), np.uint8)
+    tally = Tally(rules)
     for index, picture in enumerate(tqdm(data.x, "resizing", delay=1, leave=False, disable=None)):
-        x[index] = fit(_image(picture), rules)
-    return replace(data, x=x)
+        image = _image(picture)
+        transparent = channels == 4 and int(picture[-1].min()) < 255
+        x[index] = brought(image, rules)
+        found = Found((image.height, image.width), image.mode, transparent, 1)
+        tally.add(found, x[index], key_of(picture.tobytes()))
+    return replace(data, x=x, seen=tally.report(len(first), data.seen, None))
 
 
 def _image(picture: UInt8[np.ndarray, "c h w"]) -> Image.Image:

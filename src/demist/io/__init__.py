@@ -4,6 +4,7 @@ __all__ = [
     "arrays",
     "files",
     "folders",
+    "notation",
     "tensors",
     "untrusted",
 ]

@@ -115,9 +115,11 @@ def load(
     path: str,
     *,
     kind: str | None = None,
-    size: int | None = None,
+    size: int | str | tuple[int, int] | None = None,
     channels: int | None = None,
     background: str = "white",
+    fit: str = "crop",
+    range: str | None = None,  # noqa: A002 (the flag's name)
     split: str = "train",
     limit: int | None = None,
     max_bad: float = 0.01,
@@ -134,6 +136,8 @@ def load(
         size: As for `demist.data.load`; so are all below.
         channels: Of images.
         background: Of images.
+        fit: Of images.
+        range: Of images.
         split: "train", "valid" or "test".
         limit: At most so many samples.
         max_bad: Largest fraction of files that may be unreadable.
@@ -148,8 +152,8 @@ def load(
         DemistError: As `demist.data.load`.
     """
     wanted = Wanted(
-        size, channels, background, split, limit, max_bad, seed, label_column, caption_column,
-        class_level,
+        size, channels, background, fit, range, split, limit, max_bad, seed, label_column,
+        caption_column, class_level,
     )  # fmt: skip
     if kind is not None and kind not in MODALITIES.names():
         raise UsageError(f"kind = {kind!r}: choose {' or '.join(MODALITIES.names())}")
@@ -193,9 +197,11 @@ def train_and_test(
     path: str,
     *,
     kind: str | None = None,
-    size: int | None = None,
+    size: int | str | tuple[int, int] | None = None,
     channels: int | None = None,
     background: str = "white",
+    fit: str = "crop",
+    range: str | None = None,  # noqa: A002 (the flag's name)
     limit: int | None = None,
     max_bad: float = 0.01,
     label_column: str | None = None,
@@ -210,6 +216,8 @@ def train_and_test(
         size: Of images.
         channels: Of images.
         background: Of images.
+        fit: Of images.
+        range: Of images.
         limit: At most so many samples of each.
         max_bad: Largest fraction of unreadable files.
         label_column: Of images.
@@ -219,8 +227,8 @@ def train_and_test(
 
     def part(split: str) -> Dataset:
         return load(
-            path, kind=kind, size=size, channels=channels, background=background, split=split,
-            limit=limit, max_bad=max_bad, label_column=label_column,
+            path, kind=kind, size=size, channels=channels, background=background, fit=fit,
+            range=range, split=split, limit=limit, max_bad=max_bad, label_column=label_column,
             caption_column=caption_column, class_level=class_level,
         )  # fmt: skip
 

@@ -84,8 +84,9 @@ class Images(Modality):
         return [self.draw(x, labels, columns) for x in states]
 
     def options_of(self, shape: Shape) -> dict[str, Any]:
-        """Channels, and the side that the width tells."""
-        return {"size": shape[-1], "channels": shape[0]}
+        """Channels, height and width."""
+        channels, height, width = shape
+        return {"size": f"{height}x{width}", "channels": channels}
 
     def measure(
         self,

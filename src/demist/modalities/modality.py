@@ -29,13 +29,15 @@ Shape = tuple[int, ...]
 class Wanted:
     """What is wanted of the data at a path; see `demist.data.load` for each.
 
-    A modality whose samples are not `spatial` is never asked for a size, channels, background,
-    columns or level of folders.
+    A modality whose samples are not `spatial` is never asked for a size, channels, background, fit,
+    range, columns or level of folders.
     """
 
-    size: int | None = None
+    size: int | str | tuple[int, int] | None = None
     channels: int | None = None
     background: str = "white"
+    fit: str = "crop"
+    range: str | None = None
     split: str = "train"
     limit: int | None = None
     max_bad: float = 0.01

@@ -8,8 +8,8 @@ from demist.data.division import to_learn as part_to_learn
 from demist.modalities.find import load, splits
 
 READ = (
-    "kind", "size", "channels", "background", "limit", "max_bad", "label_column", "caption_column",
-    "class_level",
+    "kind", "size", "channels", "background", "fit", "range", "limit", "max_bad", "label_column",
+    "caption_column", "class_level",
 )  # fmt: skip
 """Options that decide how data is read."""
 

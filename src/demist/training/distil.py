@@ -32,6 +32,8 @@ OWN = {
         "size",
         "channels",
         "background",
+        "fit",
+        "range",
         "limit",
         "max_bad",
         "label_column",

@@ -10,10 +10,13 @@ __all__ = [
     "further",
     "layout",
     "lazy",
+    "levels",
     "lists",
     "metadata",
     "pack",
     "read",
+    "rules",
+    "store",
     "tables",
     "tally",
 ]

@@ -1,21 +1,23 @@
 """One encoded image becomes one array, by these rules.
 
 1. The first frame of an animation counts; EXIF orientation is applied; colour profiles are not.
-2. With a `size`, the largest centred square is cut out (odd margins leave the extra row or column
-   at the bottom or right).
-3. Values become 8 bits: a bit is 0 or 255; 16-bit grey v is round(255 v / 65535), as are the
-   integers of mode "I" (which must lie in 0..65535); 16-bit colour keeps its high byte, as Pillow
-   reads it. Floating-point pixels have no agreed range and are refused.
+2. With a `size`, the largest centred part of that shape is cut out (odd margins leave the extra row
+   or column at the bottom or right); or all is kept, with `fit` "pad" between margins of the
+   background, with "squash" out of proportion.
+3. Values become 8 bits: a bit is 0 or 255; of numbers that are not bytes the `range` becomes 0 to
+   255, rounded; without one 16-bit grey v is round(255 v / 65535), and fractions are refused (for a
+   data set, see `levels`); 16-bit colour keeps its high byte, as Pillow reads it. A `range` holds
+   for bytes, too.
 4. Transparency (an alpha channel, a transparent palette entry or colour) is laid over
-   `background`. CMYK and the rest become RGB by Pillow's conversions.
+   `background`, unless `channels` is 4. CMYK and the rest become RGB by Pillow's conversions.
 5. An image is grey if it is stored as grey, or with a palette and no coloured pixel, and stays
    grey on a grey background. With `channels` 1, colour becomes luma (ITU-R 601); with 3, grey is
-   repeated; with None it stays as it is.
-6. With a `size`, the square is resized by an antialiasing Lanczos filter.
+   repeated; with 4, so it is, and what has no transparency is opaque; with None it stays as it is.
+6. With a `size`, the image is resized by an antialiasing Lanczos filter.
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -23,9 +25,11 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from demist.data.files.tree import check_size
+from demist.data.images.levels import WHOLE, Levels, to_bytes
+from demist.data.images.rules import Rules
 from demist.errors import UsageError
 
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn of decompression bombs; an error here
@@ -36,44 +40,8 @@ _SCAN = b"\xff\xda"  # begins a scan; within one, 0xff is never followed by this
 # EPS starts another program (Ghostscript); the others only recognise a file, or read other data.
 _NOT_READ = {"EPS", "WMF", "EMF", "MPEG", "HDF5", "GRIB", "BUFR"}
 _FURTHER_ARE_NO_FRAMES = {"PSD", "MPO"}  # layers; previews and depth
+_DEEP = ("I", "F")
 _ORIENTATION, _ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What the arrays should look like.
-
-    Attributes:
-        size: Height and width, or None to keep them.
-        channels: 1 or 3, or None to keep what the image has.
-        background: What shows through transparent pixels: a CSS colour name or "#rrggbb".
-
-    Raises:
-        UsageError: A value makes no sense.
-    """
-
-    size: int | None = None
-    channels: int | None = None
-    background: str = "white"
-
-    def __post_init__(self) -> None:
-        if self.size is not None and not 1 <= self.size <= 4096:
-            raise UsageError(f"--size {self.size}: an image is 1 to 4096 pixels wide")
-        if self.channels not in (None, 1, 3):
-            raise UsageError(f"--channels {self.channels}: choose 1 (grey) or 3 (colour)")
-        try:
-            ImageColor.getrgb(self.background)
-        except ValueError:
-            raise UsageError(
-                f"--background {self.background!r} is no colour: "
-                "use a name such as white, or #rrggbb"
-            ) from None
-
-    @property
-    def paint(self) -> tuple[int, int, int]:
-        """The background as red, green, blue."""
-        red, green, blue = ImageColor.getrgb(self.background)[:3]
-        return red, green, blue
 
 
 class Found(NamedTuple):
@@ -90,6 +58,20 @@ class Found(NamedTuple):
     mode: str
     transparent: bool
     frames: int
+
+
+class Deep(Exception):
+    """An image of numbers that are not bytes, where no range is given.
+
+    Attributes:
+        low: Its smallest number.
+        high: Its largest.
+        whole: Whether they are integers.
+    """
+
+    def __init__(self, low: float, high: float, whole: bool) -> None:
+        super().__init__("numbers that are not bytes, without a range")
+        self.low, self.high, self.whole = low, high, whole
 
 
 @cache
@@ -111,13 +93,21 @@ def decode(data: bytes, rules: Rules) -> UInt8[np.ndarray, "c h w"]:
     Raises:
         Exception: Whatever the decoder of a damaged or hostile file happens to raise.
     """
-    return examine(data, rules)[0]
+    try:
+        return examine(data, rules)[0]
+    except Deep as deep:
+        if not deep.whole:
+            raise ValueError("floating-point pixels have no agreed range: give a range") from None
+        if deep.low < 0 or deep.high > WHOLE[-1][1]:
+            raise ValueError("integer pixels outside 0..65535 have no agreed range") from None
+        return examine(data, replace(rules, deep=WHOLE[-1]))[0]
 
 
 def examine(data: bytes, rules: Rules) -> tuple[UInt8[np.ndarray, "c h w"], Found]:
     """Decode an encoded image, and say what it was.
 
     Raises:
+        Deep: It has numbers that are not bytes, and the rules give no range.
         Exception: Whatever the decoder of a damaged or hostile file happens to raise.
     """
     try:
@@ -125,21 +115,28 @@ def examine(data: bytes, rules: Rules) -> tuple[UInt8[np.ndarray, "c h w"], Foun
     except UnidentifiedImageError:  # Pillow names the object, and an address in memory
         raise UnidentifiedImageError("not an image of a kind that is read here") from None
     with opened as image:
-        if image.width * image.height > MAX_PIXELS:
-            raise ValueError(f"{image.width} x {image.height} is over {MAX_PIXELS:,} pixels")
+        width, height = image.size
+        if rules.sides is not None:
+            # A JPEG can be decoded at 1/2, 1/4 or 1/8: three times as fast on photographs, and in
+            # less memory. The factor of two leaves the final antialiasing to our filter.
+            image.draft(None, (2 * rules.sides[1], 2 * rules.sides[0]))
+        whole = image.info.get("progressive")  # such a JPEG needs memory for all its pixels
+        if (width * height if whole else image.width * image.height) > MAX_PIXELS:
+            smaller = image.format == "JPEG" and not whole and rules.sides is None
+            advice = "; with --size it can be decoded smaller" if smaller else ""
+            raise ValueError(f"{width} x {height} is over {MAX_PIXELS:,} pixels{advice}")
         scans = data.count(_SCAN) if image.format in ("JPEG", "MPO") else 0
-        if scans * image.width * image.height > MAX_SCANNED:
-            raise ValueError(
-                f"{image.width} x {image.height} in {scans} scans takes too long; save it anew"
-            )
-        width, height = image.size  # before a JPEG is decoded smaller
-        if rules.size is not None:
-            # A JPEG can be decoded at 1/2, 1/4 or 1/8: three times as fast on photographs. The
-            # factor of two leaves the final antialiasing to our filter.
-            image.draft(None, (2 * rules.size, 2 * rules.size))
+        if scans * width * height > MAX_SCANNED:
+            raise ValueError(f"{width} x {height} in {scans} scans takes too long; save it anew")
         turned = image.getexif().get(_ORIENTATION, 1) in _ON_ITS_SIDE
         ImageOps.exif_transpose(image, in_place=True)
         mode, transparent = image.mode, image.has_transparency_data
+        if mode[0] in _DEEP:
+            values = np.asarray(image)
+            if not np.isfinite(values).all():
+                raise ValueError("pixels that are infinite or not a number")
+            if rules.levels is None and rules.deep is None:
+                raise Deep(float(values.min()), float(values.max()), mode[0] == "I")
         pixels = fit(image, rules)
         sides = (width, height) if turned else (height, width)
         return pixels, Found(sides, mode, transparent, _frames(image))
@@ -152,7 +149,7 @@ def read_image(
 
     Args:
         file: Its name.
-        channels: 1 or 3.
+        channels: 1, 3 or 4.
         sides: Height and width; of a square, another image is cropped and resized. None: its own.
 
     Raises:
@@ -177,13 +174,17 @@ def read_image(
 
 def fit(image: Image.Image, rules: Rules) -> UInt8[np.ndarray, "c h w"]:
     """Apply rules 2 to 6 to an open image."""
-    if rules.size is not None:
-        image = _centre_square(image)
-    image = _flatten(image, rules.paint)
+    sides = rules.sides
+    if sides is not None and rules.fit == "crop":
+        image = image.crop(_middle(image.size, sides))
+    image = _flatten(image, rules)
     if rules.channels is not None:
-        image = image.convert("L" if rules.channels == 1 else "RGB")
-    if rules.size is not None and image.size != (rules.size, rules.size):
-        image = image.resize((rules.size, rules.size), Image.Resampling.LANCZOS)
+        image = image.convert({1: "L", 3: "RGB", 4: "RGBA"}[rules.channels])
+    if sides is not None and image.size != sides[::-1]:
+        if rules.fit == "pad":
+            image = _padded(image, rules, sides)
+        else:
+            image = image.resize(sides[::-1], Image.Resampling.LANCZOS)
     pixels = np.asarray(image)
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
@@ -197,37 +198,62 @@ def _frames(image: Image.Image) -> int:
     return count
 
 
-def _centre_square(image: Image.Image) -> Image.Image:
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image.crop((left, top, left + side, top + side))
+def _middle(size: tuple[int, int], sides: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The largest centred part in the shape of `sides`: left, top, right, bottom."""
+    (width, height), (h, w) = size, sides
+    if width * h > height * w:
+        w, h = max(1, round(height * w / h)), height
+    else:
+        w, h = width, max(1, round(width * h / w))
+    left, top = (width - w) // 2, (height - h) // 2
+    return left, top, left + w, top + h
 
 
-def _flatten(image: Image.Image, paint: tuple[int, int, int]) -> Image.Image:
-    """Eight bits, no transparency, no palette: mode "L" or "RGB"."""
-    mode = image.mode
-    if mode.startswith("I"):
-        return _from_16_bits(image)
-    if mode == "F":
-        raise ValueError("floating-point pixels have no agreed range")
+def _padded(image: Image.Image, rules: Rules, sides: tuple[int, int]) -> Image.Image:
+    """All of the image within `sides`, the rest in the colour of the background."""
+    height, width = sides
+    scale = min(width / image.width, height / image.height)
+    inner = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    image = image.resize(inner, Image.Resampling.LANCZOS)
+    if inner == (width, height):
+        return image
+    grey = len(set(rules.paint)) == 1
+    if image.mode == "L" and not grey and rules.channels is None:
+        image = image.convert("RGB")
+    paint = Image.new("RGB", (width, height), rules.paint).convert(image.mode)
+    if image.mode == "RGBA":
+        paint.putalpha(0)
+    paint.paste(image, ((width - inner[0]) // 2, (height - inner[1]) // 2))
+    return paint
+
+
+def _flatten(image: Image.Image, rules: Rules) -> Image.Image:
+    """Eight bits, no palette, mode "L" or "RGB"; or "RGBA", if four channels are wanted."""
+    mode, paint = image.mode, rules.paint
+    if mode[0] in _DEEP:
+        levels = rules.levels or rules.deep or WHOLE[-1]
+        return Image.fromarray(to_bytes(np.asarray(image), levels))
     grey = mode in ("1", "L", "LA", "La")
     if image.has_transparency_data:
+        image = image.convert("RGBA")
+        if rules.channels == 4:
+            return _stretched(image, rules.levels)
         ground = Image.new("RGBA", image.size, (*paint, 255))
-        image = Image.alpha_composite(ground, image.convert("RGBA"))
+        image = Image.alpha_composite(ground, image)
         grey = grey and len(set(paint)) == 1
-    if grey:
-        return image.convert("L")
-    image = image.convert("RGB")
+    image = image.convert("L" if grey else "RGB")
     if mode in ("P", "PA") and _is_colourless(image):
-        return image.convert("L")
-    return image
+        image = image.convert("L")
+    return _stretched(image, rules.levels)
 
 
-def _from_16_bits(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).astype(np.int64)
-    if values.min() < 0 or values.max() > 65535:
-        raise ValueError("integer pixels outside 0..65535 have no agreed range")
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+def _stretched(image: Image.Image, levels: Levels | None) -> Image.Image:
+    """Bytes by another range; transparency stays."""
+    if levels is None or levels == WHOLE[0]:
+        return image
+    table = to_bytes(np.arange(256), levels).tolist()
+    alpha = list(range(256)) if image.mode == "RGBA" else []
+    return image.point(table * min(3, len(image.getbands())) + alpha)
 
 
 def _is_colourless(image: Image.Image) -> bool:

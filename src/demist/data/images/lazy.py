@@ -21,7 +21,8 @@ from pydantic import BaseModel, ValidationError
 
 from demist.data.column import Column
 from demist.data.files.tree import Tree
-from demist.data.images.decode import Rules, decode
+from demist.data.images.decode import decode
+from demist.data.images.rules import Rules
 from demist.data.report import Report
 from demist.errors import DataError
 from demist.io.files import cache_folder, write_text
@@ -130,6 +131,7 @@ class Survey(BaseModel):
     fingerprint: str
     columns: dict[str, Kept] = {}
     seen: Report = Report()
+    deep: tuple[float, float] | None = None
 
 
 def survey_file(tree: Tree, *choices: object) -> Path | None:

@@ -3,13 +3,14 @@
 What memory would not hold is decoded all the same, and stays on the disk; see `lazy`.
 """
 
-import hashlib
 import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,16 +19,18 @@ import numpy as np
 from tqdm import tqdm
 
 from demist.data.column import Column
-from demist.data.dataset import BadFile, Dataset, Samples, choose, samples_digest
+from demist.data.dataset import BadFile, Dataset, Samples, choose
 from demist.data.files.spelling import original, portable
 from demist.data.files.tree import Tree, read
-from demist.data.images.decode import Found, Rules, decode, examine
+from demist.data.images.decode import Deep, Found, decode, examine
 from demist.data.images.layout import Listing, arrange
 from demist.data.images.lazy import Kept, LazyImages, Survey, recall, remember, survey_file
+from demist.data.images.levels import Levels
+from demist.data.images.rules import Rules
+from demist.data.images.store import Reach, Store
 from demist.data.images.tally import Tally, key_of
 from demist.data.report import NAMED, Report
 from demist.errors import DataError
-from demist.machine.memory import check_memory, fits
 
 _File = tuple[str, Callable[[], bytes]]  # name, and what reads it
 _HELD = 2**28  # bytes of files read before they are decoded, as those of a compressed archive are
@@ -68,7 +71,12 @@ def read_pictures(
     listing = arrange(tree, split)
     chosen = choose(len(listing.names), listing.labels, limit, seed)
     names = [listing.names[i] for i in chosen]
-    found = decode_all(tree, names, rules, max_bad, may_stay=place is not None, seen=listing.seen)
+    reference = partial(_of_training, tree, split, arrange, limit, seed)
+    found = decode_all(
+        tree, names, rules, max_bad, may_stay=place is not None, seen=listing.seen,
+        reference=reference,
+    )  # fmt: skip
+    rules = replace(rules, deep=found.deep)
     rows = chosen[found.kept]
     data = Dataset(
         found.x,
@@ -85,6 +93,22 @@ def read_pictures(
         return _surveyed(survey, tree, rules)
     images = {name: _with_images(column, tree, rules) for name, column in columns.items()}
     return replace(data, columns={**data.columns, **images})
+
+
+def _of_training(
+    tree: Tree,
+    split: str,
+    arrange: Callable[[Tree, str], Listing],
+    limit: int | None,
+    seed: int,
+) -> list[str]:
+    """The files that say the range of a split that is not for training: the training images."""
+    listing = Listing(())
+    if split != "train":
+        with suppress(DataError):  # there are none
+            listing = arrange(tree, "train")
+    chosen = choose(len(listing.names), listing.labels, limit, seed)
+    return [listing.names[i] for i in chosen]
 
 
 def _with_images(column: Column, tree: Tree, rules: Rules) -> Column:
@@ -118,6 +142,7 @@ def _survey(data: Dataset, columns: Mapping[str, Column]) -> Survey:
         bad=[(portable(bad.path), bad.reason) for bad in data.bad],
         fingerprint=data.fingerprint,
         seen=data.seen,
+        deep=data.x.rules.deep,
         columns={
             name: Kept(kind=c.kind, values=_values(c), names=c.names) for name, c in columns.items()
         },
@@ -131,7 +156,7 @@ def _values(column: Column) -> list[Any]:
 
 
 def _surveyed(survey: Survey, tree: Tree, rules: Rules) -> Dataset:
-    now = replace(rules, channels=survey.shape[0])
+    now = replace(rules, channels=survey.shape[0], deep=survey.deep)
     return Dataset(
         LazyImages(tree, list(map(original, survey.names)), now, survey.shape),
         labels=None if survey.labels is None else np.array(survey.labels, np.int64),
@@ -154,12 +179,14 @@ class Decoded(NamedTuple):
         kept: Their positions among the names that were given.
         bad: The files that cannot be read.
         seen: What they were.
+        deep: The range of their numbers, if some are not bytes.
     """
 
     x: Samples
     kept: list[int]
     bad: tuple[BadFile, ...]
     seen: Report
+    deep: Levels | None = None
 
 
 def decode_all(
@@ -170,6 +197,7 @@ def decode_all(
     *,
     may_stay: bool = False,
     seen: Report | None = None,
+    reference: Callable[[], list[str]] = list,
 ) -> Decoded:
     """Decode files.
 
@@ -180,90 +208,47 @@ def decode_all(
         max_bad: Largest fraction that may be unreadable.
         may_stay: Whether images that memory would not hold may stay where they are.
         seen: What is known of them already.
+        reference: Gives the files that say the range of numbers that are not bytes, if these do
+            not.
 
     Raises:
         DataError: Too many cannot be read, they differ in size, or memory would not hold them.
     """
     position = {name: index for index, name in enumerate(names)}
-    store, tally = _Store(tree, len(names), may_stay), Tally(rules)
+    store, tally = Store(tree, len(names), may_stay), Tally(rules)
     bad: dict[int, BadFile] = {}
-    progress = tqdm(total=len(names), desc="reading images", delay=1, leave=False, disable=None)
-    with progress, warnings.catch_warnings():
+    deep = Reach()
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, about oddities inside single files
-        for one in _decoded(tree, names, rules):
-            progress.update()
-            if one.pixels is None or one.found is None:
-                bad[position[one.name]] = BadFile(one.name, one.fault)
-            else:
-                store.put(position[one.name], one.name, one.pixels)
-                tally.add(one.found, one.pixels, one.key)
+        wanted = names
+        while wanted:
+            again = []
+            for one in _shown(_decoded(tree, wanted, rules), len(wanted)):
+                if one.deep is not None:
+                    again.append(one.name)
+                    deep.add(one.deep)
+                elif one.pixels is None or one.found is None:
+                    bad[position[one.name]] = BadFile(one.name, one.fault)
+                else:
+                    store.put(position[one.name], one.name, one.pixels)
+                    tally.add(one.found, one.pixels, one.key)
+            if again:  # now the range is known
+                others = Reach()
+                for one in _shown(_decoded(tree, reference(), rules), 0):
+                    others.add(one.deep)
+                rules = replace(rules, deep=(others if others else deep).levels(str(tree.path)))
+            wanted = again
     faults = tuple(bad[index] for index in sorted(bad))
     if len(bad) > max_bad * len(names):
         raise DataError(_too_many(faults, len(names), max_bad, tree.path))
     kept, x = store.taken(names, rules)
-    return Decoded(x, kept, faults, tally.report(x.shape[1], seen or Report()))
+    seen = tally.report(x.shape[1], seen or Report(), rules.deep)
+    return Decoded(x, kept, faults, seen, rules.deep)
 
 
-class _Store:
-    """Takes in images one by one, into memory unless it would not hold them."""
-
-    def __init__(self, tree: Tree, count: int, may_stay: bool) -> None:
-        self._tree, self._count, self._may_stay = tree, count, may_stay
-        self._x = np.empty((0, 1, 0, 0), np.uint8)
-        self._stay, self._digest = False, hashlib.sha256()
-        self._exact = True  # whether the digest is that of the images as they are in the end
-        self._first, self._good = "", set[int]()
-
-    def put(self, index: int, name: str, pixels: np.ndarray) -> None:
-        """Take an image in.
-
-        Raises:
-            DataError: It has another size than those before, or memory would not hold all.
-        """
-        channels, sides = len(pixels), pixels.shape[1:]
-        if not self._good:
-            self._first = name
-            self._begin(channels, sides)
-        elif sides != self._x.shape[2:]:
-            raise DataError(_mismatch(self._first, self._x.shape[2:], name, sides))
-        elif channels > self._x.shape[1]:
-            self._widen(channels)
-        if not self._stay:
-            self._x[index] = pixels  # grey is repeated
-        elif channels == self._x.shape[1]:
-            self._digest.update(np.ascontiguousarray(pixels).data)
-        else:
-            self._exact = False
-        self._good.add(index)
-
-    def _begin(self, channels: int, sides: tuple[int, ...]) -> None:
-        shape = (self._count, channels, *sides)
-        self._stay = self._may_stay and not fits(shape)
-        if not self._stay:
-            check_memory(shape, str(self._tree.path))
-        self._x = np.empty((0 if self._stay else self._count, *shape[1:]), np.uint8)
-        self._digest = samples_digest(self._x.dtype, shape)
-
-    def _widen(self, channels: int) -> None:
-        """The first image in colour after grey ones."""
-        before = self._x
-        self._begin(channels, before.shape[2:])
-        if self._stay:
-            self._exact = False
-        else:
-            self._x[: len(before)] = before
-
-    def taken(self, names: list[str], rules: Rules) -> tuple[list[int], Samples]:
-        """Positions of the images, and the images."""
-        kept, x = sorted(self._good), self._x
-        if self._stay:  # files that can be reached at random come in the order of `names`
-            known = self._digest if self._exact and len(kept) == self._count else None
-            now = replace(rules, channels=x.shape[1])
-            return kept, LazyImages(self._tree, [names[i] for i in kept], now, x.shape[1:], known)
-        if len(kept) < len(x):
-            for target, index in enumerate(kept):  # close the gaps in place: x may be large
-                x[target] = x[index]
-        return kept, x[: len(kept)]
+def _shown(images: Iterator["_One"], count: int) -> Iterator["_One"]:
+    """The same, with a bar."""
+    yield from tqdm(images, "reading images", count, delay=1, leave=False, disable=None)
 
 
 class _One(NamedTuple):
@@ -274,6 +259,7 @@ class _One(NamedTuple):
     fault: str = ""
     found: Found | None = None
     key: bytes = b""
+    deep: Deep | None = None
 
 
 def _decoded(tree: Tree, names: list[str], rules: Rules) -> Iterator[_One]:
@@ -315,6 +301,8 @@ def _attempt(name: str, reader: Callable[[], bytes], rules: Rules) -> _One:
         data = reader()
         pixels, found = examine(data, rules)
         return _One(name, pixels, "", found, key_of(data))
+    except Deep as deep:
+        return _One(name, deep=deep)
     except Exception as error:  # a damaged file may make its decoder raise anything
         reason = error.strerror if isinstance(error, OSError) else None
         return _One(name, None, reason or str(error) or type(error).__name__)
@@ -326,12 +314,4 @@ def _too_many(bad: Sequence[BadFile], count: int, max_bad: float, path: Path) ->
         f"more than {100 * max_bad:.3g} % of the {count} images in {path} cannot be read: "
         f"{len(bad)} ({files}{'; ...' if len(bad) > NAMED else ''}); "
         "repair or remove them, or raise --max-bad"
-    )
-
-
-def _mismatch(one: str, sides: tuple[int, ...], other: str, other_sides: tuple[int, ...]) -> str:
-    (h, w), (other_h, other_w) = sides, other_sides
-    return (
-        f"{one!r} is {w} x {h} pixels and {other!r} is {other_w} x {other_h}: "
-        "pass --size to give all images one size"
     )

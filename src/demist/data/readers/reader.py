@@ -15,8 +15,8 @@ from demist.data.files.shards import Shards, is_compressed
 from demist.data.files.tar import Tar
 from demist.data.files.tree import Tree
 from demist.data.files.zips import Zips
-from demist.data.images.decode import Rules
 from demist.data.images.metadata import Asked
+from demist.data.images.rules import Rules
 from demist.errors import DataError, StorageError
 
 

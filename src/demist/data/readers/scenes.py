@@ -259,4 +259,7 @@ class Scenes(Reader):
         return ("train", "test")
 
     def read(self, source: Source) -> Dataset:
-        return dataset(source.limit or COUNT, source.split, source.seed, source.rules.size or 32)
+        height, width = source.rules.sides or (32, 32)
+        if height != width:
+            raise UsageError(f"--size {height}x{width}: {source.text} are square; give one side")
+        return dataset(source.limit or COUNT, source.split, source.seed, height)

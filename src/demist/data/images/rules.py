@@ -1,0 +1,75 @@
+"""What images should look like when they are read."""
+
+from dataclasses import dataclass
+
+from PIL import ImageColor
+
+from demist.data.images.levels import Levels
+from demist.errors import UsageError
+from demist.io.notation import parse_range, parse_sides
+
+FITS = ("crop", "pad", "squash")
+"""How an image of another shape is brought to a size."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the arrays should look like.
+
+    Attributes:
+        size: Side of a square, or height and width as `"48x64"` or `(48, 64)`; None keeps them.
+        channels: 1, 3 or 4, or None to keep what the image has, transparency left out.
+        background: What shows through transparent pixels: a CSS colour name or "#rrggbb".
+        fit: How another shape is brought to `size`: crop, pad or squash.
+        range: What becomes black and white, as `"0:4095"`.
+        deep: The same for numbers that are not bytes, where `range` says nothing: what a reader
+            found in all of the data set.
+
+    Raises:
+        UsageError: A value makes no sense.
+    """
+
+    size: int | str | tuple[int, int] | None = None
+    channels: int | None = None
+    background: str = "white"
+    fit: str = "crop"
+    range: str | None = None
+    deep: Levels | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("size", "range"):
+            try:
+                _ = self.sides if name == "size" else self.levels
+            except UsageError as error:
+                raise UsageError(f"--{name} {getattr(self, name)}: {error}") from None
+        if self.sides and not all(1 <= side <= 4096 for side in self.sides):
+            raise UsageError(f"--size {self.size}: an image is 1 to 4096 pixels wide and high")
+        if self.channels not in (None, 1, 3, 4):
+            raise UsageError(
+                f"--channels {self.channels}: choose 1 (grey), 3 (colour) or 4 (with transparency)"
+            )
+        if self.fit not in FITS:
+            raise UsageError(f"--fit {self.fit}: choose {', '.join(FITS)}")
+        try:
+            ImageColor.getrgb(self.background)
+        except ValueError:
+            raise UsageError(
+                f"--background {self.background!r} is no colour: "
+                "use a name such as white, or #rrggbb"
+            ) from None
+
+    @property
+    def sides(self) -> tuple[int, int] | None:
+        """Height and width, or None to keep them."""
+        return None if self.size is None else parse_sides(self.size)
+
+    @property
+    def levels(self) -> Levels | None:
+        """What becomes 0 and 255, or None if that is not given."""
+        return None if self.range is None else parse_range(self.range)
+
+    @property
+    def paint(self) -> tuple[int, int, int]:
+        """The background as red, green, blue."""
+        red, green, blue = ImageColor.getrgb(self.background)[:3]
+        return red, green, blue
