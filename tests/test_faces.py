@@ -19,9 +19,9 @@ PACKAGES = sorted(
 OWN = {
     "drawing": {"KEY"},
     "evaluation": {"T_975"},
-    "evaluation/extractors": {"Chain", "Features", "Kernel", "MEANS", "PICKLES"},
-    "evaluation/judge": {"Palette", "SPATIAL", "TAGS"},
-    "evaluation/metrics": {"BLOCK", "MOST", "SAME", "SEPARATE", "Some", "TIE"},
+    "evaluation/extractors": {"BLOCK", "Chain", "Features", "Kernel", "MEANS", "PICKLES"},
+    "evaluation/judge": {"HELD", "Palette", "SPATIAL", "TAGS"},
+    "evaluation/metrics": {"BLOCK", "HELD", "MOST", "SAME", "SEPARATE", "Some", "TIE"},
     "networks": {"LOG_VARIANCE", "Layer", "Maps"},
     "objectives": {"EULER_LIMIT", "ROUGH"},
     "parts": {"PLAIN", "T", "TYPES"},

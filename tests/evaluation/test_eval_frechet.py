@@ -120,3 +120,17 @@ def test_what_cannot_be_compared_is_refused():
         _ = Moments.of(np.ones((1, 3))).covariance
     with pytest.raises(DataError, match="NaN"):
         Moments.of(np.full((5, 3), np.nan))
+
+
+def test_a_ratio_to_nothing_is_infinite_and_of_nothing_to_nothing_one():
+    x = np.random.default_rng(0).standard_normal((50, 4))
+    same, other = Moments.of(x), Moments.of(x + 1)
+    assert ratio(other, same, same) == np.inf
+    assert ratio(same, same, same) == 1
+
+
+def test_rows_are_a_part():
+    x = np.random.default_rng(0).standard_normal((3000, 4)).astype(np.float32)
+    rows = np.random.default_rng(1).permutation(3000)[:2500]
+    one, other = Moments.of(x, rows), Moments.of(x[rows])
+    np.testing.assert_array_equal(one.scatter, other.scatter)

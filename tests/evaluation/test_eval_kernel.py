@@ -70,3 +70,9 @@ def test_subsets():
 def test_two_samples_at_least():
     with pytest.raises(DataError, match="at least 2"):
         kernel_distance(np.ones((1, 3)), np.ones((5, 3)))
+
+
+def test_other_lengths_are_refused():
+    x = np.random.default_rng(0).standard_normal((20, 4))
+    with pytest.raises(DataError, match="length 4 and 3"):
+        kernel_distance(x, x[:, :3])

@@ -1,9 +1,13 @@
 """Copies are caught; fresh samples are not accused."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from demist.evaluation.metrics.memorisation import memorisation
+from demist.data import digits
+from demist.evaluation.metrics.distances import HELD
+from demist.evaluation.metrics.memorisation import Closeness, memorisation
 
 RNG = np.random.default_rng
 
@@ -67,3 +71,72 @@ def test_test_images_among_the_training_images():
     train = draw(50, 2)
     assert memorisation(train, train, train).ratio == 1
     assert memorisation(train + 1, train, train).ratio == np.inf
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_training_set_given_as_samples_is_copied_however_often_it_is_there(times):
+    base, test = draw(500, 0, 64), draw(500, 1, 64)
+    found = memorisation(base, test, np.repeat(base, times, axis=0))
+    assert (found.copies, found.authenticity) == (1, 0)
+    once = memorisation(base, test, base)
+    assert (found.test_copies, found.test_authenticity) == (0, once.test_authenticity)
+    assert once.test_authenticity > 0.3
+
+
+@pytest.mark.parametrize("noise", [1e-3, 1e-2])
+def test_twins_saved_anew_hide_no_copy(noise):
+    base, test = draw(500, 0, 64), draw(500, 1, 64)
+    again = [base + noise * draw(500, seed, 64) for seed in (2, 3, 4)]
+    found = memorisation(again[0], test, np.concatenate([base, *again[1:]]))
+    assert (found.copies, found.authenticity) == (1, 0)
+    half = memorisation(base, test, np.concatenate([base, again[0][:250]]))
+    assert (half.copies, half.authenticity) == (1, 0)
+
+
+def test_a_training_set_whose_held_out_part_has_its_twins():
+    """A tenth of a set in which each image is there twice: most of it is in the training part."""
+    every = np.repeat(draw(300, 0, 64), 2, axis=0) + 1e-3 * draw(600, 1, 64)
+    order = RNG(2).permutation(600)
+    train, test = every[order[60:]], every[order[:60]]
+    found = memorisation(train, test, train)
+    assert (found.copies, found.authenticity) == (1, 0)
+    assert found.test_copies > 0.8
+    fresh = memorisation(draw(300, 3, 64), test, train)
+    assert fresh.copies == 0
+    assert fresh.authenticity > 0.3
+
+
+def test_twins_do_not_accuse_fresh_samples():
+    base = draw(800, 2, 24)
+    once = memorisation(draw(800, 0, 24), draw(800, 1, 24), base)
+    twice = memorisation(draw(800, 0, 24), draw(800, 1, 24), np.repeat(base, 2, axis=0))
+    assert once == twice
+    assert once.copies < 0.01
+
+
+def test_digits_saved_anew_are_copies():
+    """As JPEG files would be: each number off by a few of 255."""
+    x, test = digits("train").x[:400, 0], digits("test").x[:300, 0]
+    x, test = (some[:, ::2, ::2].reshape(len(some), -1) for some in (x, test))
+    off = RNG(0).normal(0, 3, (2, *x.shape))
+    near = [np.rint(x + some).clip(0, 255).astype(np.uint8) for some in off]
+    found = memorisation(near[0], test, np.concatenate([x, near[1]]))
+    assert (found.copies, found.authenticity) == (1, 0)
+    assert found.test_copies < 0.05
+
+
+def test_all_images_alike():
+    same = np.ones((5, 16))
+    found = memorisation(same, same, same)
+    assert (found.copies, found.authenticity) == (1, 0)
+
+
+def test_bytes_stay_bytes_and_no_more_than_a_block_is_converted():
+    x = RNG(0).integers(0, 255, (3000, 3 * 32 * 32), dtype=np.uint8)
+    tracemalloc.start()
+    found = Closeness.of(x[:200], x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.shares_memory(found.train, x)
+    assert peak < 15 * 8 * HELD
+    assert found.copies == 1

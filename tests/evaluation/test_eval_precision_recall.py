@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from demist.errors import DataError
+from demist.errors import DataError, UsageError
 from demist.evaluation.metrics.distances import neighbour_radius
 from demist.evaluation.metrics.precision_recall import PrecisionRecall, precision_recall
 
@@ -122,3 +122,13 @@ def test_a_collapsed_generator_has_no_variety():
 def test_enough_neighbours():
     with pytest.raises(DataError, match=r"5 features are too few.*at least 6"):
         precision_recall(np.ones((5, 2)), np.ones((9, 2)), k=5)
+
+
+def test_what_has_no_neighbour_or_another_length_is_refused():
+    x = np.random.default_rng(0).standard_normal((20, 4))
+    with pytest.raises(UsageError, match="k = 0"):
+        precision_recall(x, x, 0)
+    with pytest.raises(UsageError, match="k = 0"):
+        neighbour_radius(x, 0)
+    with pytest.raises(DataError, match="length 4 and 3"):
+        precision_recall(x, x[:, :3], 2)

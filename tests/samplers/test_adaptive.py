@@ -158,3 +158,9 @@ def test_refuses_and_gives_up_in_words():
 
     with pytest.raises(RuntimeError, match="not finite"):
         integrate(Broken(), x)
+
+
+def test_an_empty_batch_stays_empty():
+    dim = NORMAL.mean.shape[-1]
+    found = integrate(Exact(NORMAL, Linear()), torch.empty(0, dim, dtype=torch.float64))
+    assert found.x.shape == (0, dim)

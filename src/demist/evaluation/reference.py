@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8
 
 from demist.errors import DataError
-from demist.evaluation.extractors.features import Extractor, pixels, take
+from demist.evaluation.extractors.features import Extractor, pixels
 from demist.evaluation.judge.classifier import Classifier, softmax
 from demist.evaluation.metrics.distances import neighbour_radius
 from demist.evaluation.metrics.frechet import Moments, frechet_distance
@@ -182,6 +182,6 @@ class Reference:
 
 def _within(train: np.ndarray, n: int, rng: np.random.Generator) -> float:
     """Fréchet distance of some training images to the others: the effect of sampling alone."""
-    shuffled = take(train, len(train), rng)
+    order = rng.permutation(len(train))
     size = min(n, len(train) // 2)
-    return frechet_distance(Moments.of(shuffled[:size]), Moments.of(shuffled[size:]))
+    return frechet_distance(Moments.of(train, order[:size]), Moments.of(train, order[size:]))

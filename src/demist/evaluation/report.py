@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from demist.errors import DataError
+from demist.evaluation.extractors.features import quotient
 from demist.evaluation.judge.classifier import Classifier
 from demist.evaluation.metrics.accuracy import accuracy_of
 from demist.evaluation.metrics.metric import Found, ImageMetric, rows_of
@@ -98,7 +99,7 @@ def measure(
         "features": reference.extractor.recipe,
         "judge": judge.recipe,
         "dimension": reference.extractor.dimension,
-        "fdr_within_train": reference.within / reference.floor["fd"],
+        "fdr_within_train": _finite(quotient(reference.within, reference.floor["fd"])),
     }
     metrics = {
         name: {"value": _finite(value.get(name)), "floor": _finite(reference.floor.get(name))}
@@ -177,7 +178,13 @@ def _warnings(protocol: Report, metrics: Report, accuracy: float | None) -> list
             f"{protocol['dimension']} features; FDr is dominated by noise."
         )
     within = protocol["fdr_within_train"]
-    if metrics["fdr"]["value"] < 0.9:
+    fdr = metrics["fdr"]["value"]
+    if fdr is None:
+        found.append(
+            "No FDr: held-out and training images are at Fréchet distance 0, as if they were the "
+            "same; give --data with images of its own to test."
+        )
+    elif fdr < 0.9 and within is not None:
         found.append(
             "FDr is well below 1: the images are nearer to the training set than held-out ones. "
             "Either they are copies (see the rows on neighbours), or the test set comes from a "

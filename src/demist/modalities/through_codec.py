@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from demist.codecs import Codec
+from demist.evaluation.extractors.features import quotient
 from demist.evaluation.metrics.frechet import Moments, frechet_distance
 from demist.evaluation.metrics.psnr import psnr
 from demist.evaluation.reference import Reference, Seen
@@ -37,7 +38,7 @@ def through_codec(codec: Codec, reference: Reference) -> dict[str, float]:
     return {
         "psnr": psnr(test.images, rebuilt),
         "fd": fd,
-        "fdr": fd / reference.floor["fd"],
+        "fdr": quotient(fd, reference.floor["fd"]),
         "same_label": float((seen.labels == test.labels).mean()),
     }
 

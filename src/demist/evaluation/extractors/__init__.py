@@ -1,6 +1,15 @@
 """What turns images into features."""
 
-from demist.evaluation.extractors.features import Extractor, as_matrix, in_blocks, pixels, take
+from demist.evaluation.extractors.features import (
+    Extractor,
+    as_matrix,
+    in_blocks,
+    pixels,
+    quotient,
+    require_alike,
+    require_numbers,
+    take,
+)
 from demist.evaluation.extractors.inception import Conv, Inception, Mixed, Network
 from demist.evaluation.extractors.pretrained import Transformer, load_extractor
 from demist.evaluation.extractors.resize import prepare
@@ -17,5 +26,8 @@ __all__ = [
     "load_extractor",
     "pixels",
     "prepare",
+    "quotient",
+    "require_alike",
+    "require_numbers",
     "take",
 ]

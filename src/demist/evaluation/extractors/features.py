@@ -21,6 +21,9 @@ from torch import Tensor
 
 from demist.errors import DataError
 
+BLOCK = 4096
+"""Rows that are looked at or converted at once."""
+
 Features = Callable[[np.ndarray], np.ndarray]
 """`features(images) -> vectors`: uint8 (N, C, H, W) in, floating point (N, D) out."""
 
@@ -44,9 +47,12 @@ class Extractor(Protocol):
         ...
 
 
-def pixels(images: UInt8[np.ndarray, "n c h w"]) -> Float64[np.ndarray, "n chw"]:
-    """The images themselves as vectors of 0..255; distances between them are exact in float64."""
-    return images.reshape(len(images), -1).astype(np.float64)
+def pixels(images: UInt8[np.ndarray, "n c h w"]) -> UInt8[np.ndarray, "n chw"]:
+    """The images themselves as vectors of 0..255: the same bytes, which no copy doubles.
+
+    Distances convert them to float64, in which they are exact, a block at a time.
+    """
+    return images.reshape(len(images), -1)
 
 
 def in_blocks(
@@ -66,14 +72,17 @@ def in_blocks(
     """
     if len(images) == 0:
         raise DataError("There are 0 images to measure; pass at least one.")
-    vectors = []
+    vectors = np.empty((0, 0), np.float32)
     with torch.inference_mode():
         for start in range(0, len(images), block):
             part = images[start : start + block]
             padded = np.zeros((block, *images.shape[1:]), np.uint8)
             padded[: len(part)] = part
-            vectors.append(network(torch.from_numpy(padded))[: len(part)].numpy())
-    return np.concatenate(vectors)
+            found = network(torch.from_numpy(padded))[: len(part)].numpy()
+            if start == 0:
+                vectors = np.empty((len(images), *found.shape[1:]), found.dtype)
+            vectors[start : start + len(part)] = found
+    return vectors
 
 
 def as_matrix(
@@ -84,18 +93,39 @@ def as_matrix(
     Raises:
         DataError: fewer than `least` rows, or a NaN or an infinity among the numbers.
     """
+    require_numbers(features, least, name)
+    return np.asarray(features, np.float64)
+
+
+def require_numbers(features: np.ndarray, least: int = 1, name: str = "features") -> None:
+    """Raise as `as_matrix` does, without a copy in float64."""
     if len(features) < least:
         raise DataError(
             f"{len(features)} {name} are too few for this metric; it needs at least {least}."
         )
-    matrix = np.asarray(features, np.float64)
-    bad = int((~np.isfinite(matrix)).any(axis=1).sum())
+    if features.dtype.kind != "f":
+        return
+    blocks = (features[i : i + BLOCK] for i in range(0, len(features), BLOCK))
+    bad = sum(int((~np.isfinite(block)).any(axis=1).sum()) for block in blocks)
     if bad:
         raise DataError(
-            f"{bad} of {len(matrix)} {name} contain NaN or infinity, so every number made from "
+            f"{bad} of {len(features)} {name} contain NaN or infinity, so every number made from "
             "them would too; look for the images (or the extractor) that made them."
         )
-    return matrix
+
+
+def require_alike(x: np.ndarray, y: np.ndarray) -> None:
+    """Raise DataError if vectors have different lengths."""
+    if x.shape[-1] != y.shape[-1]:
+        raise DataError(
+            f"Features of length {x.shape[-1]} and {y.shape[-1]} cannot be compared; "
+            "use one extractor for both sets."
+        )
+
+
+def quotient(a: float, b: float) -> float:
+    """Ratio a / b of two that are 0 or more; two zeros are alike, and 0 is infinitely far below."""
+    return float(a / b) if b > 0 else (1.0 if a == 0 else float("inf"))
 
 
 def take(array: Any, count: int, rng: np.random.Generator) -> Any:

@@ -16,7 +16,9 @@ from jaxtyping import Float64, Int64, UInt8
 from demist.evaluation.extractors.features import pixels
 from demist.evaluation.metrics.distances import nearest
 
-COMPONENTS, MOST, ROUNDS = 32, 10_000, 30
+COMPONENTS, MOST, ROUNDS, BLOCK = 32, 10_000, 30, 1024
+HELD = 2**25
+"""Numbers of images that are held in float64 at once, to find the axes."""
 
 
 def clusters(
@@ -35,13 +37,28 @@ def clusters(
     """
     rng = np.random.default_rng(seed)
     x = pixels(images)
-    some = x[rng.permutation(len(x))[:MOST]]
+    most = max(COMPONENTS, min(MOST, HELD // x.shape[1]))
+    some = x[rng.permutation(len(x))[:most]].astype(np.float64)
     mean = some.mean(0)
-    _, vectors = np.linalg.eigh((some - mean).T @ (some - mean))
-    axes = vectors[:, ::-1][:, :COMPONENTS]
-    centres = _k_means((some - mean) @ axes, max(2, min(k, len(images) // 2)), rng)
-    here, there = (nearest((y - mean) @ axes, centres)[1][:, 0] for y in (x, pixels(others)))
-    return here, there
+    some -= mean
+    axes = _axes(some)
+    centres = _k_means(some @ axes, max(2, min(k, len(images) // 2)), rng)
+
+    def named(y: UInt8[np.ndarray, "n d"]) -> Int64[np.ndarray, " n"]:
+        blocks = (y[i : i + BLOCK] for i in range(0, len(y), BLOCK))
+        return np.concatenate([nearest((b - mean) @ axes, centres)[1][:, 0] for b in blocks])
+
+    return named(x), named(pixels(others))
+
+
+def _axes(x: Float64[np.ndarray, "n d"]) -> Float64[np.ndarray, "d c"]:
+    """The leading principal axes of centred vectors, from whichever of X Xᵀ, Xᵀ X is smaller."""
+    if len(x) >= x.shape[1]:
+        return np.linalg.eigh(x.T @ x)[1][:, ::-1][:, :COMPONENTS]
+    values, vectors = np.linalg.eigh(x @ x.T)
+    there = np.flatnonzero(values > 1e-9 * max(values[-1], 1e-300))[::-1][:COMPONENTS]
+    axes: np.ndarray = x.T @ (vectors[:, there] / np.sqrt(values[there]))
+    return axes
 
 
 def _k_means(

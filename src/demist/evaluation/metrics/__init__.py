@@ -9,7 +9,14 @@ from demist.evaluation.metrics.accuracy import (
     check_labels,
     label_accuracy,
 )
-from demist.evaluation.metrics.distances import nearest, neighbour_radius, squared_distances
+from demist.evaluation.metrics.distances import (
+    Closest,
+    closest,
+    nearest,
+    neighbour_radius,
+    require_neighbour,
+    squared_distances,
+)
 from demist.evaluation.metrics.frechet import (
     Extrapolation,
     Frechet,
@@ -32,6 +39,7 @@ from demist.evaluation.metrics.memorisation import (
     Memorisation,
     TrainingImages,
     memorisation,
+    twin_distance,
 )
 from demist.evaluation.metrics.metric import (
     METRICS,
@@ -67,6 +75,7 @@ __all__ = [
     "ClassAccuracy",
     "ClassProportions",
     "Closeness",
+    "Closest",
     "Encoder",
     "Extrapolation",
     "Found",
@@ -97,6 +106,7 @@ __all__ = [
     "Vendi",
     "accuracy_of",
     "check_labels",
+    "closest",
     "count_modes",
     "entropy_terms",
     "extrapolate",
@@ -117,6 +127,7 @@ __all__ = [
     "psnr",
     "radial_spectrum",
     "ratio",
+    "require_neighbour",
     "rows_of",
     "score_modes",
     "scores",
@@ -125,5 +136,6 @@ __all__ = [
     "strided",
     "text_score",
     "top_octave",
+    "twin_distance",
     "vendi_score",
 ]

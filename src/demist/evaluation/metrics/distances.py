@@ -7,19 +7,26 @@ result is exact, and for float32 features the error is far below their own preci
 than 1e-6 of their length are called identical (distance 0), as float32 cannot tell them apart.
 
 The block is fixed, so memory stays at `BLOCK * len(y)` numbers and no result depends on batching.
+`closest` takes a block of `y` at a time as well, and converts no more than that, so that bytes of
+images stay bytes.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float64, Int64, Num
+
+from demist.errors import UsageError
 
 BLOCK = 512
+HELD = 2**20
+"""Numbers of a block of vectors that are held in float64 at once."""
 SAME = 1e-12  # squared distance, relative to |x|² + |y|²
 
 
 def squared_distances(
-    x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"]
+    x: Num[np.ndarray, "n d"], y: Num[np.ndarray, "m d"]
 ) -> Iterator[tuple[int, Float64[np.ndarray, "b m"]]]:
     """Yield `(start, block)`; the block holds rows start, start + 1, ... of the (n, m) matrix."""
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
@@ -52,10 +59,81 @@ def nearest(
 
 
 def neighbour_radius(x: Float[np.ndarray, "n d"], k: int) -> Float64[np.ndarray, " n"]:
-    """Distance of every row of `x` to its k-th nearest neighbour in `x`, itself not counted."""
+    """Distance of every row of `x` to its k-th nearest neighbour in `x`, itself not counted.
+
+    Raises:
+        UsageError: k is below 1.
+    """
+    require_neighbour(k)
     radius = np.empty(len(x))
     for start, block in squared_distances(x, x):
         rows = np.arange(len(block))
         block[rows, start + rows] = np.inf
         radius[start : start + len(block)] = np.sqrt(np.partition(block, k - 1, axis=1)[:, k - 1])
     return radius
+
+
+@dataclass(frozen=True)
+class Closest:
+    """For every vector x the nearest of others, y, and what is distinct from that.
+
+    Attributes:
+        first: Distance to the nearest y.
+        second: Distance to the nearest y that is distinct from it; infinite if there is none.
+        spacing: Distance of the nearest y to the y nearest to it among those distinct from it.
+    """
+
+    first: Float64[np.ndarray, " n"]
+    second: Float64[np.ndarray, " n"]
+    spacing: Float64[np.ndarray, " n"]
+
+
+def closest(x: np.ndarray, y: np.ndarray, twin: float) -> Closest:
+    """The nearest vectors; see `Closest`.
+
+    Args:
+        x: Vectors `(n, d)` of any type.
+        y: Vectors `(m, d)`.
+        twin: Two of `y` that are no farther apart are not distinct.
+    """
+    rows = max(16, min(BLOCK, HELD // x.shape[1]))
+    found = [_closest(x[i : i + rows], y, twin**2) for i in range(0, len(x), rows)]
+    return Closest(*(np.sqrt(np.concatenate(part)) for part in zip(*found, strict=True)))
+
+
+def _closest(x: np.ndarray, y: np.ndarray, twin: float) -> tuple[np.ndarray, ...]:
+    """The squares of the three distances."""
+    x = np.asarray(x, np.float64)
+    first, which = np.full(len(x), np.inf), np.zeros(len(x), np.int64)
+    for start, part in _blocks(y):
+        distance = _squares(x, part)
+        best = distance.argmin(1)
+        least = np.take_along_axis(distance, best[:, None], 1)[:, 0]
+        nearer = least < first
+        first[nearer], which[nearer] = least[nearer], start + best[nearer]
+    nearest_y = np.asarray(y[which], np.float64)
+    second, spacing = np.full(len(x), np.inf), np.full(len(x), np.inf)
+    for _, part in _blocks(y):
+        apart = _squares(nearest_y, part)
+        distinct = apart > twin
+        spacing = np.minimum(spacing, np.where(distinct, apart, np.inf).min(1))
+        second = np.minimum(second, np.where(distinct, _squares(x, part), np.inf).min(1))
+    return first, second, spacing
+
+
+def _blocks(y: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Parts of `y` in float64, with the number of the first row."""
+    rows = max(16, HELD // y.shape[1])
+    for start in range(0, len(y), rows):
+        yield start, np.asarray(y[start : start + rows], np.float64)
+
+
+def _squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Squared distances of all pairs; see `squared_distances`."""
+    return next(squared_distances(x, y))[1] if len(x) else np.empty((0, len(y)))
+
+
+def require_neighbour(k: int) -> None:
+    """Raise UsageError unless there is a k-th neighbour."""
+    if k < 1:
+        raise UsageError(f"k = {k}: the nearest neighbour is number 1; give 1 or more")

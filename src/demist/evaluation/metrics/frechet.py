@@ -31,10 +31,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int64
 
 from demist.errors import DataError
-from demist.evaluation.extractors.features import as_matrix
+from demist.evaluation.extractors.features import (
+    as_matrix,
+    quotient,
+    require_alike,
+    require_numbers,
+)
 from demist.evaluation.metrics.metric import Found, ImageMetric, Need, Row
 
 if TYPE_CHECKING:
@@ -56,14 +61,22 @@ class Moments:
     scatter: Float64[np.ndarray, "d d"]
 
     @staticmethod
-    def of(features: Float[np.ndarray, "n d"]) -> "Moments":
+    def of(
+        features: Float[np.ndarray, "n d"], rows: Int64[np.ndarray, "_"] | None = None
+    ) -> "Moments":
         """Moments of a feature matrix, accumulated over blocks of fixed size.
+
+        Arguments:
+            features: in any precision; a block at a time is converted to float64.
+            rows: of the features; all by default.
 
         Raises:
             DataError: no rows, or numbers that are not finite.
         """
-        features = as_matrix(features)
-        blocks = (features[i : i + BLOCK] for i in range(0, len(features), BLOCK))
+        require_numbers(features)
+        count = len(features) if rows is None else len(rows)
+        parts = (slice(i, min(i + BLOCK, count)) for i in range(0, count, BLOCK))
+        blocks = (features[part if rows is None else rows[part]] for part in parts)
         total = _moments(next(blocks))
         for block in blocks:
             total = total + _moments(block)
@@ -112,11 +125,7 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     Raises:
         DataError: a set of fewer than two samples, or two different feature lengths.
     """
-    if a.mean.shape != b.mean.shape:
-        raise DataError(
-            f"Features of length {len(a.mean)} and {len(b.mean)} cannot be compared; "
-            "use one extractor for both sets."
-        )
+    require_alike(a.mean, b.mean)
     step = a.mean - b.mean
     overlap = np.linalg.svd(_factor(a.covariance).T @ _factor(b.covariance), compute_uv=False).sum()
     distance = step @ step + np.trace(a.covariance) + np.trace(b.covariance) - 2 * overlap
@@ -126,6 +135,8 @@ def frechet_distance(a: Moments, b: Moments) -> float:
 def ratio(generated: Moments, test: Moments, train: Moments) -> float:
     """FDr = FD(generated, train) / FD(test, train), from equally many generated and test samples.
 
+    Where both distances are 0 it is 1; where only that of the test samples is, infinite.
+
     Raises:
         DataError: the two counts differ, which would compare two different biases.
     """
@@ -134,7 +145,7 @@ def ratio(generated: Moments, test: Moments, train: Moments) -> float:
             f"FDr needs as many generated as test samples, not {generated.count} and {test.count}: "
             "the bias of the distance depends on the count. Take a random part of the larger set."
         )
-    return frechet_distance(generated, train) / frechet_distance(test, train)
+    return quotient(frechet_distance(generated, train), frechet_distance(test, train))
 
 
 def extrapolate(
@@ -184,6 +195,7 @@ def extrapolate(
 
 
 def _moments(block: np.ndarray) -> Moments:
+    block = np.asarray(block, np.float64)
     mean = block.mean(0)
     centred = block - mean
     return Moments(len(block), mean, centred.T @ centred)
@@ -212,7 +224,7 @@ class Frechet(ImageMetric):
         fd = frechet_distance(Moments.of(found.part.features), real.moments)
         values = {"fd": fd}
         if "fd" in real.floor:
-            values["fdr"] = fd / real.floor["fd"]
+            values["fdr"] = quotient(fd, real.floor["fd"])
         if len(found.whole) >= 4 * real.moments.mean.size:
             limit = extrapolate(found.whole.features, real.moments, seed=real.seed).limit
             values["fd_limit"] = limit

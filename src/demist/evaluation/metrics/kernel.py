@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64
 
 from demist.errors import DataError
-from demist.evaluation.extractors.features import as_matrix, take
+from demist.evaluation.extractors.features import as_matrix, require_alike, take
 from demist.evaluation.metrics.metric import Found, ImageMetric, Row
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ BLOCK = 512
 
 def kernel_distance(
     x: Float[np.ndarray, "n d"],
-    y: Float[np.ndarray, "m d"],
+    y: Float[np.ndarray, "m _"],
     degree: int = 3,
     within_y: float | None = None,
 ) -> float:
@@ -50,9 +50,10 @@ def kernel_distance(
         within_y: `kernel_within(y, degree)`, where the caller has it already.
 
     Raises:
-        DataError: a set of fewer than two samples.
+        DataError: a set of fewer than two samples, or two different feature lengths.
     """
     x, y = as_matrix(x, least=2), as_matrix(y, least=2)
+    require_alike(x, y)
     within_y = kernel_within(y, degree) if within_y is None else within_y
     between = _sum(x, y, degree) / (len(x) * len(y))
     return kernel_within(x, degree) + within_y - 2 * between

@@ -29,8 +29,12 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from jaxtyping import Float, Float64
 
-from demist.evaluation.extractors.features import as_matrix
-from demist.evaluation.metrics.distances import neighbour_radius, squared_distances
+from demist.evaluation.extractors.features import as_matrix, require_alike
+from demist.evaluation.metrics.distances import (
+    neighbour_radius,
+    require_neighbour,
+    squared_distances,
+)
 from demist.evaluation.metrics.metric import Found, ImageMetric, Row
 
 if TYPE_CHECKING:
@@ -51,7 +55,7 @@ class PrecisionRecall:
 
 def precision_recall(
     real: Float[np.ndarray, "n d"],
-    generated: Float[np.ndarray, "m d"],
+    generated: Float[np.ndarray, "m _"],
     k: int = 5,
     real_radius: Float64[np.ndarray, " n"] | None = None,
 ) -> PrecisionRecall:
@@ -64,8 +68,11 @@ def precision_recall(
         real_radius: `neighbour_radius(real, k)`, where the caller has it already.
 
     Raises:
-        DataError: a set of k or fewer samples.
+        DataError: a set of k or fewer samples, or two different feature lengths.
+        UsageError: k is below 1.
     """
+    require_neighbour(k)
+    require_alike(real, generated)
     real = as_matrix(real, least=k + 1)
     generated = as_matrix(generated, least=k + 1)
     real_radius = neighbour_radius(real, k) if real_radius is None else real_radius
