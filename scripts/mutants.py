@@ -330,8 +330,8 @@ MUTANTS = {
     ),
     "start-corrected-by-the-whole-difference": (
         "samplers/numerics/multistep.py",
-        "(p.alpha - euler.alpha) / 2, (p.sigma - euler.sigma) / 2",
-        "(p.alpha - euler.alpha), (p.sigma - euler.sigma)",
+        "half = (p.sigma - scale * euler.sigma / euler_scale) / 2",
+        "half = p.sigma - scale * euler.sigma / euler_scale",
         "tests/samplers/test_deterministic_exponential.py",
     ),
     "start-never-corrected": (
@@ -426,7 +426,7 @@ MUTANTS = {
     ),
     "pndm-without-its-dual-in-pure-noise": (
         "samplers/solvers/pndm.py",
-        "p, (alpha, sigma) = stages[0], model.schedule(s)\n    if p.alpha == 0:",
+        "p, (alpha, sigma) = stages[0], model.schedule(s)\n    if p.alpha < NO_SIGNAL * p.sigma:",
         "p, (alpha, sigma) = stages[0], model.schedule(s)\n    if p.alpha < 0:",
         "tests/samplers/test_deterministic_orders.py",
     ),
@@ -655,6 +655,54 @@ MUTANTS = {
         "self._require_solvable(open_ & ~clean, alpha, sigma)",
         "pass",
         "tests/objectives/test_denoising.py",
+    ),
+    "the-first-step-is-not-led": (
+        "guidance/classifier.py",
+        "(sigma**2 / alpha) * gradient",
+        "0 * gradient",
+        "tests/guidance/test_closed_forms.py",
+    ),
+    "inverted-through-the-clamp": (
+        "editing/unclamped.py",
+        "free.bounds = None",
+        "free.bounds = model.bounds",
+        "tests/test_inversion.py",
+    ),
+    "fine-data-is-left-in-one-long-step": (
+        "objectives/likelihood.py",
+        "if lost <= limit or nearest / 8 < least:",
+        "if True:",
+        "tests/test_likelihood.py",
+    ),
+    "nan-is-a-black-image": (
+        "model/pipeline.py",
+        "        require_finite(x)\n",
+        "        x = x.nan_to_num(-1)\n",
+        "tests/model/test_plan.py",
+    ),
+    "a-negative-alone-does-nothing": (
+        "model/guided.py",
+        "(given or negates or not rule.from_null)",
+        "(given or not rule.from_null)",
+        "tests/test_guided_pipeline.py",
+    ),
+    "noise-predictions-begin-in-pure-noise": (
+        "core/solvable.py",
+        "torch.where((alpha == 0) & (alpha * b - sigma * a == 0), earlier, t)",
+        "t",
+        "tests/core/test_solvable.py",
+    ),
+    "near-values-are-extrapolated": (
+        "samplers/numerics/multistep.py",
+        "if not abs(level[0] - kept[-1][0]) < least:",
+        "if True:",
+        "tests/contracts/test_solvers.py",
+    ),
+    "a-restart-keeps-times-that-rounding-made": (
+        "samplers/restart.py",
+        "(grid > low * (1 + CLOSE))",
+        "(grid > low)",
+        "tests/samplers/test_grid.py",
     ),
 }
 
