@@ -339,6 +339,17 @@ def test_sample_never_overwrites_unasked(trained, capsys):
         assert capsys.readouterr().out.splitlines()[-1] == name
 
 
+def test_training_without_data_says_what_it_will_do(monkeypatch, capsys):
+    monkeypatch.setattr("demist.training.session.carry_out", lambda *_: None)
+    assert main(["train", "--steps", "1200"]) == 0
+    text = capsys.readouterr().err
+    assert "no data was named: this trains on the handwritten digits that come with" in text
+    assert "for 1,200 steps; for images of yours: demist train path/to/images" in text
+    for line in ("train", "train --path digits", "train digits", "train --recipe digits"):
+        assert main(line.split()) == 0
+        assert ("no data was named" in capsys.readouterr().err) == (line == "train")
+
+
 def test_each_class_that_is_asked_for_is_drawn(trained, capsys):
     assert (
         main(

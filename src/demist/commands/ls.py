@@ -10,7 +10,7 @@ import tyro
 
 from demist.errors import DemistError, MissingError
 from demist.io.untrusted import inside
-from demist.runs import Run, all_runs, read_metrics
+from demist.runs import Run, all_runs, read_metrics, recent_loss
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,13 @@ def describe(run: Run) -> tuple[str, ...]:
         status = run.status()
     with suppress(DemistError, OSError):
         rows = read_metrics(inside(run.path, run.metrics.name))
-    losses = [row["loss"] for row in rows if row.get("loss") is not None]
+    loss = recent_loss(rows)
     return (
         str(run.number),
         run.path.name.partition("-")[2],
         str(status.get("state", "-")),
         str(status.get("step", "-")),
-        f"{sum(losses[-10:]) / len(losses[-10:]):.4g}" if losses else "-",
+        "-" if loss is None else f"{loss:.4g}",
         age(status.get("updated")),
         str(run.path),
     )

@@ -10,7 +10,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from demist import recipes, runs
-from demist.config import TrainConfig, load_toml, update
+from demist.config import DEFAULT_BUDGET, TrainConfig, load_toml, update
 from demist.errors import UsageError
 from demist.machine.streams import tell
 from demist.training.resume import state_of, unfinished
@@ -40,7 +40,7 @@ class Options:
     """Start a new run even if one with the same options was killed, stopped or failed. Without it
     the same command goes on with that run."""
     dry_run: bool = False
-    """Load the data, take three steps, print the plan, and write nothing."""
+    """Look at the data, print the plan (time and memory among it), and write nothing."""
     settings: Annotated[TrainConfig, arg(name="")] = field(default_factory=TrainConfig)
 
 
@@ -48,6 +48,14 @@ def main(args: list[str]) -> None:
     """Train, resume or plan."""
     options = parse(args)
     config = options.settings
+    if unnamed(options, args):
+        limits = config.limits
+        until = f"{limits.steps:,} steps" if limits.steps else limits.budget or DEFAULT_BUDGET
+        print(
+            f"no data was named: this trains on the handwritten digits that come with the package, "
+            f"for {until}; for images of yours: demist train path/to/images",
+            file=sys.stderr,
+        )
     from demist.training import session
 
     if options.dry_run:
@@ -55,6 +63,12 @@ def main(args: list[str]) -> None:
     else:
         command = ["demist", "train", *args]
         session.carry_out(config, partial(choose_run, options), options.override, command)
+
+
+def unnamed(options: Options, args: list[str]) -> bool:
+    """Whether nobody said what to train on."""
+    said = options.where or options.recipe or options.config or options.resume
+    return not said and not any(word.partition("=")[0] == "--path" for word in args)
 
 
 def choose_run(options: Options) -> runs.Run | None:
@@ -123,4 +137,5 @@ def table(plan: "demist.training.plan.Plan") -> str:
     """What was understood of the data, and the plan in two columns."""
     rows = plan.rows()
     width = max(len(name) for name, _ in rows)
-    return "\n".join([plan.understood] + [f"{name:<{width}}  {value}" for name, value in rows])
+    columns = [f"{name:<{width}}  {value}" for name, value in rows]
+    return "\n".join([plan.understood, *columns, *plan.notes])

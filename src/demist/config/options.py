@@ -156,6 +156,9 @@ class NetworkConfig(Section):
     """U-Net: levels with self-attention; 0 is the finest."""
     mid_attention: bool = True
     """U-Net: self-attention at the coarsest resolution, between the two halves."""
+    mid_positions: int | None = option(4096, 1)
+    """U-Net: no such self-attention where that has more positions than this, 64 x 64, since its
+    time grows with their square. none: always."""
     head_dim: int = option(32, 1, 4096)
     """U-Net, DiT: channels per attention head."""
     norm_groups: int | None = option(None, 1, 4096)
@@ -261,7 +264,7 @@ class OptimizationConfig(Section):
     batch_size: int = option(128, 1)
     """Items per step, over all processes together."""
     warmup: int = option(100, 0)
-    """Steps over which the learning rate rises from zero."""
+    """Steps over which the learning rate rises from zero; at most a tenth of the run."""
     decay: Literal["cosine", "linear", "constant"] = "linear"
     """Shape of the learning rate after that, down to zero when the first limit is reached."""
     beta1: float = option(0.9, 0, 0.9999)
@@ -305,7 +308,7 @@ class LimitsConfig(Section):
     images: int | None = option(None, 1)
     """Items seen, repeats included."""
     budget: str | None = option(None, kind="duration")
-    """Wall-clock time of training: 90s, 5m, 1h30m."""
+    """Wall-clock time of training: 90s, 5m, 1h30m; of a resumed run in all, not on top."""
     patience: str = option("30m", kind="duration")
     """Give up, with exit code 75, when a step and what is drawn after it take longer."""
 

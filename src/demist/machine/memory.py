@@ -1,9 +1,11 @@
 """Memory: how much there is, what would not fit, and how much was used."""
 
+import contextlib
 import math
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from demist.errors import DataError
 
@@ -23,6 +25,24 @@ def memory_limit() -> int:
         return int(SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, ValueError, OSError):
         return 8 * 10**9
+
+
+def free_memory() -> int | None:
+    """Bytes that this process may still take without others being moved away; None: unknown."""
+    found = []
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        (line,) = [line for line in lines if line.startswith("MemAvailable")]
+        found.append(1024 * int(line.split()[1]))
+    groups = Path("/sys/fs/cgroup")  # of a container; version 2, then 1
+    for most, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        with contextlib.suppress(OSError, ValueError):
+            limit = int((groups / most).read_text())
+            found.append(limit - int((groups / used).read_text()))
+    return min(found, default=None)
 
 
 def fits(shape: Sequence[int]) -> bool:

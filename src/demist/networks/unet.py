@@ -208,7 +208,20 @@ class UNet(Network):
             "attention": options["attention_levels"],
             "cross": options["cross_levels"],
             "inlets": inlets,
+            "mid_attention": options["mid_attention"] and not cls.skips_middle(shape, options),
         }
+
+    @classmethod
+    def skips_middle(cls, shape: Sequence[int], options: Mapping[str, Any]) -> bool:
+        """Whether the coarsest level has more positions than its self-attention may have.
+
+        Args:
+            shape: Of a state, `(C, H, W)`.
+            options: As for `arguments`.
+        """
+        levels = len(options.get("channels") or options["channels_per_level"])
+        most, side = options["mid_positions"], options["patch"] * 2 ** (levels - 1)
+        return most is not None and (shape[1] // side) * (shape[2] // side) > most
 
     def require_fit(self, shape: Sequence[int]) -> None:
         """See `Network.require_fit`."""

@@ -1,6 +1,7 @@
 """The run folder: the contract between the trainer, the command line and every later reader."""
 
 from demist.runs.find import find
+from demist.runs.loss import RECENT, recent_loss
 from demist.runs.run import (
     EARLIER,
     STATES,
@@ -25,6 +26,7 @@ from demist.runs.run import (
 
 __all__ = [
     "EARLIER",
+    "RECENT",
     "STATES",
     "MetricsLog",
     "Run",
@@ -40,6 +42,7 @@ __all__ = [
     "options",
     "read_metrics",
     "read_rows",
+    "recent_loss",
     "resume_command",
     "rewind",
     "slug_of",

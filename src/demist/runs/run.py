@@ -53,7 +53,7 @@ from demist.runs.options import config_text, read_options
 from demist.version import __version__
 
 STATES = ("running", "stopped", "done", "failed")
-EARLIER = {"optimizer": "adamw", "clock": "log-snr", "bounded": False}
+EARLIER = {"optimizer": "adamw", "clock": "log-snr", "bounded": False, "mid_positions": None}
 """What a run was made with, if its configuration is older than the option."""
 MOST = 2**30
 """Bytes; no file of metrics is longer."""

@@ -1,6 +1,7 @@
 """Training: the loop, its state, and what a run folder records of it."""
 
 __all__ = [
+    "advice",
     "autoencode",
     "background_saver",
     "batches",
@@ -10,10 +11,12 @@ __all__ = [
     "distil",
     "ema",
     "fit",
+    "footprint",
     "gradient",
     "interrupt",
     "judge",
     "latents",
+    "look",
     "memory",
     "noisy_classifier",
     "optimizer",

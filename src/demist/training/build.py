@@ -1,5 +1,6 @@
 """From options to objects."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -51,6 +52,9 @@ from demist.training.latents import latents
 from demist.training.parallel import ALONE, World
 from demist.training.sharding import is_sharded, shard
 from demist.training.streams import Streams, permutation
+
+MOST = 2**26
+"""Numbers of data that are encoded at a time to measure their scale."""
 
 
 @dataclass(frozen=True)
@@ -279,7 +283,8 @@ def make_network(
             f"{', '.join(dict.fromkeys([*modality.networks, *fit]))} or auto"
         )
     outputs = 1 if config.diffusion.variance_steps is None else 2
-    net = part.make(**part.cls.arguments(shape, outputs, conditioner.specs(), vars(config.network)))
+    options = {**vars(config.network), **part.options}
+    net = part.make(**part.cls.arguments(shape, outputs, conditioner.specs(), options))
     net.require_fit(shape)
     return net
 
@@ -287,6 +292,11 @@ def make_network(
 def data_std(batches: Batches) -> float:
     """Root mean square of the encoded data, from at most 2048 items: the network's input scale."""
     index = permutation(0, 0, len(batches.x))[:2048]
-    encoded = batches.codec.encode(torch.from_numpy(batches.x[index])).double()
-    scale = round(float(encoded.square().mean().sqrt()), 4)
+    some = max(1, MOST // math.prod(batches.x.shape[1:]))  # all at once, unless they are large
+    sums, count = 0.0, 0
+    for begin in range(0, len(index), some):
+        encoded = batches.codec.encode(torch.from_numpy(batches.x[index[begin : begin + some]]))
+        sums += float(encoded.double().square().mean()) * len(encoded)
+        count += len(encoded)
+    scale = round(math.sqrt(sums / count), 4)
     return scale if scale > 1e-3 else 1.0

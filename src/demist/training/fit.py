@@ -12,7 +12,7 @@ depends on the clock; nothing that is drawn does.
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -187,6 +187,14 @@ def learning_rate(step: int, progress: float, options: OptimizationConfig) -> fl
     return options.lr * warm * decay[options.decay]
 
 
+def warming(state: TrainState, options: OptimizationConfig) -> OptimizationConfig:
+    """The options with a warm-up of at most a tenth of the run, as long as it looks by now."""
+    if not (state.step and state.progress):
+        return options
+    most = max(1, round(state.step / state.progress) // 10)
+    return options if most >= options.warmup else replace(options, warmup=most)
+
+
 Rate = Callable[[int, float, OptimizationConfig], float]
 """Maps step, progress and options to a learning rate, as `learning_rate` does."""
 
@@ -245,7 +253,7 @@ def fit(
         gradients = [p.grad for p in parameters if p.grad is not None]
         norm = gathered(nn.utils.get_total_norm(gradients))
         state.loss, state.grad_norm = torch.stack([loss, norm.to(loss)]).tolist()
-        state.lr = rate(state.step, state.progress, options)
+        state.lr = rate(state.step, state.progress, warming(state, options))
         if math.isfinite(state.loss) and math.isfinite(state.grad_norm):
             if 0 < options.clip < state.grad_norm:
                 torch._foreach_mul_(gradients, options.clip / state.grad_norm)

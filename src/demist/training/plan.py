@@ -3,14 +3,24 @@
 import math
 import time
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from demist.config import DEFAULT_BUDGET, TrainConfig, parse_duration, update
 from demist.data import Dataset
 from demist.machine.memory import peak_memory
-from demist.training.build import build
+from demist.training.advice import before
+from demist.training.build import Experiment, build
 from demist.training.fit import fit
+from demist.training.footprint import require_fits
+from demist.training.gradient import part_of
+from demist.training.look import Look, look
+
+LONG = 10.0
+"""Seconds that three steps may take for them to be taken."""
+LARGE = 100_000
+"""Numbers in an item, of which one at a time says how long a step takes."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +36,13 @@ class Plan:
         parameters: Of the network.
         precision: fp32 or bf16.
         device: Where it would be trained.
-        seconds_per_step: Measured over three steps.
+        seconds_per_step: Measured; see `seconds_per_step`.
         steps: Expected number.
         seconds: Expected time.
         epochs: Expected number of passes over the data.
-        memory_mb: Largest resident memory in those steps, in 10^6 bytes.
+        memory_mb: Largest memory, measured or from shapes, in 10^6 bytes.
         understood: What was understood of the data, in a paragraph.
+        notes: What one should know before.
     """
 
     data: str
@@ -48,6 +59,7 @@ class Plan:
     epochs: float
     memory_mb: int
     understood: str = ""
+    notes: tuple[str, ...] = ()
 
     def rows(self) -> list[tuple[str, str]]:
         """For people: (what, value)."""
@@ -61,31 +73,29 @@ class Plan:
             "seconds": f"{self.seconds:.0f}",
             "epochs": f"{self.epochs:.1f}",
         }
-        del facts["understood"]
+        del facts["understood"], facts["notes"]
         return [(key.replace("_", " "), str(value)) for key, value in facts.items()]
 
 
 def plan(config: TrainConfig, data: Dataset | None = None) -> Plan:
-    """Load the data, take three steps, and say what `train` would do; writes nothing.
+    """Say what `train` would do, from the shapes of things; writes nothing.
+
+    Of a large folder some images are opened. What a step needs is known before one is taken; how
+    long it takes is measured on as much of a batch as takes seconds.
 
     Raises:
-        DemistError: As `train` would.
+        DemistError: As `train` would; and memory would not hold a step.
     """
-    e = build(config, data)
-    options = e.config.optimization
-    trial = fit(
-        e.denoiser,
-        e.batches,
-        objective=e.objective,
-        options=options,
-        limits=update(config, {"steps": 3, "images": None, "budget": None}).limits,
-    )
-    times = [time.perf_counter(), *(time.perf_counter() for _ in trial)]
-    per_step = max(float(np.diff(times)[1:].min()), 1e-6)
+    seen = look(config) if data is None else Look(config)
+    e = build(seen.config, data)
+    found = require_fits(e)
+    options, items = e.config.optimization, seen.items(e.data)
+    per_step = seconds_per_step(e)
     steps = _expected_steps(config, per_step)
+    memory = peak_memory() if found is None else max(peak_memory(), found.peak)
     return Plan(
         data=": ".join(filter(None, [e.data.name, e.data.source])),
-        items=len(e.data),
+        items=items,
         shape=tuple(e.data.x.shape[1:]),
         classes=e.data.classes if e.pipeline.conditioner.conditions else (),
         bad_files=len(e.data.bad),
@@ -95,10 +105,41 @@ def plan(config: TrainConfig, data: Dataset | None = None) -> Plan:
         seconds_per_step=per_step,
         steps=steps,
         seconds=steps * per_step,
-        epochs=steps * options.batch_size / len(e.data),
-        memory_mb=round(peak_memory() / 1e6),
-        understood=e.data.report.paragraph(),
+        epochs=steps * options.batch_size / items,
+        memory_mb=round(memory / 1e6),
+        understood=seen.report(e.data).paragraph(),
+        notes=tuple(filter(None, [e.held_out, *before(e, steps * options.batch_size)])),
     )
+
+
+def seconds_per_step(e: Experiment) -> float:
+    """Measured: over three steps, or, where these would take long, on a small part of a batch."""
+    size = e.config.optimization.batch_size
+    part = _small_part(size, 1 if math.prod(e.data.x.shape[1:]) > LARGE else 4)
+    some = _timed(e, part_of(e.batches, 0, size // part), 2) * size / part
+    return some if 3 * some > LONG else _timed(e, e.batches, 3)
+
+
+def _small_part(size: int, most: int) -> int:
+    """The part of a batch to which halving leads, of at most so many items if that can be."""
+    while size % 2 == 0 and size > most:
+        size //= 2
+    return size
+
+
+def _timed(e: Experiment, batches: Any, steps: int) -> float:
+    """Seconds of the fastest of some steps after the first; of that, if it takes long itself."""
+    limits = update(e.config, {"steps": steps, "images": None, "budget": None}).limits
+    trial = fit(
+        e.denoiser, batches, objective=e.objective, options=e.config.optimization, limits=limits
+    )
+    times = [time.perf_counter()]
+    for _ in trial:
+        times.append(time.perf_counter())
+        if times[-1] - times[0] > LONG / 2:
+            break
+    seconds = np.diff(times)
+    return max(float(seconds[1:].min(initial=seconds[0])), 1e-6)
 
 
 def _expected_steps(config: TrainConfig, per_step: float) -> int:

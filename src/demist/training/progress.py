@@ -2,12 +2,14 @@
 
 import sys
 import time
+from collections import deque
 from io import TextIOBase
 from typing import Any, Protocol, TextIO, cast, runtime_checkable
 
 from tqdm import tqdm
 
 from demist.machine.streams import Tolerant
+from demist.runs import RECENT
 
 
 @runtime_checkable
@@ -34,20 +36,21 @@ class Progress:
         self._stream = cast(TextIO, Tolerant(sys.stderr if stream is None else stream))
         self._bar: Any = None
         self._every = 0.2 if self._stream.isatty() else every
-        self._quiet, self._last, self._loss = quiet, time.monotonic(), float("nan")
+        self._quiet, self._last, self._losses = quiet, time.monotonic(), deque[float](maxlen=RECENT)
         self._mark: tuple[float, int] | None = None
 
     def show(self, state: Shown) -> None:
         """Take in a step, and show it if it is time."""
         if state.loss == state.loss:
-            old = self._loss if self._loss == self._loss else state.loss
-            self._loss = old + 0.02 * (state.loss - old)
+            self._losses.append(state.loss)
         self._mark = self._mark or (state.seconds, state.images)
         if self._quiet or time.monotonic() - self._last < self._every:
             return
         self._last = time.monotonic()
         speed = self.speed(state)
-        text = f"loss {self._loss:.4f}" + (f"  {speed:,.0f}/s" if speed else "")
+        text = f"loss {sum(self._losses) / max(1, len(self._losses)):.4f}" + (
+            f"  {speed:,.0f}/s" if speed else ""
+        )
         if not self._stream.isatty():
             done, left = f"{min(state.progress, 1):4.0%}", clock_face(remaining(state))
             print(f"step {state.step}  {done}  {text}  {left} left", file=self._stream, flush=True)

@@ -33,12 +33,14 @@ from demist.model.pipeline import Pipeline
 from demist.model.sums import INDEX, read_sealed
 from demist.runs import Run, checkpoint
 from demist.runs.checkpoint import Checkpoint
+from demist.training import advice
 from demist.training.autoencode import finished
 from demist.training.background_saver import BackgroundSaver
 from demist.training.build import Experiment, build, choose_gradient
 from demist.training.cadence import Cadence
 from demist.training.conditions import examples
 from demist.training.fit import TrainState, fit, scalars, start
+from demist.training.footprint import require_fits
 from demist.training.gradient import network_of
 from demist.training.interrupt import Interrupt, interruptible
 from demist.training.parallel import ALONE, World
@@ -97,6 +99,7 @@ def train(
             config = update(config, {"precision": old.optimization.precision})
         require_resumable(old, config, override)
     experiment = build(config, data, world)
+    require_fits(experiment, world.size)
     if not resume:
         if world.first and run is None:
             name = config.output.name or experiment.data.name
@@ -158,6 +161,8 @@ class _Trainer:
                 f"stopped after step {state.step}; saved. To go on: {runs.resume_command(run)}"
             )
             return
+        if finish and (short := advice.after(self.experiment, state.images)):
+            self.progress.say(short)
         if not finish:
             self.progress.say(f"{run.path} had reached its limit; raise --steps or --budget")
         self.status("done")
@@ -276,6 +281,8 @@ class _Trainer:
         runs.write_bad_files(run, [(bad.path, bad.reason) for bad in data.bad])
         if self.experiment.held_out:
             self.progress.say(self.experiment.held_out)
+        for sentence in advice.before(self.experiment):
+            self.progress.say(sentence)
         for bad in data.bad[:10]:
             self.progress.say(f"left out {bad.path}: {bad.reason}")
         if left := self.experiment.unused:
@@ -367,8 +374,6 @@ class _Trainer:
             further["psnr"] = round(min(decibels, 99.0), 2)
         facts = {**pipeline.facts, "step": state.step}
         replace(pipeline, facts=facts).save(run.model, replace=True)
-        rows = runs.read_metrics(run.metrics)
-        last = [row["loss"] for row in rows[-max(1, len(rows) // 20) :] if row.get("loss")]
         summary = {
             "data": e.data.name,
             "items": len(e.data),
@@ -378,7 +383,7 @@ class _Trainer:
             "images": state.images,
             "seconds": round(state.seconds, 1),
             "images_per_second": round(state.images / max(state.seconds, 1e-9), 1),
-            "loss": float(np.mean(last)) if last else None,
+            "loss": runs.recent_loss(runs.read_metrics(run.metrics)),
             "skipped": state.skipped,
             "waiting_for_data": self.waiting(),
             "processes": self.world.size,
