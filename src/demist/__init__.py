@@ -3,6 +3,7 @@
 The names below are loaded when first used, so that importing the package costs nothing.
 """
 
+import difflib
 import importlib
 from typing import TYPE_CHECKING, Any
 
@@ -36,11 +37,23 @@ if TYPE_CHECKING:
     from demist.training.run import train as train
 
 
+_ROOMS = (
+    "codecs", "conditions", "config", "core", "data", "drawing", "editing", "errors", "evaluation",
+    "guidance", "machine", "measuring", "modalities", "model", "networks", "objectives", "parts",
+    "recipes", "runs", "samplers", "training", "zoo",
+)  # fmt: skip
+"""Packages that are imported when they are first asked for: `demist.recipes`."""
+
+
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"demist.{name}")
     if name not in _HOME:
-        raise AttributeError(f"demist has no {name!r}; it has {', '.join(_HOME)}")
+        near = difflib.get_close_matches(name, _HOME, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(_HOME)}"
+        raise AttributeError(f"demist has no {name!r}; {hint}")
     return getattr(importlib.import_module(f"demist.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *_HOME]
+    return [*globals(), *_HOME, *_ROOMS]

@@ -13,6 +13,7 @@ from demist.config.notation import nearest, require_utf8
 from demist.config.options import SECTION_OF, SECTIONS, TrainConfig
 from demist.errors import DataError, MissingError, StorageError, UsageError
 from demist.io.untrusted import read_small, refuse_pickle
+from demist.parts import spec_of
 
 
 def flat(config: TrainConfig) -> dict[str, Any]:
@@ -23,6 +24,9 @@ def flat(config: TrainConfig) -> dict[str, Any]:
 def update(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
     """Return `config` with some options replaced: `update(config, {"size": 32, "lr": 3e-4})`.
 
+    A part may be an object, also of a class of your own: `{"schedule": SlowStart(3)}`; and a
+    network its class.
+
     Raises:
         UsageError: An option does not exist (the nearest is named) or its value is out of range.
     """
@@ -31,7 +35,7 @@ def update(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
             raise UsageError(f"there is no option {key!r}{nearest(key, SECTION_OF)}")
     nested: dict[str, dict[str, Any]] = {}
     for key, value in values.items():
-        nested.setdefault(SECTION_OF[key], {})[key] = value
+        nested.setdefault(SECTION_OF[key], {})[key] = spec_of(value)
     return _overlay(config, nested, "option ")
 
 

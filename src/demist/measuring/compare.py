@@ -32,6 +32,10 @@ class Comparison:
         names = (self.first.name, self.second.name)
         return against(self.first.report, self.second.report, names)
 
+    def _repr_markdown_(self) -> str:
+        """What a notebook shows."""
+        return str(self)
+
     def __str__(self) -> str:
         one, other = self.first, self.second
         parts = [f"# {one.name}", str(one), f"# {other.name}", str(other)]

@@ -59,6 +59,10 @@ class Evaluation:
             "report": self.report,
         }
 
+    def _repr_markdown_(self) -> str:
+        """What a notebook shows."""
+        return str(self)
+
     def __str__(self) -> str:
         s = self.sampling
         how = f"{s['steps']} steps of {s['solver']}, guidance {s['guidance']:g}, {s['precision']}"

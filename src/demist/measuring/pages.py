@@ -1,5 +1,6 @@
 """Pages of samples, and films of how they came about, with the facts that reproduce them."""
 
+import io
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,6 +50,12 @@ class Page:
             command: What was typed, for the facts.
         """
         save_image(self.image, path, {"command": command, **self.facts})
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        file = io.BytesIO()
+        self.image.save(file, "PNG")
+        return file.getvalue()
 
     def save_array(self, path: Path) -> None:
         """Write the samples as numbers, `.npy`."""

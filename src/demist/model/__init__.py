@@ -1,6 +1,7 @@
 """A model with all it takes to sample from it, in memory and as a folder."""
 
 from demist.model import values
+from demist.model.images import Images, shown
 from demist.model.learned_codec import LearnedCodec, open_codec
 from demist.model.noisy_classifier import NoisyClassifier
 from demist.model.open import gpus_of, locate, open_model
@@ -13,6 +14,7 @@ __all__ = [
     "STANDARD",
     "Axis",
     "Frame",
+    "Images",
     "LearnedCodec",
     "NoisyClassifier",
     "Pipeline",
@@ -35,6 +37,7 @@ __all__ = [
     "parse_axes",
     "sample_seed",
     "sampling",
+    "shown",
     "sums",
     "sweep",
     "values",

@@ -15,7 +15,6 @@ autoencoder/...                          likewise, for a model in the latents of
 """
 
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +39,11 @@ DENOISER = ("schedule", "parameterization", "clock", "input_std", "learn_varianc
 """Attributes of a denoiser that are saved; older models have fewer."""
 
 
-@cache
 def places() -> dict[str, type[networks.Network]]:
     """Folder of a network in a saved model -> its class."""
     return {cls.folder or cls.name: cls for cls in networks.NETWORKS.classes}
 
 
-@cache
 def kinds() -> dict[str, type]:
     """Kind -> class of every part that a model may be saved with."""
     families = (
@@ -85,7 +82,11 @@ def modules_of(pipeline: Any) -> dict[str, nn.Module]:
     found = [place for place, known in places().items() if isinstance(net, known)]
     if not found:
         known = ", ".join(cls.__name__ for cls in places().values())
-        raise TypeError(f"a {type(net).__name__} cannot be saved; networks that can: {known}")
+        name = type(net).__name__
+        raise TypeError(
+            f"a {name} cannot be saved; networks that can: {known}, and your own, if they are "
+            f"below demist.networks.Network and registered: NETWORKS.register({name})"
+        )
     return {found[0]: net, **pipeline.codec.components}
 
 
@@ -99,7 +100,7 @@ def describe(pipeline: Any) -> dict[str, Any]:
             "_class_name": "DemistPipeline",
             "_demist_version": __version__,
             "format": FORMAT,
-            place: ["demist", name],
+            place: [places()[place].__module__.partition(".")[0], name],
             **components.classes_of(further),
             "shape": list(pipeline.shape),
             "codec": components.codec_json(pipeline.codec, to_json),
@@ -138,6 +139,7 @@ def pieces(
     """
     index = description[INDEX]
     require_model(index, where)
+    require_network(index, where)
     try:
         place = place_of(index)
         config = description[f"{place}/config.json"]
@@ -207,6 +209,23 @@ def refuse_codec(index: Mapping[str, Any], where: str) -> None:
         )
 
 
+def require_network(index: Mapping[str, Any], where: str) -> None:
+    """Check that the network of a model is of a known class; a file never brings one.
+
+    Raises:
+        DataError: It is not.
+    """
+    if place_of(index) in index:
+        return
+    rows = [v[1] for v in index.values() if isinstance(v, list) and len(v) == 2]
+    names = [short(name) for name in rows if isinstance(name, str)]
+    if names:
+        raise DataError(
+            f"{where} has a network of the class {names[0]}, which is not known here; if it is "
+            f"yours, register it first: demist.networks.NETWORKS.register(...)"
+        )
+
+
 def place_of(index: Mapping[str, Any]) -> str:
     """Folder of the network in a saved model; KeyError if it is of no known kind."""
     return next(iter([place for place in places() if place in index]), "no network")
@@ -232,6 +251,7 @@ def read(folder: Path) -> dict[str, Any]:
     """
     index = read_json(inside(folder, INDEX))
     require_model(index, str(folder))
+    require_network(index, str(folder))
     require_sealed(index, folder / INDEX)
     place = place_of(index)
     names = (f"{place}/config.json", SCHEDULER)

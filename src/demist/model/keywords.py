@@ -7,6 +7,7 @@ from typing import Any
 
 from demist.conditions import Conditioner
 from demist.errors import UsageError
+from demist.parts import spec_of
 
 ELSEWHERE = {
     "num_inference_steps": "steps", "num_steps": "steps", "n_steps": "steps", "nfe": "steps",
@@ -132,7 +133,7 @@ def checked(name: str, value: Any) -> Any:
                 f"start = {start:g}: a time from 0 (the data itself) to 1 (pure noise), such as 0.6"
             )
         return start
-    value = plain(value)
+    value = spec_of(plain(value))
     many = isinstance(value, list | tuple)
     if name == "seed":
         return tuple(whole(name, one, None, "0") for one in value) if many else whole(name, value)

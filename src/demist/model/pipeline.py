@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from demist.io.untrusted import refuse_links_out
 from demist.machine.compiling import compile_network
 from demist.model import components
 from demist.model import folder as model_folder
+from demist.model.images import shown
 from demist.model.make_plan import make_plan
 from demist.model.plan import Constrain, Frame, Guide, Init, Plan
 from demist.model.sampling import STANDARD, Sampling, require_free_names, split
@@ -131,7 +133,8 @@ class Pipeline:
             cond: Conditions by name, and fields of `Sampling`.
 
         Returns:
-            Images as bytes `(n, C, H, W)`, or points as float32 `(n, D)`.
+            Images as bytes `(n, C, H, W)`, which show themselves (`demist.model.Images`), or points
+            as float32 `(n, D)`.
 
         Raises:
             UsageError: An argument makes no sense for this model.
@@ -141,7 +144,7 @@ class Pipeline:
             n, sampling, negative=negative, weak=weak, guide=guide, init=init,
             constrain=constrain, size=size, **cond,
         )  # fmt: skip
-        return plan.sample(rows, progress=progress)
+        return shown(plan.sample(rows, progress=progress))
 
     def trajectory(
         self, n: int = 16, sampling: Sampling | None = None, **cond: Any
@@ -154,6 +157,28 @@ class Pipeline:
             cond: Conditions by name, fields of `Sampling`, and further arguments of `plan`.
         """
         return self.plan(n, sampling, **cond).frames()
+
+    def __repr__(self) -> str:
+        """What it is, in one line."""
+        net, known = self.denoiser.net, ", ".join(self.conditioner.conditions) or "no condition"
+        count = sum(p.numel() for p in net.parameters())
+        what = " x ".join(map(str, self.shape))
+        return f"<Pipeline: {what}, {known}; {type(net).__name__} of {count:,} parameters>"
+
+    def _repr_html_(self) -> str:
+        """The same in a notebook, with how it is sampled and where it comes from."""
+        rows = {
+            "makes": " x ".join(map(str, self.shape)),
+            "conditions": ", ".join(self.conditioner.conditions) or "none",
+            "network": type(self.denoiser.net).__name__,
+            **self.defaults.said(),
+            **{key: self.facts[key] for key in ("data", "step") if key in self.facts},
+        }
+        cells = (
+            f"<tr><th>{escape(str(key))}</th><td>{escape(str(value))}</td></tr>"
+            for key, value in rows.items()
+        )
+        return f"<table>{''.join(cells)}</table>"
 
     @property
     def state_shape(self) -> tuple[int, ...]:

@@ -1,7 +1,8 @@
 """Parts by name: solvers, schedules, guidance rules and the like, found in the files they are in.
 
 A `Family` is every concrete class below a base class in the modules of one package. To add a part,
-write one file there: nothing is registered. `notation` says how a part is written.
+write one file there: nothing is registered. A class of your own, elsewhere, is (`own`). `notation`
+says how a part is written.
 """
 
 from demist.parts.declared import declared
@@ -18,9 +19,12 @@ from demist.parts.notation import (
     split,
     unknown,
 )
+from demist.parts.own import FAMILIES, OWN, name_of, spec_of
 from demist.parts.saved import from_json, kind_of, to_json
 
 __all__ = [
+    "FAMILIES",
+    "OWN",
     "Family",
     "Option",
     "Part",
@@ -33,9 +37,11 @@ __all__ = [
     "from_json",
     "kind_of",
     "listed",
+    "name_of",
     "one_of",
     "parse",
     "read_number",
+    "spec_of",
     "split",
     "to_json",
     "typed",

@@ -5,15 +5,23 @@ import importlib.util
 from functools import cache
 from pathlib import Path
 
+from demist.parts.own import OWN
 
-@cache
+
 def declared(package: str, base: str) -> tuple[str, ...]:
-    """Names of a family as its source has them, sorted; nothing is imported.
+    """Names of a family as its source has them, and of your own classes, sorted.
+
+    Nothing is imported.
 
     Args:
         package: As for `Family`.
         base: Name of the base class.
     """
+    return tuple(sorted({*_in_source(package, base), *OWN.get((package, base), {})}))
+
+
+@cache
+def _in_source(package: str, base: str) -> tuple[str, ...]:
     spec = importlib.util.find_spec("demist")
     folders = list(spec.submodule_search_locations or ()) if spec else []
     found: dict[str, ast.ClassDef] = {}

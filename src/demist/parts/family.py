@@ -22,6 +22,7 @@ from demist.parts.notation import (
     parse,
     unknown,
 )
+from demist.parts.own import FAMILIES, OWN, name_of
 from demist.parts.saved import from_json, kind_of, to_json
 
 T = TypeVar("T")
@@ -121,6 +122,7 @@ class Family(Generic[T]):
         self.base = base
         self.package = package
         self.uses = tuple(uses)
+        FAMILIES.append(self)
 
     @cached_property
     def classes(self) -> tuple[type[T], ...]:
@@ -130,7 +132,48 @@ class Family(Generic[T]):
             importlib.import_module(f"demist.{self.package}.{module.name}")
         home = f"demist.{self.package}."
         found = [cls for cls in _below(self.base) if cls.__module__.startswith(home)]
-        return tuple(cls for cls in found if not inspect.isabstract(cls))
+        of_package = [cls for cls in found if not inspect.isabstract(cls)]
+        return (*of_package, *OWN.get((self.package, self.base.__name__), {}).values())
+
+    def register(self, cls: type[T]) -> type[T]:
+        """Let a class of your own be named, saved and loaded: a decorator.
+
+        Raises:
+            UsageError: It cannot be one of this family, or its name is taken.
+        """
+        if not issubclass(cls, self.base) or inspect.isabstract(cls):
+            raise UsageError(
+                f"{cls.__name__} is no {self.what}: that is a class below {self.base.__name__} "
+                f"with all its methods"
+            )
+        if cls.__module__.startswith(f"demist.{self.package}."):
+            return cls
+        own = OWN.setdefault((self.package, self.base.__name__), {})
+        name, known = name_of(cls), [one for one in self.classes if one not in own.values()]
+        taken = [one for one in known if name == getattr(one, "name", "")]
+        taken += [one for one in known if kind_of(one) == kind_of(cls)]
+        if taken:
+            raise UsageError(
+                f"there is a {self.what} {name!r} ({kind_of(taken[0])}) already; give "
+                f"{cls.__name__} a name of its own"
+            )
+        own[name], cls.name = cls, name  # type: ignore[attr-defined]
+        for kept in ("classes", "_named", "kinds"):
+            self.__dict__.pop(kept, None)
+        return cls
+
+    def spec_of(self, part: T | type[T]) -> str:
+        """How a part is written that a program gives; see `demist.parts.spec_of`."""
+        if isinstance(part, type):
+            return str(self.register(part).name)  # type: ignore[attr-defined]
+        self.register(type(part))
+        text = self.write(part)
+        if vars(self.make(text)) != vars(part):
+            raise UsageError(
+                f"{part!r} cannot be written as {text!r}, so nobody could make it again; its "
+                f"options have to be numbers, words, lists or parts"
+            )
+        return text
 
     def names(self) -> list[str]:
         """Names of those that can be asked for, sorted."""

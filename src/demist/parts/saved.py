@@ -38,7 +38,10 @@ def to_json(value: Any, kinds: Mapping[str, type]) -> Any:
         return value.tolist()
     kind = kind_of(type(value))
     if kind not in kinds:
-        raise TypeError(f"a {kind} cannot be saved; kinds that can: {', '.join(kinds)}")
+        raise TypeError(
+            f"a {kind} cannot be saved; kinds that can: {', '.join(kinds)}, and classes of yours "
+            f"that are registered, as by demist.core.SCHEDULES.register({kind})"
+        )
     names = inspect.signature(kinds[kind]).parameters
     return {"kind": kind} | {key: to_json(getattr(value, key), kinds) for key in names}
 
@@ -64,7 +67,8 @@ def from_json(value: Any, where: str, kinds: Mapping[str, type]) -> Any:
     kind = options.pop("kind")
     if not isinstance(kind, str) or kind not in kinds:
         raise DataError(
-            f"{where}: unknown kind {reprlib.repr(kind)}; known: {', '.join(kinds)}. Update demist?"
+            f"{where}: unknown kind {reprlib.repr(kind)}; known: {', '.join(kinds)}. Update demist? "
+            f"Or, if it is a class of yours, register it first: demist.core.SCHEDULES.register(...)"
         )
     try:
         require_types(kinds[kind], options)

@@ -68,6 +68,14 @@ class Run:
 
     path: Path
 
+    def __repr__(self) -> str:
+        return f"<Run {self.path}>"
+
+    def _repr_png_(self) -> bytes | None:
+        """What a notebook shows: the newest samples."""
+        drawn = sorted(self.picture(0).parent.glob("step-*.png"))
+        return drawn[-1].read_bytes() if drawn else None
+
     @property
     def number(self) -> int:
         """7 of `0007-digits`; 0 for a folder named otherwise."""

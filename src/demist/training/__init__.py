@@ -12,6 +12,7 @@ __all__ = [
     "ema",
     "fit",
     "footprint",
+    "given",
     "gradient",
     "interrupt",
     "judge",

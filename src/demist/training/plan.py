@@ -14,6 +14,7 @@ from demist.training.advice import before
 from demist.training.build import Experiment, build
 from demist.training.fit import fit
 from demist.training.footprint import require_fits
+from demist.training.given import Given, config_of
 from demist.training.gradient import part_of
 from demist.training.look import Look, look
 
@@ -77,15 +78,21 @@ class Plan:
         return [(key.replace("_", " "), str(value)) for key, value in facts.items()]
 
 
-def plan(config: TrainConfig, data: Dataset | None = None) -> Plan:
+def plan(config: Given, data: Dataset | None = None, **options: Any) -> Plan:
     """Say what `train` would do, from the shapes of things; writes nothing.
 
     Of a large folder some images are opened. What a step needs is known before one is taken; how
     long it takes is measured on as much of a batch as takes seconds.
 
+    Args:
+        config: As for `train`; so are all below.
+        data: Use this data.
+        options: Further options by name.
+
     Raises:
         DemistError: As `train` would; and memory would not hold a step.
     """
+    config = config_of(config, options)
     seen = look(config) if data is None else Look(config)
     e = build(seen.config, data)
     found = require_fits(e)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from demist import runs
-from demist.config import TrainConfig, flat, parse_duration, update
+from demist.config import flat, parse_duration, update
 from demist.data import Dataset
 from demist.drawing import loss_curve
 from demist.errors import (
@@ -41,6 +41,7 @@ from demist.training.cadence import Cadence
 from demist.training.conditions import examples
 from demist.training.fit import TrainState, fit, scalars, start
 from demist.training.footprint import require_fits
+from demist.training.given import Given, config_of
 from demist.training.gradient import network_of
 from demist.training.interrupt import Interrupt, interruptible
 from demist.training.parallel import ALONE, World
@@ -53,7 +54,7 @@ from demist.training.watchdog import Watchdog
 
 
 def train(
-    config: TrainConfig,
+    config: Given,
     run: Run | None = None,
     *,
     resume: bool = False,
@@ -62,6 +63,7 @@ def train(
     command: Sequence[str] | None = None,
     quiet: bool = False,
     world: World = ALONE,
+    **options: Any,
 ) -> Run:
     """Train a model into a run folder.
 
@@ -69,7 +71,7 @@ def train(
     once.
 
     Args:
-        config: All options.
+        config: All options, some by name, or where the data is: `train("photos", size=32)`.
         run: The folder; default a new one in `config.output.runs` or, with `resume`, the latest.
         resume: Go on from the run's newest good checkpoint. `config` may then differ from the run's
             in limits, output, device and path.
@@ -78,6 +80,8 @@ def train(
         command: What was typed, for the record.
         quiet: Print nothing.
         world: The processes that train together; only the first one's `run` counts.
+        options: Further options by name; one may be a part, also of a class of your own:
+            `schedule=SlowStart(3)`, `network=MyNetwork`.
 
     Returns:
         The run. Its status says `done`, or `stopped` if it was interrupted.
@@ -86,6 +90,7 @@ def train(
         DemistError: Something is wrong with the options, the data, the folder or the numbers.
     """
     open_trackers(config.output.log)  # one that is missing is refused before data is read
+    config = config_of(config, options)
     if world.first and resume:
         run = run or runs.find("latest", config.output.runs)
     elif world.first and run is not None and (run.path / "config.toml").exists():

@@ -1,0 +1,33 @@
+"""The options of a run, from what a program gives: a path, a dictionary, or a `TrainConfig`."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from demist.config import TrainConfig, update
+from demist.errors import UsageError
+
+Given = TrainConfig | str | os.PathLike[str] | Mapping[str, Any]
+"""Options: all of them, where the data is, or some by name."""
+
+
+def config_of(given: Any, options: Mapping[str, Any]) -> TrainConfig:
+    """All options.
+
+    Args:
+        given: See `Given`.
+        options: Further ones by name, which win.
+
+    Raises:
+        UsageError: An option does not exist, or a value makes no sense.
+    """
+    if isinstance(given, TrainConfig):
+        return update(given, options) if options else given
+    if isinstance(given, str | os.PathLike):
+        return update(TrainConfig(), {"path": os.fspath(given), **options})
+    if isinstance(given, Mapping):
+        return update(TrainConfig(), {**given, **options})
+    raise UsageError(
+        f"train({given!r}): give where the data is, options by name or a TrainConfig, as in "
+        f"demist.train('photos', size=32, budget='10m')"
+    )
