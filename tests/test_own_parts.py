@@ -111,10 +111,10 @@ def test_a_schedule_and_a_network_train_and_are_saved_by_name(tmp_path, data):
     whole = pipeline.sample(2, steps=2)
     _forget()
     for read in (lambda: Pipeline.load(run.model), lambda: Pipeline.from_run(run)):
-        with pytest.raises(DataError, match="class Scaled, which is not known here.*register it"):
+        with pytest.raises(DataError, match=r"class Scaled, which is not known here.*register it"):
             read()
     NETWORKS.register(Scaled)
-    with pytest.raises(DataError, match="unknown kind 'SlowPower'.*register it first"):
+    with pytest.raises(DataError, match=r"unknown kind 'SlowPower'.*register it first"):
         Pipeline.load(run.model)
     SCHEDULES.register(SlowPower)
     assert np.array_equal(Pipeline.load(run.model).sample(2, steps=2), whole)
@@ -132,7 +132,7 @@ def test_names_that_are_taken_and_options_that_cannot_be_written():
     class Other(Heun):
         name = "heun"
 
-    with pytest.raises(UsageError, match="there is a solver 'heun'.*a name of its own"):
+    with pytest.raises(UsageError, match=r"there is a solver 'heun'.*a name of its own"):
         SOLVERS.register(Other)
     with pytest.raises(UsageError, match="Linear is no solver: that is a class below Solver"):
         SOLVERS.register(nn.Linear)

@@ -37,7 +37,7 @@ def test_what_is_no_image_any_more():
     images = shown(np.zeros((2, 3, 4, 5), np.uint8))
     assert images.to_pil().mode == "RGB"
     assert images.channels_last().shape == (2, 4, 5, 3)
-    with pytest.raises(UsageError, match="float64 and shape .* holds no images"):
+    with pytest.raises(UsageError, match=r"float64 and shape .* holds no images"):
         (images / 255).to_pil()
     assert (images / 255)._repr_png_() is None
     assert type(shown(np.zeros((2, 2), np.float32))) is np.ndarray

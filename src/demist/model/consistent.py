@@ -75,7 +75,7 @@ def require_consistent(
 def _require_inlets(config: Mapping[str, Any], conditioner: Conditioner, where: str) -> None:
     if "inlets" not in config:
         return
-    name, classes, inlets = first_classes(config["num_classes"], config["inlets"])
+    name, classes, inlets = first_classes(config.get("num_classes", 0), config["inlets"])
     if classes:
         inlets[name] = {"route": "vector", "classes": classes}
     specs = conditioner.specs()

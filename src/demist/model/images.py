@@ -25,8 +25,9 @@ class Images(np.ndarray):
             UsageError: These are no images any more, after a calculation or a choice of axes.
         """
         x = self.channels_last()
-        if x.ndim == 4 or (x.ndim == 3 and self.ndim == 4):
-            x = _page(x, columns or math.ceil(math.sqrt(len(x))))
+        match self.shape:
+            case (n, _, _, _):
+                x = _page(x, columns or math.ceil(math.sqrt(n)))
         return Image.fromarray(x)
 
     def channels_last(self) -> np.ndarray:
@@ -35,21 +36,23 @@ class Images(np.ndarray):
         Raises:
             UsageError: As `to_pil`.
         """
-        x = np.asarray(self)
-        if x.dtype != np.uint8 or x.ndim not in (3, 4) or x.shape[-3] not in (1, 3, 4):
+        x, channels = np.asarray(self), _channels(self)
+        if not channels:
             raise UsageError(
                 f"an array of {x.dtype} and shape {x.shape} holds no images; those are bytes of "
                 f"shape (n, 1 or 3 or 4, height, width)"
             )
         x = np.moveaxis(x, -3, -1)
-        return np.ascontiguousarray(x[..., 0] if x.shape[-1] == 1 else x)
+        return np.ascontiguousarray(x[..., 0] if channels == 1 else x)
 
     def __repr__(self) -> str:
         kinds = {1: "grey", 3: "RGB", 4: "RGBA"}
-        if self.dtype == np.uint8 and self.ndim in (3, 4) and self.shape[-3] in kinds:
-            channels, height, width = self.shape[-3:]
-            count = f"{len(self)} of " if self.ndim == 4 else ""
-            return f"<Images: {count}{height}x{width}, {kinds[channels]}; .to_pil() shows them>"
+        kind = kinds.get(_channels(self), "")
+        match self.shape:
+            case (n, _, height, width) if kind:
+                return f"<Images: {n} of {height}x{width}, {kind}; .to_pil() shows them>"
+            case (_, height, width) if kind:
+                return f"<Images: {height}x{width}, {kind}; .to_pil() shows it>"
         return repr(np.asarray(self))
 
     def _repr_png_(self) -> bytes | None:
@@ -77,7 +80,14 @@ def _page(x: np.ndarray, columns: int) -> np.ndarray:
     return page
 
 
+def _channels(x: np.ndarray) -> int:
+    """Channels of an image or of several; 0: these are none."""
+    match x.shape:
+        case (_, (1 | 3 | 4) as channels, _, _) | ((1 | 3 | 4) as channels, _, _):
+            return int(channels) if x.dtype == np.uint8 else 0
+    return 0
+
+
 def shown(x: np.ndarray) -> np.ndarray:
     """Images as `Images`; anything else as it is."""
-    is_images = x.dtype == np.uint8 and x.ndim == 4 and x.shape[1] in (1, 3, 4)
-    return x.view(Images) if is_images else x
+    return x.view(Images) if _channels(x) else x

@@ -68,7 +68,8 @@ def from_json(value: Any, where: str, kinds: Mapping[str, type]) -> Any:
     if not isinstance(kind, str) or kind not in kinds:
         raise DataError(
             f"{where}: unknown kind {reprlib.repr(kind)}; known: {', '.join(kinds)}. Update demist? "
-            f"Or, if it is a class of yours, register it first: demist.core.SCHEDULES.register(...)"
+            f"Or, if it is a class of yours, register it first: "
+            f"demist.core.SCHEDULES.register(...)"
         )
     try:
         require_types(kinds[kind], options)

@@ -118,7 +118,7 @@ def upper_bound(net: nn.Module, shape: Sequence[int], n: int) -> int:
         n: Samples at a time.
     """
     positions = math.ceil(math.prod(shape[1:]) / getattr(net, "patch", 1) ** 2)
-    wide = sum(p.shape[0] for p in net.parameters() if len(p.shape) > 1)
+    wide = sum(p.shape[0] for p in net.parameters() if p.shape[1:])
     pairs = sum(bool(getattr(module, "attends", False)) for module in net.modules())
     pairs *= 64 * min(positions, 1024) ** 2  # larger maps get no table of all pairs
     return COPIES * _weight(net) + n * (12 * positions * wide + pairs)

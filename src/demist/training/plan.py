@@ -96,7 +96,7 @@ def plan(config: Given, data: Dataset | None = None, **options: Any) -> Plan:
     seen = look(config) if data is None else Look(config)
     e = build(seen.config, data)
     found = require_fits(e)
-    options, items = e.config.optimization, seen.items(e.data)
+    optimization, items = e.config.optimization, seen.items(e.data)
     per_step = seconds_per_step(e)
     steps = _expected_steps(config, per_step)
     memory = peak_memory() if found is None else max(peak_memory(), found.peak)
@@ -107,15 +107,15 @@ def plan(config: Given, data: Dataset | None = None, **options: Any) -> Plan:
         classes=e.data.classes if e.pipeline.conditioner.conditions else (),
         bad_files=len(e.data.bad),
         parameters=e.parameters,
-        precision=options.precision,
+        precision=optimization.precision,
         device=str(e.device),
         seconds_per_step=per_step,
         steps=steps,
         seconds=steps * per_step,
-        epochs=steps * options.batch_size / items,
+        epochs=steps * optimization.batch_size / items,
         memory_mb=round(memory / 1e6),
         understood=seen.report(e.data).paragraph(),
-        notes=tuple(filter(None, [e.held_out, *before(e, steps * options.batch_size)])),
+        notes=tuple(filter(None, [e.held_out, *before(e, steps * optimization.batch_size)])),
     )
 
 

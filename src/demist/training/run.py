@@ -89,8 +89,8 @@ def train(
     Raises:
         DemistError: Something is wrong with the options, the data, the folder or the numbers.
     """
-    open_trackers(config.output.log)  # one that is missing is refused before data is read
     config = config_of(config, options)
+    open_trackers(config.output.log)  # one that is missing is refused before data is read
     if world.first and resume:
         run = run or runs.find("latest", config.output.runs)
     elif world.first and run is not None and (run.path / "config.toml").exists():
