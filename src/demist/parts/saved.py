@@ -67,8 +67,8 @@ def from_json(value: Any, where: str, kinds: Mapping[str, type]) -> Any:
     kind = options.pop("kind")
     if not isinstance(kind, str) or kind not in kinds:
         raise DataError(
-            f"{where}: unknown kind {reprlib.repr(kind)}; known: {', '.join(kinds)}. Update demist? "
-            f"Or, if it is a class of yours, register it first: "
+            f"{where}: unknown kind {reprlib.repr(kind)}; known: {', '.join(kinds)}. Update demist?"
+            f" Or, if it is a class of yours, register it first: "
             f"demist.core.SCHEDULES.register(...)"
         )
     try:
