@@ -4,12 +4,12 @@ import sys
 
 import numpy as np
 import pytest
-from data_samples import png
+from data_samples import png, write
 from PIL import Image
 
 from demist.data import load
 from demist.data.readers.arrow import Table
-from demist.errors import DataError, MissingError
+from demist.errors import DataError, MissingError, UsageError
 from demist.machine import memory
 
 
@@ -146,4 +146,81 @@ def test_without_the_library(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     (tmp_path / "dataset_dict.json").write_text('{"splits": ["train"]}')
     with pytest.raises(MissingError, match=r"needs the package datasets: pip install 'demist\[da"):
+        load(str(tmp_path))
+
+
+@pytest.mark.parametrize("saved", ["file", "files"], indirect=True)
+def test_a_list_of_captions_and_chosen_columns(saved, columns, tmp_path):
+    columns["captions"] = [[text, "x"] for text in columns.pop("text")]
+    columns["breed"] = ["p", "q", "q"] * 10
+    path = saved(**columns)
+    data = load(path)
+    assert data.texts[7] == "image 7"
+    assert data.report.captions_from == "the column captions"
+    assert data.report.notes == (
+        "Of the captions in 'captions' the first of each image is used.",
+        "Columns that are not read: breed.",
+    )
+    assert load(path, label_column="breed").classes == ("p", "q")
+    with pytest.raises(UsageError, match=r"--label-column kind: .* has .*breed"):
+        load(path, label_column="kind")
+
+
+@pytest.mark.parametrize("saved", ["files"], indirect=True)
+def test_tables_win_over_images_beside_them(saved, columns, tmp_path):
+    path = saved(**columns)
+    write(tmp_path / "set", {"assets/banner.png": png("red"), "a.png": png("red")})
+    data = load(path)
+    assert len(data) == 30
+    assert data.report.notes == ("Left out 2 images beside the tables: 1 in assets/, a.png.",)
+
+
+def test_images_win_over_tables_without_images(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    names = [f"{i}.png" for i in range(4)]
+    write(tmp_path / "set", {name: png(i, mode="L") for i, name in enumerate(names)})
+    rows = datasets.Dataset.from_dict({"file_name": names, "label": list("abab")})
+    for name in ("metadata", "labels"):
+        for old in (tmp_path / "set").glob("*.parquet"):
+            old.unlink()
+        rows.to_parquet(tmp_path / f"set/{name}.parquet")
+        assert load(str(tmp_path / "set")).classes == ("a", "b")
+
+
+def test_images_as_plain_bytes(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    rows = datasets.Dataset.from_dict(
+        {"picture": [png(i, mode="L") for i in range(4)], "class": list("abab")},
+        datasets.Features({"picture": datasets.Value("binary"), "class": datasets.Value("string")}),
+    )
+    rows.to_parquet(tmp_path / "train.parquet")
+    data = load(str(tmp_path))
+    assert values(data) == [0, 1, 2, 3]
+    assert data.classes == ("a", "b")
+
+
+@pytest.mark.parametrize("saved", ["files"], indirect=True)
+def test_several_data_sets_in_one_folder(saved, columns, tmp_path):
+    path = saved(**columns)
+    other = tmp_path / "set/other"
+    other.mkdir()
+    (tmp_path / "set/data/validation-00000-of-00001.parquet").rename(other / "test-0.parquet")
+    with pytest.raises(DataError, match="several data sets, in data and in other: pass the folder"):
+        load(path)
+
+
+def test_a_package_that_the_library_lacks(tmp_path, monkeypatch):
+    write(tmp_path, {"lib/datasets/__init__.py": "import yamlyaml", "set/train.parquet": b"PAR1"})
+    monkeypatch.syspath_prepend(str(tmp_path / "lib"))
+    for name in [name for name in sys.modules if name.split(".")[0] == "datasets"]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(MissingError, match=r"datasets, which cannot be imported \(No module"):
+        load(str(tmp_path / "set"))
+
+
+def test_metadata_in_parquet_names_the_package(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    write(tmp_path, {"a.png": png(1), "b.png": png(2), "metadata.parquet": b"PAR1"})
+    with pytest.raises(MissingError, match=r"metadata\.parquet needs the package pyarrow"):
         load(str(tmp_path))

@@ -6,7 +6,6 @@ __all__ = [
     "device",
     "locks",
     "memory",
-    "packages",
     "precision",
     "processes",
     "streams",

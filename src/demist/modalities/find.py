@@ -17,6 +17,7 @@ from demist.data.files.folder import Folder
 from demist.data.images.layout import canonical_split, split_word
 from demist.data.load import existing, reader_of
 from demist.data.readers import Source, arrays
+from demist.data.readers.labels import labels_of
 from demist.errors import DataError, UsageError
 from demist.modalities.modality import Modality, Shape, Wanted
 from demist.parts import Family
@@ -65,6 +66,10 @@ def record(data: Dataset) -> dict[str, str]:
     return {"kind": data.kind} if data.kind and fitting != [data.kind] else {}
 
 
+_FEW = 200
+"""Array files among which labels of other ones are looked for."""
+
+
 @dataclass(frozen=True)
 class Count:
     """What lies in a folder or an archive.
@@ -89,7 +94,8 @@ def count(tree: Tree) -> Count:
     """Count the files of every modality, by their endings.
 
     An array file is of the modality that claims its shape; but one that is called like a file
-    beside it (`a.jpg`, `a.npy`) says more of that.
+    beside it (`a.jpg`, `a.npy`) says more of that, and one that holds the labels of another is not
+    counted.
     """
     owners = {ending: m.name for m in every() for ending in m.endings}
     files: dict[str, list[str]] = {}
@@ -97,17 +103,14 @@ def count(tree: Tree) -> Count:
     for name in tree.names:
         owner = owners.get(_ending(name))
         (files.setdefault(owner, []) if owner else rest).append(name)
+    is_folder, few = isinstance(tree, Folder), sum(map(_is_array, rest)) <= _FEW
     stems = {_stem(name) for names in files.values() for name in names}
-    others: list[str] = []
-    for name in rest:
-        owner = None
-        if (
-            _ending(name) in arrays.ENDINGS
-            and isinstance(tree, Folder)
-            and _stem(name) not in stems
-        ):
-            owner = _owner_of_array(tree.path / name)
-        (files.setdefault(owner, []) if owner else others).append(name)
+    others = [n for n in rest if not _is_array(n) or _stem(n) in stems or not is_folder]
+    owned = {n: _owner_of_array(tree.path / n) for n in rest if n not in set(others)}
+    labels = {labels_of(n, owned) for n in owned if owned[n] == "images"} if few else set()
+    for name, owner in owned.items():
+        if name not in labels:
+            (files.setdefault(owner, []) if owner else others).append(name)
     return Count({name: tuple(found) for name, found in files.items()}, tuple(others))
 
 
@@ -259,6 +262,8 @@ def _decide(
     found = count(tree)
     modality = _chosen(place, found, kind)
     names = found.files.get(modality.name, ())
+    if not found.files:
+        _require_no_arrays(place, [n for n in found.others if _is_array(n)], kind, split)
     own_arrays = [name for name in names if _is_array(name)]
     unread = found.unread(modality)
     if own_arrays and len(own_arrays) == len(names):
@@ -296,6 +301,19 @@ def _one_array(place: Path, names: list[str], split: str) -> str:
         f"{place} holds {len(names)} array files, such as {names[0]} and {names[1]}: name one of "
         "them, or call them train.npy and test.npy"
     )
+
+
+def _require_no_arrays(place: Path, names: list[str], kind: str | None, split: str) -> None:
+    """Say why the arrays of a folder are not read, where nothing else lies there."""
+    if not names:
+        return
+    if len(names) > 1:
+        raise DataError(
+            f"{place} holds {len(names)} array files, such as {names[0]}, and none holds images or "
+            "points by its shape: stack them along a new first axis and save them as one .npy, or "
+            "name one of them"
+        )
+    _of_array(place / names[0], kind, split)
 
 
 def _of_array(path: Path, kind: str | None, split: str) -> Modality:

@@ -22,7 +22,6 @@ __all__ = [
     "Sampling",
     "components",
     "consistent",
-    "export",
     "folder",
     "gpus_of",
     "guided",

@@ -71,7 +71,7 @@ def _walk(root: Path, deep: bool) -> Iterator[tuple[str, str]]:
     waiting = [("", frozenset([start]), "")]
     while waiting:
         prefix, parents, linked = waiting.pop()
-        for entry in sorted(os.scandir(root / prefix), key=lambda entry: entry.name):
+        for entry in sorted(os.scandir(os.path.join(root, prefix)), key=lambda entry: entry.name):
             if is_hidden(entry.name):
                 continue
             name, kind = prefix + entry.name, _kind(entry)

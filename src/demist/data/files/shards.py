@@ -14,7 +14,8 @@ import json
 import os
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -33,6 +34,19 @@ from demist.io.untrusted import read_small
 
 COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 """First bytes of gzip, bzip2, xz and zstandard: nothing inside can be reached without the rest."""
+
+
+_BESIDE = ContextVar("_BESIDE", default=True)
+
+
+@contextmanager
+def nothing_beside() -> Iterator[None]:
+    """Within this nothing is written into the folder of the data; an index goes to the cache."""
+    token = _BESIDE.set(False)
+    try:
+        yield
+    finally:
+        _BESIDE.reset(token)
 
 
 class Member(NamedTuple):
@@ -114,7 +128,7 @@ class Shards:
                 known = _go_through(file, stat)
             new.shards[portable(shard)] = known
         if new != old:
-            _keep(new, places)
+            _keep(new, places if _BESIDE.get() else places[1:])
         return cls(path, tuple(shards), new, tuple(beside))
 
     @cached_property
@@ -210,7 +224,6 @@ def _keep(index: Index, places: Sequence[Path]) -> None:
     head = json.dumps({"sha256": hashlib.sha256(body).hexdigest()}).encode()
     for place in places:
         with suppress(OSError):
-            if place is not places[0]:
-                place.parent.mkdir(parents=True, exist_ok=True)
+            place.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(place, head + b"\n" + body)
             return

@@ -106,6 +106,8 @@ def _table(
     if not rows:
         return []
     headers = [word.strip() for word in rows[0]]
+    if len(headers) == 1 and not sure:
+        return None  # names alone; see `lists`
     begin = 1
     if not sure and len(headers) > 1 and any(map(names_image, headers)):  # without a header
         at = next(i for i, word in enumerate(headers) if names_image(word))

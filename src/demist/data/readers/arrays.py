@@ -101,9 +101,11 @@ def read_npy(path: Path, limit: int | None, seed: int, kind: str | None = None) 
     count = len(array) if limit is None else min(limit, len(array))
     check_memory((count, *array.shape[1:]), str(path), array.itemsize)
     labels = None if found == "points" else labels_beside(path, len(array))
-    rows = choose(len(array), None if labels is None else labels[0], limit, seed)
+    rows = choose(len(array), None if labels is None else labels.values, limit, seed)
     x = to_samples(array[rows], str(path), kind)
-    return Dataset(x) if labels is None else Dataset(x, labels[0][rows], labels[1])
+    if labels is None:
+        return Dataset(x)
+    return Dataset(x, labels.values[rows], labels.names, seen=labels.seen)
 
 
 def read_npz(path: Path, split: str, kind: str | None = None) -> Dataset:
@@ -128,7 +130,9 @@ def read_npz(path: Path, split: str, kind: str | None = None) -> Dataset:
             y, names = to_labels(archive[labels], f"{path}, {labels!r},")
             return Dataset(x, y, names, name=str(path))
     beside = labels_beside(path, len(x)) if x.dtype == np.uint8 else None
-    return Dataset(x) if beside is None else Dataset(x, *beside, name=str(path))
+    if beside is None:
+        return Dataset(x)
+    return Dataset(x, beside.values, beside.names, name=str(path), seen=beside.seen)
 
 
 def to_samples(

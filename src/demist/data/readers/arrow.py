@@ -1,10 +1,10 @@
 """Data sets saved by the library `datasets` (an extra): its folders, and parquet files, offline.
 
 `Dataset.save_to_disk` and `DatasetDict.save_to_disk` write folders of Arrow files; most data sets
-that are published are parquet files. Images are the first column of type Image; classes and
-captions the columns that `words` names, classes else the first of type ClassLabel. Of a list of
-captions the first counts. Images that lie beside such files, as a banner does, are left out. Only
-data is read: nothing is downloaded, and no script of a data set is run.
+that are published are parquet files. Images are the first column of type Image, or of bytes;
+classes and captions the columns that `words` names, classes else the first of type ClassLabel. Of
+a list of captions the first counts. Images that lie beside such files, as a banner does, are left
+out. Only data is read: nothing is downloaded, and no script of a data set is run.
 """
 
 from collections import Counter
@@ -180,7 +180,7 @@ def open_table(path: Path, split: str, asked: Asked = Asked()) -> Table:  # noqa
         found = _splits(datasets, path)
         require_split(split, found, str(path))
         rows = found[split]()
-    pictures = [c for c, kind in rows.features.items() if isinstance(kind, datasets.Image)]
+    pictures = [c for c, kind in rows.features.items() if _of_images(kind, datasets.Image)]
     if not pictures:
         kinds = ", ".join(f"{c} ({type(kind).__name__})" for c, kind in rows.features.items())
         raise DataError(
@@ -189,6 +189,15 @@ def open_table(path: Path, split: str, asked: Asked = Asked()) -> Table:  # noqa
         )
     rows = rows.cast_column(pictures[0], datasets.Image(decode=False))
     return Table(path, rows, pictures[0], asked)
+
+
+def _of_images(kind: Any, image: type) -> bool:
+    """Whether a column has the type Image, or what other writers make of it."""
+    encoded = isinstance(kind, dict) and set(kind) == {"bytes", "path"}
+    return isinstance(kind, image) or encoded or getattr(kind, "dtype", "") in _BYTES
+
+
+_BYTES = ("binary", "large_binary")
 
 
 def splits_of(path: Path) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ import posixpath
 import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from jaxtyping import Int64
 
 from demist.data.dataset import label_indices, numbered
 from demist.data.images.further import natural
+from demist.data.report import Report
 from demist.errors import DataError, DemistError, RefusedError
 
 _NAMES = ("y", "labels", "arr_1", "arr_0")
@@ -38,8 +40,23 @@ def labels_of(name: str, there: Collection[str]) -> str | None:
     return None
 
 
-def labels_beside(path: Path, count: int) -> tuple[Int64[np.ndarray, "n"], tuple[str, ...]] | None:
-    """Labels from the file beside an array file, and the names of the classes; None without one.
+@dataclass(frozen=True)
+class Labels:
+    """Labels of samples.
+
+    Attributes:
+        values: (N,) indices into `names`.
+        names: Of the classes.
+        seen: Where they come from.
+    """
+
+    values: Int64[np.ndarray, "n"]
+    names: tuple[str, ...]
+    seen: Report
+
+
+def labels_beside(path: Path, count: int) -> Labels | None:
+    """Labels from the file beside an array file; None without one.
 
     Args:
         path: Of the samples.
@@ -63,7 +80,7 @@ def labels_beside(path: Path, count: int) -> tuple[Int64[np.ndarray, "n"], tuple
             labels, classes = to_labels(found, str(file))
             if len(labels) != count:
                 raise DataError(f"{file} has {len(labels)} labels, but {path} has {count} samples")
-            return labels, classes
+            return Labels(labels, classes, Report(notes=(f"The labels are those of {name}.",)))
     return None
 
 
