@@ -16,7 +16,7 @@ LEAVES = {"errors", "version", "parts", "io", "machine"}
 """Small utilities that any room may use."""
 
 MATH = {"core", "samplers", "guidance", "objectives"}
-MODEL = MATH | {"networks", "codecs", "conditions", "config", "runs", "model", "zoo"}
+MODEL = MATH | {"networks", "codecs", "conditions", "config", "runs", "interop", "model", "zoo"}
 DATA = {"data", "evaluation", "modalities", "drawing"}
 
 MAY_IMPORT = {
@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "drawing": {"runs"},
     "zoo": set(),
     "runs": {"config"},
+    "interop": {"core", "networks", "codecs", "conditions"},
     "model": MODEL,
     "editing": MODEL,
     "modalities": MODEL | DATA,
@@ -306,6 +307,7 @@ def questions_of_axes(path, tree):
 
 
 NAMES_OF_CONDITIONS = {
+    "interop/folders.py": 5,  # which conditions a model of another maker has
     "networks/conditioning.py": 2,  # the name that parameters of saved networks have
     "training/conditions.py": 2,  # the kind of a column, which is called text as well
 }

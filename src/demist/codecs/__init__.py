@@ -1,6 +1,6 @@
 """Codecs stand between data and state: nothing else knows range, discretisation or latents."""
 
-from demist.codecs.autoencoder import AT_ONCE, Coder, KLAutoencoder
+from demist.codecs.autoencoder import Coder, KLAutoencoder
 from demist.codecs.channels import ChannelScale
 from demist.codecs.codec import Codec, Draw, require_finite
 from demist.codecs.flat import Flat
@@ -9,7 +9,6 @@ from demist.codecs.pixels import Pixels
 from demist.codecs.points import Standardize
 
 __all__ = [
-    "AT_ONCE",
     "CODECS",
     "ChannelScale",
     "Codec",

@@ -12,10 +12,6 @@ from demist.codecs.codec import Codec, Draw
 from demist.codecs.pixels import Pixels
 from demist.errors import UsageError
 
-AT_ONCE = 8
-"""Samples per call of the network. Always so many, padded if need be: on a CPU a sample then has
-the same bits whatever batch it comes in."""
-
 
 @runtime_checkable
 class Coder(Protocol):
@@ -44,6 +40,8 @@ class KLAutoencoder(Codec):
         net: The autoencoder; never changed here.
         pixels: Range of the data.
         scale: Of the latents.
+        at_once: Samples per call of the network. Always so many, padded if need be: on a CPU a
+            sample then has the same bits whatever batch it comes in.
     """
 
     name: ClassVar[str] = "autoencoder"
@@ -51,6 +49,7 @@ class KLAutoencoder(Codec):
     net: Coder
     pixels: Codec = Pixels()  # noqa: RUF009 (a frozen value)
     scale: ChannelScale = ChannelScale()  # noqa: RUF009 (a frozen value)
+    at_once: int = 8
 
     @property
     def components(self) -> Mapping[str, nn.Module]:
@@ -105,13 +104,13 @@ class KLAutoencoder(Codec):
     def _in_parts(
         self, call: Callable[[Tensor], tuple[Tensor, ...]], x: Tensor
     ) -> tuple[Tensor, ...]:
-        """`call` on `AT_ONCE` samples at a time, the results joined."""
+        """`call` on `at_once` samples at a time, the results joined."""
         net = self.components["autoencoder"].eval()
         x = x.to(next(net.parameters()).device)
         found = []
-        for begin in range(0, len(x), AT_ONCE):
-            part = x[begin : begin + AT_ONCE]
-            missing = AT_ONCE - len(part)
+        for begin in range(0, len(x), self.at_once):
+            part = x[begin : begin + self.at_once]
+            missing = self.at_once - len(part)
             padded = torch.cat([part, part[-1:].expand(missing, *part.shape[1:])])
             found.append([y[: len(part)] for y in call(padded)])
         return tuple(torch.cat(parts) for parts in zip(*found, strict=True))

@@ -22,7 +22,9 @@ from demist.conditions.labels import Labels
 from demist.conditions.make import CONDITIONS
 from demist.conditions.numbers import Numbers
 from demist.conditions.picture import LowResolution, Masked, Picture, PictureRoute, pictures
-from demist.conditions.states import FrozenText, States, TokenRoute
+from demist.conditions.prompt_states import PromptStates
+from demist.conditions.sizes import Sizes
+from demist.conditions.states import FrozenText, States, TokenRoute, transformers_for
 from demist.conditions.text import Text, learn_tokenizer, library, split_weights
 
 __all__ = [
@@ -41,7 +43,9 @@ __all__ = [
     "Numbers",
     "Picture",
     "PictureRoute",
+    "PromptStates",
     "ReadImage",
+    "Sizes",
     "States",
     "Text",
     "TokenRoute",
@@ -54,5 +58,6 @@ __all__ = [
     "pictures",
     "plain_numbers",
     "split_weights",
+    "transformers_for",
     "translated",
 ]

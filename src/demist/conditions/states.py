@@ -123,7 +123,7 @@ class FrozenText(Condition):
         Raises:
             MissingError: `transformers` or the folder is not there.
         """
-        config = _library(encoder).AutoConfig.from_pretrained(
+        config = transformers_for(encoder).AutoConfig.from_pretrained(
             encoder, local_files_only=True, trust_remote_code=False
         )
         config = getattr(config, "text_config", config)  # of CLIP with both halves
@@ -167,7 +167,7 @@ class FrozenText(Condition):
 
     @cached_property
     def _encoder(self) -> tuple[Any, Any]:
-        transformers = _library(self.folder)
+        transformers = transformers_for(self.folder)
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             self.folder, local_files_only=True, trust_remote_code=False
         )
@@ -182,7 +182,7 @@ class FrozenText(Condition):
         return tokenizer, model.eval().requires_grad_(False)
 
 
-def _library(folder: str) -> Any:
+def transformers_for(folder: str) -> Any:
     """The `transformers` library, imported when an encoder is first needed."""
     try:
         import transformers
@@ -193,6 +193,7 @@ def _library(folder: str) -> Any:
         ) from None
     if not Path(folder).is_dir():
         raise MissingError(f"there is no folder {folder} with a text encoder")
+    transformers.utils.logging.disable_progress_bar()
     return transformers
 
 

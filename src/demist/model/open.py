@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from demist import zoo
+from demist import interop, zoo
 from demist.errors import DataError
 from demist.machine.device import pick_device
 from demist.machine.threads import fastest_threads
@@ -30,7 +30,7 @@ def locate(spec: str, runs: Path = RUNS) -> Path:
         MissingError: There is no such run.
     """
     place = zoo.locate(spec)
-    return place if (place / model_folder.INDEX).is_file() else find(spec, runs).path
+    return place if _is_saved(place) else find(spec, runs).path
 
 
 def open_model(
@@ -57,8 +57,7 @@ def open_model(
                 f"{spec!r} is the model that comes with the package; the run of that name is "
                 f"{namesakes[-1].number}"
             )
-    saved = (place / model_folder.INDEX).is_file()
-    pipeline = Pipeline.load(place) if saved else Pipeline.from_run(Run(place), at_step)
+    pipeline = Pipeline.load(place) if _is_saved(place) else Pipeline.from_run(Run(place), at_step)
     torch.set_num_threads(fastest_threads())  # samples are the same bits with any number
     return pipeline.to(pick_device(device))
 
@@ -103,3 +102,10 @@ def open_again(spec: str, sha256: str, at_step: int | None, device: str) -> Pipe
 def gpus_of(pipeline: Pipeline) -> int:
     """How many graphics processors a model runs on."""
     return int(next(pipeline.denoiser.parameters()).is_cuda)
+
+
+def _is_saved(place: Path) -> bool:
+    """Whether it is a model's folder: with an index, or a network of another maker alone."""
+    return (place / model_folder.INDEX).is_file() or (
+        (place / "config.json").is_file() and interop.is_published(place)
+    )

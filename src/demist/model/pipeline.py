@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from demist import zoo
+from demist import interop, zoo
 from demist.codecs import Codec, require_finite
 from demist.conditions import Conditioner
 from demist.core import Denoiser
@@ -247,17 +247,20 @@ class Pipeline:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> "Pipeline":
-        """Read a saved pipeline, to the CPU.
+        """Read a saved pipeline, or a folder of another maker, to the CPU.
 
         Args:
-            folder: Where it is, or the name of a model in `demist.zoo`.
+            folder: Where it is, or the name of a model in `demist.zoo`; see `demist.interop` for
+                what is read of others.
 
         Raises:
             MissingError: There is none in `folder`.
             DataError: It is damaged, or of another format.
         """
         place = zoo.locate(os.fspath(folder))
-        return cls._assemble(model_folder.read(place), str(place))
+        published = interop.is_published(place)
+        read = interop.read if published else model_folder.read
+        return cls._assemble(read(place), str(place))
 
     @classmethod
     def from_run(
