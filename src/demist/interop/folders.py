@@ -74,8 +74,7 @@ def is_published(folder: Path) -> bool:
     """Whether it is a folder of another maker: an index that is not ours, or a U-Net alone."""
     for name in (INDEX, "config.json"):
         if (folder / name).is_file():
-            kind = read_json(inside(folder, name)).get("_class_name", "")
-            return isinstance(kind, str) and not kind.startswith("Demist")
+            return "_demist_version" not in read_json(inside(folder, name))
     return False
 
 
