@@ -4,6 +4,7 @@ import io
 import lzma
 import tarfile
 import time
+import zipfile
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 from test_data_cifar import ROWS, python2
 
 from demist.data import load
-from demist.data.files import tar
+from demist.data.files import tar, tree
 from demist.data.images import decode, read
 from demist.data.images.decode import Rules
 from demist.data.readers import plainpickle
@@ -97,8 +98,8 @@ def archive(path, members, *, pax=None):
 
 def test_an_archive_unpacks_to_so_much_and_no_more(tmp_path, monkeypatch):
     """Its headers say what would come; that is not unpacked."""
-    monkeypatch.setattr(tar, "SPARE", 10**6)
-    monkeypatch.setattr(tar, "RATIO", 2)
+    monkeypatch.setattr(tree, "SPARE", 10**6)
+    monkeypatch.setattr(tree, "RATIO", 2)
     path = archive(tmp_path / "x.tar.xz", {f"{i}.png": bytes(3 * 10**6) for i in range(3)})
     with pytest.raises(
         DataError, match=r"unpacks to more than 0\.001 GB, 2 times its size and more"
@@ -109,8 +110,20 @@ def test_an_archive_unpacks_to_so_much_and_no_more(tmp_path, monkeypatch):
         load(str(path))
 
 
+def test_a_zip_archive_likewise(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        for i in range(3):
+            file.writestr(f"{i}.png", bytes(3 * 10**6))
+    monkeypatch.setattr(tree, "PICTURE", 10**6)
+    with pytest.raises(DataError, match=r"is over the limit of 0\.001 GB a file"):
+        load(str(tmp_path / "x.zip"))
+    monkeypatch.setattr(tree, "SPARE", 10**6)
+    with pytest.raises(DataError, match="200 times its size and more: too much to be images"):
+        load(str(tmp_path / "x.zip"))
+
+
 def test_an_image_in_an_archive_has_a_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(tar, "PICTURE", 1000)
+    monkeypatch.setattr(tree, "PICTURE", 1000)
     noise = encoded(
         Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
     )

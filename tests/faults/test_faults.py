@@ -57,3 +57,9 @@ def test_bad_pictures_and_mutants():
     assert facts["wrong"] == 0
     assert facts["folder_right"]
     assert facts["decoded"] > 30
+
+
+def test_sixteen_hundred_mutants_of_models_runs_and_data():
+    facts = run("hostile", 1600)
+    assert facts["internal"] == facts["hangs"] == facts["other"] == facts["trapped"] == 0
+    assert min(facts["refused"], facts["harmless"]) > 300

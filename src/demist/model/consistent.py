@@ -1,5 +1,6 @@
 """Whether the parts of a model that a file describes fit each other."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,8 @@ from demist.errors import DataError
 from demist.networks.conditioning import first_classes
 from demist.parts.typed import fits
 
+MOST = 2**28
+"""Numbers in one sample."""
 SCHEDULER: dict[str, Any] = {
     "schedule": Schedule,
     "parameterization": Parameterization,
@@ -54,6 +57,8 @@ def require_consistent(
     Raises:
         DataError: Something does not fit.
     """
+    if not all(side > 0 for side in shape) or math.prod(shape) > MOST:
+        raise DataError(f"{where}: samples of shape {shape} hold nothing, or too much")
     net: Any = denoiser.net
     config, state = net.config, codec.state_shape(shape)
     channels = config.get("in_channels", config.get("features"))
@@ -63,8 +68,6 @@ def require_consistent(
         out = config.get("out_channels", config.get("out_features")) or channels
         if out != channels * (2 if denoiser.learn_variance else 1):
             raise DataError(f"{where}: learn_variance does not fit a network that gives {out}")
-    if not all(side > 0 for side in shape):
-        raise DataError(f"{where}: samples of shape {shape} hold nothing")
     net.require_fit(state)
     _require_inlets(config, conditioner, where)
     bounds, std = denoiser.bounds, denoiser.input_std

@@ -55,8 +55,8 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         require_free_names(list(self.conditioner.conditions))
-        if self.bucket < 1:
-            raise UsageError(f"bucket = {self.bucket}: the network runs on at least 1 sample")
+        if not 1 <= self.bucket <= 4096:
+            raise UsageError(f"bucket = {self.bucket}: the network runs on 1 to 4096 samples")
         object.__setattr__(self, "defaults", self.defaults.over(STANDARD))
 
     def plan(

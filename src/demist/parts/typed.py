@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 from demist.parts.notation import TYPES
 
+MOST = 2**63
+"""No whole number is as large, as no machine could count with it."""
+
 
 def require_types(make: type, options: Mapping[str, Any]) -> None:
     """Check options against what the constructor of a class declares.
@@ -33,8 +36,10 @@ def fits(value: Any, hint: Any) -> bool:
     if hint is Any:
         return True
     if hint is float:
-        return type(value) in (int, float) and abs(value) < math.inf
-    if hint in (int, bool, str, types.NoneType):
+        return (type(value) is float and abs(value) < math.inf) or fits(value, int)
+    if hint is int:
+        return type(value) is int and abs(value) < MOST
+    if hint in (bool, str, types.NoneType):
         return type(value) is hint
     if origin is Literal:
         return any(type(value) is type(one) and value == one for one in inner)
@@ -59,5 +64,5 @@ def _said(what: Any) -> str:
         other = "a list" if isinstance(what, list | tuple) else "an object"
         return plain.get(type(what), other)
     if isinstance(what, int | float):
-        return f"{what:.6g}" if abs(what) < 1e300 else "a number that is not finite"
+        return f"{what:.6g}" if abs(what) < 1e300 else "a number beyond all bounds"
     return str(TYPES.get(what) or getattr(what, "__name__", what))

@@ -2,9 +2,9 @@
 
 A plain one is read by `shards`, where members can be reached at random.
 
-What is compressed can be a thousand times as large: an archive may unpack to `RATIO` times its size
-and `SPARE` bytes more, an image in it to `PICTURE` bytes and a header to `PIECE`. All this is known
-before the bytes are asked for.
+What is compressed can be a thousand times as large: what an archive and an image in it may unpack
+to is bounded (see `tree`), and a header to `PIECE`. All this is known before the bytes are asked
+for.
 """
 
 import bz2
@@ -21,16 +21,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from demist.data.files import tree
 from demist.data.files.tree import MAX_FILE, check_size, is_hidden
 from demist.data.images.layout import is_picture
 from demist.errors import DataError
 from demist.io.untrusted import open_regular
 
-RATIO, SPARE = 200, 2**28
-"""Times the size of an archive, and bytes more, to which it may unpack: photographs hardly shrink,
-drawings to a tenth or a fiftieth."""
-PICTURE = 10**8
-"""Bytes of an image file in a compressed archive."""
 PIECE = 2**20
 """Bytes read at once; no header of a member is longer."""
 _ZSTANDARD = b"\x28\xb5\x2f\xfd"
@@ -67,7 +63,7 @@ class Tar:
         with _opened(self.path) as archive:
             for name in sorted(names, key=lambda name: self.members[name].offset):
                 member = self.members[name]
-                limit = PICTURE if is_picture(name) else MAX_FILE
+                limit = tree.PICTURE if is_picture(name) else MAX_FILE
                 data = _content(archive, member) if member.size <= limit else b""
                 yield name, Held(data, member.size, limit)
 
@@ -98,8 +94,8 @@ class Bounded:
     The archive's module reads headers whole, however long they say that they are.
     """
 
-    def __init__(self, file: Any, budget: int, path: Path) -> None:
-        self.file, self.budget, self.path = file, budget, path
+    def __init__(self, file: Any, path: Path, size: int, budget: int) -> None:
+        self.file, self.path, self.size, self.budget = file, path, size, budget
 
     def read(self, size: int) -> bytes:
         """The next bytes."""
@@ -119,10 +115,7 @@ class Bounded:
 
     def _require(self, place: int) -> None:
         if place > self.budget + PIECE:
-            raise DataError(
-                f"{self.path} unpacks to more than {self.budget / 1e9:.2g} GB, {RATIO} times its "
-                f"size and more: too much to be images; unpack it yourself if you trust it"
-            )
+            raise tree.over_budget(self.path, self.size)
 
 
 def members_of(path: Path) -> dict[str, tarfile.TarInfo]:
@@ -178,8 +171,8 @@ def _opened(path: Path) -> Iterator[tarfile.TarFile]:
                 raise DataError(f"{path} is compressed by zstandard, which is not read: unpack it")
             unpack = next((make for magic, make in _UNPACK.items() if head.startswith(magic)), None)
             size = os.fstat(file.fileno()).st_size
-            budget = SPARE + RATIO * size if unpack else size
-            stream = Bounded(unpack(file) if unpack else file, budget, path)
+            budget = tree.budget(size) if unpack else size
+            stream = Bounded(unpack(file) if unpack else file, path, size, budget)
             with tarfile.open(fileobj=stream, mode="r:") as archive:  # type: ignore[call-overload]
                 yield archive
     except (

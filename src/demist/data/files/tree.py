@@ -7,6 +7,10 @@ from typing import Protocol, runtime_checkable
 from demist.errors import DataError, StorageError
 
 MAX_FILE = 2**30  # bytes; no image or batch is larger, a decompression bomb is
+PICTURE = 10**8  # bytes of an image file that lies compressed in an archive
+RATIO, SPARE = 200, 2**28
+"""Times the size of an archive, and bytes more, to which it may unpack: photographs hardly shrink,
+drawings to a tenth or a fiftieth."""
 
 
 @runtime_checkable
@@ -73,3 +77,16 @@ def check_size(size: int, limit: int = MAX_FILE) -> None:
     """Raise ValueError if a file is too large to be read."""
     if size > limit:
         raise ValueError(f"{size / 1e9:.2g} GB is over the limit of {limit / 1e9:.2g} GB a file")
+
+
+def budget(size: int) -> int:
+    """Bytes to which an archive of `size` bytes may unpack."""
+    return SPARE + RATIO * size
+
+
+def over_budget(path: Path, size: int) -> DataError:
+    """The error about an archive of `size` bytes that unpacks to more."""
+    return DataError(
+        f"{path} unpacks to more than {budget(size) / 1e9:.2g} GB, {RATIO} times its size and "
+        f"more: too much to be images; unpack it yourself if you trust it"
+    )

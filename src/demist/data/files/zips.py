@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import lzma
 import os
 import posixpath
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,8 +13,10 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
+from demist.data.files import tree
 from demist.data.files.spelling import portable
 from demist.data.files.tree import check_size, is_hidden
+from demist.data.images.aside import is_picture
 from demist.data.words import split_word
 from demist.errors import DataError, StorageError
 
@@ -48,6 +52,9 @@ class Zips:
         opened = {}
         for archive in archives:
             opened[archive] = file = _open(path / archive)
+            size = (path / archive).stat().st_size
+            if sum(info.file_size for info in file.infolist()) > tree.budget(size):
+                raise tree.over_budget(path / archive, size)
             for info in file.infolist():
                 name = posixpath.normpath("/" + info.filename).lstrip("/")
                 if info.is_dir() or is_hidden(name):
@@ -94,7 +101,7 @@ class Zips:
 def _open(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, struct.error) as error:
         raise DataError(f"{path} is a damaged or incomplete archive: {error}") from None
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror}") from None
@@ -106,11 +113,15 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     Raises:
         ValueError: It is damaged, too large or packed in a way that is not known.
     """
-    check_size(info.file_size)
+    packed = info.file_size > info.compress_size and is_picture(info.filename)
+    check_size(info.file_size, tree.PICTURE if packed else tree.MAX_FILE)
     try:
         with archive.open(info) as file:
             data = file.read(info.file_size)
-    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError) as error:
+    except (
+        *(zipfile.BadZipFile, EOFError, OSError, zlib.error, lzma.LZMAError, struct.error),
+        *(NotImplementedError, RuntimeError),
+    ) as error:
         raise ValueError(f"damaged in the archive: {error}") from None
     if len(data) < info.file_size:
         raise ValueError("it ends early in the archive")

@@ -20,17 +20,17 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from io import BytesIO
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from demist.data.files.tree import check_size
+from demist.data.files.tree import MAX_FILE
 from demist.data.images.levels import WHOLE, Levels, to_bytes
 from demist.data.images.rules import Rules
 from demist.errors import UsageError
+from demist.io.untrusted import read_small
 
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn of decompression bombs; an error here
 
@@ -157,10 +157,8 @@ def read_image(
     """
     square = sides is not None and sides[0] == sides[1]
     try:
-        check_size(Path(file).stat().st_size)
-        pixels = decode(
-            Path(file).read_bytes(), Rules(sides[0] if sides and square else None, channels)
-        )
+        data = read_small(file, MAX_FILE)
+        pixels = decode(data, Rules(sides[0] if sides and square else None, channels))
     except Exception as error:  # a damaged file may make its decoder raise anything
         reason = error.strerror if isinstance(error, OSError) else None
         why = reason or str(error) or type(error).__name__
