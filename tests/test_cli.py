@@ -530,3 +530,10 @@ def test_how_many_samples_if_nobody_says(labels, prompted, shape, count):
 if __name__ == "__main__":
     FLAGS.parent.mkdir(exist_ok=True)
     FLAGS.write_text(public_flags())
+
+
+def test_inside_a_zip_file_it_says_what_to_do(capsys):
+    """Commands, parts and embedded data are found as files, and there are none."""
+    with mock.patch.object(cli, "COMMANDS", {}):
+        assert main(["train", "digits"]) == 64
+    assert "cannot run from inside a zip file: unpack it, or install it" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from demist import runs
+from demist import runs, zoo
 from demist.cli import main
 from demist.codecs import Standardize
 from demist.commands.ls import describe
@@ -104,7 +104,7 @@ def test_special_files_in_a_run_that_goes_on(run, kind, name, capsys):
     assert not code or name in capsys.readouterr().err
 
 
-@pytest.mark.filterwarnings("default")
+@pytest.mark.filterwarnings("ignore:.*using the checkpoint before it")
 @pytest.mark.parametrize("kind", SPECIAL)
 @pytest.mark.parametrize("name", ["manifest.json", "state.json", "ema.safetensors"])
 def test_special_files_in_a_checkpoint(run, kind, name):
@@ -112,6 +112,16 @@ def test_special_files_in_a_checkpoint(run, kind, name):
     place.unlink()
     SPECIAL[kind](place)
     assert main(["sample", str(run.path), "--n", "1"]) in (65, 77)
+
+
+@pytest.mark.parametrize("name", ["lock", "command.txt", "samples/x.png"])
+def test_a_pipe_anywhere_in_a_run(run, name, capsys):
+    """Nothing is written into it, which would wait for a reader."""
+    (run.path / name).unlink(missing_ok=True)
+    os.mkfifo(run.path / name)
+    assert main(["train", "--resume", str(run.path), "--steps", "3"]) == 77
+    assert f"{run.path / name} is a pipe or a device" in capsys.readouterr().err
+    assert describe(run)[0] == "1"
 
 
 # Hashes
@@ -148,6 +158,13 @@ def test_models_saved_before_name_their_weights_only(model):
     weights = "mlp/diffusion_pytorch_model.safetensors"
     changed(model, INDEX, lambda c: c.update(sha256={weights: c["sha256"][weights]}))
     assert Pipeline.load(model).shape == (2,)
+
+
+def test_the_model_that_comes_along_is_covered(tmp_path):
+    shutil.copytree(zoo.locate("digits"), tmp_path / "m")
+    changed(tmp_path / "m", "unet/config.json", lambda c: c.update(max_period=1000.0))
+    with pytest.raises(DataError, match="is damaged: its SHA-256"):
+        Pipeline.load(tmp_path / "m")
 
 
 def test_a_model_card_and_blanks_do_no_harm(model):

@@ -79,6 +79,11 @@ def _main(argv: list[str]) -> int:
 def run(argv: list[str]) -> None:
     """Print help or the version, or hand over to the sub-command."""
     name, *args = argv or ["--help"]
+    if not COMMANDS:
+        raise UsageError(
+            "demist reads its own files and cannot run from inside a zip file: unpack it, or "
+            "install it with pip"
+        )
     if name in ("-h", "--help", "help"):
         print(help_text())
     elif name in ("-V", "--version"):

@@ -19,6 +19,7 @@ from demist.data.images.decode import Rules
 from demist.data.readers import plainpickle
 from demist.data.readers.plainpickle import read_plain_pickle
 from demist.errors import DataError
+from demist.machine import memory
 
 PAIRS = b"".join([b"h\0h\0\x86q\0"] * 40)  # each a pair of the last: 2**40 leaves
 PICKLES = {
@@ -172,6 +173,17 @@ def test_images_without_pixels(tmp_path, shape):
     write(tmp_path, {"train-images-idx3-ubyte": header})
     with pytest.raises(DataError, match="says that its images have no pixels"):
         load(str(tmp_path))
+
+
+def test_labels_of_arrays_are_looked_at_before_they_are_read(tmp_path, monkeypatch):
+    x = np.zeros((6, 8, 8, 3), np.uint8)
+    np.savez_compressed(tmp_path / "x.npz", x=x, y=np.zeros(10**6, np.int64))
+    with pytest.raises(DataError, match="1000000 labels for 6 samples"):
+        load(str(tmp_path / "x.npz"))
+    np.savez_compressed(tmp_path / "x.npz", x=x, y=np.zeros((6, 10**6), np.int64))
+    monkeypatch.setattr(memory, "memory_limit", lambda: 10**7)
+    with pytest.raises(DataError, match=r"x\.npz"):
+        load(str(tmp_path / "x.npz"))
 
 
 def test_a_jpeg_of_a_thousand_scans(monkeypatch):

@@ -30,8 +30,8 @@ class Flat(Codec):
     std: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.std > 0:
-            raise ValueError(f"std must be above zero, got {self.std}")
+        if not 0 < self.std < math.inf:
+            raise ValueError(f"std must be above zero and finite, got {self.std}")
 
     @classmethod
     def of(cls, x: np.ndarray) -> "Flat":

@@ -1,5 +1,6 @@
 """Points in a plane or in space, centred and scaled."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -27,8 +28,8 @@ class Standardize(Codec):
     std: float
 
     def __post_init__(self) -> None:
-        if not self.std > 0:
-            raise ValueError(f"std must be above zero, got {self.std}")
+        if not 0 < self.std < math.inf:
+            raise ValueError(f"std must be above zero and finite, got {self.std}")
 
     @classmethod
     def of(cls, x: np.ndarray | Sequence[Sequence[float]]) -> "Standardize":

@@ -67,14 +67,20 @@ def inside(folder: str | os.PathLike[str], name: str) -> Path:
 
 
 def refuse_links_out(folder: str | os.PathLike[str]) -> None:
-    """Check that nothing in a folder is a link that leads out of it.
+    """Check that nothing in a folder is a link that leads out of it, a pipe or a device.
 
     Raises:
         RefusedError: Something is.
     """
-    for path in Path(folder).rglob("*"):
-        if path.is_symlink():
+    for path in list(Path(folder).rglob("*")):
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
             inside(folder, str(path.relative_to(folder)))
+        elif not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise RefusedError(
+                f"{path} is a pipe or a device, which would be waited for without end; what "
+                f"belongs to a run or model is a file. Remove it"
+            )
 
 
 def refuse_pickle(head: bytes, path: str | os.PathLike[str]) -> None:

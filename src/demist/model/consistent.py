@@ -71,7 +71,7 @@ def require_consistent(
     net.require_fit(state)
     _require_inlets(config, conditioner, where)
     bounds, std = denoiser.bounds, denoiser.input_std
-    if (bounds and not bounds[0] < bounds[1]) or (std is not None and not std > 0):
+    if (bounds and not bounds[0] < bounds[1]) or (std is not None and not 0 < std < math.inf):
         raise DataError(f"{where}: bounds = {bounds}, input_std = {std} make no sense")
 
 

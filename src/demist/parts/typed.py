@@ -22,7 +22,7 @@ def require_types(make: type, options: Mapping[str, Any]) -> None:
             itself.
 
     Raises:
-        TypeError: A value is of another type, or a number is not finite.
+        TypeError: A value is of another type, or not a number.
     """
     hints = typing.get_type_hints(make.__init__)  # type: ignore[misc]
     for name in inspect.signature(make).parameters:
@@ -31,12 +31,12 @@ def require_types(make: type, options: Mapping[str, Any]) -> None:
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of a type; whole numbers are numbers, and numbers are finite."""
+    """Whether a value is of a type; whole numbers are numbers, and NaN is none."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return True
     if hint is float:
-        return (type(value) is float and abs(value) < math.inf) or fits(value, int)
+        return (type(value) is float and not math.isnan(value)) or fits(value, int)
     if hint is int:
         return type(value) is int and abs(value) < MOST
     if hint in (bool, str, types.NoneType):

@@ -155,7 +155,7 @@ class Run:
     def is_locked(self) -> bool:
         """Whether a living process writes here; changes nothing."""
         try:
-            flags = locks.CLOSE_ON_EXEC | locks.NO_FOLLOW
+            flags = locks.CLOSE_ON_EXEC | locks.NO_FOLLOW | getattr(os, "O_NONBLOCK", 0)
             handle = os.open(self.path / "lock", os.O_RDONLY | flags)
         except OSError:
             return False

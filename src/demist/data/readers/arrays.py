@@ -82,6 +82,21 @@ def _head(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return shape, dtype
 
 
+def _require_as_many(archive: Any, samples: str, labels: str, path: Path) -> None:
+    """Raise DataError unless labels are as many as samples and small; only heads are read."""
+    counts = []
+    for name in (samples, labels):
+        with archive.zip.open(f"{name}.npy") as member:
+            shape, dtype = _head(member)
+        counts.append(shape[0] if shape else 0)
+        size = math.prod(shape) * dtype.itemsize
+        if size > archive.zip.getinfo(f"{name}.npy").file_size:
+            raise DataError(f"{path} is damaged or incomplete: {name!r} ends early")
+    check_memory((size,), str(path))
+    if counts[0] != counts[1]:
+        raise DataError(f"{path}: {counts[1]} labels for {counts[0]} samples")
+
+
 def read_npy(path: Path, limit: int | None, seed: int, kind: str | None = None) -> Dataset:
     """Read a `.npy` file, of a long one only the chosen part.
 
@@ -124,6 +139,8 @@ def read_npz(path: Path, split: str, kind: str | None = None) -> Dataset:
         sizes = {info.filename: info.file_size for info in archive.zip.infolist()}
         arrays = {name for name in archive.files if f"{name}.npy" in sizes}
         samples, labels = _names_of(split, arrays, str(path))
+        if labels is not None:
+            _require_as_many(archive, samples, labels, path)
         check_memory((sizes[f"{samples}.npy"],), str(path))
         x = to_samples(archive[samples], f"{path}, {samples!r},", kind)
         if labels is not None:
