@@ -7,19 +7,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from demist import runs
 from demist.cli import main
 from demist.conditions import Conditioner, Label
 from demist.data import Dataset, digits
-from demist.errors import UsageError
+from demist.errors import NotFiniteError, UsageError
 from demist.evaluation import Ruler
+from demist.measuring import likelihood
 from demist.measuring.candidate import open_candidate
+from demist.measuring.evaluate import evaluate
 from demist.measuring.prompts import ask, interleaved
 from demist.measuring.ruler import other_data, ruler_for
 from demist.modalities import Images
 from demist.model.pipeline import Pipeline
 from demist.training.judge import train_classifier
+from demist.training.samples import columns_for
 
 sys.path.append(str(Path(__file__).parent / "evaluation"))
 from whitened import Whitened
@@ -140,7 +144,7 @@ def test_a_run_of_the_past_goes_on_with_all_that_it_saw(capsys):
     points()
     assert main(["train", "points.npz", "--hold-out", "0", *SMALL]) == 0
     config = runs.find("1").path / "config.toml"
-    old = re.sub(r"hold_out = .*\n", "", config.read_text())
+    old = re.sub(r"(hold_out = |# sha256).*\n", "", config.read_text())
     assert old != config.read_text()
     config.write_text(old)
     assert main(["train", "--resume", "1", "--steps", "2"]) == 0
@@ -157,3 +161,73 @@ def test_the_same_command_goes_on_with_the_same_items(monkeypatch):
     run.write_status("stopped")
     assert main([*line[:3], "1", *line[4:]]) == 0
     assert [r.path.name for r in runs.all_runs(Path("runs"))] == ["0001-points"]
+
+
+def test_a_class_without_items_gets_no_column_and_no_sample(capsys):
+    x = np.random.default_rng(0).integers(0, 255, (60, 8, 8), dtype=np.uint8)
+    np.savez("gap.npz", x=x, y=np.arange(60) % 2 * 2 + 1)  # 1 and 3 of 0 to 3
+    tiny = ["--steps", "1", "--channels-per-level", "8", "--norm-groups", "2", "--patch", "2"]
+    assert main(["train", "gap.npz", *tiny, "--sample-count", "40", "--no-mid-attention"]) == 0
+    assert Pipeline.from_run(runs.find("1")).facts["classes_without_items"] == ["0", "2"]
+    (page,) = runs.find("1").picture(1).parent.glob("*.png")
+    with Image.open(page) as image:
+        said = json.loads(image.info["demist"])
+        assert said["label"] == ["1", "3"] * 20
+        assert image.width < image.height * 1.2  # 6 columns, 7 rows
+    assert main(["sample", "1", "--steps", "1"]) == 0
+    with Image.open("samples.png") as image:
+        assert json.loads(image.info["demist"])["sampling"]["n"] == 16
+    assert [columns_for(k, 40) for k in (1, 2, 3, 5, 10, 20, 21)] == [None, 6, 6, 5, 10, 20, None]
+
+
+def test_a_report_goes_where_it_is_wanted_and_nothing_into_the_run(monkeypatch, capsys):
+    points()
+    assert main(["train", "points.npz", *SMALL]) == 0
+    few = ["--n", "40", "--seeds", "2", "--steps", "1"]
+    before = sorted(runs.find("1").path.rglob("*"))
+    Path("mine").mkdir()
+    assert main(["evaluate", "1", *few, "--out", "mine/first.v2"]) == 0
+    assert main(["evaluate", "1", *few, "--out", "mine/first.v2.md"]) == 0
+    names = ["first.v2-2.json", "first.v2-2.md", "first.v2.json", "first.v2.md"]
+    assert sorted(file.name for file in Path("mine").iterdir()) == names
+    assert sorted(runs.find("1").path.rglob("*")) == before
+    assert main(["evaluate", "1", *few, "--out", "none/first"]) == 73
+    assert "there is no folder none" in capsys.readouterr().err
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert main(["evaluate", "1", *few]) == 73
+    assert "Permission denied; say another place with --out" in capsys.readouterr().err
+
+
+def test_what_is_not_finite_is_not_measured():
+    points()
+    assert main(["train", "points.npz", *SMALL]) == 0
+    broken = open_candidate("1")
+    for weights in broken.pipeline.denoiser.parameters():
+        weights.data.fill_(np.nan)
+    with pytest.raises(NotFiniteError):
+        evaluate(broken, n=40, seeds=2)
+
+
+def test_likelihood_is_that_of_test_images_chosen_at_random(monkeypatch):
+    seen = []
+
+    class Enough(Exception):
+        pass
+
+    def spy(pipeline, test, rows, x):
+        seen.append(rows)
+        assert np.array_equal(x, test.x[rows])
+        raise Enough
+
+    monkeypatch.setattr(likelihood, "values_of_rows", spy)
+    for seed in (0, 0, 1):
+        with pytest.raises(Enough):
+            likelihood.measure_likelihood(Pipeline.load("digits"), digits("test"), 20, seed)
+    assert seen[0] == seen[1] != seen[2]
+    assert len({*digits("test").labels[seen[0]].tolist()}) > 5
+    assert len(set(seen[0])) == 20
+    assert max(seen[0]) > 1000

@@ -48,10 +48,13 @@ def main(args: list[str]) -> None:
     """Make this shard's buckets, and join all if these were the last."""
     options = tyro.cli(Options, prog="demist bulk", args=args, config=(OmitArgPrefixes,))
     from demist.measuring.bulk import bulk
-    from demist.model.values import choose_labels, classes_of, of_class, spread
+    from demist.model.values import choose_labels, classes_of, of_class, seen_classes, spread
 
     model = options.source.candidate(options.model)
-    labels = spread(choose_labels(options.label or None, classes_of(model.pipeline)), options.n)
+    chosen = seen_classes(model.pipeline)
+    if options.label:
+        chosen = choose_labels(options.label, classes_of(model.pipeline))
+    labels = spread(chosen, options.n)
     left, count = bulk(
         model, options.out, options.n, options.sampling.sampling(),
         of_class(model.pipeline, labels),

@@ -2,7 +2,7 @@
 
 import shlex
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,7 +15,7 @@ from demist.commands.sampling import (
     parse_shard,
     require_positive,
 )
-from demist.errors import UsageError
+from demist.errors import CannotCreateError, UsageError
 from demist.io import files
 
 
@@ -48,6 +48,9 @@ class Options:
     """Only make the samples of one share: 2/3 is the second of three. Then, without it, measure."""
     likelihood: int = 0
     """Bits per dimension of so many test images too; 0: none. Slow: minutes for 64 digits."""
+    out: Path | None = None
+    """Write the report to OUT.md and OUT.json, and keep samples there meanwhile: for a run whose
+    folder cannot be written. Default: the run's folder."""
     sampling: Annotated[SamplingOptions, arg(name="")] = field(default_factory=SamplingOptions)
     source: Annotated[ModelOptions, arg(name="")] = field(default_factory=ModelOptions)
 
@@ -72,6 +75,10 @@ def main(args: list[str]) -> None:
     begun = time.perf_counter()
     specs = [options.run] + ([options.against] if options.against else [])
     candidates = [options.source.candidate(spec) for spec in specs]
+    place = candidates[0].folder / "evaluation"
+    if options.out is not None:
+        place = report_place(options.out)
+        candidates = [replace(model, folder=place.parent) for model in candidates]
     sampling = options.sampling.sampling()
     protocol = sets.Protocol(options.n, options.seeds, sampling, options.precision)
     work = evaluate.Measurement.of(
@@ -94,11 +101,11 @@ def main(args: list[str]) -> None:
         text += f"\n{bits}\n"
     print(text)
     facts["seconds"] = round(time.perf_counter() - begun, 1)
-    out = free_pair(candidates[0].folder / "evaluation")
-    files.write_text(out.with_suffix(".md"), text)
-    files.write_json(out.with_suffix(".json"), facts)
+    table, values = free_pair(place)
+    files.write_text(table, text)
+    files.write_json(values, facts)
     work.remove()  # the report is there; the samples can go
-    print(f"{out.with_suffix('.md')}\n{out.with_suffix('.json')}")
+    print(f"{table}\n{values}")
 
 
 def share_made(left: int, count: int) -> str:
@@ -108,10 +115,19 @@ def share_made(left: int, count: int) -> str:
     return "all buckets are there; now measure them: the same command without --shard"
 
 
-def free_pair(path: Path) -> Path:
-    """`path`, or `path-2`, ...: the first of which neither .json nor .md exists."""
-    names = (path.with_name(path.name + (f"-{i}" if i > 1 else "")) for i in range(1, 10**9))
-    return next(
-        name for name in names
-        if not (name.with_suffix(".json").exists() or name.with_suffix(".md").exists())
-    )  # fmt: skip
+def report_place(out: Path) -> Path:
+    """Where the report goes, without an ending.
+
+    Raises:
+        CannotCreateError: There is no such folder.
+    """
+    if not out.absolute().parent.is_dir():
+        raise CannotCreateError(f"there is no folder {out.parent} to write {out.name} in; make it")
+    return out.with_suffix("") if out.suffix in (".md", ".json") else out
+
+
+def free_pair(path: Path) -> tuple[Path, Path]:
+    """`path.md` and `path.json`, or `path-2...`: the first of which neither exists."""
+    names = (path.name + (f"-{i}" if i > 1 else "") for i in range(1, 10**9))
+    pairs = ((path.with_name(f"{n}.md"), path.with_name(f"{n}.json")) for n in names)
+    return next(pair for pair in pairs if not any(file.exists() for file in pair))

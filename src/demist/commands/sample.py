@@ -111,7 +111,9 @@ def main(args: list[str]) -> None:
     # Led by a classifier, a model is given a class only if the user says so.
     given = bool(options.classifier or options.grid or label in cond)
     asked = options.label or (["none"] if given else None)
-    labels = values.choose_labels(asked, values.classes_of(pipeline), list(known))
+    labels = values.seen_classes(pipeline)
+    if asked is not None:
+        labels = values.choose_labels(asked, values.classes_of(pipeline), list(known))
     if options.grid:
         if len(labels) > 1:
             raise UsageError(

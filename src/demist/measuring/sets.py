@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from demist.errors import UsageError
+from demist.errors import CannotCreateError, UsageError
 from demist.evaluation.ruler import Asked, Ruler
 from demist.io.folders import sweep
 from demist.machine.precision import resolve_precision
@@ -166,7 +166,13 @@ class Sets:
         Returns:
             How many buckets are still missing, and how many there are.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CannotCreateError(
+                f"cannot keep samples in {self.folder.parent}: {error.strerror}; say another place "
+                "with --out"
+            ) from None
         sweep(self.folder)
         buckets = list(self.task.buckets(self.folder).values())
         left = fill(

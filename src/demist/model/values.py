@@ -15,6 +15,10 @@ CLASS, PROMPT = "class", "prompt"
 """What people write for the two most frequent conditions; see `Condition.short`."""
 
 
+UNSEEN = "classes_without_items"
+"""The fact of a model that names classes of which it saw nothing."""
+
+
 def name_of(pipeline: "Pipeline", word: str) -> str:
     """The name of a condition from its name or its short form; an unknown word is left as it is."""
     conditioner = pipeline.conditioner
@@ -25,6 +29,12 @@ def classes_of(pipeline: "Pipeline") -> tuple[str, ...]:
     """Names of the classes that the model knows; empty if it has no class or several of them."""
     name = pipeline.conditioner.called(CLASS)
     return () if name is None else tuple(pipeline.conditioner.conditions[name].choices)
+
+
+def seen_classes(pipeline: "Pipeline") -> list[str]:
+    """Names of the classes of which the model saw something in training."""
+    unseen = pipeline.facts.get(UNSEEN, ())
+    return [name for name in classes_of(pipeline) if name not in unseen]
 
 
 def of_class(pipeline: "Pipeline", labels: Sequence[str]) -> dict[str, list[str]]:

@@ -27,6 +27,7 @@ from demist.model.components import hash_of
 from demist.model.learned_codec import LearnedCodec, open_codec
 from demist.model.pipeline import Pipeline
 from demist.model.sampling import Sampling
+from demist.model.values import CLASS, UNSEEN
 from demist.networks import NETWORKS, Network
 from demist.objectives import TIMES, WEIGHTS
 from demist.samplers import make_solver
@@ -37,7 +38,7 @@ from demist.training.autoencode import (
     require_consistent,
 )
 from demist.training.batches import Batch, Batches, Stopwatch
-from demist.training.conditions import conditions, shortened, unused
+from demist.training.conditions import conditions, empty, shortened, unused
 from demist.training.distil import open_teacher, student_of, teacher_conditions
 from demist.training.fit import Denoising, Hybrid
 from demist.training.gradient import (
@@ -105,6 +106,8 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
         learned = to_learn(config.data)
         data, held_out = learned.data, learned.sentence
         config = update(config, {"hold_out": learned.hold_out})
+    else:  # all of what is given is learned
+        config = update(config, {"hold_out": None})
     if not len(data):
         raise DataError(f"{data.name or config.data.path} holds no data; training needs at least 1")
     modality = of(data)
@@ -148,6 +151,8 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
     facts |= record(data)
     if (cut := shortened(values, data)) is not None:
         facts["captions_cut"] = cut
+    if unseen := empty(data, conditioner.called(CLASS) or ""):
+        facts[UNSEEN] = unseen
     if codec.components:
         facts["codec"] = hash_of(codec.components)
     objective: Objective

@@ -80,19 +80,32 @@ def shortened(values: Mapping[str, Any], data: Dataset) -> int | None:
 
 
 def examples(conditioner: Conditioner, data: Dataset, count: int) -> dict[str, Any]:
-    """Values for `count` samples to look at: choices in turn, else those of rows of the data."""
+    """Values for `count` samples to look at: choices in turn, else those of rows of the data.
+
+    Classes of which the data has none are no choice.
+    """
     rows = np.arange(len(data))[:: max(1, len(data) // count)][:count]
     part = data.subset(rows)
     values, turn, found = values_of(conditioner, part), 1, dict[str, Any]()
     index = np.arange(count) % len(rows)
     for name, condition in conditioner.conditions.items():
-        if k := len(condition.choices):
-            found[name] = [condition.choices[i // turn % k] for i in range(count)]
+        choices = [word for word in condition.choices if word not in empty(data, name)]
+        if k := len(choices):
+            found[name] = [choices[i // turn % k] for i in range(count)]
             turn *= k
         else:
             chosen = values[name][index] if name in values else None
             found[name] = condition.beside(chosen, part.x[:][index])
     return found
+
+
+def empty(data: Dataset, name: str) -> list[str]:
+    """Classes of a column that no sample has."""
+    column = data.columns.get(name)
+    if column is None or column.kind != "class":
+        return []
+    there = np.bincount(column.values, minlength=len(column.names))
+    return [word for word, n in zip(column.names, there, strict=True) if not n]
 
 
 def default_entries(config: TrainConfig, data: Dataset) -> list[str]:

@@ -35,10 +35,21 @@ def draw_samples(
     samples = pipeline.sample(count, **values)
     facts = {"run": run.path.name, "step": step, "count": count, "seed": 0, **said}
     if modality.drawable(pipeline.shape):
-        turns = [len(known[name].choices) for name in said if known[name].choices]
-        columns = turns[0] if turns and 2 < turns[0] <= 20 else None
+        turns = [len(set(words)) for name, words in said.items() if known[name].choices]
+        columns = columns_for(turns[0], count) if turns else None
         page = modality.draw(samples, next(iter(said.values()), ()), columns)
         save_png(page, run.picture(step), facts)
+
+
+def columns_for(classes: int, count: int) -> int | None:
+    """Columns of a grid of samples whose classes come in turn, so that each column has one class.
+
+    The multiple of the number of classes that is nearest to a square; None of one class, or of more
+    than fit in a row.
+    """
+    if not 1 < classes <= 20:
+        return None
+    return classes * max(1, round(count**0.5 / classes))
 
 
 def draw_reconstructions(
