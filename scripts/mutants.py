@@ -330,8 +330,8 @@ MUTANTS = {
     ),
     "start-corrected-by-the-whole-difference": (
         "samplers/numerics/multistep.py",
-        "half = (p.sigma - scale * euler.sigma / euler_scale) / 2",
-        "half = p.sigma - scale * euler.sigma / euler_scale",
+        "(p.alpha - euler.alpha) / 2, (p.sigma - euler.sigma) / 2",
+        "(p.alpha - euler.alpha), (p.sigma - euler.sigma)",
         "tests/samplers/test_deterministic_exponential.py",
     ),
     "start-never-corrected": (

@@ -25,7 +25,7 @@ OWN = {
     "networks": {"LOG_VARIANCE", "Layer", "Maps"},
     "objectives": {"EULER_LIMIT", "ROUGH"},
     "parts": {"PLAIN", "T", "TYPES"},
-    "samplers/solvers": {"ADAMS_BASHFORTH", "GAUSS", "NO_SIGNAL", "STARTS"},
+    "samplers/solvers": {"ADAMS_BASHFORTH", "GAUSS", "STARTS"},
 }
 """Constants and names of types that a face leaves out: limits, tables and short forms by which one
 module does its work, of no use without it."""

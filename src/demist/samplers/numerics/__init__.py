@@ -4,6 +4,7 @@ from demist.samplers.numerics.flow import TABLEAUS, flow_time, runge_kutta
 from demist.samplers.numerics.lagrange import integral_weights
 from demist.samplers.numerics.multistep import (
     NEAREST,
+    NO_SIGNAL,
     STARTS,
     Levels,
     apart,
@@ -21,6 +22,7 @@ from demist.samplers.numerics.polynomials import (
 
 __all__ = [
     "NEAREST",
+    "NO_SIGNAL",
     "STARTS",
     "TABLEAUS",
     "Levels",

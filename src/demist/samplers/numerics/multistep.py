@@ -18,6 +18,9 @@ STARTS = {"lower": 2, "corrected": 3, "runge-kutta": 4}
 NEAREST = 64.0
 """A step so many times longer than the one before has no use for it: on usual grids none is."""
 
+NO_SIGNAL = 1e-3
+"""alpha / sigma below which noise counts as all but pure: less than in any published table."""
+
 Levels = tuple[tuple[float, State], ...]
 """Known values and the points at which they are known, newest first."""
 
@@ -53,13 +56,17 @@ def starting_steps(p: int, start: str) -> int:
 def heun_correction(euler: Prediction, p: Prediction) -> State:
     """What makes Heun's step of Euler's (DDIM's), once the prediction at its end is known.
 
-    In flow time, where a step down from any noise has a length of at most 1: in sigma it may be
-    thousands long, and what the two predictions differ by would grow by as much.
+    From all but pure noise, as a sigma of 10,000, it is Heun's step in flow time: there the step
+    has a length of at most 1, while in sigma it is thousands long, and magnifies by as much what
+    the two predictions differ by.
 
     Args:
         euler: The prediction from which the step was made.
         p: The prediction at its end.
     """
-    scale, euler_scale = p.alpha + p.sigma, euler.alpha + euler.sigma
-    half = (p.sigma - scale * euler.sigma / euler_scale) / 2
-    return half * (p.eps - euler.eps) - half * (p.x0 - euler.x0)
+    half_alpha, half_sigma = (p.alpha - euler.alpha) / 2, (p.sigma - euler.sigma) / 2
+    if 0 < euler.alpha < NO_SIGNAL * euler.sigma:
+        end = p.alpha + p.sigma
+        half_sigma = (p.sigma - end * euler.sigma / (euler.alpha + euler.sigma)) / 2
+        half_alpha = -half_sigma
+    return half_alpha * (p.x0 - euler.x0) + half_sigma * (p.eps - euler.eps)

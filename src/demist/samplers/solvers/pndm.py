@@ -7,14 +7,12 @@ from typing import Any
 from torch import Tensor
 
 from demist.core import Model, Noise, Prediction, State, combine
+from demist.samplers.numerics.multistep import NO_SIGNAL
 from demist.samplers.solver import Solver
 from demist.samplers.solvers.ipndm import ADAMS_BASHFORTH
 
 STARTS = {"heun": 1, "runge-kutta": 3}
 """How many steps are starting steps."""
-
-NO_SIGNAL = 1e-3
-"""alpha / sigma below which noise counts as pure: less than in any published table."""
 
 
 @dataclass(frozen=True)
