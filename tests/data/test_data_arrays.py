@@ -1,9 +1,11 @@
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from demist.data import load
+from demist.data.readers import blocks
 from demist.errors import DataError, RefusedError, UsageError
 from demist.machine import memory
 
@@ -159,3 +161,68 @@ def test_memory(tmp_path, monkeypatch):
     for path in (npy(tmp_path, NHWC), npz(tmp_path, x=NHWC)):
         with pytest.raises(DataError, match="would take"):
             load(path)
+
+
+def test_slightly_negative_fractions_are_not_minus_one_to_one(tmp_path):
+    x = np.linspace(0, 1, 2 * 25).reshape(2, 5, 5)
+    exact = load(npy(tmp_path, x)).x
+    x[0, 0, 0] = -1e-6
+    x[1, 4, 4] = 1.0005
+    np.testing.assert_array_equal(load(npy(tmp_path, x)).x, exact)
+    assert exact.max() == 255
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+def test_zeros_and_ones_are_not_black(tmp_path, dtype):
+    x = np.indices((2, 5, 5)).sum(0).astype(dtype) % 2
+    with pytest.raises(DataError, match=r"integers from 0 to 1, .* --range 0:1"):
+        load(npy(tmp_path, x))
+    assert (load(npy(tmp_path, x), range="0:1").x[:, 0] == 255 * x).all()
+
+
+def test_more_bits(tmp_path):
+    x = np.linspace(0, 4000, 50).reshape(2, 5, 5).astype(np.uint16)
+    data = load(npy(tmp_path, x))
+    np.testing.assert_array_equal(data.x[:, 0], np.rint(x / 4095 * 255))
+    assert "2 from 0 .. 4,095 to black .. white" in data.report.paragraph()
+    with pytest.raises(DataError, match=r"from 0 to 255: save images as bytes .* --range 0:255"):
+        load(npy(tmp_path, x / 4000 * 255))
+
+
+def test_a_further_split_has_the_range_of_the_training_data(tmp_path):
+    signed = np.linspace(-1, 1, 50).reshape(2, 5, 5)
+    path = npz(tmp_path, x_train=signed, x_test=np.full((2, 5, 5), 0.5))
+    assert set(load(path, split="test").x.ravel().tolist()) == {191}  # alone it would be 0..1
+
+
+def test_transparency_of_arrays(tmp_path):
+    x = np.full((2, 5, 6, 4), 255, np.uint8)
+    x[..., :3] = (10, 20, 30)
+    x[0, 0, 0, 3] = 0
+    path = npy(tmp_path, x)
+    np.testing.assert_array_equal(load(path, channels=4).x, np.moveaxis(x, 3, 1))
+    data = load(path)
+    assert data.x.shape == (2, 3, 5, 6)
+    assert data.x[:, :, 0, 0].tolist() == [[255] * 3, [10, 20, 30]]
+    assert "1 with transparency laid on white" in data.report.paragraph()
+
+
+@pytest.mark.parametrize("limit", [None, 300])
+@pytest.mark.parametrize("kind", ["npy", "npz"])
+def test_memory_holds_the_result_and_a_block(tmp_path, monkeypatch, kind, limit):
+    values = np.random.default_rng(0).random((400, 32, 32))
+    path = npy(tmp_path, values) if kind == "npy" else npz(tmp_path, x=values)
+    monkeypatch.setattr(blocks, "BLOCK", 2**16)
+    tracemalloc.start()
+    data = load(path, limit=limit)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(data) == (limit or 400)
+    assert peak < 400 * 32 * 32 + 2**20  # the numbers themselves take eight times the result
+    if limit is None:
+        np.testing.assert_array_equal(data.x[:, 0], np.rint(values * 255))
+
+
+def test_an_array_in_the_order_of_fortran(tmp_path):
+    x = np.asfortranarray(NHWC)
+    np.testing.assert_array_equal(load(npz(tmp_path, x=x)).x, NCHW)

@@ -33,7 +33,7 @@ def test_the_range_is_the_first_that_holds_all(low, high, whole, expected):
         (112, 330, True, "integers from 112 to 330, less than a tenth .* --range 112:330"),
         (0, 1, True, "from 0 to 1, .* --range 0:1"),
         (7, 7, True, "--range 7:8"),
-        (-1, 200, True, "from -1 to 200: images have .* --range -1:200"),
+        (-1, 200, True, "from -1 to 200: images have .* --range=-1:200"),
         (0, 70_000, True, "--range 0:70000"),
         (0.2, 0.21, False, "less than a tenth of 0 to 1"),
         (0, 255, False, "save images as bytes .* --range 0:255"),

@@ -239,7 +239,7 @@ def _refit(data: Dataset, rules: Rules) -> Dataset:
         return data
     rules = replace(rules, range=None)  # the reader has heeded it
     first = brought(_image(data.x[0]), rules)
-    check_memory((len(data), *first.shape), data.name)
+    check_memory((len(data) * (first.size + data.x[0].size),), data.name)
     x = np.empty((len(data), *first.shape), np.uint8)
     tally = Tally(rules)
     for index, picture in enumerate(tqdm(data.x, "resizing", delay=1, leave=False, disable=None)):

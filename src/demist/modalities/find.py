@@ -16,7 +16,7 @@ from demist.data.division import divided
 from demist.data.files.folder import Folder
 from demist.data.images.layout import canonical_split, split_word
 from demist.data.load import existing, reader_of
-from demist.data.readers import Source, arrays
+from demist.data.readers import Source, arrays, shapes
 from demist.data.readers.labels import labels_of
 from demist.errors import DataError, UsageError
 from demist.modalities.modality import Modality, Shape, Wanted
@@ -330,7 +330,7 @@ def _of_array(path: Path, kind: str | None, split: str) -> Modality:
     if len(claiming) == 1:
         return claiming[0]
     if not claiming:
-        raise arrays.refusal(shape, dtype, str(path), _others())
+        raise shapes.refusal(shape, dtype, str(path), _others())
     names = " or ".join(f"--kind {m.name}" for m in claiming)
     raise UsageError(f"{path} has the shape {shape} and type {dtype}; say what it is with {names}")
 

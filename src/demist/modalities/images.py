@@ -14,7 +14,7 @@ from demist.codecs import Codec, Pixels
 from demist.data import Dataset, Tree, load, splits
 from demist.data.dataset import Samples
 from demist.data.images.decode import extensions
-from demist.data.readers.arrays import are_images
+from demist.data.readers.shapes import are_images
 from demist.drawing.grid import image_grid
 from demist.errors import UsageError
 from demist.evaluation.metrics.metric import TextMetric, metrics_of

@@ -11,7 +11,7 @@ from PIL import Image
 from demist.codecs import Codec, Standardize
 from demist.data import Dataset, Tree, load, splits
 from demist.data.dataset import Samples
-from demist.data.readers.arrays import are_points
+from demist.data.readers.shapes import are_points
 from demist.drawing.scatter import round_up, scatter
 from demist.evaluation.metrics.points import measure_points
 from demist.modalities.modality import Modality, Shape, Wanted

@@ -69,4 +69,7 @@ def to_bytes(values: np.ndarray, levels: Levels) -> UInt8[np.ndarray, "..."]:
 
 
 def _example(low: float, high: float) -> str:
-    return f"--range {low:.6g}:{high if high > low else low + 1:.6g}"
+    if low >= 0 and 1 < high <= 255 and (low, high) != (int(low), int(high)):
+        return "--range 0:255"
+    equals = "=" if low < 0 else " "  # else the sign would begin another flag
+    return f"--range{equals}{low:.6g}:{high if high > low else low + 1:.6g}"

@@ -82,21 +82,25 @@ class Reach:
     """How far numbers that are not bytes reach, over many images."""
 
     def __init__(self) -> None:
-        self._low, self._high = math.inf, -math.inf
+        self.low, self.high = math.inf, -math.inf
         self._whole = True
 
     def add(self, deep: Deep | None) -> None:
         """Take in an image's."""
         if deep is not None:
-            self._low, self._high = min(self._low, deep.low), max(self._high, deep.high)
-            self._whole = self._whole and deep.whole
+            self.extend(deep.low, deep.high, deep.whole)
+
+    def extend(self, low: float, high: float, whole: bool) -> None:
+        """Take in numbers from `low` to `high`; `whole`: they are integers."""
+        self.low, self.high = min(self.low, low), max(self.high, high)
+        self._whole = self._whole and whole
 
     def levels(self, name: str) -> Levels:
         """What becomes black and white; see `levels_of`."""
-        return levels_of(self._low, self._high, self._whole, name)
+        return levels_of(self.low, self.high, self._whole, name)
 
     def __bool__(self) -> bool:
-        return self._low <= self._high
+        return self.low <= self.high
 
 
 def _mismatch(one: str, sides: tuple[int, ...], other: str, other_sides: tuple[int, ...]) -> str:

@@ -12,6 +12,7 @@ __all__ = [
     "Source",
     "arrays",
     "arrow",
+    "blocks",
     "cifar",
     "digits",
     "files_of",
@@ -22,5 +23,6 @@ __all__ = [
     "labels",
     "plainpickle",
     "scenes",
+    "shapes",
     "toy",
 ]
