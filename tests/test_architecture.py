@@ -71,6 +71,7 @@ LAZY = {
     "conditions/text.py": 1,
     "config/toml.py": 2,
     "data/images/tables.py": 1,
+    "data/images/decode.py": 1,
     "data/readers/arrow.py": 1,
     "data/readers/scenes.py": 2,
     "drawing/curves.py": 1,

@@ -184,7 +184,7 @@ def test_more_bits(tmp_path):
     x = np.linspace(0, 4000, 50).reshape(2, 5, 5).astype(np.uint16)
     data = load(npy(tmp_path, x))
     np.testing.assert_array_equal(data.x[:, 0], np.rint(x / 4095 * 255))
-    assert "2 from 0 .. 4,095 to black .. white" in data.report.paragraph()
+    assert "2 of values 0 to 4,000 with 0 as black and 4,095 as white" in data.report.paragraph()
     with pytest.raises(DataError, match=r"from 0 to 255: save images as bytes .* --range 0:255"):
         load(npy(tmp_path, x / 4000 * 255))
 

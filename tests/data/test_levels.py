@@ -58,7 +58,10 @@ def test_twelve_bits_are_found_over_the_whole_data_set(tmp_path):
     files = {"a.png": deep([[0, 300]]), "b.png": deep([[819, 4095]]), "c.png": png(9, (2, 1), "L")}
     data = load(str(write(tmp_path / "set", files)))
     assert data.x[:, 0, 0].tolist() == [[0, 19], [51, 255], [9, 9]]
-    assert "Converted: 2 from 0 .. 4,095 to black .. white." in data.report.paragraph()
+    assert (
+        "Converted: 2 of values 0 to 4,095 with 0 as black and 4,095 as white."
+        in data.report.paragraph()
+    )
 
 
 def test_what_would_be_black_asks_for_a_range(tmp_path):
@@ -68,7 +71,7 @@ def test_what_would_be_black_asks_for_a_range(tmp_path):
         load(path)
     data = load(path, range="100:300")
     assert data.x[:, 0, 0].tolist() == [[15, 255]] * 3
-    assert "3 from 100 .. 300 to black .. white" in data.report.paragraph()
+    assert "3 with 100 as black and 300 as white" in data.report.paragraph()
 
 
 def test_fractions(tmp_path):

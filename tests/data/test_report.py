@@ -37,7 +37,7 @@ def test_all_that_is_known_is_said():
         classes={"cat": 20, "dog": 1400}, captions=12_000, captions_from=".txt files",
         before=((480, 640), (3024, 4032)), after=(3, 64, 64), kept=0.75, enlarged=31,
         transparent=214, converted={"grey made colour": 16}, several=2, dropped=29, bad=4,
-        bad_named=("a.png", "b.png", "c.png"), equal=1, unread={".heic": 40, "labels.csv": 1},
+        bad_named=("a.png", "b.png", "c.png"), equal=1, unread={".tif2": 40, "labels.csv": 1},
         notes=("metadata.csv is empty.",), columns=("angle",),
     )  # fmt: skip
     assert report.paragraph() == (
@@ -46,7 +46,7 @@ def test_all_that_is_known_is_said():
         "(height x width): the middle 75 % is kept, 31 are enlarged. Converted: 214 with "
         "transparency laid on white, 16 grey made colour. 2 files have 31 frames or pages, of each "
         "the first is used. Left out: 4 unreadable files (a.png, b.png, c.png, ...). 1 file is "
-        "equal to another. Not looked at: 40 .heic, 1 labels.csv. metadata.csv is empty."
+        "equal to another. Not looked at: 40 .tif2, 1 labels.csv. metadata.csv is empty."
     )
     assert json.loads(json.dumps(report.to_json()))["paragraph"] == report.paragraph()
 

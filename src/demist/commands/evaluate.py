@@ -1,6 +1,7 @@
 """`demist evaluate`: how good is a model? One table, and all that decides its numbers."""
 
 import shlex
+import sys
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -84,6 +85,8 @@ def main(args: list[str]) -> None:
     work = evaluate.Measurement.of(
         candidates, protocol, data=options.data, extractor=options.extractor, clip=options.clip
     )
+    for data in (work.ruler.train, work.ruler.test):
+        print(data.report.paragraph(), file=sys.stderr)
     if options.shard is not None:
         for wanted in work.sets:
             left, count = wanted.make(parse_shard(options.shard), options.processes, options.ray)

@@ -248,7 +248,7 @@ def _refit(data: Dataset, rules: Rules) -> Dataset:
         x[index] = brought(image, rules)
         found = Found((image.height, image.width), image.mode, transparent, 1)
         tally.add(found, x[index], key_of(picture.tobytes()))
-    return replace(data, x=x, seen=tally.report(len(first), data.seen, None))
+    return replace(data, x=x, seen=tally.report(len(first), data.seen))
 
 
 def _image(picture: UInt8[np.ndarray, "c h w"]) -> Image.Image:

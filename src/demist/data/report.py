@@ -154,9 +154,19 @@ class Report:
         if self.equal:
             texts.append(f"{_plural(self.equal, 'file is equal', 'files are equal')} to another.")
         if self.unread:
-            names = ", ".join(f"{n:,} {kind}" for kind, n in sorted(self.unread.items()))
+            names = ", ".join(
+                f"{n:,} {kind}{remedy(kind)}" for kind, n in sorted(self.unread.items())
+            )
             texts.append(f"Not looked at: {names}.")
         return " ".join(texts)
+
+
+def remedy(ending: str) -> str:
+    """What reads files with this ending, in brackets; "" if nothing does."""
+    word = ending.lower().lstrip(".")
+    if word in ("heic", "heif", "hif"):
+        return " (read after: pip install 'demist[heic]')"
+    return " (read by Pillow 11.3 and later)" if word == "avif" else ""
 
 
 def bad_files(paths: Iterable[str]) -> dict[str, Any]:

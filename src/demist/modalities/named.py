@@ -1,5 +1,9 @@
 """The data that a run's options name: what it learns from, and what is held out of it."""
 
+from dataclasses import replace
+
+import numpy as np
+
 from demist.config import DataConfig
 from demist.data import Dataset
 from demist.data.division import Division, Learned
@@ -28,4 +32,13 @@ def to_learn(options: DataConfig) -> Learned:
 def divided(options: DataConfig) -> Division:
     """Training and held-out data to measure with; see `demist.data.division.divided`."""
     there = splits(options.path, options.kind)
-    return divided_parts(lambda split: part(options, split), there, options.hold_out)
+    wanted = [options]
+
+    def one(split: str) -> Dataset:
+        data = part(wanted[-1], split)
+        if options.channels is None and data.x.dtype == np.uint8:
+            # A held-out part whose images all happen to be grey is compared in colour, too.
+            wanted.append(replace(options, channels=data.x.shape[1]))
+        return data
+
+    return divided_parts(one, there, options.hold_out)

@@ -77,6 +77,10 @@ class Deep(Exception):
 @cache
 def formats() -> tuple[str, ...]:
     """The Pillow formats that are read, in Pillow's order, which tries common ones first."""
+    with suppress(ImportError):  # photographs of phones: HEIC is no part of Pillow
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
     Image.init()
     return tuple(name for name in Image.ID if name not in _NOT_READ)
 

@@ -33,7 +33,7 @@ from demist.data.images.divide import Division, divide
 from demist.data.images.further import further, natural
 from demist.data.images.lists import divided_by_lists
 from demist.data.images.metadata import Asked, Listed, read_lists
-from demist.data.report import Report
+from demist.data.report import Report, remedy
 from demist.data.words import canonical_split, require_split, split_word
 from demist.errors import DataError
 
@@ -299,7 +299,7 @@ def _no_pictures(tree: Tree) -> str:
     kinds = sorted({posixpath.splitext(name)[1].lower() or "no extension" for name in tree.names})
     return (
         f"none of the {len(tree.names)} files in {tree.path} has an image's extension such as "
-        f".png or .jpg; there are: {', '.join(kinds[:8])}"
+        f".png or .jpg; there are: {', '.join(kind + remedy(kind) for kind in kinds[:8])}"
     )
 
 

@@ -68,6 +68,13 @@ def to_bytes(values: np.ndarray, levels: Levels) -> UInt8[np.ndarray, "..."]:
     return np.clip(np.rint(scaled, out=scaled), 0, 255, out=scaled).astype(np.uint8)
 
 
+def in_words(levels: Levels, low: float | None = None, high: float | None = None) -> str:
+    """What becomes black and white, of numbers that reach from `low` to `high`."""
+    black, white = levels
+    values = "" if low is None else f" of values {low:,.4g} to {high:,.4g}"
+    return f"{values} with {black:,g} as black and {white:,g} as white".strip()
+
+
 def _example(low: float, high: float) -> str:
     if low >= 0 and 1 < high <= 255 and (low, high) != (int(low), int(high)):
         return "--range 0:255"

@@ -242,7 +242,7 @@ def decode_all(
     if len(bad) > max_bad * len(names):
         raise DataError(_too_many(faults, len(names), max_bad, tree.path))
     kept, x = store.taken(names, rules)
-    seen = tally.report(x.shape[1], seen or Report(), rules.deep)
+    seen = tally.report(x.shape[1], seen or Report(), deep.in_words(rules.deep))
     return Decoded(x, kept, faults, seen, rules.deep)
 
 

@@ -10,7 +10,7 @@ from demist.data.dataset import Samples, samples_digest
 from demist.data.files.tree import Tree
 from demist.data.images.decode import Deep
 from demist.data.images.lazy import LazyImages
-from demist.data.images.levels import Levels, levels_of
+from demist.data.images.levels import Levels, in_words, levels_of
 from demist.data.images.rules import Rules
 from demist.errors import DataError
 from demist.machine.memory import check_memory, fits
@@ -94,6 +94,10 @@ class Reach:
         """Take in numbers from `low` to `high`; `whole`: they are integers."""
         self.low, self.high = min(self.low, low), max(self.high, high)
         self._whole = self._whole and whole
+
+    def in_words(self, levels: Levels | None) -> str:
+        """What became of the numbers; "" if there are none."""
+        return "" if levels is None or not self else in_words(levels, self.low, self.high)
 
     def levels(self, name: str) -> Levels:
         """What becomes black and white; see `levels_of`."""

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from demist.data.images.decode import Found
-from demist.data.images.levels import FILLED, Levels
+from demist.data.images.levels import FILLED, in_words
 from demist.data.images.rules import Rules
 from demist.data.report import Report
 
@@ -53,13 +53,13 @@ class Tally:
         self._equal += key in self._hashes
         self._hashes.add(key)
 
-    def report(self, channels: int, seen: Report, deep: Levels | None) -> Report:
+    def report(self, channels: int, seen: Report, deep: str = "") -> Report:
         """`seen` with what was counted.
 
         Args:
             channels: Of the images now.
             seen: What is known already.
-            deep: Range of the numbers that are not bytes.
+            deep: What became of numbers that are not bytes, in words.
         """
         if not self._sides:
             return seen
@@ -80,18 +80,19 @@ class Tally:
             equal=self._equal,
         )
 
-    def _converted(self, channels: int, deep: Levels | None) -> dict[str, int]:
+    def _converted(self, channels: int, deep: str) -> dict[str, int]:
         grey = sum(n for mode, n in self._modes.items() if mode.partition(";")[0] in _GREY)
         modes = {mode: mode.partition(";")[0] for mode in self._modes}
         numbers = sum(n for mode, n in self._modes.items() if modes[mode] in ("I", "F"))
-        levels = self._rules.levels or deep
         counts = {
             "grey made colour": self._grey if self._rules.channels is None else grey,
             "from a palette": self._modes["P"] + self._modes["PA"],
             "from CMYK": self._modes["CMYK"],
         }
-        if levels is not None:
-            counts[levels_in_words(levels)] = numbers if self._rules.levels is None else grey
+        if self._rules.levels is not None:
+            counts[in_words(self._rules.levels)] = self._modes.total()
+        elif deep:
+            counts[deep] = numbers
         if channels == 1:
             counts["grey made colour"] = 0
         if self._rules.channels == 1:
@@ -113,11 +114,6 @@ def is_enlarged(sides: tuple[int, int], rules: Rules) -> bool:
         return False
     scales = [new / old for new, old in zip(rules.sides, sides, strict=True)]
     return (min(scales) if rules.fit == "pad" else max(scales)) > 1
-
-
-def levels_in_words(levels: Levels) -> str:
-    """What becomes black and white."""
-    return "from {:,g} .. {:,g} to black .. white".format(*levels)
 
 
 def dark(low: int, high: int) -> tuple[str, ...]:

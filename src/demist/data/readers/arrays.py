@@ -25,9 +25,9 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from demist.data.dataset import Dataset, choose
-from demist.data.images.levels import WHOLE, Levels, to_bytes
+from demist.data.images.levels import WHOLE, Levels, in_words, to_bytes
 from demist.data.images.store import Reach
-from demist.data.images.tally import dark, levels_in_words
+from demist.data.images.tally import dark
 from demist.data.readers.blocks import Header, Rows, header, rows_of_npy, rows_of_npz
 from demist.data.readers.labels import labels_beside, readable, to_labels
 from demist.data.readers.reader import Reader, Source
@@ -173,9 +173,10 @@ def to_samples(
     sides, channels = sides_of(rows.shape) or (0, 0), math.prod(shape)
     channels //= sides[0] * sides[1]
     check_memory((count, channels, *sides), name)
-    levels = source.rules.levels
+    levels, reach = source.rules.levels, Reach()
     if levels is None and rows.dtype.kind != "b":
-        levels = _levels(rows if trained is None else trained, name)
+        reach = _reach(rows if trained is None else trained, name)
+        levels = _levels(reach, rows.dtype, name)
     x, begin = np.empty((count, channels, *sides), np.uint8), 0
     low, high = 255, 0
     for block in rows.blocks():
@@ -185,18 +186,23 @@ def to_samples(
         x[begin : begin + len(block)] = made
         begin += len(block)
         low, high = min(low, int(made.min())), max(high, int(made.max()))
-    said = levels is not None and levels != BYTES
-    converted = {levels_in_words(levels): count} if levels is not None and said else {}
+    words = reach.in_words(levels) or (in_words(levels) if levels else "")
+    converted = {} if levels in (None, BYTES) else {words: count}
     return x, Report(converted=converted, notes=dark(low, high))
 
 
-def _levels(rows: Rows, name: str) -> Levels:
-    """What is black and white in an array of numbers."""
+def _reach(rows: Rows, name: str) -> Reach:
+    """How far the numbers of an array reach."""
     reach = Reach()
     for block in rows.blocks():
         _check_finite(block, name)
         reach.extend(float(block.min()), float(block.max()), block.dtype.kind in "ui")
-    if rows.dtype == np.uint8 and (reach.low, reach.high) != (0, 1):
+    return reach
+
+
+def _levels(reach: Reach, dtype: np.dtype[Any], name: str) -> Levels:
+    """What is black and white in an array whose numbers reach so far."""
+    if dtype == np.uint8 and (reach.low, reach.high) != (0, 1):
         return BYTES
     return reach.levels(name)
 
