@@ -8,6 +8,8 @@ from PIL import Image
 from demist.cli import main
 from demist.data import Rules, decode, load
 from demist.errors import UsageError
+from demist.io.notation import size_near
+from demist.networks import UNet
 
 WIDE = np.repeat(np.arange(8, dtype=np.uint8)[None] * 20, 4, 0)  # 4 x 8, brighter to the right
 
@@ -55,6 +57,14 @@ def test_sizes_that_make_no_sense(size):
         Rules(size=size)
     with pytest.raises(UsageError, match="--fit stretch: choose crop, pad, squash"):
         Rules(fit="stretch")
+
+
+def test_the_advice_for_odd_sides_keeps_their_shape():
+    net = UNet(in_channels=1, out_channels=1, channels=(8, 8), patch=2, head_dim=4, norm_groups=2)
+    with pytest.raises(UsageError, match=r"images of 47x63 .* use --size 48x64 \(with --fit pad"):
+        net.require_fit((1, 47, 63))
+    assert size_near(18, 18, 4) == "16"
+    assert size_near(1, 9, 4) == "4x8"
 
 
 def test_transparency_is_kept_with_four_channels(tmp_path):

@@ -129,8 +129,9 @@ class Report:
         laid = f"{self.transparent:,} with transparency laid on {self.background}"
         parts = [laid] * bool(self.transparent and self.after and self.after[0] < 4)
         parts += [f"{n:,} {what}" for what, n in self.converted.items()]
-        text = f"Converted: {', '.join(parts)}." if parts else ""
-        if self.plain > self.count // 2:
+        of = "" if self.looked is None else f" of {self.looked:,}"
+        text = f"Converted{of}: {', '.join(parts)}." if parts else ""
+        if self.plain > (self.count if self.looked is None else self.looked) // 2:
             advice = ""
             if 2 * self.transparent > self.count:
                 advice = ": choose another --background, or keep transparency with --channels 4"

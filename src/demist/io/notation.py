@@ -21,6 +21,12 @@ def parse_sides(size: int | str | tuple[int, int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
 
 
+def size_near(height: int, width: int, multiple: int) -> str:
+    """The nearest size whose sides are multiples of a number, as `--size` takes it."""
+    h, w = (max(1, round(side / multiple)) * multiple for side in (height, width))
+    return str(h) if height == width else f"{h}x{w}"
+
+
 def parse_range(text: str) -> tuple[float, float]:
     """The numbers in `"0:4095"`: what is black and what is white.
 

@@ -24,6 +24,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from demist.errors import UsageError
+from demist.io.notation import size_near
 from demist.networks.attention import attend, heads, joined
 from demist.networks.conditioning import ConditionEmbedding, Specs, first_classes
 from demist.networks.layers import (
@@ -210,10 +211,10 @@ class DiT(Network):
         """See `Network.require_fit`."""
         _, height, width = shape
         if height % self.patch or width % self.patch:
-            near = max(1, round(height / self.patch)) * self.patch
+            near = size_near(height, width, self.patch)
             raise UsageError(
                 f"images of {height}x{width} cannot be cut into patches of {self.patch}; use "
-                f"--size {near}, or --patch 1"
+                f"--size {near} (with --fit pad all is kept), or --patch 1"
             )
 
     def forward(

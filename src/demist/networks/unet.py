@@ -25,6 +25,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from demist.errors import UsageError
+from demist.io.notation import size_near
 from demist.networks.conditioning import ConditionEmbedding, Specs, first_classes, token_width
 from demist.networks.cross import CrossAttention
 from demist.networks.layers import (
@@ -227,11 +228,12 @@ class UNet(Network):
         """See `Network.require_fit`."""
         _, height, width = shape
         if height % self.multiple or width % self.multiple:
-            near = max(self.multiple, round(height / self.multiple) * self.multiple)
+            near = size_near(height, width, self.multiple)
             halvings = len(self.down_blocks) - 1
             raise UsageError(
                 f"images of {height}x{width} cannot be halved {halvings} times after patches of "
-                f"{self.patch}; use --size {near}, or fewer --channels-per-level"
+                f"{self.patch}; use --size {near} (with --fit pad all is kept), or fewer "
+                "--channels-per-level"
             )
 
     def forward(

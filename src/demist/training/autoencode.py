@@ -13,6 +13,7 @@ from demist.config import TrainConfig, flat
 from demist.data import Dataset
 from demist.errors import UsageError
 from demist.evaluation.metrics.psnr import psnr
+from demist.io.notation import size_near
 from demist.model.learned_codec import LearnedCodec
 from demist.networks import Autoencoder
 from demist.objectives import autoencoding_loss
@@ -83,10 +84,10 @@ def make_autoencoder(config: TrainConfig, shape: tuple[int, ...]) -> Autoencoder
             f"two, such as {n.patch}, {2 * n.patch} or {4 * n.patch}"
         )
     if shape[1] % factor or shape[2] % factor:
-        near = max(factor, round(shape[1] / factor) * factor)
+        near = size_near(*shape[1:], factor)
         raise UsageError(
             f"images of {shape[1]}x{shape[2]} cannot be made {factor} times smaller; use "
-            f"--size {near}, or another --downsample"
+            f"--size {near} (with --fit pad all is kept), or another --downsample"
         )
     levels, widths = int(halvings) + 1, n.channels_per_level
     return Autoencoder(
