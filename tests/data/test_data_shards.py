@@ -159,6 +159,16 @@ def test_the_index_is_made_once_and_follows_changes(folder, gone_through):
     assert gone_through[4:] == ["00000.tar"]
 
 
+def test_a_dry_run_writes_nothing_beside_the_data(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(folder.iterdir())
+    small = ["--channels-per-level", "8", "8", "--norm-groups", "2", "--head-dim", "4"]
+    assert main(["train", str(folder), "--dry-run", "--batch-size", "4", *small]) == 0
+    assert sorted(folder.iterdir()) == before
+    load(str(folder / "00001.tar"))
+    assert index_of(folder).with_name(".00001.tar.index.jsonl").exists()
+
+
 def test_a_damaged_index_is_made_anew(folder, gone_through):
     load(str(folder))
     whole = index_of(folder).read_bytes()

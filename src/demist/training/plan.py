@@ -9,6 +9,7 @@ import numpy as np
 
 from demist.config import DEFAULT_BUDGET, TrainConfig, parse_duration, update
 from demist.data import Dataset
+from demist.data.files.shards import nothing_beside
 from demist.machine.memory import peak_memory
 from demist.training.advice import before
 from demist.training.build import Experiment, build
@@ -78,6 +79,7 @@ class Plan:
         return [(key.replace("_", " "), str(value)) for key, value in facts.items()]
 
 
+@nothing_beside()
 def plan(config: Given, data: Dataset | None = None, **options: Any) -> Plan:
     """Say what `train` would do, from the shapes of things; writes nothing.
 
