@@ -316,7 +316,42 @@ CASES = {
         count=4, texts="make it 0", columns={"input": "image"},
         says=("Each sample has 2 images, input, target: 'target' is made",),
     ),
+    "captions-apart": Case(
+        pics("images", 4) | {f"captions/{i:03d}.txt": f"a red {i}" for i in range(4)},
+        texts="a red 0",
+    ),
+    "names-say-the-split": Case(
+        pics("", 4, "train_{}.png") | pics("", 2, "test_{}.png"), {}, {"train": 4, "test": 2},
+        says=("The splits are those that the names of the files say.",),
+    ),
+    "pets": Case(
+        pics("images", 4, "cat_{}.jpg") | pics("annotations/trimaps", 4, "cat_{}.png")
+        | {"annotations/trainval.txt": lines([f"cat_{i} 1 1 1" for i in range(3)]),
+           "annotations/test.txt": "cat_3 1 1 1\n", "annotations/list.txt": "#Image CLASS-ID\n"},
+        {}, {"train": 3, "test": 1}, says=("4 in annotations/",), unread={".txt": 1},
+    ),
+    "birds": Case(
+        both("images/001.Tern", "images/002.Crow", n=6)
+        | {"images.txt": "".join(f"{i + 1} {k}/{i % 6:03d}.png\n" for i, k in enumerate(
+            ["001.Tern"] * 6 + ["002.Crow"] * 6)), "classes.txt": "1 001.Tern\n2 002.Crow\n"},
+        {"001.Tern": 6, "002.Crow": 6}, unread={".txt": 2},
+    ),
+    "tiny-imagenet": Case(
+        both("train/n01/images", "train/n02/images", n=6) | pics("val/images", 6, "val_{}.png")
+        | {"train/n01/n01_boxes.txt": "000.png\t0\t0\t62\t62\n" * 6,
+           "val/val_annotations.txt": "".join(
+               f"val_{i}.png\tn0{1 + i % 2}\t0\t32\t44\t62\n" for i in range(6))},
+        {"n01": 6, "n02": 6}, {"train": 12, "valid": 6}, unread={".txt": 1},
+    ),
+    "camera": Case(
+        pics("DCIM/100APPLE", 6) | pics("DCIM/101APPLE", 6), count=12,
+        says=("The folders '100APPLE', '101APPLE' only divide the files",),
+    ),
     # what belongs to other images
+    "celebamask": Case(
+        pics("CelebA-HQ-img", 6, "{}.jpg") | pics("CelebAMask-HQ-mask-anno/0", 6, "{}_hair.png"),
+        count=6, says=("6 in CelebAMask-HQ-mask-anno/",),
+    ),
     "busi": Case(
         both("benign", "malignant") | pics("benign", 3, "{:03d}_mask.png")
         | pics("malignant", 2, "{:03d}_mask_1.png"),

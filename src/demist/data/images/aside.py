@@ -24,7 +24,7 @@ _MASKS = {
     "mask", "masks", "annotation", "annotations", "annot", "segmentation", "segmentations", "seg",
     "segmentationclass", "segmentationobject", "segmentationclassaug", "gt", "groundtruth",
     "ground", "truth", "labels", "label", "trimaps", "trimap", "depth", "depths", "edges", "edge",
-    "matte", "mattes", "alpha", "fine", "coarse", "thumb", "thumbs",
+    "matte", "mattes", "alpha", "fine", "coarse", "thumb", "thumbs", "anno",
     "thumbnail", "thumbnails", "gtfine", "heatmap",
 }  # fmt: skip
 _IMAGES = {
@@ -119,10 +119,13 @@ def _mask_folder(folder: str, folders: Collection[str]) -> str:
     for i, part in enumerate(path):
         words = {word.lower() for word in words_of(part)}
         masks = words & _MASKS or part.lower() in _MASKS
-        if masks and (part.lower() in _MASKS or words <= _MASKS | SPLITS.keys() | _IMAGES):
+        if masks:
             prefix = "".join(f"{parent}/" for parent in path[:i])
             others = {f[len(prefix) :].split("/")[0] for f in folders if f.startswith(prefix)}
-            if _hold_images(others - {part}, alone=prefix[:-1] in folders):
+            rest = words - _MASKS - SPLITS.keys() - _IMAGES
+            shared = {word.lower() for other in others - {part} for word in words_of(other)}
+            own = part.lower() in _MASKS or rest <= shared
+            if own and _hold_images(others - {part}, alone=prefix[:-1] in folders):
                 return "/".join(path[: i + 1]) + "/"
     return ""
 

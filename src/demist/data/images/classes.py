@@ -145,7 +145,10 @@ def _kinds(folders: Mapping[str, tuple[str, ...]], level: int) -> dict[str, str]
     }
 
 
-_SHARDS = re.compile(r"(fold|part|batch|shard|chunk|subset|folder|page|images?|imgs?)[-_ .]?[0-9]+")
+_SHARDS = re.compile(
+    r"(fold|part|batch|shard|chunk|subset|folder|page|images?|imgs?)[-_ .]?[0-9]+"
+    r"|[0-9]{3}[a-z_]{5}"  # 100APPLE: a camera's
+)
 
 
 def _only_divide(folders: Mapping[str, tuple[str, ...]]) -> str:

@@ -43,6 +43,14 @@ def read_companions(tree: Tree, keys: Mapping[str, str], asked: Asked) -> Compan
         DataError: One cannot be understood.
     """
     there = set(tree.names)
+    if apart := _captions_apart(tree, keys):
+        contents = read_all(tree, sorted(apart.values()))
+        words = {name: decoded(contents[file], file).strip() for name, file in apart.items()}
+        if all(words.values()) and 2 * sum(map(_is_numbers, words.values())) < len(words):
+            rows = {
+                name: Row(None, text, {}, posixpath.dirname(name)) for name, text in words.items()
+            }
+            return Companions(rows, frozenset(apart.values()), ".txt")
     wanted = {f"{key}{ending}" for key in keys.values() for ending in _ENDINGS} & there
     contents = read_all(tree, sorted(wanted))
     texts = {name: decoded(content, name).strip() for name, content in contents.items()}
@@ -88,6 +96,23 @@ def _row(key: str, texts: Mapping[str, str], used: set[str], captions: str, aske
         {header: value for header, value in said.items() if header not in (label, text)},
         posixpath.dirname(key),
     )
+
+
+def _captions_apart(tree: Tree, keys: Mapping[str, str]) -> dict[str, str]:
+    """Image -> the file of its name in a folder `captions`, if all have one and none beside."""
+    found: dict[str, str] = {}
+    for name in tree.names:
+        folder, base = posixpath.split(name)
+        apart = name.endswith(".txt") and posixpath.basename(folder).lower() in _APART
+        if apart and found.setdefault(base[:-4], name) != name:
+            return {}
+    stems = {name: posixpath.basename(key) for name, key in keys.items()}
+    unique = len(set(stems.values())) == len(stems)
+    every = bool(found) and unique and all(stem in found for stem in stems.values())
+    return {name: found[stem] for name, stem in stems.items()} if every else {}
+
+
+_APART = ("captions", "caption", "texts", "text", "prompts", "prompt")
 
 
 def _is_numbers(text: str) -> bool:

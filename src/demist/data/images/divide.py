@@ -7,7 +7,10 @@
    otherwise it is a class.
 3. What is left of the names, such as `A` of `trainA`, counts as a folder if it differs within a
    split.
-4. Without splits, all of it is "train".
+4. Without such folders, the names of the files say the splits, if all have such a word in them and
+   not all the same.
+5. Without splits, all of it is "train".
+6. A folder called `images` says nothing, where other folders lie at its level.
 """
 
 from collections import Counter
@@ -49,7 +52,12 @@ def divide(places: Mapping[str, str]) -> Division:
     if not forks:
         forks, notes = _lone(paths.values(), below)
     if not forks:
-        return Division(dict.fromkeys(paths, "train"), _unshared(paths), notes=notes)
+        words = {name: split_word(place.rpartition("/")[2]) for name, place in places.items()}
+        if "" in words.values() or len(set(words.values())) < 2:
+            words = dict.fromkeys(paths, "train")
+        else:
+            notes = (*notes, "The splits are those that the names of the files say.")
+        return Division(words, _unshared(paths), notes=notes)
     remains = {place: _remains(found) for place, found in forks.items()}
     splits: dict[str, str] = {}
     folders: dict[str, Path] = {}
@@ -160,9 +168,15 @@ def _beside(path: Path, depth: int | None, forks: Collection[Path], place: str) 
 
 
 def _unshared(paths: Mapping[str, Path]) -> dict[str, Path]:
-    """Without the folders that all share at the top."""
+    """Without the folders that all share at the top, and without those called `images`."""
     shared = _shared(list(paths.values()))
-    return {name: path[shared:] for name, path in paths.items()}
+    cut = {name: path[shared:] for name, path in paths.items()}
+    if {path[0].lower() for path in cut.values() if path} <= _PLAIN:
+        return cut
+    return {name: tuple(f for f in path if f.lower() not in _PLAIN) for name, path in cut.items()}
+
+
+_PLAIN = {"images", "imgs", "image", "img", "jpegimages", "jpg", "jpeg", "png"}
 
 
 def _shared(paths: Sequence[Path]) -> int:

@@ -23,12 +23,14 @@ def divided_by_lists(
         folder, base = posixpath.split(name)
         stem, ending = posixpath.splitext(base.lower())
         word = stem.removesuffix("list").strip("_-")
-        if ending in (".txt", ".lst") and word in SPLITS and word != "trainval":
-            folders.setdefault(folder, {})[name] = SPLITS[word]
+        if ending in (".txt", ".lst") and word in SPLITS:
+            folders.setdefault(folder, {})[name] = word
     finder = Finder(images)
     best: tuple[dict[str, str], tuple[str, ...]] | None = None
-    for lists in folders.values():
+    for words in folders.values():
         splits: dict[str, str] = {}
+        whole = "train" not in words.values()  # else trainval says nothing new
+        lists = {n: SPLITS[word] for n, word in words.items() if whole or word != "trainval"}
         for name, split in lists.items():
             lines = read(tree, name)[:_LARGEST].decode(errors="replace").splitlines()
             found = [_image(line, finder) for line in lines if line.strip()]

@@ -12,6 +12,7 @@ from demist.data.words import FILES, pick
 from demist.errors import DataError, MissingError
 
 Record = dict[str, Any]
+Rows = list[tuple[int, Record]]
 ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt")
 """Of files that may list images."""
 
@@ -20,9 +21,7 @@ class Unreadable(DataError):
     """The file is no text, or no JSON."""
 
 
-def records(
-    source: str, content: bytes, names_image: Callable[[str], bool]
-) -> list[tuple[int, Record]] | None:
+def records(source: str, content: bytes, names_image: Callable[[str], bool]) -> Rows | None:
     """Rows with their numbers, from 1; None if the file does not look like a list of images.
 
     Args:
@@ -76,9 +75,7 @@ def _parsed(text: str, where: str) -> Any:
         raise Unreadable(f"{where} is not valid JSON: {error}") from None
 
 
-def _csv(
-    source: str, text: str, names_image: Callable[[str], bool], *, sure: bool
-) -> list[tuple[int, Record]] | None:
+def _csv(source: str, text: str, names_image: Callable[[str], bool], *, sure: bool) -> Rows | None:
     first = text.lstrip("\n\r").partition("\n")[0]
     delimiter = max(",;\t|", key=first.count)
     if not first.count(delimiter):
@@ -101,22 +98,15 @@ def _table(
     names_image: Callable[[str], bool],
     *,
     sure: bool,
-) -> list[tuple[int, Record]] | None:
+) -> Rows | None:
     rows = [row for row in reader if any(word.strip() for word in row)]
     if not rows:
         return []
     headers = [word.strip() for word in rows[0]]
     if len(headers) == 1 and not sure:
         return None  # names alone; see `lists`
-    begin = 1
-    if not sure and len(headers) > 1 and any(map(names_image, headers)):  # without a header
-        at = next(i for i, word in enumerate(headers) if names_image(word))
-        rest = [row[1 - at] for row in rows if len(row) == 2 == len(headers)]
-        if not rest:
-            return None
-        words = sum(len(word.split()) for word in rest) / len(rest)
-        kind = "text" if words > 2 else "label"
-        headers, begin = (["file_name", kind] if at == 0 else [kind, "file_name"]), 0
+    if not sure and any(map(names_image, headers)):
+        return _headless(rows, names_image)
     elif not sure and pick(headers, FILES) is None:
         columns = list(zip(*(row for row in rows[1:21] if len(row) == len(headers)), strict=False))
         if not any(sum(map(names_image, column)) * 2 > len(column) for column in columns):
@@ -124,7 +114,7 @@ def _table(
     if twice := [name for name in headers if headers.count(name) > 1 and name]:
         raise DataError(f"{source} has two columns called {twice[0]!r}: rename one")
     found = []
-    for number, row in enumerate(rows[begin:], 1):
+    for number, row in enumerate(rows[1:], 1):
         if len(row) < len(headers) or any(row[len(headers) :]):
             if not sure and source.lower().endswith(".txt"):
                 return None  # words that happen to name an image
@@ -136,9 +126,23 @@ def _table(
     return found
 
 
-def _json(
-    source: str, text: str, names_image: Callable[[str], bool]
-) -> list[tuple[int, Record]] | None:
+def _headless(rows: list[list[str]], names_image: Callable[[str], bool]) -> Rows | None:
+    """Rows without a header: an image and its class or caption, and perhaps more."""
+    at = 0 if names_image(rows[0][0]) else 1
+    if {len(row) for row in rows} != {len(rows[0])} or (at == 1 and len(rows[0]) != 2):
+        return None
+    values = [row[1 - at] for row in rows]
+    words = sum(len(word.split()) for word in values)
+    repeated = 2 * len(set(values)) <= len(values)
+    if len(rows[0]) > 2 and (not repeated or values[0].replace(".", "").isdigit()):
+        return None  # numbers of boxes, say
+    if words <= 2 * len(values) and not repeated:
+        return None  # numbers of the images themselves
+    kind = "text" if words > 2 * len(values) else "label"
+    return [(i, {"file_name": r[at], kind: r[1 - at]}) for i, r in enumerate(rows, 1)]
+
+
+def _json(source: str, text: str, names_image: Callable[[str], bool]) -> Rows | None:
     content = _parsed(text, source)
     if isinstance(content, dict) and {"images", "annotations"} <= content.keys():
         return list(enumerate(_coco(content, source), 1))
@@ -189,7 +193,7 @@ def _coco(content: Mapping[str, Any], source: str) -> list[Record]:
     return list(rows.values())
 
 
-def _parquet(source: str, content: bytes) -> list[tuple[int, Record]] | None:
+def _parquet(source: str, content: bytes) -> Rows | None:
     try:
         import pyarrow.parquet
     except ImportError:
