@@ -261,6 +261,21 @@ def test_a_model_in_latents_is_checked_as_well(tmp_path):
         Pipeline.load(folder)
 
 
+def test_a_classifier_of_noise_knows_its_bytes(tmp_path):
+    from demist.model import NoisyClassifier
+    from demist.networks.encoder import Encoder
+
+    path, classes = tmp_path / "x.safetensors", ("a", "b")
+    net = Encoder(outputs=2, channels=[8], attention=[])
+    NoisyClassifier(net, VP(), 0.5, classes).save(path)
+    assert NoisyClassifier.load(path).classes == classes
+    data = path.read_bytes()
+    for place, byte in ((data.index(b'beta_max\\": 2') + 13, b"3"), (len(data) - 1, b"\x07")):
+        path.write_bytes(data[:place] + byte + data[place + 1 :])
+        with pytest.raises(DataError, match="its SHA-256 is not the one recorded"):
+            NoisyClassifier.load(path)
+
+
 # Runs
 
 

@@ -15,8 +15,10 @@ from demist.cli import main as demist
 from demist.codecs import ChannelScale, KLAutoencoder, Pixels, Standardize
 from demist.conditions import Conditioner, Label, Numbers
 from demist.core import VP, Denoiser, Linear, Velocity
-from demist.model import Pipeline, Sampling
-from demist.networks import MLP, Autoencoder, UNet
+from demist.io.tensors import write_tensors
+from demist.model import NoisyClassifier, Pipeline, Sampling
+from demist.networks import MLP, Autoencoder, UNet, published
+from demist.networks.encoder import Encoder
 
 LINE = (
     "train eight --limit 64 --width 4 --depth 1 --batch-size 4 --save-every 1 --sample-count 0 "
@@ -55,6 +57,34 @@ def model_of_points(place):
     denoiser = Denoiser(_shaken(net), VP(), Velocity())
     codec = Standardize((0.5, 0.0), 2.0)
     Pipeline(denoiser, codec, Conditioner(), (2,), Sampling(2, grid=(1.0, 0.5, 0.0))).save(place)
+
+
+def model_of_others(place):
+    """A folder as diffusers saves it; it has no sums, so that what it says is always believed."""
+    torch.manual_seed(3)
+    options = {
+        "sample_size": 8, "block_out_channels": [8], "norm_num_groups": 4, "layers_per_block": 1,
+        "down_block_types": ["DownBlock2D"], "up_block_types": ["UpBlock2D"],
+        "attention_head_dim": 4,
+    }  # fmt: skip
+    net = published.UNet2D.from_json(options, "here")
+    files = {
+        "model_index.json": {"_class_name": "DDPMPipeline", "unet": ["diffusers", "UNet2DModel"]},
+        "scheduler/scheduler_config.json": {"_class_name": "DDPMScheduler", "beta_end": 0.01},
+        "unet/config.json": {"_class_name": net.kind, **options},
+    }
+    for name, value in files.items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_text(json.dumps(value))
+    tensors = {name: value.contiguous() for name, value in net.state_dict().items()}
+    write_tensors(place / "unet/diffusion_pytorch_model.safetensors", tensors)
+
+
+def classifier_of_noise(place):
+    torch.manual_seed(4)
+    net = Encoder(outputs=2, channels=[8], attention=[])
+    place.mkdir()
+    NoisyClassifier(_shaken(net), VP(), 0.5, ("cat", "dog")).save(place / "x.safetensors")
 
 
 def _shaken(net):

@@ -206,3 +206,20 @@ def test_missing_keys_mean_what_the_class_means():
     typed = {"_class_name": "DDPMScheduler", "trained_betas": [0.1, 0.2, 0.3]}
     bar = read_scheduler(typed, "here").schedule.alpha_bar
     torch.testing.assert_close(bar, torch.tensor([0.9, 0.72, 0.504]).double(), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("scheduler/scheduler_config.json", {"prediction_type": []}),
+        ("scheduler/scheduler_config.json", {"num_train_timesteps": 1e308}),
+        ("scheduler/scheduler_config.json", {"clip_sample_range": float("nan")}),
+        ("unet/config.json", {"block_out_channels": {}}),
+        ("unet/config.json", {"norm_num_groups": 0}),
+        ("model_index.json", {"_class_name": ["DDPMPipeline"]}),
+    ],
+)
+def test_values_of_no_sense_are_one_sentence(folder, file, change):
+    write(folder / file, json.loads((folder / file).read_text()) | change)
+    with pytest.raises(DataError, match=str(folder)):
+        Pipeline.load(folder)

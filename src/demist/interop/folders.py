@@ -1,5 +1,6 @@
 """A folder in the layout of diffusers, by its `model_index.json`, as the parts of a pipeline."""
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from demist.codecs import Codec, Pixels
 from demist.conditions import Condition, Conditioner, Label, PromptStates, Sizes
 from demist.core import Denoiser, IndexClock
-from demist.errors import DataError, MissingError
+from demist.errors import DataError, DemistError, MissingError
 from demist.interop.codecs import read_codec
 from demist.interop.schedulers import read_scheduler
 from demist.interop.weights import facts, open_network
@@ -86,6 +87,15 @@ def read(folder: Path) -> dict[str, Any]:
         DataError: It is of a class that is not known, or damaged.
         RefusedError: Its weights are pickles, or a link leads out of it.
     """
+    try:
+        return _read(folder)
+    except DemistError:
+        raise
+    except Exception as error:  # what a file says may make a part raise anything
+        raise DataError(f"{folder} does not describe a model: {error}") from None
+
+
+def _read(folder: Path) -> dict[str, Any]:
     flat = not (folder / INDEX).is_file()
     index = {"_class_name": "DDPMPipeline"} if flat else read_json(inside(folder, INDEX))
     kind = str(index.get("_class_name"))
@@ -106,6 +116,8 @@ def read(folder: Path) -> dict[str, Any]:
         learn_variance=scheduled.learned,
         bounds=scheduled.bounds if isinstance(codec, Pixels) else None,
     )
+    if not all(math.isfinite(side) for side in scheduled.bounds or ()):
+        raise DataError(f"{folder} clamps its samples to {scheduled.bounds}")
     state = (net.config["out_channels"] // (1 + scheduled.learned), *_sides(folder, place))
     return {
         "denoiser": denoiser.eval(),

@@ -10,19 +10,24 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from demist.conditions.label import class_index
 from demist.core import LogSNRClock, Schedule, left
-from demist.errors import DataError, MissingError, UsageError
+from demist.errors import DataError, MissingError, RefusedError, UsageError
 from demist.guidance import Classifier
-from demist.io.files import atomic
-from demist.io.tensors import read_metadata, read_tensors, require_same, write_tensors
+from demist.io.files import atomic, json_sha256
+from demist.io.tensors import read_metadata, read_tensors, write_tensors
+from demist.model.components import build, hash_of
+from demist.model.consistent import require_declared
 from demist.model.folder import from_json, to_json
 from demist.model.pipeline import Pipeline
 from demist.model.plan import Guide
+from demist.model.sums import SUMS, sealed
 from demist.networks.encoder import Encoder
+
+DECLARED = {"input_std": float | None, "classes": tuple[str, ...]}
+"""Types of what is kept beside the network and the schedule."""
 
 
 class NoisyClassifier(nn.Module):
@@ -86,9 +91,11 @@ class NoisyClassifier(nn.Module):
             "schedule": to_json(self.schedule),
             "input_std": self.input_std,
             "classes": list(self.classes),
+            "weights": hash_of({"net": self.net}),
         }
+        metadata = {"noisy_classifier": json.dumps(sealed(about))}
         with atomic(path) as temporary:
-            write_tensors(temporary, self.net.state_dict(), {"noisy_classifier": json.dumps(about)})
+            write_tensors(temporary, self.net.state_dict(), metadata)
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> "NoisyClassifier":
@@ -102,14 +109,22 @@ class NoisyClassifier(nn.Module):
             raise MissingError(f"there is no classifier at {path}")
         try:
             about, tensors = json.loads(read_metadata(path)["noisy_classifier"]), read_tensors(path)
-            with torch.device("meta"):
-                net = Encoder(**about["net"])
-            require_same(net.state_dict(), tensors, str(path))
-            net.load_state_dict(tensors, assign=True)
+            stated = about.pop(SUMS, None)  # older ones have none
+            net = build(Encoder, about["net"], tensors, str(path))
+            if stated is not None and (stated, about["weights"]) != (
+                json_sha256(about),
+                hash_of({"net": net}),
+            ):
+                raise DataError("its SHA-256 is not the one recorded")
+            require_declared(about, DECLARED)
             schedule = from_json(about["schedule"], str(path))
+            if not isinstance(schedule, Schedule) or len(about["classes"]) != net.config["outputs"]:
+                raise DataError("its schedule or its classes do not fit")
             made = NoisyClassifier(net, schedule, about["input_std"], tuple(about["classes"]))
-        except (DataError, KeyError, TypeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
+        except RefusedError:
+            raise
+        except Exception as error:  # what a file says may make a part raise anything
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise DataError(
                 f"{path} is no classifier of noisy images ({reason}); "
                 f"`demist classifier DATA --noise-of RUN --out FILE` makes one"
