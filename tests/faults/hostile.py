@@ -118,7 +118,7 @@ def of_run(place, rng, expected):
     elif kind < 0.08:
         command(*LINE.split(), "--steps", "4", "--seed", "0", "--runs", str(place))
     elif kind < 0.14:
-        command("sample", str(run.path), "--n", "1", "--steps", "2", "--out", str(place / "x.npy"))
+        command("sample", str(run.path), "--n", "1", "--steps", "2", "--out", str(place / "x.png"))
     elif kind < 0.2:
         code, said = command("ls", "--runs", str(place))
         assert not code, said
