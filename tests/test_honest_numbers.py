@@ -18,6 +18,7 @@ from demist.evaluation import Ruler
 from demist.measuring import likelihood
 from demist.measuring.candidate import open_candidate
 from demist.measuring.evaluate import evaluate
+from demist.measuring.judging import LabelAccuracy
 from demist.measuring.prompts import ask, interleaved
 from demist.measuring.ruler import other_data, ruler_for
 from demist.modalities import Images
@@ -231,3 +232,19 @@ def test_likelihood_is_that_of_test_images_chosen_at_random(monkeypatch):
     assert len({*digits("test").labels[seen[0]].tolist()}) > 5
     assert len(set(seen[0])) == 20
     assert max(seen[0]) > 1000
+
+
+def test_what_is_measured_later_is_kept_in_the_summary():
+    points()
+    assert main(["train", "points.npz", *SMALL]) == 0
+    run, found = runs.find("1"), LabelAccuracy(0.9, 100, 0.99)
+    assert str(found) == (
+        "label accuracy 90.0 % ± 3.0 on 100 samples, by an independent classifier; of real images "
+        "it recognises 99.0 %"
+    )
+    runs.add_to_summary(run, {"label_accuracy": found.share, "label_accuracy_measured": str(found)})
+    summary = json.loads((run.path / "summary.json").read_text())
+    assert (summary["label_accuracy"], summary["items"]) == (0.9, 108)
+    assert (
+        "| label accuracy measured | label accuracy 90.0 %" in (run.path / "summary.md").read_text()
+    )

@@ -98,7 +98,7 @@ def test_a_training_set_whose_held_out_part_has_its_twins():
     every = np.repeat(draw(300, 0, 64), 2, axis=0) + 1e-3 * draw(600, 1, 64)
     order = RNG(2).permutation(600)
     train, test = every[order[60:]], every[order[:60]]
-    found = memorisation(train, test, train)
+    found = memorisation(train + 1e-3 * draw(540, 4, 64), test, train)
     assert (found.copies, found.authenticity) == (1, 0)
     assert found.test_copies > 0.8
     fresh = memorisation(draw(300, 3, 64), test, train)

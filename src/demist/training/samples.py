@@ -1,5 +1,6 @@
 """The images drawn while training."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,7 +50,7 @@ def columns_for(classes: int, count: int) -> int | None:
     """
     if not 1 < classes <= 20:
         return None
-    return classes * max(1, round(count**0.5 / classes))
+    return classes * max(1, round(math.sqrt(count) / classes))
 
 
 def draw_reconstructions(
