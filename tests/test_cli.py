@@ -102,6 +102,18 @@ def test_version(capsys):
         ("xyzzy", 64, "there is no command 'xyzzy'; there are demo, train"),
         ("train --batchsize 3", 64, "--batch-size"),
         ("train --lr fast", 64, "--lr"),
+        ("sample --guidance strong", 64, "demist: --guidance strong: give a number"),
+        ("train --lr fast", 64, "demist: --lr fast: give a number"),
+        ("evaluate --seeds x", 64, "demist: --seeds x: give a whole number"),
+        ("train --optimizer adamm", 64, "--optimizer adamm: choose one of muon, adamw"),
+        ("train --channels-per-level a", 64, "give whole numbers, with spaces between them"),
+        ("train --batchsize 3", 64, "no option --batchsize; did you mean --batch-size?"),
+        ("sample --class cat ship", 64, "'ship' belongs to no option; several values"),
+        ("bulk", 64, "demist bulk needs RUN|FOLDER OUT; `demist bulk --help`"),
+        ("train --lr", 64, "--lr: give a value"),
+        ("train mnist", 66, "there is no data at 'mnist': did you mean digits?"),
+        ("evaluate --seeds 0", 64, "--seeds 0: give 1 or more"),
+        ("evaluate --seeds 1 --against 2", 64, "intervals of --against need 2 or more"),
         ("train --lr -1", 64, "lr = -1.0: must be at least 0"),
         ("train --schedule cosin", 64, "did you mean 'cosine'"),
         ("train eight --limit 9 --sample-solver eulr", 64, "Did you mean 'euler'?"),
@@ -128,6 +140,23 @@ def test_wrong_input_is_one_sentence_and_an_exit_code(line, code, words, capsys)
     text = capsys.readouterr().err
     assert words in " ".join(re.sub("[│╭╮╰╯─]", " ", text).split())
     assert "Traceback" not in text
+
+
+def test_completion_knows_all_commands_and_flags(capsys, tmp_path):
+    for shell in ("bash", "zsh"):
+        assert main(["completion", shell]) == 0
+        script = capsys.readouterr().out
+        assert script.startswith("autoload") == (shell == "zsh")
+    (tmp_path / "completion").write_text(script.partition("\n")[2])
+    asked = {"sa": "sample", "sample --guidance-r": "--guidance-rule", "train --mu": "--muon-ratio"}
+    for typed, expected in asked.items():
+        words = ["demist", *typed.split()]
+        line = f"source completion; COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}"
+        done = subprocess.run(
+            ["bash", "-c", f'{line}; _demist; echo "${{COMPREPLY[@]}}"'],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stdout.split() == [expected]
 
 
 def test_list(capsys):

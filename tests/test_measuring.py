@@ -73,7 +73,7 @@ def test_recorded_steps_are_those_taken():
 
 
 def test_what_makes_no_sense_is_refused():
-    with pytest.raises(UsageError, match="seeds = 1: a spread needs 2"):
-        demist.evaluate("1", seeds=1)
+    with pytest.raises(UsageError, match="seeds = 0: give 1, or for a spread 2"):
+        demist.evaluate("1", seeds=0)
     with pytest.raises(UsageError, match="give one, not several"):
         demist.evaluate("1", n=4, sampling=Sampling(seed=(1, 2)))

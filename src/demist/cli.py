@@ -26,7 +26,7 @@ from demist.version import __version__
 
 ORDER = (
     "demo", "train", "launch", "sample", "bulk", "evaluate", "classifier", "pack", "ls", "list",
-    "config", "doctor",
+    "config", "doctor", "completion",
 )  # fmt: skip
 """The order of help, which is that in which people meet the commands; others follow by name."""
 

@@ -16,7 +16,7 @@ from demist.evaluation.metrics.frechet import Moments, frechet_distance
 from demist.evaluation.metrics.psnr import psnr
 from demist.evaluation.metrics.vendi import vendi_score
 from demist.evaluation.reference import Reference
-from demist.evaluation.report import evaluate, over_seeds
+from demist.evaluation.report import evaluate, of_one, over_seeds
 from demist.evaluation.report import measure as measure_set
 from demist.evaluation.ruler import Asked, Ruler
 from demist.evaluation.tables import markdown
@@ -196,6 +196,14 @@ def test_seeds_have_a_mean_and_a_spread(setting, perfect):
     assert f"{np.mean(fdr):.2f} ± {np.std(fdr, ddof=1):.2f}" in markdown(both)
     with pytest.raises(DataError, match="at least 2"):
         over_seeds(reports[:1])
+    one = of_one(reports[0])
+    assert one["metrics"]["fdr"]["value"] == reports[0]["metrics"]["fdr"]["value"]
+    assert one["metrics"]["fdr"]["spread"] is None
+    assert len(one["protocol"]["seeds"]) == 1
+    table = markdown(one)
+    assert "±" not in table
+    assert "1 set (seed " in table
+    assert "one seed shows no spread" in table
     with pytest.raises(DataError, match="different ways"):
         over_seeds([perfect, measure(setting, *draw(300, 3))])
 

@@ -4,8 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from demist.commands.sampling import (
     ModelOptions,
@@ -13,6 +12,7 @@ from demist.commands.sampling import (
     parse_shard,
     require_positive,
 )
+from demist.commands.shared import read
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Options:
 
 def main(args: list[str]) -> None:
     """Make this shard's buckets, and join all if these were the last."""
-    options = tyro.cli(Options, prog="demist bulk", args=args, config=(OmitArgPrefixes,))
+    options = read(Options, "bulk", args)
     from demist.measuring.bulk import bulk
     from demist.model.values import choose_labels, classes_of, of_class, seen_classes, spread
 

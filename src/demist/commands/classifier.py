@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import tyro
 from tyro.conf import Positional, arg
 
-from demist.commands.shared import require_free
+from demist.commands.shared import read, require_free
 from demist.errors import UsageError
 from demist.io.files import cache_folder
 
@@ -45,7 +44,7 @@ class Options:
 
 def main(args: list[str]) -> None:
     """Train (or find) the judge and describe it."""
-    options = tyro.cli(Options, prog="demist classifier", args=args)
+    options = read(Options, "classifier", args)
     if options.out:
         require_free(options.out, options.force)
     if options.noise_of is not None:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tyro
 from tyro.conf import Positional, arg
 
 from demist import recipes, runs
+from demist.commands.shared import read
 from demist.config import TrainConfig, load_toml, to_toml
 from demist.errors import MissingError
 
@@ -25,7 +25,7 @@ class Options:
 
 def main(args: list[str]) -> None:
     """Print the configuration."""
-    options = tyro.cli(Options, prog="demist config", args=args)
+    options = read(Options, "config", args)
     print(to_toml(resolve(options.source, options.runs)), end="")
 
 

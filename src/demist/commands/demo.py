@@ -6,11 +6,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
 import demist
 from demist import recipes, runs
 from demist.commands.sampling import SamplingOptions
+from demist.commands.shared import read
 from demist.config import update
 
 STEPS = 10
@@ -35,7 +34,7 @@ class Options:
 
 def main(args: list[str]) -> None:
     """Train, draw, film, measure; everything goes into a new run folder."""
-    options = tyro.cli(Options, prog="demist demo", args=args)
+    options = read(Options, "demo", args)
     from demist.machine.threads import fastest_threads
 
     threads = fastest_threads()

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-import tyro
-
+from demist.commands.shared import read
 from demist.errors import CannotCreateError, DemistError
 from demist.version import __version__
 
@@ -32,7 +31,7 @@ def main(args: list[str]) -> None:
     Raises:
         DemistError: The first check that failed, after all were made.
     """
-    options = tyro.cli(Options, prog="demist doctor", args=args)
+    options = read(Options, "doctor", args)
     from demist.measuring import checks as with_torch
 
     checks: dict[str, Callable[[], str]] = {

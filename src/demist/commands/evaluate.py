@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-import tyro
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import Positional, arg
 
 from demist.commands.sampling import (
     ModelOptions,
@@ -16,6 +15,7 @@ from demist.commands.sampling import (
     parse_shard,
     require_positive,
 )
+from demist.commands.shared import read
 from demist.errors import CannotCreateError, UsageError
 from demist.io import files
 
@@ -33,7 +33,8 @@ class Options:
     n: int = 10_000
     """How many samples in all, shared by the seeds; classes as often as the data has them."""
     seeds: int = 3
-    """Sets of samples, for mean and spread: seeds --seed, --seed + 1, ..."""
+    """Sets of samples, for mean and spread: seeds --seed, --seed + 1, ...; 1 is quick, without a
+    spread."""
     extractor: Path | None = None
     """Feature extractor: Inception-v3 (.safetensors), or a folder with DINOv2 or CLIP. Default: the
     judge, a classifier trained on the data."""
@@ -58,8 +59,9 @@ class Options:
     def __post_init__(self) -> None:
         for name in ("n", "processes"):
             require_positive(name, getattr(self, name))
-        if self.seeds < 2:
-            raise UsageError(f"--seeds {self.seeds}: a spread needs 2 or more")
+        if self.seeds < (2 if self.against else 1):
+            what = "intervals of --against need 2 or more" if self.against else "give 1 or more"
+            raise UsageError(f"--seeds {self.seeds}: {what}")
         if self.likelihood < 0:
             raise UsageError(f"likelihood = {self.likelihood}: must be at least 0")
         if self.ray and self.processes > 1:
@@ -70,7 +72,7 @@ class Options:
 
 def main(args: list[str]) -> None:
     """Print the tables and keep them in the run's folder."""
-    options = tyro.cli(Options, prog="demist evaluate", args=args, config=(OmitArgPrefixes,))
+    options = read(Options, "evaluate", args)
     from demist.measuring import compare, evaluate, likelihood, sets
 
     begun = time.perf_counter()

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tyro
-
 from demist import runs
 from demist.commands import train
+from demist.commands.shared import read
 from demist.config import parse_duration
 from demist.errors import TryAgainError, UsageError
 from demist.machine.processes import CODES, codes_left, kill_with_parent
@@ -56,7 +55,7 @@ class Options:
 def main(args: list[str]) -> None:
     """Run the command until it is done, stopped, or makes no progress."""
     place = args.index("train") if "train" in args else len(args)
-    options = tyro.cli(Options, prog="demist launch", args=args[:place])
+    options = read(Options, "launch", args[:place])
     command = args[place + 1 :]
     if place == len(args):
         raise UsageError("say what to launch: demist launch --processes 2 train moons --steps 100")

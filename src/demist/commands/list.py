@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
-import tyro
 from tyro.conf import Positional, arg
 
 from demist import recipes
+from demist.commands.shared import read
 from demist.errors import UsageError
 from demist.parts import Family, Row, unknown
 
@@ -44,7 +44,7 @@ class Options:
 
 def main(args: list[str]) -> None:
     """Print the kinds, or the parts of one kind."""
-    options = tyro.cli(Options, prog="demist list", args=args)
+    options = read(Options, "list", args)
     for line in lines(table(options.kind)):
         print(line)
 

@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import tyro
-
+from demist.commands.shared import read
 from demist.errors import DemistError, MissingError
 from demist.io.untrusted import inside
 from demist.runs import Run, all_runs, read_metrics, recent_loss
@@ -26,7 +25,7 @@ HEAD = ("run", "name", "status", "step", "loss", "age", "path")
 
 def main(args: list[str]) -> None:
     """Print a table, oldest run first."""
-    options = tyro.cli(Options, prog="demist ls", args=args)
+    options = read(Options, "ls", args)
     if not options.runs.is_dir() and options.runs != Options.runs:
         raise MissingError(f"there is no folder {options.runs}; `demist train` makes runs")
     rows = [describe(run) for run in all_runs(options.runs)]

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tyro
 from tyro.conf import Positional, arg
 
 from demist.commands.sampling import require_positive
+from demist.commands.shared import read
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Options:
 
 def main(args: list[str]) -> None:
     """Pack, and print the names of the archives."""
-    options = tyro.cli(Options, prog="demist pack", args=args)
+    options = read(Options, "pack", args)
     from demist.data import files_at, pack
 
     for path in pack(files_at(options.data), options.out, options.per_shard):

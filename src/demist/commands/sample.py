@@ -7,11 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
-from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from demist.commands.sampling import ModelOptions, SamplingOptions, require_positive
-from demist.commands.shared import free_name, require_free
+from demist.commands.shared import free_name, read, require_free
 from demist.errors import UsageError
 
 
@@ -81,7 +80,7 @@ class Options:
 
 def main(args: list[str]) -> None:
     """Sample, write, and print the names of the files."""
-    options = tyro.cli(Options, prog="demist sample", args=args, config=(OmitArgPrefixes,))
+    options = read(Options, "sample", args)
     out = options.out or free_name(Path("samples.png"))
     for path in filter(None, (out, options.animate, options.arrays)):
         require_free(path, options.force)

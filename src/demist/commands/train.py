@@ -1,15 +1,16 @@
 """`demist train`: options from defaults, a recipe, a file and flags, later ones winning."""
 
+import sys
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import tyro
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import Positional, arg
 
 from demist import recipes, runs
+from demist.commands import shared
 from demist.config import DEFAULT_BUDGET, TrainConfig, load_toml, update
 from demist.errors import UsageError
 from demist.machine.streams import tell
@@ -104,9 +105,7 @@ def parse(args: list[str]) -> Options:
 
 def read(args: list[str], default: Options) -> Options:
     """One pass over the flags."""
-    return tyro.cli(
-        Options, prog="demist train", args=args, default=default, config=(OmitArgPrefixes,)
-    )
+    return shared.read(Options, "train", args, default)
 
 
 def sources(options: Options) -> TrainConfig:

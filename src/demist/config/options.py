@@ -280,7 +280,7 @@ class OptimizationConfig(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the network. auto: bf16 where the machine computes faster in it."""
     device: str = "auto"
-    """auto, cpu, cuda or cuda:1."""
+    """auto, cpu, cuda, cuda:1 or mps."""
     threads: int | None = option(None, 1, 4096)
     """Processor threads; on a busy machine fewer are faster. None: one per core."""
     micro_batches: int | None = option(None, 1, 4096)

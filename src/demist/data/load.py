@@ -39,6 +39,9 @@ _KINDS = (
     "CIFAR batches, .npz or .npy, what `datasets` saves, .parquet"
 )
 
+ALSO = {"mnist": ["digits"], "digit": ["digits"], "gaussians": ["25-gaussians"]}
+"""What the built-in data is called elsewhere."""
+
 
 def load(
     path: str,
@@ -214,7 +217,7 @@ def existing(text: str) -> Path:
     beside: list[str] = []
     with suppress(OSError, ValueError):
         beside = os.listdir(path.parent)
-    near = difflib.get_close_matches(text, NAMES, 2)
+    near = ALSO.get(text.lower(), []) or difflib.get_close_matches(text, NAMES, 2)
     near += [str(path.parent / n) for n in difflib.get_close_matches(path.name, beside, 2)]
     hint = f"did you mean {' or '.join(near)}?" if near else f"built in are {', '.join(NAMES)}"
     raise MissingError(f"there is no data at {text!r}: {hint}")

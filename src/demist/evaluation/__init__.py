@@ -4,7 +4,7 @@ Nothing here knows about models or samplers; everything takes uint8 images, poin
 """
 
 from demist.evaluation.reference import Reference, Seen
-from demist.evaluation.report import Report, evaluate, measure, over_seeds
+from demist.evaluation.report import Report, evaluate, measure, of_one, over_seeds
 from demist.evaluation.ruler import Asked, Ruler
 from demist.evaluation.tables import against, interval, markdown
 
@@ -19,5 +19,6 @@ __all__ = [
     "interval",
     "markdown",
     "measure",
+    "of_one",
     "over_seeds",
 ]

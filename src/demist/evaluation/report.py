@@ -143,6 +143,15 @@ def over_seeds(reports: list[Report]) -> Report:
     }
 
 
+def of_one(report: Report) -> Report:
+    """The report of one seed in the form of `over_seeds`: without a spread."""
+    both = over_seeds([report, report])
+    for entry in both["metrics"].values():
+        entry |= {"spread": None, "values": entry["values"][:1]}
+    both["protocol"]["seeds"] = both["protocol"]["seeds"][:1]
+    return both | {"classes": _mean_classes([report["classes"]])}
+
+
 def _mean_classes(tables: list[list[Report] | None]) -> list[Report] | None:
     """Counts and accuracies of the classes over all seeds; all sets ask for the same classes."""
     rows = [row for table in tables if table is not None for row in table]

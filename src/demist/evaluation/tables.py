@@ -25,8 +25,12 @@ def markdown(report: dict[str, Any]) -> str:
         cells = [_number(entry, "value", row.digits), _number(entry, "floor", row.digits)]
         lines.append(f"| {row.title} | {' | '.join(cells)} | {row.better} | {row.sees} |")
     seeds = p.get("seeds")
-    sets = f"{len(seeds)} sets (seeds {', '.join(map(str, seeds))}) of " if seeds else ""
-    spread = "; ± is the standard deviation over the seeds" if seeds else ""
+    sets, spread = "", ""
+    if seeds:
+        numbers, one = ", ".join(map(str, seeds)), len(seeds) == 1
+        sets = f"1 set (seed {numbers}) of " if one else f"{len(seeds)} sets (seeds {numbers}) of "
+        spread = "one seed shows no spread" if one else "± is the standard deviation over the seeds"
+        spread = f"; {spread}"
     to, instead = (
         ("training", "held-out") if p["reference"] == "train" else ("held-out", "training")
     )

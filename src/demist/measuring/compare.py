@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from demist.errors import UsageError
 from demist.evaluation.tables import against
 from demist.measuring.candidate import Named
 from demist.measuring.evaluate import Evaluation, Measurement
@@ -75,6 +76,8 @@ def compare(
         MissingError: There is no such model, data or extractor.
         UsageError: They do not go together.
     """
+    if seeds < 2:
+        raise UsageError(f"seeds = {seeds}: the intervals of a comparison need 2 or more")
     protocol = Protocol(n, seeds, sampling or Sampling(), precision)
     work = Measurement.of([one, other], protocol, data=data, extractor=extractor, clip=clip)
     found = Comparison(*work.evaluate(processes, ray))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from demist import runs
-from demist.evaluation.report import Report, over_seeds
+from demist.evaluation.report import Report, of_one, over_seeds
 from demist.evaluation.ruler import Ruler
 from demist.evaluation.tables import markdown
 from demist.measuring.candidate import Named, open_candidate
@@ -116,7 +116,7 @@ class Measurement:
         reports = of(self.ruler.train).measure(
             sets.collect(), self.ruler, sets.asked, model.pipeline.codec
         )
-        report = over_seeds(reports)
+        report = over_seeds(reports) if len(reports) > 1 else of_one(reports[0])
         if "codec" in reports[0]:
             report["codec"] = reports[0]["codec"]
         report["warnings"] += other_data(self.ruler, model)

@@ -47,8 +47,8 @@ class Protocol:
     def __post_init__(self) -> None:
         if self.n < 1:
             raise UsageError(f"n = {self.n}: measure 1 sample or more")
-        if self.seeds < 2:
-            raise UsageError(f"seeds = {self.seeds}: a spread needs 2 or more")
+        if self.seeds < 1:
+            raise UsageError(f"seeds = {self.seeds}: give 1, or for a spread 2 or more")
 
     @property
     def per_seed(self) -> int:
