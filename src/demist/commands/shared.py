@@ -48,7 +48,8 @@ def read(
 
 def _sentence(box: str, command: str, args: list[str]) -> str:
     """One sentence from the box that tyro draws around what it has to say."""
-    text = " ".join(re.sub("[│╭╮╰╯─]", " ", box).split())
+    rows = (row.strip(" │|") for row in box.splitlines() if not re.match(r" *(╭|╰|\+-)", row))
+    text = " ".join(" ".join(row for row in rows if not re.fullmatch("[─-]*", row)).split())
     more = f"`demist {command} --help` explains all"
     if found := re.search(
         r"Unrecognized options: (.*?)(?: Perhaps you meant: (--[\w-]+).*)? For", text
