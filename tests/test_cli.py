@@ -108,7 +108,7 @@ def test_version(capsys):
         ("train --optimizer adamm", 64, "--optimizer adamm: choose one of muon, adamw"),
         ("train --channels-per-level a", 64, "give whole numbers, with spaces between them"),
         ("train --batchsize 3", 64, "no option --batchsize; did you mean --batch-size?"),
-        ("sample --class cat ship", 64, "'ship' belongs to no option; several values"),
+        ("sample digits --class cat ship", 64, "'ship' belongs to no option; several values"),
         ("bulk", 64, "demist bulk needs RUN|FOLDER OUT; `demist bulk --help`"),
         ("train --lr", 64, "--lr: give a value"),
         ("train mnist", 66, "there is no data at 'mnist': did you mean digits?"),
