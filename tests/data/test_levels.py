@@ -126,6 +126,13 @@ def test_dark_bytes_are_named(tmp_path):
     assert load(path, range="0:5").x[:, 0, 0, 0].tolist() == [0, 51, 102, 153, 204, 255]
 
 
+def test_a_range_holds_for_every_format():
+    plain = load("digits", limit=20)
+    np.testing.assert_array_equal(
+        load("digits", limit=20, range="0:128").x, np.minimum(np.rint(plain.x / 128 * 255), 255)
+    )
+
+
 @pytest.mark.parametrize("text", ["0", "a:b", "5:5", "9:1", "0:inf", "1:2:3"])
 def test_ranges_that_make_no_sense(text):
     with pytest.raises(UsageError, match=f"--range {text}: write what is black"):

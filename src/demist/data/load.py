@@ -16,11 +16,13 @@ from demist.data.division import divided
 from demist.data.files.tree import Tree
 from demist.data.images.decode import Found, extensions
 from demist.data.images.decode import fit as brought
+from demist.data.images.levels import in_words, to_bytes
 from demist.data.images.metadata import Asked
 from demist.data.images.rules import Rules
 from demist.data.images.tally import Tally, key_of
 from demist.data.readers import READERS, Reader, Source
 from demist.data.readers.reader import files_of
+from demist.data.report import Report
 from demist.data.words import canonical_split
 from demist.errors import (
     DataError,
@@ -111,6 +113,9 @@ def load(
     if reader is None:
         raise _unknown(where, source.head)
     data = reader.read(source)
+    if rules.levels is not None and not reader.ranged and data.x.dtype == np.uint8:
+        seen = Report(converted={in_words(rules.levels): len(data)})
+        data = replace(data, x=to_bytes(np.arange(256), rules.levels)[data.x], seen=seen)
     if path not in reader.sets:
         data = replace(data, name=_short_name(where), source=path)
     if limit is not None and limit < len(data):

@@ -258,6 +258,7 @@ class Npy(Reader):
     """One array of NumPy: images, or points."""
 
     name: ClassVar[str] = "npy"
+    ranged: ClassVar[bool] = True
     order: ClassVar[int] = 10
 
     def recognises(self, source: Source) -> bool:
@@ -276,6 +277,7 @@ class Npz(Reader):
     """Named arrays of NumPy: samples, perhaps with labels, perhaps in splits."""
 
     name: ClassVar[str] = "npz"
+    ranged: ClassVar[bool] = True
     order: ClassVar[int] = 11
 
     def recognises(self, source: Source) -> bool:

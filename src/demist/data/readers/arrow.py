@@ -299,6 +299,7 @@ class Arrow(Reader):
 
     name: ClassVar[str] = "arrow"
     order: ClassVar[int] = 40
+    ranged: ClassVar[bool] = True
     packed: ClassVar[bool] = True
 
     def recognises(self, source: Source) -> bool:

@@ -20,7 +20,9 @@ from demist.data.dataset import Dataset, numbered
 from demist.data.files.folder import Folder
 from demist.data.files.tree import Tree, read
 from demist.data.images.layout import require_split
+from demist.data.images.tally import dark
 from demist.data.readers.reader import Reader, Source
+from demist.data.report import Report
 from demist.errors import DataError
 from demist.machine.memory import check_memory
 
@@ -64,12 +66,13 @@ def read_idx(tree: Tree, images: str) -> Dataset:
     """
     x = parse_idx(read(tree, images), images, 3)
     source = _labels_beside(tree, images)
+    seen = Report(notes=dark(int(x.min(initial=255)), int(x.max(initial=0))))
     if source is None:
-        return Dataset(x[:, None])
+        return Dataset(x[:, None], seen=seen)
     labels = parse_idx(read(tree, source), source, 1).astype(np.int64)
     if len(labels) != len(x):
         raise DataError(f"{source} has {len(labels)} labels, but {images} has {len(x)} images")
-    return Dataset(x[:, None], labels, numbered(labels))
+    return Dataset(x[:, None], labels, numbered(labels), seen=seen)
 
 
 def parse_idx(data: bytes, name: str, dimensions: int) -> UInt8[np.ndarray, "..."]:

@@ -16,6 +16,7 @@ class ImageFiles(Reader):
 
     name: ClassVar[str] = "image-files"
     order: ClassVar[int] = 90
+    ranged: ClassVar[bool] = True
 
     def recognises(self, source: Source) -> bool:
         return source.tree is not None

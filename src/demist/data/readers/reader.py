@@ -86,6 +86,9 @@ class Reader(abc.ABC):
     packed: ClassVar[bool] = False
     """Whether one file holds many samples, so that the files of a folder are not to be counted."""
 
+    ranged: ClassVar[bool] = False
+    """Whether it brings pixels to `Source.rules.range` itself; else that is done for it."""
+
     @abc.abstractmethod
     def recognises(self, source: Source) -> bool:
         """Whether this is of its format; looks at names and first bytes only."""
