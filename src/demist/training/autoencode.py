@@ -84,7 +84,7 @@ def make_autoencoder(config: TrainConfig, shape: tuple[int, ...]) -> Autoencoder
             f"two, such as {n.patch}, {2 * n.patch} or {4 * n.patch}"
         )
     if shape[1] % factor or shape[2] % factor:
-        near = size_near(*shape[1:], factor)
+        near = size_near(shape[1], shape[2], factor)
         raise UsageError(
             f"images of {shape[1]}x{shape[2]} cannot be made {factor} times smaller; use "
             f"--size {near} (with --fit pad all is kept), or another --downsample"
