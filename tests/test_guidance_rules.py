@@ -135,7 +135,7 @@ def test_what_does_nothing_leaves_the_model_alone(exact):
         {"guidance": 9.0},
         {"guidance": 9.0, "guidance_rule": "apg"},
         {"label": None, "guidance": 9.0, "guidance_rule": "rescale"},
-        {"label": "a", "guidance": 1.0, "negative": {"label": "b"}},
+        {"label": "a", "guidance": 1.0, "negative": {"label": None}},
     ):
         assert exact.plan(2, **how).model is exact.denoiser
 
@@ -155,6 +155,7 @@ def test_what_does_nothing_leaves_the_model_alone(exact):
             "cfg:scale=3 has none or gives its own",
         ),
         ({"guidance_rule": "threshold", "negative": {"label": "a"}}, "leads away from no cond"),
+        ({"label": "a", "guidance": 1.0, "negative": {"label": "b"}}, "leads away from nothing"),
     ],
 )
 def test_what_cannot_work_is_refused(exact, how, words):
