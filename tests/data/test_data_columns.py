@@ -104,7 +104,7 @@ def test_rows_that_cannot_be_read(saved, tmp_path):
     data = load(saved(image=rows), max_bad=0.5)
     assert values(data) == [0, 1, 2, 4, 6, 7]
     assert [bad.path for bad in data.bad] == ["row 000000003", "row 000000005"]
-    assert "no picture inside" in data.bad[1].reason
+    assert "no image inside" in data.bad[1].reason
 
 
 def test_paths_in_a_data_set_are_not_followed(tmp_path):
@@ -172,7 +172,7 @@ def test_tables_win_over_images_beside_them(saved, columns, tmp_path):
     write(tmp_path / "set", {"assets/banner.png": png("red"), "a.png": png("red")})
     data = load(path)
     assert len(data) == 30
-    assert data.report.notes == ("Left out 2 images beside the tables: 1 in assets/, a.png.",)
+    assert data.report.notes == ("Left out 2 images beside the tables: a.png, 1 in assets/.",)
 
 
 def test_images_win_over_tables_without_images(tmp_path):
