@@ -6,7 +6,7 @@ through the families of parts: a file names a row of a table, never a module.
 A saved model is a folder in the layout of diffusers:
 
 ```
-model_index.json                         codec, conditions, shape, defaults, facts
+model_index.json                         codec, conditions, shape, defaults, facts; sums: see `sums`
 unet/config.json                         the network's arguments (mlp/ or transformer/ for others)
 unet/diffusion_pytorch_model.safetensors
 scheduler/scheduler_config.json          schedule, parameterization, clock

@@ -3,7 +3,7 @@
 ```
 checkpoints/step-00001000/
   weights.safetensors  ema.safetensors  optimizer.safetensors
-  state.json           step, images, seconds, ...
+  state.json           step, images, seconds, ..., and what describes the model
   manifest.json        size and SHA-256 of every file, and of itself
 ```
 
