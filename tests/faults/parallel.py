@@ -3,9 +3,9 @@
     python tests/faults/parallel.py
 
 Prints as JSON whether the pairs in `exact` are the same to the last bit, optimizer included, and
-the relative difference of the weights in `close`, at most 1e-5, and what share of all numbers each
-of two cut processes holds. The processes are forked from one that has loaded everything, and talk
-over gloo.
+the relative difference of the weights in `close`, at most 1e-5 (all are of U-Nets under Muon), and
+what share of all numbers each of two cut processes holds. The processes are forked from one that
+has loaded everything, and talk over gloo.
 """
 
 import json
@@ -43,6 +43,7 @@ PLAIN = update(
     },
 )  # fmt: skip
 STRICT = update(PLAIN, {"micro_batches": 8, "dropout": 0.1})
+BF16 = update(PLAIN, {"precision": "bf16"})  # as `auto` is where a processor multiplies in it
 UNEVEN = update(PLAIN, {"batch_size": 12})  # divided by three, which 16 rows of a matrix are not
 
 
@@ -187,6 +188,10 @@ def main():
             "2 -> 1": difference(one, run(PLAIN, (2, 4), (1, 8))),
             "1 -> 2": difference(one, run(PLAIN, (1, 4), (2, 8))),
             "strict ~ whole": difference(one, run(update(STRICT, {"dropout": 0.0}), (1, 8))),
+        }
+        close |= {
+            "bf16 1 ~ 2": difference(run(BF16, (1, 12)), run(BF16, (2, 12))),
+            "bf16 1 -> 2": difference(run(BF16, (1, 12)), run(BF16, (1, 6), (2, 12))),
         }
         pairs, differences = cut(place, run, one, strict)
         exact |= pairs

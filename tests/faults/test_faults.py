@@ -47,7 +47,7 @@ def test_one_two_and_four_processes_train_the_same():
     assert set(facts["exact"].values()) == {True}
     assert len(facts["exact"]) == 7
     assert max(facts["close"].values()) <= 1e-5
-    assert len(facts["close"]) == 8
+    assert len(facts["close"]) == 10
     assert 0.4 < min(facts["shares"]) <= max(facts["shares"]) < 0.6
 
 

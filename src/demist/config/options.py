@@ -287,6 +287,9 @@ class OptimizationConfig(Section):
     """Compute each batch in so many parts, over all processes together, added in a fixed order:
     less memory, and the same weights, bit for bit, on 1, 2, 4, ... processes. A power of two. None:
     one part per process."""
+    exact_sums: bool = True
+    """Where a CPU computes in bf16, add up the gradients of weights in fp32, so that another number
+    of processes changes no more than rounding. Runs made before go on without."""
     auto_microbatch: bool = False
     """When memory runs out, compute each batch in twice as many parts and go on."""
     parallel: Literal["ddp", "fsdp"] = "ddp"

@@ -53,7 +53,10 @@ from demist.runs.options import config_text, read_options
 from demist.version import __version__
 
 STATES = ("running", "stopped", "done", "failed")
-EARLIER = {"optimizer": "adamw", "clock": "log-snr", "bounded": False, "mid_positions": None}
+EARLIER: dict[str, Any] = {
+    "optimizer": "adamw", "clock": "log-snr", "bounded": False, "mid_positions": None,
+    "exact_sums": False,
+}  # fmt: skip
 """What a run was made with, if its configuration is older than the option."""
 MOST = 2**30
 """Bytes; no file of metrics is longer."""

@@ -10,6 +10,7 @@ __all__ = [
     "conditions",
     "distil",
     "ema",
+    "exact_sums",
     "fit",
     "footprint",
     "given",

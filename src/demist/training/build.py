@@ -40,6 +40,7 @@ from demist.training.autoencode import (
 from demist.training.batches import Batch, Batches, Stopwatch
 from demist.training.conditions import conditions, empty, shortened, unused
 from demist.training.distil import open_teacher, student_of, teacher_conditions
+from demist.training.exact_sums import ExactSums, rows_of
 from demist.training.fit import Denoising, Hybrid
 from demist.training.gradient import (
     DataParallel,
@@ -253,6 +254,16 @@ def choose_gradient(
     Raises:
         UsageError: The batch cannot be divided so.
     """
+    way = _choose_parts(options, model, world, say)
+    # Shares of weights, and what torch has compiled, are computed as torch does.
+    if not options.exact_sums or options.compile or is_sharded(network_of(model)):
+        return way
+    return ExactSums(way, rows_of(options.batch_size))
+
+
+def _choose_parts(
+    options: OptimizationConfig, model: nn.Module, world: World, say: Callable[[str], None]
+) -> Gradient:
     parts, size, cut = options.micro_batches, world.size, is_sharded(network_of(model))
     if cut and options.auto_microbatch:
         raise UsageError(

@@ -30,7 +30,7 @@ are is compared, wherever they lie."""
 DECLARED = {
     "max_bad", "flip", "label_drop", "dropout", "times", "weight", "lr", "muon_ratio", "batch_size",
     "warmup", "decay", "beta1", "beta2", "weight_decay", "clip", "ema", "precision",
-    "micro_batches", "matching_times", "student_rate",
+    "micro_batches", "exact_sums", "matching_times", "student_rate",
     "kl_weight", "reconstruction",
 }  # fmt: skip
 """Options that may change if that is said aloud. All others make another network or other data."""
