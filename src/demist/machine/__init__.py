@@ -6,6 +6,7 @@ __all__ = [
     "device",
     "locks",
     "memory",
+    "packages",
     "precision",
     "processes",
     "streams",

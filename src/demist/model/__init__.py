@@ -22,6 +22,7 @@ __all__ = [
     "Sampling",
     "components",
     "consistent",
+    "export",
     "folder",
     "gpus_of",
     "guided",

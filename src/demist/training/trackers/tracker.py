@@ -1,14 +1,12 @@
 """What a tracker is: something outside that keeps the metrics and sample images of runs."""
 
 import abc
-import importlib.util
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from demist.errors import MissingError
+from demist.machine.packages import require_packages
 
 
 @dataclass(frozen=True)
@@ -68,9 +66,4 @@ class Tracker(abc.ABC):
         Raises:
             MissingError: It is not.
         """
-        if self.package in sys.modules or importlib.util.find_spec(self.package):
-            return
-        raise MissingError(
-            f"--log {self.name} needs the package {self.package}: "
-            f"pip install 'demist[{self.extra or self.name}]'"
-        )
+        require_packages(f"--log {self.name}", [self.package], self.extra or self.name)

@@ -1,0 +1,39 @@
+"""`demist export`: the denoiser of a model for other programs."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from demist.commands.sampling import ModelOptions
+
+
+@dataclass(frozen=True)
+class Options:
+    """Export a model's denoiser as ONNX or for torch.export, with all that a sampler needs."""
+
+    model: Annotated[Positional[str], arg(metavar="RUN|FOLDER")]
+    """A run (number, name, path or `latest`), or a saved model's folder."""
+    out: Annotated[Positional[Path], arg(metavar="OUT")]
+    """New folder for denoiser.onnx (or .pt2) and denoiser.json."""
+    format: Literal["onnx", "torch-export"] = "onnx"
+    """onnx, which needs demist[export], or torch-export."""
+    source: Annotated[ModelOptions, arg(name="")] = field(default_factory=ModelOptions)
+
+
+def main(args: list[str]) -> None:
+    """Export, and say how exact it is."""
+    options = tyro.cli(Options, prog="demist export", args=args, config=(OmitArgPrefixes,))
+    from demist.model.export import export
+
+    made = export(options.source.open(options.model), options.out, options.format)
+    exact = made["error"]
+    print(options.out / made["file"])
+    print(options.out / "denoiser.json")
+    print(
+        "not compared with the network: onnxruntime is not installed"
+        if exact is None
+        else f"differs from the network by {exact:.1g} at most"
+    )
