@@ -110,6 +110,9 @@ def test_captions_are_asked_whatever_is_measured(reader, capsys):
     assert main(["evaluate", *FEW]) == 0
     assert "asked for 8 held-out captions" in capsys.readouterr().out
     assert "text_score" not in facts()["report"]["metrics"]
+    page = (reader.model / "README.md").read_text()  # has the table now
+    assert "pipeline_tag: text-to-image" in page
+    assert page.index("## How good it is") < page.index("| FDr |")
 
 
 def test_captions_that_cannot_be_read_are_counted(reader):

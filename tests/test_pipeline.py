@@ -190,7 +190,9 @@ def test_saved_and_loaded_is_the_same(pictures, points, tmp_path):
     for name, pipeline, place in [("a", pictures, "unet"), ("b", points, "mlp")]:
         before = pipeline.sample(3)
         folder = pipeline.save(tmp_path / name)
-        assert sorted(os.listdir(folder)) == sorted(["model_index.json", "scheduler", place])
+        assert sorted(os.listdir(folder)) == sorted(
+            ["README.md", "model_index.json", "scheduler", place]
+        )
         back = Pipeline.load(folder)
         assert np.array_equal(back.sample(3), before)
         for key in ("codec", "conditioner", "shape", "defaults", "facts"):

@@ -94,7 +94,8 @@ def test_a_plain_model_has_no_trace_of_further_networks(pipeline, tmp_path):
     folder = plain.save(tmp_path / "plain")
     index = json.loads((folder / "model_index.json").read_text())
     assert index["codec"] == {"kind": "Pixels"}
-    assert sorted(p.name for p in folder.iterdir()) == ["model_index.json", "scheduler", "unet"]
+    found = sorted(p.name for p in folder.iterdir())
+    assert found == ["README.md", "model_index.json", "scheduler", "unet"]
     assert list(index) == [
         "_class_name", "_demist_version", "format", "unet", "shape", "codec", "conditions",
         "defaults", "facts", "sha256",

@@ -109,6 +109,8 @@ def main(args: list[str]) -> None:
     table, values = free_pair(place)
     files.write_text(table, text)
     files.write_json(values, facts)
+    if len(found) == 1 and evaluate.keep_in_card(found[0], candidates[0]):
+        print(f"{candidates[0].place / 'model' / 'README.md'}")
     work.remove()  # the report is there; the samples can go
     print(f"{table}\n{values}")
 

@@ -3,6 +3,7 @@
 `options` holds them, `notation` says how values are written, `toml` turns them into text and back.
 """
 
+from demist.config.command import training_command
 from demist.config.notation import (
     DEFAULT_BUDGET,
     check_size,
@@ -66,5 +67,6 @@ __all__ = [
     "require_utf8",
     "to_toml",
     "toml_text",
+    "training_command",
     "update",
 ]

@@ -14,11 +14,12 @@ from demist import runs
 from demist.evaluation.report import Report, of_one, over_seeds
 from demist.evaluation.ruler import Ruler
 from demist.evaluation.tables import markdown
-from demist.measuring.candidate import Named, open_candidate
+from demist.measuring.candidate import Candidate, Named, open_candidate
 from demist.measuring.ruler import other_data, ruler_for
 from demist.measuring.sets import Protocol, Sets
 from demist.modalities import of
 from demist.modalities.through_codec import sentence
+from demist.model.card import add_table
 from demist.model.sampling import Sampling
 from demist.version import __version__
 
@@ -130,6 +131,13 @@ class Measurement:
         return Evaluation(
             model.name, __version__, known, sampling, dict(runs.environment()), report
         )
+
+
+def keep_in_card(found: Evaluation, model: Candidate) -> bool:
+    """Put an evaluation into the page of a run's finished model; whether that was done."""
+    if model.at_step is not None or model.folder != model.place:
+        return False
+    return add_table(model.place / "model", str(found))
 
 
 def evaluate(

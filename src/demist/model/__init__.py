@@ -20,6 +20,7 @@ __all__ = [
     "Pipeline",
     "Plan",
     "Sampling",
+    "card",
     "components",
     "consistent",
     "export",

@@ -22,10 +22,11 @@ from torch import Tensor, nn
 
 from demist.core import Denoiser, Parameterization, Rates
 from demist.errors import DemistError, UsageError
-from demist.io.files import write_json
+from demist.io.files import write_json, write_text
 from demist.io.folders import atomic_folder
 from demist.machine.packages import installed, require_packages
 from demist.model import folder as model_folder
+from demist.model.card import NAME, card
 from demist.model.pipeline import Pipeline
 from demist.version import __version__
 
@@ -126,6 +127,8 @@ def export(pipeline: Pipeline, folder: Path, kind: Kind) -> dict[str, Any]:
         found = None if program is None else _difference(exported, _inputs(pipeline, 3), program)
         description = describe(pipeline, name, found)
         write_json(temporary / "denoiser.json", description)
+        how = f"`{name}` is the denoiser, `denoiser.json` describes it: see docs/export.md."
+        write_text(temporary / NAME, card(pipeline, f"{how}\n"))
     return description
 
 

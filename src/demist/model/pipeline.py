@@ -17,9 +17,11 @@ from demist.codecs import Codec, require_finite
 from demist.conditions import Conditioner
 from demist.core import Denoiser
 from demist.errors import DataError, MissingError, UsageError
+from demist.io.files import write_text
 from demist.io.folders import atomic_folder
 from demist.io.untrusted import refuse_links_out
 from demist.machine.compiling import compile_network
+from demist.model import card as model_card
 from demist.model import components
 from demist.model import folder as model_folder
 from demist.model.images import shown
@@ -238,11 +240,15 @@ class Pipeline:
     def save(self, folder: str | os.PathLike[str], *, replace: bool = False) -> Path:
         """Write the pipeline to a new folder (see `demist.model.folder`), all of it or nothing.
 
+        With it goes a page, `README.md`; one that a person wrote or changed is kept.
+
         Raises:
             CannotCreateError: The folder exists and `replace` is false.
         """
         with atomic_folder(folder, replace=replace) as temporary:
             model_folder.write(self, temporary)
+            page = model_card.edited(Path(folder)) or model_card.card(self)
+            write_text(temporary / model_card.NAME, page)
         return Path(folder)
 
     @classmethod

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from demist import runs
-from demist.config import flat, parse_duration, update
+from demist.config import flat, parse_duration, training_command, update
 from demist.data import Dataset
 from demist.drawing import loss_curve
 from demist.errors import (
@@ -359,6 +359,14 @@ class _Trainer:
                     self.progress.say(f"no image of samples at step {self.state.step}: {error}")
             self.trackers.draw(self.run.picture(self.state.step), self.state.step)
 
+    def _trained(self) -> dict[str, Any]:
+        """What the page of the model says of its training."""
+        return {
+            "command": training_command(self.config),
+            "seconds": round(self.state.seconds),
+            "data": self.experiment.data.report.paragraph(),
+        }
+
     def _finished(self) -> bool:
         """Whether there is a summary of just this step: it is written last."""
         try:
@@ -377,7 +385,7 @@ class _Trainer:
         if isinstance(pipeline, LearnedCodec):
             pipeline, decibels = finished(pipeline, e.data)
             further["psnr"] = round(min(decibels, 99.0), 2)
-        facts = {**pipeline.facts, "step": state.step}
+        facts = {**pipeline.facts, "step": state.step, "trained": self._trained()}
         replace(pipeline, facts=facts).save(run.model, replace=True)
         summary = {
             "data": e.data.name,
