@@ -63,7 +63,6 @@ LAZY = {
     "commands/demo.py": 4,
     "commands/doctor.py": 1,
     "commands/evaluate.py": 1,
-    "commands/export.py": 1,
     "commands/pack.py": 1,
     "commands/sample.py": 2,
     "commands/sampling.py": 3,

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-import tyro
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import Positional, arg
 
 from demist.commands.sampling import ModelOptions
+from demist.commands.shared import read
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,8 @@ class Options:
 
 def main(args: list[str]) -> None:
     """Export, and say how exact it is."""
-    options = tyro.cli(Options, prog="demist export", args=args, config=(OmitArgPrefixes,))
-    from demist.model.export import export
-
-    made = export(options.source.open(options.model), options.out, options.format)
+    options = read(Options, "export", args)
+    made = options.source.open(options.model).export(options.out, options.format)
     exact = made["error"]
     print(options.out / made["file"])
     print(options.out / "denoiser.json")

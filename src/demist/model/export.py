@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -27,8 +27,10 @@ from demist.io.folders import atomic_folder
 from demist.machine.packages import installed, require_packages
 from demist.model import folder as model_folder
 from demist.model.card import NAME, card
-from demist.model.pipeline import Pipeline
 from demist.version import __version__
+
+if TYPE_CHECKING:
+    from demist.model.pipeline import Pipeline
 
 Kind = Literal["onnx", "torch-export"]
 ENDINGS = {"onnx": ".onnx", "torch-export": ".pt2"}
@@ -84,7 +86,7 @@ class Exported(nn.Module):
         return prediction.x0, prediction.eps
 
 
-def export(pipeline: Pipeline, folder: Path, kind: Kind) -> dict[str, Any]:
+def export(pipeline: "Pipeline", folder: Path, kind: Kind) -> dict[str, Any]:
     """Write a pipeline's denoiser and its description into a new folder, all or nothing.
 
     Args:
@@ -132,7 +134,7 @@ def export(pipeline: Pipeline, folder: Path, kind: Kind) -> dict[str, Any]:
     return description
 
 
-def describe(pipeline: Pipeline, file: str, error: float | None = None) -> dict[str, Any]:
+def describe(pipeline: "Pipeline", file: str, error: float | None = None) -> dict[str, Any]:
     """What somebody needs to know who writes a sampler; see docs/export.md.
 
     Args:
@@ -185,7 +187,7 @@ def _top_of(denoiser: Denoiser) -> float:
     return 0.99
 
 
-def _conditions(pipeline: Pipeline) -> dict[str, Any]:
+def _conditions(pipeline: "Pipeline") -> dict[str, Any]:
     """The encoded conditions as inputs: shape, type, null, and the choices where there are any."""
     conditioner = pipeline.conditioner
     found: dict[str, Any] = {}
@@ -206,7 +208,7 @@ def _conditions(pipeline: Pipeline) -> dict[str, Any]:
     return found
 
 
-def _inputs(pipeline: Pipeline, n: int) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+def _inputs(pipeline: "Pipeline", n: int) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """States of noise at times in between, and no condition but the first choices, if any."""
     noise = torch.from_numpy(np.random.default_rng(n).standard_normal((n, *pipeline.state_shape)))
     values = {}

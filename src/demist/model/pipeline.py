@@ -24,6 +24,7 @@ from demist.machine.compiling import compile_network
 from demist.model import card as model_card
 from demist.model import components
 from demist.model import folder as model_folder
+from demist.model.export import Kind, export
 from demist.model.images import shown
 from demist.model.make_plan import make_plan
 from demist.model.plan import Constrain, Frame, Guide, Init, Plan
@@ -236,6 +237,10 @@ class Pipeline:
         """
         compile_network(self.denoiser.net, say)
         return self
+
+    def export(self, folder: str | os.PathLike[str], kind: Kind) -> dict[str, Any]:
+        """Write the denoiser for other programs; see `demist.model.export.export`."""
+        return export(self, Path(folder), kind)
 
     def save(self, folder: str | os.PathLike[str], *, replace: bool = False) -> Path:
         """Write the pipeline to a new folder (see `demist.model.folder`), all of it or nothing.
