@@ -308,7 +308,7 @@ def questions_of_axes(path, tree):
 
 
 NAMES_OF_CONDITIONS = {
-    "interop/folders.py": 5,  # which conditions a model of another maker has
+    "interop/folders.py": 7,  # which conditions a model of another maker has
     "networks/conditioning.py": 2,  # the name that parameters of saved networks have
     "training/conditions.py": 2,  # the kind of a column, which is called text as well
 }

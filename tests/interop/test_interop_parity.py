@@ -177,3 +177,57 @@ def test_latent_diffusion_with_a_codebook(tmp_path):
     require_equal(last(plan), state)
     # A latent that lies between two codes may fall to the other one.
     assert np.median(np.abs(plan.sample() / 255 - images.numpy())) <= 0.51 / 255
+
+
+SD3 = {
+    "sample_size": 16, "in_channels": 4, "out_channels": 4, "num_layers": 2,
+    "attention_head_dim": 8, "num_attention_heads": 2, "joint_attention_dim": 32,
+    "caption_projection_dim": 16, "pooled_projection_dim": 12 + 10, "pos_embed_max_size": 12,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shift", [1.0, 3.0])
+def test_sd3_without_t5(tmp_path, shift):
+    torch.manual_seed(0)
+    tokens = tokenizer(tmp_path / "t")
+    vae = diffusers.AutoencoderKL(**VAE, scaling_factor=1.5, shift_factor=0.06)
+    theirs = diffusers.StableDiffusion3Pipeline(
+        drawn(diffusers.SD3Transformer2DModel(**SD3)),
+        diffusers.FlowMatchEulerDiscreteScheduler(shift=shift), drawn(vae),
+        encoder(transformers.CLIPTextModelWithProjection, 12, 12), tokens,
+        encoder(transformers.CLIPTextModelWithProjection, 16, 10), tokens, None, None,
+    )  # fmt: skip
+    theirs.set_progress_bar_config(disable=True)
+    theirs.save_pretrained(tmp_path / "m")
+    x = torch.randn(2, 4, 16, 16)
+    asked = {"num_inference_steps": 5, "guidance_scale": 5.0, "height": 32, "width": 32}
+    latents = theirs(PROMPTS, latents=x.clone(), output_type="latent", **asked).images
+    images = theirs(PROMPTS, latents=x.clone(), output_type="np", **asked).images
+    grid = theirs.scheduler.sigmas.tolist()
+    plan = Pipeline.load(tmp_path / "m").plan(
+        2, solver="euler", grid=grid, init=x, guidance=5.0, text=PROMPTS
+    )
+    require_equal(last(plan), latents)
+    assert np.abs(plan.sample() / 255 - images.transpose(0, 3, 1, 2)).max() <= 0.51 / 255
+
+
+def test_dit(tmp_path):
+    torch.manual_seed(0)
+    net = diffusers.DiTTransformer2DModel(
+        num_attention_heads=2, attention_head_dim=8, num_layers=2, sample_size=16,
+        num_embeds_ada_norm=1000, out_channels=8,
+    )  # fmt: skip
+    vae, scheduler = drawn(diffusers.AutoencoderKL(**VAE)), diffusers.DDIMScheduler()
+    theirs = diffusers.DiTPipeline(drawn(net), vae, scheduler)
+    theirs.save_pretrained(tmp_path / "m")
+    index = json.loads((tmp_path / "m/model_index.json").read_text())
+    index["id2label"] = {str(i): f"thing {i}, object" for i in range(1000)}
+    (tmp_path / "m/model_index.json").write_text(json.dumps(index))
+    pipeline = Pipeline.load(tmp_path / "m")
+    assert pipeline.denoiser.learn_variance
+    x, label = torch.randn(2, 4, 16, 16), torch.tensor([3, 1000])
+    with torch.no_grad():
+        expected = net(x, timestep=torch.full((2,), 700), class_labels=label).sample[:, :4]
+        cond = pipeline.conditioner.encode(2, {"label": ["thing 3", None]})
+        found = pipeline.denoiser(x, torch.tensor(701 / 1000, dtype=torch.float64), **cond)
+    require_equal(found.eps, expected)

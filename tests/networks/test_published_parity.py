@@ -41,6 +41,11 @@ VAE = {
     "down_block_types": ("DownEncoderBlock2D",) * 2,
     "up_block_types": ("UpDecoderBlock2D",) * 2,
 }
+SD3 = {
+    "sample_size": 16, "in_channels": 4, "out_channels": 4, "num_layers": 3,
+    "attention_head_dim": 8, "num_attention_heads": 2, "joint_attention_dim": 12,
+    "caption_projection_dim": 16, "pooled_projection_dim": 10, "pos_embed_max_size": 12,
+}  # fmt: skip
 TEXT = {"states": (2, 5, 12)}
 CASES = {
     "ddpm": ("UNet2D", "UNet2DModel", DDPM, {}),
@@ -93,6 +98,16 @@ CASES = {
         {**TEXT, "down": [(2, 8, 16, 16), (2, 8, 16, 16), (2, 8, 8, 8), (2, 16, 8, 8)],
          "mid": (2, 16, 8, 8)},
     ),
+    "dit": (
+        "DiT2D", "DiTTransformer2DModel",
+        {"num_attention_heads": 2, "attention_head_dim": 8, "num_layers": 2, "sample_size": 16,
+         "num_embeds_ada_norm": 5, "out_channels": 8}, {"label": 6},
+    ),
+    "sd3": ("SD3Transformer", "SD3Transformer2DModel", SD3, {**TEXT, "pooled": (2, 10)}),
+    "sd3.5 medium": (
+        "SD3Transformer", "SD3Transformer2DModel",
+        {**SD3, "dual_attention_layers": (0,), "qk_norm": "rms_norm"}, {**TEXT, "pooled": (2, 10)},
+    ),
     "kl": ("AutoencoderKL", "AutoencoderKL", VAE, {}),
     "kl without quantization": (
         "AutoencoderKL", "AutoencoderKL",
@@ -142,11 +157,13 @@ def test_same_weights_same_function(ours, theirs, options, inputs):
     given = {NAMES[k]: v for k, v in cond.items() if k in NAMES}
     if "inside" in cond:
         given[NAMES["inside"]] = [v.clone() for v in cond["inside"]]
+    if ours == "SD3Transformer":
+        given["pooled_projections"] = cond["pooled"]
     if "sizes" in cond:
         given["added_cond_kwargs"] = {"text_embeds": cond["pooled"], "time_ids": cond["sizes"]}
     whole = torch.cat([x, cond["beside"]], 1) if "beside" in cond else x
     with torch.no_grad():
-        expected = other(whole, t, **given).sample
+        expected = other(whole, timestep=t, **given).sample
         torch.testing.assert_close(net(x, t, **cond), expected, atol=1e-5, rtol=1e-5)
 
 

@@ -31,6 +31,13 @@ VAE = {
     "down_block_types": ["DownEncoderBlock2D"] * 4,
     "up_block_types": ["UpDecoderBlock2D"] * 4,
 }
+SD35 = {
+    "num_layers": 38,
+    "num_attention_heads": 38,
+    "caption_projection_dim": 2432,
+    "pos_embed_max_size": 192,
+    "qk_norm": "rms_norm",
+}
 FILES = {
     "sd 1.5": ("UNet2DCondition", SD1, "F32", 8, 3_438_167_536),
     "sd 2.1": ("UNet2DCondition", SD2, "F32", 1, 3_463_726_498),
@@ -45,7 +52,7 @@ FILES = {
 
 def size_of(net, dtype, multiple):
     """Bytes of a safetensors file with the network's tensors."""
-    width = {"F32": 4, "F16": 2}[dtype]
+    width = {"F32": 4, "F16": 2, "BF16": 2}[dtype]
     header, end = {"__metadata__": {"format": "pt"}}, 0
     for name, value in sorted(net.state_dict().items()):
         begin, end = end, end + width * value.numel()
@@ -59,5 +66,11 @@ def size_of(net, dtype, multiple):
 def test_published_files_are_as_large_as_predicted(kind, config, dtype, multiple, size):
     with torch.device("meta"):
         net = getattr(published, kind).from_json(config, "here")
-    # A vae of that day was written without padding or with it: both give the same length.
     assert size_of(net, dtype, multiple) == size
+
+
+def test_sd_35_large():
+    with torch.device("meta"):
+        tensors = published.SD3Transformer.from_json(SD35, "here").state_dict()
+    assert len(tensors) == 1227
+    assert 2 * sum(value.numel() for value in tensors.values()) == 16_292_561_536

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from demist.conditions.conditioner import Column, Condition, ReadImage
@@ -18,6 +19,8 @@ _KINDS = {
     "CLIPTextModel": "CLIPTextModel",
     "CLIPTextModelWithProjection": "CLIPTextModelWithProjection",
     "BertModel": "BertModel",
+    "T5EncoderModel": "T5EncoderModel",
+    "T5ForConditionalGeneration": "T5EncoderModel",
 }
 """Class of an encoder in its configuration -> that of `transformers`."""
 
@@ -34,7 +37,10 @@ class PromptStates(Condition):
         encoders: Folders of the encoders in it. Their tokens stand side by side.
         tokenizers: Folders of their tokenizers.
         layer: Whose states are taken: None for the last, after its norm; -2 for the one before.
-        pooled: Whether the vector of the last encoder is given, too.
+        pooled: Which vectors are given, too: "", "last" for that of the last encoder, or "all".
+        width: The tokens are widened to it with zeros; 0: they are not.
+        long: Folders of a further encoder and its tokenizer, whose tokens follow; none: zeros.
+        long_length: How many tokens these are; 0: none follow.
         zeros: Whether the null is zeros instead of the empty prompt.
         drop: Probability of hiding the prompt while training.
         group: Conditions of one group are hidden together.
@@ -44,12 +50,15 @@ class PromptStates(Condition):
     encoders: tuple[str, ...]
     tokenizers: tuple[str, ...]
     layer: int | None = None
-    pooled: bool = False
+    pooled: str = ""
+    width: int = 0
+    long: tuple[str, ...] = ()
+    long_length: int = 0
     zeros: bool = False
     drop: float = 0.1
     group: str = ""
 
-    name: ClassVar[str] = "prompt-states"
+    name: ClassVar[str] = ""
     reads: ClassVar[str] = "text"
     short: ClassVar[str] = "prompt"
     usual: ClassVar[bool] = False
@@ -81,58 +90,80 @@ class PromptStates(Condition):
         return {part: torch.stack([row[part] for row in rows]) for part in rows[0]}
 
     def spec(self) -> dict[str, Any]:
-        return {"route": "tokens", "features": sum(m.config.hidden_size for _, m in self._read)}
+        return {"route": "tokens", "features": _read(self, None)["states"].shape[-1]}
 
     def parse(self, text: str, read_image: ReadImage) -> str:
         _read(self, text)
         return text
 
     @cached_property
-    def _read(self) -> list[tuple[Any, Any]]:
-        transformers = transformers_for(self.folder)
+    def _readers(self) -> list[tuple[Any, Any, int]]:
+        """Tokenizer, encoder and number of tokens of each, the long one last."""
         found = []
-        for tokenizer, encoder in zip(self.tokenizers, self.encoders, strict=True):
-            reader = transformers.AutoTokenizer.from_pretrained(
-                str(Path(self.folder) / tokenizer), local_files_only=True, trust_remote_code=False
-            )
-            where = str(Path(self.folder) / encoder)
-            config = transformers.AutoConfig.from_pretrained(
-                where, local_files_only=True, trust_remote_code=False
-            )
-            kind = (config.architectures or ["CLIPTextModel"])[0]
-            if kind not in _KINDS:
-                raise UsageError(
-                    f"{where} is a {kind}, which is not known; known are {', '.join(_KINDS)}"
-                )
-            model = getattr(transformers, _KINDS[kind]).from_pretrained(
-                where, local_files_only=True, use_safetensors=True, trust_remote_code=False
-            )
-            found.append((reader, model.eval().requires_grad_(False)))
+        for encoder, tokenizer in zip(self.encoders, self.tokenizers, strict=True):
+            reader, model = _opened(self.folder, encoder, tokenizer)
+            found.append((reader, model, model.config.max_position_embeddings))
+        if self.long:
+            found.append((*_opened(self.folder, *self.long), self.long_length))
         return found
+
+
+def _opened(folder: str, encoder: str, tokenizer: str) -> tuple[Any, Any]:
+    """A tokenizer and an encoder from a model's folder."""
+    transformers = transformers_for(folder)
+    reader = transformers.AutoTokenizer.from_pretrained(
+        str(Path(folder) / tokenizer), local_files_only=True, trust_remote_code=False
+    )
+    where = str(Path(folder) / encoder)
+    config = transformers.AutoConfig.from_pretrained(
+        where, local_files_only=True, trust_remote_code=False
+    )
+    kind = (config.architectures or ["CLIPTextModel"])[0]
+    if kind not in _KINDS:
+        raise UsageError(f"{where} is a {kind}, which is not known; known are {', '.join(_KINDS)}")
+    model = getattr(transformers, _KINDS[kind]).from_pretrained(
+        where, local_files_only=True, use_safetensors=True, trust_remote_code=False
+    )
+    return reader, model.eval().requires_grad_(False)
 
 
 @lru_cache(maxsize=256)
 def _read(condition: PromptStates, text: str | None) -> dict[str, Tensor]:
     """The encoding of one prompt; prompts come up again and again."""
-    states, pooled = [], None
-    for tokenizer, model in condition._read:
-        length = model.config.max_position_embeddings
-        whole = tokenizer(text or "")["input_ids"]
-        if len(whole) > length:
-            kept = tokenizer.decode(whole[: length - 1], skip_special_tokens=True)
-            raise UsageError(
-                f"the prompt has {len(whole)} tokens and this model reads {length}: up to "
-                f"{kept[-40:]!r}; make it shorter"
-            )
-        found = tokenizer(text or "", padding="max_length", max_length=length, return_tensors="pt")
-        with torch.inference_mode(False), torch.no_grad():
-            read = model(found["input_ids"], output_hidden_states=True)
+    states, pooled, after = [], [], []
+    for i, (tokenizer, model, length) in enumerate(condition._readers):
+        read = _encoded(tokenizer, model, length, text or "")
+        if i == len(condition.encoders):
+            after.append(read.last_hidden_state[0].float())
+            continue
         layer = condition.layer
         states.append(read.last_hidden_state[0] if layer is None else read.hidden_states[layer][0])
-        pooled = read.text_embeds[0] if hasattr(read, "text_embeds") else read.pooler_output[0]
-    parts = {"states": torch.cat(states, dim=-1).float()}
-    if condition.pooled and pooled is not None:
-        parts["pooled"] = pooled.float()
+        pooled.append((read.text_embeds if hasattr(read, "text_embeds") else read.pooler_output)[0])
+    tokens = torch.cat(states, dim=-1).float()
+    tokens = F.pad(tokens, (0, max(0, condition.width - tokens.shape[-1])))
+    if condition.long_length and not after:
+        after.append(torch.zeros(condition.long_length, tokens.shape[-1]))
+    parts = {"states": torch.cat([tokens, *after])}
+    if condition.pooled:
+        parts["pooled"] = torch.cat(pooled if condition.pooled == "all" else pooled[-1:]).float()
     if text is None and condition.zeros:
         parts = {name: torch.zeros_like(value) for name, value in parts.items()}
     return parts
+
+
+def _encoded(tokenizer: Any, model: Any, length: int, text: str) -> Any:
+    """What an encoder makes of a text that is padded to `length` tokens.
+
+    Raises:
+        UsageError: The text is longer.
+    """
+    whole = tokenizer(text)["input_ids"]
+    if len(whole) > length:
+        kept = tokenizer.decode(whole[: length - 1], skip_special_tokens=True)
+        raise UsageError(
+            f"the prompt has {len(whole)} tokens and this model reads {length}: up to "
+            f"{kept[-40:]!r}; make it shorter"
+        )
+    found = tokenizer(text, padding="max_length", max_length=length, return_tensors="pt")
+    with torch.inference_mode(False), torch.no_grad():
+        return model(found["input_ids"], output_hidden_states=True)

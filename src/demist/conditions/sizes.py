@@ -30,7 +30,7 @@ class Sizes(Condition):
     drop: float = 0.0
     group: str = ""
 
-    name: ClassVar[str] = "sizes"
+    name: ClassVar[str] = ""
     reads: ClassVar[str] = "sizes"
 
     @classmethod

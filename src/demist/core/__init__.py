@@ -5,7 +5,7 @@ denoiser, solvable, noise, exact; ddpm, brownian and sde when wanted; make finds
 """
 
 from demist.core.brownian import Brownian, bridge, increment
-from demist.core.clocks import AngleClock, Clock, IndexClock, LogSNRClock, TimeClock
+from demist.core.clocks import AngleClock, Clock, IndexClock, LogSNRClock, ScaledClock, TimeClock
 from demist.core.ddpm import (
     CosineTable,
     LinearTable,
@@ -91,6 +91,7 @@ __all__ = [
     "Prediction",
     "Rates",
     "Scalar",
+    "ScaledClock",
     "ScaledLinearTable",
     "Schedule",
     "Score",

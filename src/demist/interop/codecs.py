@@ -30,5 +30,5 @@ def read_codec(folder: Path, name: str, scale: float | None = None) -> Codec:
     shift = config.get("shift_factor") or 0.0
     if not isinstance(factor, int | float) or not isinstance(shift, int | float) or factor <= 0:
         raise DataError(f"{folder / name} scales its latents by {factor!r} after {shift!r}")
-    shifts = (float(shift),) if shift else ()
+    shifts = (float(shift),) * net.latent_channels if shift else ()
     return KLAutoencoder(net, scale=ChannelScale(shifts, float(factor)), at_once=1)

@@ -7,7 +7,7 @@ from typing import Any
 
 from demist.codecs import Codec, Pixels
 from demist.conditions import Condition, Conditioner, Label, PromptStates, Sizes
-from demist.core import Denoiser, IndexClock
+from demist.core import Denoiser
 from demist.errors import DataError, DemistError, MissingError
 from demist.interop.codecs import read_codec
 from demist.interop.schedulers import read_scheduler
@@ -53,12 +53,47 @@ def _two_prompts(
         ("text_encoder", "text_encoder_2"),
         ("tokenizer", "tokenizer_2"),
         layer=-2,
-        pooled=True,
+        pooled="last",
         zeros=bool(index.get("force_zeros_for_empty_prompt", True)),
     )
     codec = read_codec(folder, "vae")
     _, height, width = codec.data_shape((net.config["in_channels"], *_sides(folder, "unet")))
     return codec, {"text": text, "sizes": Sizes((height, width, 0, 0, height, width))}
+
+
+def _classes_in_latents(
+    folder: Path, index: Mapping[str, Any], net: Published
+) -> tuple[Codec, Conditions]:
+    """DiT: classes by number, or by the names in the index; the last row of the table is none."""
+    count = int(net.config["num_embeds_ada_norm"])
+    named = index.get("id2label")
+    names = [str(i) for i in range(count)]
+    if isinstance(named, dict):
+        names = [str(named.get(str(i), i)).partition(",")[0] for i in range(count)]
+        twice = {name for name in names if names.count(name) > 1}
+        names = [f"{name} {i}" if name in twice else name for i, name in enumerate(names)]
+    return read_codec(folder, "vae"), {"label": Label(tuple(names))}
+
+
+def _three_prompts(
+    folder: Path, index: Mapping[str, Any], net: Published
+) -> tuple[Codec, Conditions]:
+    """SD3: two CLIP encoders side by side, widened with zeros, then T5's tokens after them."""
+    parts = ("vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")
+    _require_parts(folder, index, parts)
+    net.routes = {"text.states": "states", "text.pooled": "pooled"}
+    long = (index.get("text_encoder_3") or [None])[0] is not None
+    text = PromptStates(
+        str(folder.resolve()),
+        ("text_encoder", "text_encoder_2"),
+        ("tokenizer", "tokenizer_2"),
+        layer=-2,
+        pooled="all",
+        width=int(net.config["joint_attention_dim"]),
+        long=("text_encoder_3", "tokenizer_3") if long else (),
+        long_length=256,
+    )
+    return read_codec(folder, "vae"), {"text": text}
 
 
 PIPELINES: Mapping[str, Callable[..., tuple[Codec, Conditions]]] = {
@@ -67,6 +102,8 @@ PIPELINES: Mapping[str, Callable[..., tuple[Codec, Conditions]]] = {
     "LDMPipeline": _latents,
     "StableDiffusionPipeline": _prompts,
     "StableDiffusionXLPipeline": _two_prompts,
+    "StableDiffusion3Pipeline": _three_prompts,
+    "DiTPipeline": _classes_in_latents,
 }
 """Class in `model_index.json` -> what its codec and conditions are."""
 
@@ -103,28 +140,30 @@ def _read(folder: Path) -> dict[str, Any]:
         raise DataError(
             f"{folder} holds a {kind!r}, which is not known; known are {', '.join(PIPELINES)}"
         )
-    place = "" if flat else "unet"
+    place = "" if flat else "unet" if "unet" in index else "transformer"
     net = open_network(folder, place)
     scheduler = "scheduler_config.json" if flat else "scheduler/scheduler_config.json"
     scheduled = read_scheduler(read_json(inside(folder, scheduler)), str(folder / scheduler))
     codec, conditions = PIPELINES[kind](folder, index, net)
+    outputs = int(net.config["out_channels"] or net.config["in_channels"])
+    learned = outputs == 2 * int(net.config["in_channels"])
     denoiser = Denoiser(
         net,
         scheduled.schedule,
         scheduled.parameterization,
-        clock=IndexClock(scheduled.steps),
-        learn_variance=scheduled.learned,
+        clock=scheduled.clock,
+        learn_variance=learned,
         bounds=scheduled.bounds if isinstance(codec, Pixels) else None,
     )
     if not all(math.isfinite(side) for side in scheduled.bounds or ()):
         raise DataError(f"{folder} clamps its samples to {scheduled.bounds}")
-    state = (net.config["out_channels"] // (1 + scheduled.learned), *_sides(folder, place))
+    state = (outputs // (1 + learned), *_sides(folder, place))
     return {
         "denoiser": denoiser.eval(),
         "codec": codec,
         "conditioner": Conditioner(conditions),
         "shape": codec.data_shape(state),
-        "defaults": {"guidance": 5.0 if "text" in conditions else 1.0},
+        "defaults": {"guidance": 5.0 if "text" in conditions else 4.0 if conditions else 1.0},
         "facts": {"maker": kind, **facts(net)},
         "bucket": 1,
     }

@@ -13,11 +13,16 @@ from torch import Tensor
 
 from demist.core import (
     X0,
+    Clock,
     Eps,
+    IndexClock,
+    Linear,
     Parameterization,
+    ScaledClock,
     Schedule,
     Table,
     V,
+    Velocity,
     rescale_to_zero_terminal,
 )
 from demist.errors import DataError
@@ -44,6 +49,9 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     },
 }  # fmt: skip
 """Class -> those of its defaults that are not `COMMON`."""
+
+FLOWS = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler")
+"""Straight paths: their shift says where steps are, not what the path is."""
 
 COMMON: Mapping[str, Any] = {
     "num_train_timesteps": 1000,
@@ -76,14 +84,14 @@ class Scheduled:
         parameterization: What the network predicts.
         steps: Steps of training.
         bounds: Range to which predictions of the data are clamped; None: they are not.
-        learned: Whether the second half of the output is the spread of the variance.
+        clock: How the network sees the time.
     """
 
     schedule: Schedule
     parameterization: Parameterization
     steps: int
     bounds: tuple[float, float] | None
-    learned: bool
+    clock: Clock
 
 
 def read_scheduler(config: Mapping[str, Any], where: str) -> Scheduled:
@@ -97,9 +105,15 @@ def read_scheduler(config: Mapping[str, Any], where: str) -> Scheduled:
         DataError: Its class, or one of its values, is not known.
     """
     kind = str(config.get("_class_name"))
+    if kind in FLOWS:
+        steps = config.get("num_train_timesteps", 1000)
+        if not isinstance(steps, int) or not 1 <= steps <= 1_000_000:
+            raise DataError(f"{where} has num_train_timesteps = {steps!r}; it must be a number")
+        return Scheduled(Linear(), Velocity(), steps, None, ScaledClock(float(steps)))
     if kind not in DEFAULTS:
         raise DataError(
-            f"{where} is of the class {kind!r}, which is not known; known are {', '.join(DEFAULTS)}"
+            f"{where} is of the class {kind!r}, which is not known; known are "
+            f"{', '.join([*DEFAULTS, *FLOWS])}"
         )
     values = {**COMMON, **DEFAULTS[kind], **{k: v for k, v in config.items() if v is not None}}
     predicted = values["prediction_type"]
@@ -117,7 +131,7 @@ def read_scheduler(config: Mapping[str, Any], where: str) -> Scheduled:
         PREDICTIONS[predicted],
         len(bar),
         (-reach, reach) if values["clip_sample"] is True else None,
-        str(values.get("variance_type", "")).startswith("learned"),
+        IndexClock(len(bar)),
     )
 
 

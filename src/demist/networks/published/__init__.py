@@ -6,7 +6,9 @@ So a folder is read without a table of names. One network a file; `layers` and `
 from demist.networks.published.autoencoder_kl import AutoencoderKL, AutoencoderKLConfig
 from demist.networks.published.autoencoder_tiny import AutoencoderTiny, AutoencoderTinyConfig
 from demist.networks.published.controlnet import ControlNet, ControlNetConfig
+from demist.networks.published.dit_2d import DiT2D, DiTConfig
 from demist.networks.published.published import Published
+from demist.networks.published.sd3 import SD3Config, SD3Transformer
 from demist.networks.published.unet_2d import UNet2D, UNet2DConfig
 from demist.networks.published.unet_2d_condition import UNet2DCondition, UNet2DConditionConfig
 from demist.networks.published.vq_model import VQModel, VQModelConfig
@@ -18,7 +20,11 @@ __all__ = [
     "AutoencoderTinyConfig",
     "ControlNet",
     "ControlNetConfig",
+    "DiT2D",
+    "DiTConfig",
     "Published",
+    "SD3Config",
+    "SD3Transformer",
     "UNet2D",
     "UNet2DCondition",
     "UNet2DConditionConfig",
@@ -30,7 +36,10 @@ __all__ = [
     "blocks",
     "config",
     "controlnet",
+    "dit_2d",
     "layers",
+    "sd3",
+    "tokens",
     "unet_2d",
     "unet_2d_condition",
     "vq_model",

@@ -1,0 +1,158 @@
+"""The transformer of two streams of Stable Diffusion 3 and 3.5: diffusers' SD3Transformer2DModel.
+
+References:
+    Esser et al. 2024, "Scaling Rectified Flow Transformers for High-Resolution Image Synthesis",
+    arXiv:2403.03206, figure 2.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from demist.errors import DataError
+from demist.networks.published.layers import FeedForward
+from demist.networks.published.published import Published
+from demist.networks.published.tokens import (
+    AdaNorm,
+    FinalNorm,
+    JointAttention,
+    Patches,
+    TextTime,
+    modulated,
+    plain_norm,
+    unpatched,
+)
+
+
+@dataclass(frozen=True)
+class SD3Config:
+    """Keys and defaults of SD3Transformer2DModel's config.json; see its documentation."""
+
+    sample_size: int = 128
+    patch_size: int = 2
+    in_channels: int = 16
+    num_layers: int = 18
+    attention_head_dim: int = 64
+    num_attention_heads: int = 18
+    joint_attention_dim: int = 4096
+    caption_projection_dim: int = 1152
+    pooled_projection_dim: int = 2048
+    out_channels: int | None = 16
+    pos_embed_max_size: int = 96
+    dual_attention_layers: tuple[int, ...] = ()
+    qk_norm: str | None = None
+
+
+class JointBlock(nn.Module):
+    """Attention of both streams together, then a feed-forward layer for each.
+
+    Args:
+        width: Of a token.
+        heads: How many.
+        last: Whether the prompt's stream ends here.
+        dual: Whether the image attends to itself once more.
+        norm: Whether queries and keys are normalised.
+    """
+
+    def __init__(self, width: int, heads: int, last: bool, dual: bool, norm: bool):
+        super().__init__()
+        self.last, self.dual = last, dual
+        self.norm1 = AdaNorm(width, 9 if dual else 6)
+        self.norm1_context = AdaNorm(width, 2 if last else 6)
+        self.attn = JointAttention(width, heads, True, not last, norm)
+        self.attn2 = JointAttention(width, heads, False, False, norm) if dual else None
+        self.norm2, self.ff = plain_norm(width), FeedForward(width, "gelu-approximate")
+        self.ff_context = None if last else FeedForward(width, "gelu-approximate")
+
+    def forward(
+        self, x: Float[Tensor, "b n d"], context: Float[Tensor, "b m d"], emb: Float[Tensor, "b d"]
+    ) -> tuple[Tensor, Tensor]:
+        shift, scale, gate, shift2, scale2, gate2, *more = self.norm1.numbers(emb)
+        y = self.norm1.norm(x)
+        told = self.norm1_context.numbers(emb)
+        # The last block gives scale and shift in the other order: so it was published.
+        turned = (told[1], told[0]) if self.last else told[:2]
+        read = modulated(self.norm1_context.norm(context), *turned)
+        update, back = self.attn(modulated(y, shift, scale), read)
+        x = x + gate[:, None] * update
+        if self.attn2 is not None:
+            x = x + more[2][:, None] * self.attn2(modulated(y, more[0], more[1]))[0]
+        x = x + gate2[:, None] * self.ff(modulated(self.norm2(x), shift2, scale2))
+        if self.ff_context is None:
+            return x, context
+        context = context + told[2][:, None] * back
+        further = modulated(self.norm2(context), told[3], told[4])
+        return x, context + told[5][:, None] * self.ff_context(further)
+
+
+class SD3Transformer(Published):
+    """Maps (latents, time, prompt) to a velocity of the latents' size.
+
+    Args:
+        config: What it is.
+
+    Raises:
+        DataError: It asks for a norm that is not known.
+    """
+
+    kind: ClassVar[str] = "SD3Transformer2DModel"
+    config_class: ClassVar[type[Any]] = SD3Config
+
+    def __init__(self, config: SD3Config):
+        super().__init__(config)
+        if config.qk_norm not in (None, "rms_norm"):
+            raise DataError(f"{self.kind} has qk_norm = {config.qk_norm!r}; known is rms_norm")
+        heads = config.num_attention_heads
+        width = heads * config.attention_head_dim
+        if config.caption_projection_dim != width:
+            raise DataError(
+                f"{self.kind} has caption_projection_dim = {config.caption_projection_dim}, which "
+                f"must be the width of its tokens, {width}"
+            )
+        size, patch = config.sample_size, config.patch_size
+        self.pos_embed = Patches(
+            config.in_channels, width, patch, (size, size), config.pos_embed_max_size
+        )
+        self.time_text_embed = TextTime(width, config.pooled_projection_dim)
+        self.context_embedder = nn.Linear(config.joint_attention_dim, width)
+        self.transformer_blocks = nn.ModuleList(
+            JointBlock(
+                width,
+                heads,
+                i == config.num_layers - 1,
+                i in config.dual_attention_layers,
+                config.qk_norm is not None,
+            )
+            for i in range(config.num_layers)
+        )
+        self.norm_out = FinalNorm(width)
+        outputs = config.out_channels or config.in_channels
+        self.proj_out = nn.Linear(width, patch**2 * outputs)
+        self.multiple = patch
+
+    def run(
+        self,
+        x: Float[Tensor, "b c h w"],
+        t: Float[Tensor, " b"],
+        *,
+        states: Float[Tensor, "b m k"],
+        pooled: Float[Tensor, "b p"],
+    ) -> Float[Tensor, "b q h w"]:
+        """The prediction.
+
+        Args:
+            x: The noisy latents.
+            t: The time, from 0 to 1000.
+            states: Tokens of the prompt.
+            pooled: One vector of the prompt.
+        """
+        config: SD3Config = self.config_object
+        emb = self.time_text_embed(t, pooled)
+        context = self.context_embedder(states.to(x.dtype))
+        tokens = self.pos_embed(x)
+        for block in self.transformer_blocks:
+            tokens, context = block(tokens, context, emb)
+        y = self.proj_out(self.norm_out(tokens, emb))
+        return unpatched(y, config.patch_size, (x.shape[2], x.shape[3]))
