@@ -175,7 +175,9 @@ def test_a_class_without_items_gets_no_column_and_no_sample(capsys):
         said = json.loads(image.info["demist"])
         assert said["label"] == ["1", "3"] * 20
         assert image.width < image.height * 1.2  # 6 columns, 7 rows
+    capsys.readouterr()
     assert main(["sample", "1", "--steps", "1"]) == 0
+    assert "not asked for 0, 2: the model saw none of it" in capsys.readouterr().err
     with Image.open("samples.png") as image:
         assert json.loads(image.info["demist"])["sampling"]["n"] == 16
     assert [columns_for(k, 40) for k in (1, 2, 3, 5, 10, 20, 21)] == [None, 6, 6, 5, 10, 20, None]

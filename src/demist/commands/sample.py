@@ -111,6 +111,9 @@ def main(args: list[str]) -> None:
     given = bool(options.classifier or options.grid or label in cond)
     asked = options.label or (["none"] if given else None)
     labels = values.seen_classes(pipeline)
+    left = [name for name in values.classes_of(pipeline) if name not in labels]
+    if asked is None and left:
+        print(f"not asked for {', '.join(left)}: the model saw none of it", file=sys.stderr)
     if asked is not None:
         labels = values.choose_labels(asked, values.classes_of(pipeline), list(known))
     if options.grid:
