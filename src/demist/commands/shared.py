@@ -32,9 +32,9 @@ def read(
     Raises:
         UsageError: A flag or a value makes no sense.
     """
-    said, given = io.StringIO(), {} if default is tyro.MISSING else {"default": default}
+    output, given = io.StringIO(), {} if default is tyro.MISSING else {"default": default}
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(output):
             made: Options = tyro.cli(
                 options, prog=f"demist {command}", args=list(args), config=(OmitArgPrefixes,),
                 **given,
@@ -43,7 +43,7 @@ def read(
     except SystemExit as stop:
         if stop.code != 2:
             raise
-        raise UsageError(_sentence(said.getvalue(), command, list(args))) from None
+        raise UsageError(_sentence(output.getvalue(), command, list(args))) from None
 
 
 def _sentence(box: str, command: str, args: list[str]) -> str:

@@ -68,8 +68,8 @@ def main(args: list[str]) -> None:
 
 def unnamed(options: Options, args: list[str]) -> bool:
     """Whether nobody said what to train on."""
-    said = options.where or options.recipe or options.config or options.resume
-    return not said and not any(word.partition("=")[0] == "--path" for word in args)
+    source = options.where or options.recipe or options.config or options.resume
+    return not source and not any(word.partition("=")[0] == "--path" for word in args)
 
 
 def choose_run(options: Options) -> runs.Run | None:

@@ -17,11 +17,11 @@ from demist.conditions.conditioner import (
     nested,
     plain_numbers,
 )
+from demist.conditions.image import ImageRoute, LowResolution, Masked, Picture, images
 from demist.conditions.label import Label, Value, class_index, translated
 from demist.conditions.labels import Labels
 from demist.conditions.make import CONDITIONS
 from demist.conditions.numbers import Numbers
-from demist.conditions.picture import LowResolution, Masked, Picture, PictureRoute, pictures
 from demist.conditions.prompt_states import PromptStates
 from demist.conditions.sizes import Sizes
 from demist.conditions.states import FrozenText, States, TokenRoute, transformers_for
@@ -36,13 +36,13 @@ __all__ = [
     "Draw",
     "Encoded",
     "FrozenText",
+    "ImageRoute",
     "Label",
     "Labels",
     "LowResolution",
     "Masked",
     "Numbers",
     "Picture",
-    "PictureRoute",
     "PromptStates",
     "ReadImage",
     "Sizes",
@@ -52,10 +52,10 @@ __all__ = [
     "Value",
     "class_index",
     "flat",
+    "images",
     "learn_tokenizer",
     "library",
     "nested",
-    "pictures",
     "plain_numbers",
     "split_weights",
     "transformers_for",

@@ -211,10 +211,10 @@ def _read(condition: FrozenText, text: str) -> dict[str, Tensor]:
             f"out {plain[end:].strip()!r} or as much elsewhere"
         )
     with torch.inference_mode(False), torch.no_grad():
-        said = model(**{k: v for k, v in found.items() if k in ("input_ids", "attention_mask")})
-    states = said.last_hidden_state[0].float()
+        output = model(**{k: v for k, v in found.items() if k in ("input_ids", "attention_mask")})
+    states = output.last_hidden_state[0].float()
     weights = torch.tensor([at[a] if b > a else 1.0 for a, b in offsets])
-    pooled = getattr(said, "pooler_output", None)
+    pooled = getattr(output, "pooler_output", None)
     mean = (states * weights[:, None]).sum(0) / weights.sum()
     room = condition.length - len(states)
     return {

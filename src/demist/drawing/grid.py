@@ -73,7 +73,7 @@ def image_grid(
     draw = ImageDraw.Draw(page)
     for i, pixels in enumerate(images):
         x, y = left + i % columns * (width + gap), top + i // columns * pitch
-        cell = _picture(pixels).resize((width, height), Image.Resampling.NEAREST)
+        cell = _image(pixels).resize((width, height), Image.Resampling.NEAREST)
         page.paste(cell, (x, y), cell if cell.mode == "RGBA" else None)
         if captions:
             text = _fit(captions[i], font, width)
@@ -91,7 +91,7 @@ def _alike(groups: list[list[str]]) -> bool:
     return bool(groups) and all(len(set(group)) == 1 for group in groups)
 
 
-def _picture(pixels: UInt8[np.ndarray, "c h w"]) -> Image.Image:
+def _image(pixels: UInt8[np.ndarray, "c h w"]) -> Image.Image:
     pixels = np.ascontiguousarray(pixels.transpose(1, 2, 0))
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 

@@ -228,8 +228,10 @@ def _by_processes(source: Source, todo: Sequence[Bucket], processes: int) -> Ite
 
 def _words(workers: Sequence[subprocess.Popen[str]]) -> str:
     """The last line that any worker wrote."""
-    said = [line for w in workers if w.stderr is not None for line in w.stderr.read().splitlines()]
-    return said[-1] if said else "it said nothing"
+    output = [
+        line for w in workers if w.stderr is not None for line in w.stderr.read().splitlines()
+    ]
+    return output[-1] if output else "it said nothing"
 
 
 if __name__ == "__main__":

@@ -115,11 +115,17 @@ def sample_page(
     x = states[-1] if filmed >= n else plan.sample(progress=sys.stderr.isatty())
     rows = len(set(labels))
     columns = columns or (n // rows if rows > 1 and n % rows == 0 else None)
-    said = {"n": n, **plan.sampling.recipe(), **_negative(negative), **_weak(weak), **_plain(cond)}
+    options = {
+        "n": n,
+        **plan.sampling.recipe(),
+        **_negative(negative),
+        **_weak(weak),
+        **_plain(cond),
+    }
     return Page(
         x,
         modality.draw(x, labels, columns),
-        facts_of(pipeline, said),
+        facts_of(pipeline, options),
         modality.film(states, labels[:filmed], columns) if states else (),
     )
 
@@ -158,11 +164,17 @@ def grid_page(
     )  # fmt: skip
     rule = (sampling or Sampling()).over(pipeline.defaults).guidance_rule
     recipe = pipeline.plan(1, sampling, weak=weak_for(rule, weak)).sampling.recipe()
-    said = {**recipe, **_negative(negative), **_weak(weak), **_plain(cond), "grid_of": list(axes)}
+    options = {
+        **recipe,
+        **_negative(negative),
+        **_weak(weak),
+        **_plain(cond),
+        "grid_of": list(axes),
+    }
     page = image_grid(
         x, columns=len(columns.words), rows_say=rows.labels, columns_say=columns.labels
     )
-    return Page(x, page, facts_of(pipeline, said))
+    return Page(x, page, facts_of(pipeline, options))
 
 
 def usual_count(what: Pipeline | Modality, labels: Sequence[str], prompted: bool) -> int:
@@ -181,12 +193,12 @@ def usual_count(what: Pipeline | Modality, labels: Sequence[str], prompted: bool
     return 16 if prompted else 64
 
 
-def facts_of(pipeline: Pipeline, said: Mapping[str, Any]) -> dict[str, Any]:
+def facts_of(pipeline: Pipeline, options: Mapping[str, Any]) -> dict[str, Any]:
     """With which version and model something was made, and how: for files made from it."""
     return {
         "demist": __version__,
         "model": _identity(pipeline),
-        "sampling": dict(said),
+        "sampling": dict(options),
     }
 
 

@@ -164,8 +164,8 @@ def _of_data(pipeline: "Pipeline", name: str) -> Any:
 
 def _codec(pipeline: "Pipeline") -> Any:
     further = pipeline.codec.components
-    said = components.codec_json(pipeline.codec, model_folder.to_json)
-    return {**said, "sha256": components.hash_of(further)} if further else said
+    description = components.codec_json(pipeline.codec, model_folder.to_json)
+    return {**description, "sha256": components.hash_of(further)} if further else description
 
 
 def _schedule(pipeline: "Pipeline") -> Any:

@@ -174,7 +174,7 @@ class Pipeline:
             "makes": " x ".join(map(str, self.shape)),
             "conditions": ", ".join(self.conditioner.conditions) or "none",
             "network": type(self.denoiser.net).__name__,
-            **self.defaults.said(),
+            **self.defaults.given(),
             **{key: self.facts[key] for key in ("data", "step") if key in self.facts},
         }
         cells = (

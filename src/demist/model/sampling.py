@@ -46,14 +46,14 @@ class Sampling:
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
-        for name, value in self.said().items():
+        for name, value in self.given().items():
             object.__setattr__(self, name, checked(name, value))
 
     def over(self, other: "Sampling") -> "Sampling":
         """This, and where it says nothing, what `other` says."""
-        return replace(other, **self.said())
+        return replace(other, **self.given())
 
-    def said(self) -> dict[str, Any]:
+    def given(self) -> dict[str, Any]:
         """The fields that are not None."""
         return {f.name: v for f in fields(self) if (v := getattr(self, f.name)) is not None}
 
@@ -95,13 +95,13 @@ def split(
         sampling: What holds where the keywords say nothing.
         arguments: Both kinds, by name; numbers may be those of NumPy and torch.
     """
-    said = {
+    given = {
         name: None if value is None else checked(name, value)
         for name, value in arguments.items()
         if name in FIELDS
     }
     cond = {name: value for name, value in arguments.items() if name not in FIELDS}
-    return Sampling(**said).over(sampling or Sampling()), cond
+    return Sampling(**given).over(sampling or Sampling()), cond
 
 
 def require_free_names(conditions: Sequence[str]) -> None:

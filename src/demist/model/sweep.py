@@ -151,8 +151,8 @@ class _Cell:
         if word is None:
             return self
         if name in FLAGS:
-            said = Sampling(**{FLAGS[name]: parse(FLAGS[name], word)})
-            return replace(self, sampling=said.over(self.sampling))
+            read = Sampling(**{FLAGS[name]: parse(FLAGS[name], word)})
+            return replace(self, sampling=read.over(self.sampling))
         if name == "negative":
             return replace(self, negative=negative_of(pipeline, word))
         value = value_of(pipeline, name, word, read_image)

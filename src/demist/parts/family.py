@@ -236,8 +236,8 @@ class Family(Generic[T]):
     def write(self, part: T) -> str:
         """The text that `make` reads: the name, and the options that are not the default."""
         options = self.options(type(part)).items()
-        said = {key: getattr(part, key) for key, option in options if option.read}
-        changed = {k: v for k, v in said.items() if v != self.options(type(part))[k].default}
+        written = {key: getattr(part, key) for key, option in options if option.read}
+        changed = {k: v for k, v in written.items() if v != self.options(type(part))[k].default}
         name = str(part.name)  # type: ignore[attr-defined]
         text = ",".join(f"{key}={self._written(value)}" for key, value in changed.items())
         return f"{name}:{text}" if text else name

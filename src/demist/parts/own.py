@@ -16,8 +16,8 @@ FAMILIES: list[Any] = []
 
 def name_of(cls: type) -> str:
     """The name that a class gives itself, or that of the class in small letters: `slow-start`."""
-    said = str(cls.__dict__.get("name", ""))
-    return said or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
+    name = str(cls.__dict__.get("name", ""))
+    return name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
 
 
 def spec_of(value: Any) -> Any:

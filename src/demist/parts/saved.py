@@ -75,5 +75,5 @@ def from_json(value: Any, where: str, kinds: Mapping[str, type]) -> Any:
         require_types(kinds[kind], options)
         return kinds[kind](**options)
     except Exception as error:  # what a file says may make a constructor raise anything
-        said = reprlib.repr(options)
-        raise DataError(f"{where}: {kind} cannot be made from {said}: {error}") from None
+        shown = reprlib.repr(options)
+        raise DataError(f"{where}: {kind} cannot be made from {shown}: {error}") from None

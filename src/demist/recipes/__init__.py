@@ -7,15 +7,15 @@ write one more function under `@recipe(...)` in one of the modules here.
 import difflib
 
 from demist.errors import UsageError
-from demist.recipes import pictures, toys
+from demist.recipes import images, toys
 from demist.recipes.recipe import Expectation, Recipe, recipe
 
 __all__ = [
     "Expectation",
     "Recipe",
     "find",
+    "images",
     "names",
-    "pictures",
     "recipe",
     "toys",
 ]
@@ -24,7 +24,7 @@ __all__ = [
 def _found() -> dict[str, Recipe]:
     return {
         value.name: value
-        for module in (pictures, toys)
+        for module in (images, toys)
         for value in vars(module).values()
         if type(value) is Recipe
     }

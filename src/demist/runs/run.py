@@ -76,7 +76,7 @@ class Run:
 
     def _repr_png_(self) -> bytes | None:
         """What a notebook shows: the newest samples."""
-        drawn = sorted(self.picture(0).parent.glob("step-*.png"))
+        drawn = sorted(self.image(0).parent.glob("step-*.png"))
         return drawn[-1].read_bytes() if drawn else None
 
     @property
@@ -125,7 +125,7 @@ class Run:
             return not isinstance(error, FileNotFoundError | NotADirectoryError)
         return True
 
-    def picture(self, step: int) -> Path:
+    def image(self, step: int) -> Path:
         """Where the samples drawn after `step` steps go."""
         return self.path / "samples" / f"step-{step:06d}.png"
 

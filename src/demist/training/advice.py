@@ -19,8 +19,8 @@ def before(e: Experiment, images: int | None = None) -> list[str]:
     """
     steps, images = e.config.limits.steps, images or e.config.limits.images
     images = images or (steps and steps * e.config.optimization.batch_size)
-    said = [middle(e), too_short(e, images, "will see") if images else "", few(e)]
-    return [sentence for sentence in said if sentence]
+    sentences = [middle(e), too_short(e, images, "will see") if images else "", few(e)]
+    return [sentence for sentence in sentences if sentence]
 
 
 def middle(e: Experiment) -> str:

@@ -72,11 +72,11 @@ class School(nn.Module):
             out: Tensor = self.student(x, t, **cond)
             return out
         count = len(self.critics)
-        said = torch.empty_like(x)
+        joined = torch.empty_like(x)
         for k, net in enumerate(self.critics):
             theirs = {name: value[k::count] for name, value in cond.items()}
-            said[k::count] = net(x[k::count], t[k::count], **theirs).to(x.dtype)
-        return said
+            joined[k::count] = net(x[k::count], t[k::count], **theirs).to(x.dtype)
+        return joined
 
 
 @dataclass(frozen=True)

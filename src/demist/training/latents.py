@@ -78,8 +78,8 @@ def latents(
 
 def _kept(codec: KLAutoencoder, data: Dataset, mirrored: bool) -> np.ndarray:
     """The file's content as a memory map; made first if it is missing or damaged."""
-    said = f"{FORMAT}/{hash_of(codec.components)}/{codec.pixels}/{data.fingerprint}/{mirrored}"
-    folder = cache_folder() / "latents" / hashlib.sha256(said.encode()).hexdigest()[:32]
+    key = f"{FORMAT}/{hash_of(codec.components)}/{codec.pixels}/{data.fingerprint}/{mirrored}"
+    folder = cache_folder() / "latents" / hashlib.sha256(key.encode()).hexdigest()[:32]
     if not _whole(folder):
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)

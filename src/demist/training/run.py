@@ -217,10 +217,10 @@ class _Trainer:
                 skipped = state.skipped
                 # The first process's clock decides what all take part in.
                 due = [metrics is not None and what.due(state.step) for what in (save, draw)]
-                stop, keep, picture = self.world.any(bool(self.interrupt), *due)
+                stop, keep, image = self.world.any(bool(self.interrupt), *due)
                 if keep:
                     self.saver.save(self._checkpoint())
-                if picture:
+                if image:
                     self._try("an image", self._draw)
                     draw.done()
                 if stop:
@@ -255,7 +255,7 @@ class _Trainer:
     def _newest(self) -> Checkpoint | None:
         """Where to go on, after what was left unfinished is cleared away."""
         run, data = self.run, self.experiment.data
-        for folder in (run.path, run.checkpoints, run.picture(0).parent):
+        for folder in (run.path, run.checkpoints, run.image(0).parent):
             sweep(folder)
         facts = self._recorded_facts()
         if facts.get("fingerprint", data.fingerprint) != data.fingerprint:
@@ -357,7 +357,7 @@ class _Trainer:
                     draw_samples(pipeline, self.run, self.state.step, count, values)
                 except NotFiniteError as error:
                     self.progress.say(f"no image of samples at step {self.state.step}: {error}")
-            self.trackers.draw(self.run.picture(self.state.step), self.state.step)
+            self.trackers.draw(self.run.image(self.state.step), self.state.step)
 
     def _trained(self) -> dict[str, Any]:
         """What the page of the model says of its training."""

@@ -31,15 +31,15 @@ def draw_samples(
     """
     modality = of(pipeline)
     known = pipeline.conditioner.conditions
-    said = {name: pipeline.conditioner.words(name, v, count) for name, v in values.items()}
-    said = {name: words for name, words in said.items() if any(words)}
+    captions = {name: pipeline.conditioner.words(name, v, count) for name, v in values.items()}
+    captions = {name: words for name, words in captions.items() if any(words)}
     samples = pipeline.sample(count, **values)
-    facts = {"run": run.path.name, "step": step, "count": count, "seed": 0, **said}
+    facts = {"run": run.path.name, "step": step, "count": count, "seed": 0, **captions}
     if modality.drawable(pipeline.shape):
-        turns = [len(set(words)) for name, words in said.items() if known[name].choices]
+        turns = [len(set(words)) for name, words in captions.items() if known[name].choices]
         columns = columns_for(turns[0], count) if turns else None
-        page = modality.draw(samples, next(iter(said.values()), ()), columns)
-        save_png(page, run.picture(step), facts)
+        page = modality.draw(samples, next(iter(captions.values()), ()), columns)
+        save_png(page, run.image(step), facts)
 
 
 def columns_for(classes: int, count: int) -> int | None:
@@ -75,4 +75,4 @@ def draw_reconstructions(
         "count": len(pairs),
         "psnr": round(min(psnr(x, rebuilt), 99.0), 2),
     }
-    save_png(image_grid(pairs, columns=min(len(pairs), 10)), run.picture(step), facts)
+    save_png(image_grid(pairs, columns=min(len(pairs), 10)), run.image(step), facts)

@@ -6,7 +6,7 @@ from demist.data.files.folder import Folder
 from demist.data.files.shards import Shards
 from demist.data.files.tree import Tree
 from demist.data.files.zips import Zips
-from demist.data.images.aside import is_picture
+from demist.data.images.aside import is_image
 from demist.errors import DataError
 
 _DATA = (".npy", ".npz", ".parquet", ".arrow", "-ubyte", "-ubyte.gz")
@@ -20,7 +20,7 @@ def packed_in(folder: Folder) -> Tree | None:
     Raises:
         DataError: An archive is damaged, and there is nothing else.
     """
-    stray = sum(map(is_picture, folder.names))
+    stray = sum(map(is_image, folder.names))
     for ending, kind in ((".tar", Shards), (".zip", Zips)):
         inside = [name for name in folder.names if name.lower().endswith(ending)]
         beside = [name for name in folder.names if not name.lower().endswith(ending)]
@@ -32,6 +32,6 @@ def packed_in(folder: Folder) -> Tree | None:
                 tree = kind.scan(folder.path, inside, beside)
         else:
             tree = kind.scan(folder.path, inside, beside)
-        if tree is not None and (not stray or sum(map(is_picture, tree.names)) > stray):
+        if tree is not None and (not stray or sum(map(is_image, tree.names)) > stray):
             return tree
     return None

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 
 from demist.data.files import tree
 from demist.data.files.tree import MAX_FILE, check_size, is_hidden
-from demist.data.images.layout import is_picture
+from demist.data.images.layout import is_image
 from demist.errors import DataError
 from demist.io.untrusted import open_regular
 
@@ -63,7 +63,7 @@ class Tar:
         with _opened(self.path) as archive:
             for name in sorted(names, key=lambda name: self.members[name].offset):
                 member = self.members[name]
-                limit = tree.PICTURE if is_picture(name) else MAX_FILE
+                limit = tree.PICTURE if is_image(name) else MAX_FILE
                 data = _content(archive, member) if member.size <= limit else b""
                 yield name, Held(data, member.size, limit)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from demist.data.files import tree
 from demist.data.files.spelling import portable
 from demist.data.files.tree import check_size, is_hidden
-from demist.data.images.aside import is_picture
+from demist.data.images.aside import is_image
 from demist.data.words import split_word
 from demist.errors import DataError, StorageError
 
@@ -113,7 +113,7 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     Raises:
         ValueError: It is damaged, too large or packed in a way that is not known.
     """
-    packed = info.file_size > info.compress_size and is_picture(info.filename)
+    packed = info.file_size > info.compress_size and is_image(info.filename)
     check_size(info.file_size, tree.PICTURE if packed else tree.MAX_FILE)
     try:
         with archive.open(info) as file:

@@ -52,7 +52,7 @@ class Aside:
     notes: tuple[str, ...] = ()
 
 
-def is_picture(name: str) -> bool:
+def is_image(name: str) -> bool:
     """Whether a file is called like an image."""
     return posixpath.splitext(name)[1].lower() in extensions()
 

@@ -103,9 +103,9 @@ def from_folders(
         return Listing(tuple(chosen))
     if loose and len(classes) > 1 and len(loose) * 10 < len(chosen):
         chosen = [name for name in chosen if kinds[name]]
-        said = left_out(Counter(loose), "in no class folder")
+        unused = left_out(Counter(loose), "in no class folder")
         rest = from_folders(chosen, {n: folders[n] for n in folders if kinds[n]}, asked)
-        return replace(rest, seen=replace(rest.seen, notes=(*said, *rest.seen.notes)))
+        return replace(rest, seen=replace(rest.seen, notes=(*unused, *rest.seen.notes)))
     if loose and len(classes) == 1:
         inside = len(chosen) - len(loose)
         words = (

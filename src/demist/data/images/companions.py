@@ -72,28 +72,28 @@ def read_companions(tree: Tree, keys: Mapping[str, str], asked: Asked) -> Compan
     rows = {name: _row(key, texts, used, captions, asked) for name, key in keys.items()}
     if ".json" not in {posixpath.splitext(name)[1] for name in used}:
         return Companions(rows, frozenset(used), captions, tuple(notes))
-    said = any(row.text is not None for row in rows.values())
-    return Companions(rows, frozenset(used), captions or (".json" if said else ""), tuple(notes))
+    fields = any(row.text is not None for row in rows.values())
+    return Companions(rows, frozenset(used), captions or (".json" if fields else ""), tuple(notes))
 
 
 def _row(key: str, texts: Mapping[str, str], used: set[str], captions: str, asked: Asked) -> Row:
     source = f"{key}.json"
-    said = parsed_object(texts[source], source) if source in used else {}
-    if isinstance(said.get("shapes"), list) and "imagePath" in said:  # LabelMe's
-        kinds = {str(each.get("label")) for each in said["shapes"] if isinstance(each, dict)}
-        said = {"classes": sorted(kinds)}
-    said = {header: value for header, value in said.items() if value not in (None, "")}
-    label = pick(said, LABELS, asked.label_column)
-    if label and label != asked.label_column and isinstance(said[label], list):
+    fields = parsed_object(texts[source], source) if source in used else {}
+    if isinstance(fields.get("shapes"), list) and "imagePath" in fields:  # LabelMe's
+        kinds = {str(each.get("label")) for each in fields["shapes"] if isinstance(each, dict)}
+        fields = {"classes": sorted(kinds)}
+    fields = {header: value for header, value in fields.items() if value not in (None, "")}
+    label = pick(fields, LABELS, asked.label_column)
+    if label and label != asked.label_column and isinstance(fields[label], list):
         label = None
-    text = pick(said, TEXTS, asked.caption_column)
+    text = pick(fields, TEXTS, asked.caption_column)
     beside = texts.get(f"{key}{captions}") if f"{key}{captions}" in used else None
-    named = class_of(said.get(label) if label else None, source)
-    caption = caption_of(said.get(text) if text else None, source, first=text != "text")
+    named = class_of(fields.get(label) if label else None, source)
+    caption = caption_of(fields.get(text) if text else None, source, first=text != "text")
     return Row(
         named or texts.get(f"{key}.cls") or None,
         caption or beside or None,
-        {header: value for header, value in said.items() if header not in (label, text)},
+        {header: value for header, value in fields.items() if header not in (label, text)},
         posixpath.dirname(key),
     )
 

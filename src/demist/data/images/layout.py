@@ -26,7 +26,7 @@ from demist.data.column import Column
 from demist.data.dataset import label_indices
 from demist.data.files.spelling import printable
 from demist.data.files.tree import Tree
-from demist.data.images.aside import Aside, is_picture, set_aside
+from demist.data.images.aside import Aside, is_image, set_aside
 from demist.data.images.classes import Listing, from_folders, hardly_repeat, left_out, some
 from demist.data.images.companions import Companions, read_companions
 from demist.data.images.divide import Division, divide
@@ -86,9 +86,9 @@ def splits_of(tree: Tree) -> tuple[str, ...]:
 
 def _divided(tree: Tree, asked: Asked) -> tuple[Aside, Listed, Division, tuple[str, ...]]:
     """The images, what lists say of them, their splits, and the files that list those."""
-    pictures = [name for name in tree.names if is_picture(name)]
+    pictures = [name for name in tree.names if is_image(name)]
     if not pictures:
-        raise DataError(_no_pictures(tree))
+        raise DataError(_no_images(tree))
     aside = set_aside(pictures)
     listed = read_lists(tree, aside.samples, asked)
     places = {name: tree.place(name) for name in aside.samples}
@@ -100,13 +100,13 @@ def _understand(tree: Tree, asked: Asked) -> _Understood:
     division, doubled = _once(division, getattr(tree, "links", {}))
     keys = {name: aside.keys[name] for name in division.splits}
     beside = read_companions(tree, keys, asked)
-    said = bool(sources) or any(row.split for row in listed.rows.values())
-    stray = Counter(_top(name) for name in getattr(tree, "beside", ()) if is_picture(name))
+    named = bool(sources) or any(row.split for row in listed.rows.values())
+    stray = Counter(_top(name) for name in getattr(tree, "beside", ()) if is_image(name))
     notes = [
         *left_out(stray, "beside the archives"),
         *aside.notes,
         *left_out(aside.left, "that belong to other images"),
-        *left_out(division.left, "that no list gives a split" if said else "beside the splits"),
+        *left_out(division.left, "that no list gives a split" if named else "beside the splits"),
         *division.notes,
         *listed.notes,
         *beside.notes,
@@ -125,14 +125,14 @@ def _divide(
     """The splits, and the files that list them."""
     by_folder = divide(places)
     rows = {name: listed.rows[name] for name in places if name in listed.rows}
-    said = {name: row.split for name, row in rows.items() if row.split}
-    words = set(said.values())
-    if words and len(said) == len(rows) and words != {"valid"} and words != {"test"}:
-        lost = Counter(_top(places[name]) for name in places if name not in said)
+    named = {name: row.split for name, row in rows.items() if row.split}
+    words = set(named.values())
+    if words and len(named) == len(rows) and words != {"valid"} and words != {"test"}:
+        lost = Counter(_top(places[name]) for name in places if name not in named)
         folders = by_folder.folders if not by_folder.left else _folders_of(places)
-        parts = {n: tuple(f for f in folders.get(n, ()) if not split_word(f)) for n in said}
+        parts = {n: tuple(f for f in folders.get(n, ()) if not split_word(f)) for n in named}
         if len(words) > 1 or set(by_folder.splits.values()) == {"train"}:
-            return Division(said, parts, dict(lost), by_folder.notes), ()
+            return Division(named, parts, dict(lost), by_folder.notes), ()
     if len(set(by_folder.splits.values())) > 1:
         return _with_rows(by_folder, listed), ()
     lists = divided_by_lists(tree, list(places))
@@ -283,11 +283,11 @@ def _unread(tree: Tree, found: _Understood) -> dict[str, int]:
     """Ending -> how many files with it are no images and were not used."""
     used = {*found.listed.sources, *found.beside.sources}
     names = (*tree.names, *getattr(tree, "beside", ()))
-    left = [name for name in names if not is_picture(name) and name not in used]
+    left = [name for name in names if not is_image(name) and name not in used]
     return dict(Counter(posixpath.splitext(name)[1].lower() or "no ending" for name in left))
 
 
-def _no_pictures(tree: Tree) -> str:
+def _no_images(tree: Tree) -> str:
     if not tree.names:
         return f"{tree.path} is empty: put images in it, in one sub-folder per class if you like"
     packed = [n for n in tree.names if re.search(r"\.(tgz|txz|tbz2|tar\.\w+)$", n.lower())]
@@ -304,6 +304,6 @@ def _no_pictures(tree: Tree) -> str:
 
 
 __all__ = [
-    "Listing", "arrange", "canonical_split", "is_picture", "require_split", "split_word",
+    "Listing", "arrange", "canonical_split", "is_image", "require_split", "split_word",
     "splits_of",
 ]  # fmt: skip

@@ -164,4 +164,4 @@ def _key(rows: Any) -> bytes:
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(min(8, os.cpu_count() or 1), "pictures")
+    return ThreadPoolExecutor(min(8, os.cpu_count() or 1), "images")

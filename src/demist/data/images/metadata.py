@@ -106,8 +106,8 @@ def read_lists(tree: Tree, images: Sequence[str], asked: Asked) -> Listed:
                 made[name] = row
             strict |= made.keys()
         else:
-            made, said = _likely(source, found or [], finder, asked, len(images))
-            notes += said
+            made, sentences = _likely(source, found or [], finder, asked, len(images))
+            notes += sentences
         if made:
             sources.append(source)
             headers |= dict.fromkeys(headers_of(found or ()))
@@ -167,8 +167,8 @@ def _likely(
     notes = []
     if lost := sum(name is None for _, _, name in named):
         notes.append(f"{lost} of {len(found)} rows of {source} name no image here.")
-    asked, said = _only_column(headers, header, found, asked, source)
-    notes += said
+    asked, sentences = _only_column(headers, header, found, asked, source)
+    notes += sentences
     many: dict[str, list[Row]] = {}
     for number, record, name in named:
         if name:

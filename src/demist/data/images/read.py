@@ -37,7 +37,7 @@ _HELD = 2**28  # bytes of files read before they are decoded, as those of a comp
 _CHUNK = 16  # images per task: hides the cost of a task behind small images
 
 
-def read_pictures(
+def read_images(
     tree: Tree,
     split: str,
     rules: Rules,

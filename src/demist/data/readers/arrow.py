@@ -20,11 +20,11 @@ import numpy as np
 from demist.data.dataset import Dataset, label_indices
 from demist.data.files.folder import Folder
 from demist.data.files.tree import Tree, check_size
-from demist.data.images.aside import is_picture
+from demist.data.images.aside import is_image
 from demist.data.images.classes import Listing, left_out
 from demist.data.images.further import natural
 from demist.data.images.metadata import Asked
-from demist.data.images.read import read_pictures
+from demist.data.images.read import read_images
 from demist.data.images.tables import is_metadata
 from demist.data.readers.reader import Reader, Source
 from demist.data.report import Report
@@ -159,7 +159,7 @@ def _left(path: Path) -> tuple[list[str], list[str]]:
     if not path.is_dir():
         return [], []
     folder = Folder.scan(path)
-    tops = (name.partition("/") for name in folder.names if is_picture(name))
+    tops = (name.partition("/") for name in folder.names if is_image(name))
     return [top + slash for top, slash, _ in tops], _parquet(folder)[1]
 
 
@@ -258,7 +258,7 @@ def _parquet(folder: Tree) -> tuple[dict[str, list[str]], list[str]]:
     """
     files = [n for n in folder.names if n.lower().endswith(".parquet") and not is_metadata(n)]
     if not files or (
-        any(map(is_picture, folder.names)) and not _holds_images(folder.path / files[0])
+        any(map(is_image, folder.names)) and not _holds_images(folder.path / files[0])
     ):
         return {}, []
     splits = {name: _split(name) for name in files}
@@ -312,7 +312,7 @@ class Arrow(Reader):
 
     def read(self, source: Source) -> Dataset:
         table = open_table(source.path, source.split, source.asked)
-        return read_pictures(
+        return read_images(
             table, source.split, source.rules, limit=source.limit, max_bad=source.max_bad,
             seed=source.seed, arrange=lambda tree, split: table.listing(), choices=source.asked,
         )  # fmt: skip

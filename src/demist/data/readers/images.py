@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from demist.data.dataset import Dataset
 from demist.data.images.layout import arrange, splits_of
-from demist.data.images.read import read_pictures
+from demist.data.images.read import read_images
 from demist.data.readers.reader import Reader, Source
 
 
@@ -26,7 +26,7 @@ class ImageFiles(Reader):
 
     def read(self, source: Source) -> Dataset:
         assert source.tree is not None
-        return read_pictures(
+        return read_images(
             source.tree, source.split, source.rules, limit=source.limit, max_bad=source.max_bad,
             seed=source.seed, arrange=partial(arrange, asked=source.asked), choices=source.asked,
         )  # fmt: skip

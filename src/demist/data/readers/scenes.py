@@ -159,10 +159,10 @@ def describe(scene: Scene, rng: np.random.Generator) -> str:
 
     things = [named(thing) for thing in scene.things]
     if len(things) == 1:
-        said = f"{things[0]} {scene.layout}"
+        sentence = f"{things[0]} {scene.layout}"
     elif len(things) == 2:
         a, b = things
-        said = (
+        sentence = (
             pick(f"{a} to the left of {b}", f"{a} left of {b}", f"{b} to the right of {a}")
             if scene.layout == "beside"
             else pick(f"{a} above {b}", f"{a} over {b}", f"{b} below {a}")
@@ -170,11 +170,11 @@ def describe(scene: Scene, rng: np.random.Generator) -> str:
     else:
         a, b, c = things
         where = pick("below", "underneath") if scene.layout == TRIPLES[0] else pick("above", "over")
-        said = pick(f"{a} to the left of {b}", f"{a} left of {b}") + pick(
+        sentence = pick(f"{a} to the left of {b}", f"{a} left of {b}") + pick(
             f", with {c} {where}", f", {c} {where} them"
         )
     ground = f"{scene.background} background"
-    return pick(f"{said} on a {ground}", f"{said}, {ground}", f"on a {ground}, {said}")
+    return pick(f"{sentence} on a {ground}", f"{sentence}, {ground}", f"on a {ground}, {sentence}")
 
 
 def render(

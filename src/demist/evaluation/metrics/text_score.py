@@ -70,20 +70,20 @@ def text_score(
         raise DataError(f"There are {len(images)} images but {len(texts)} captions.")
     different = {text: i for i, text in enumerate(dict.fromkeys(texts))}
     read = as_matrix(encoder.read(list(different)), name="captions")
-    said = read[[different[text] for text in texts]]
+    captions = read[[different[text] for text in texts]]
     seen = as_matrix(encoder.see(images), least=2, name="images")
-    order = np.random.default_rng(seed).permutation(len(said))
-    others = np.empty_like(said)
-    others[order] = said[np.roll(order, 1)]  # one cycle through all: nobody keeps his own
-    return TextScore(float(scores(seen, said).mean()), float(scores(seen, others).mean()))
+    order = np.random.default_rng(seed).permutation(len(captions))
+    others = np.empty_like(captions)
+    others[order] = captions[np.roll(order, 1)]  # one cycle through all: nobody keeps his own
+    return TextScore(float(scores(seen, captions).mean()), float(scores(seen, others).mean()))
 
 
 def scores(
-    seen: Float64[np.ndarray, "n d"], said: Float64[np.ndarray, "n d"]
+    seen: Float64[np.ndarray, "n d"], captions: Float64[np.ndarray, "n d"]
 ) -> Float64[np.ndarray, " n"]:
     """100 max(cos, 0) of each pair of embeddings."""
-    length = np.linalg.norm(seen, axis=1) * np.linalg.norm(said, axis=1)
-    score: np.ndarray = 100 * (np.einsum("nd,nd->n", seen, said) / length).clip(0)
+    length = np.linalg.norm(seen, axis=1) * np.linalg.norm(captions, axis=1)
+    score: np.ndarray = 100 * (np.einsum("nd,nd->n", seen, captions) / length).clip(0)
     return score
 
 

@@ -71,10 +71,10 @@ class JointBlock(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         shift, scale, gate, shift2, scale2, gate2, *more = self.norm1.numbers(emb)
         y = self.norm1.norm(x)
-        told = self.norm1_context.numbers(emb)
+        turns = self.norm1_context.numbers(emb)
         # The last block gives scale and shift in the other order: so it was published.
-        turned = (told[1], told[0]) if self.last else told[:2]
-        read = modulated(self.norm1_context.norm(context), *turned)
+        order = (turns[1], turns[0]) if self.last else turns[:2]
+        read = modulated(self.norm1_context.norm(context), *order)
         update, back = self.attn(modulated(y, shift, scale), read)
         x = x + gate[:, None] * update
         if self.attn2 is not None:
@@ -82,9 +82,9 @@ class JointBlock(nn.Module):
         x = x + gate2[:, None] * self.ff(modulated(self.norm2(x), shift2, scale2))
         if self.ff_context is None:
             return x, context
-        context = context + told[2][:, None] * back
-        further = modulated(self.norm2(context), told[3], told[4])
-        return x, context + told[5][:, None] * self.ff_context(further)
+        context = context + turns[2][:, None] * back
+        further = modulated(self.norm2(context), turns[3], turns[4])
+        return x, context + turns[5][:, None] * self.ff_context(further)
 
 
 class SD3Transformer(Published):

@@ -218,8 +218,8 @@ class Trunk(Published):
                 label = label.to(emb.dtype)
             emb = emb + self.class_embedding(label)
         if config.addition_embed_type == "text_time" and pooled is not None and sizes is not None:
-            told = waves(sizes.flatten(), config.addition_time_embed_dim or 0)
-            both = torch.cat([pooled.float(), told.reshape(len(pooled), -1)], dim=-1)
+            numbers = waves(sizes.flatten(), config.addition_time_embed_dim or 0)
+            both = torch.cat([pooled.float(), numbers.reshape(len(pooled), -1)], dim=-1)
             emb = emb + self.add_embedding(both)
         return emb
 

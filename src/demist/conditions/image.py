@@ -15,7 +15,7 @@ from torch import Tensor
 from demist.conditions.conditioner import Column, Condition, Draw, Encoded, ReadImage
 from demist.errors import UsageError
 
-PictureRoute = Literal["concat", "residual"]
+ImageRoute = Literal["concat", "residual"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Picture(Condition):
     """
 
     shape: tuple[int, ...]
-    route: PictureRoute = "concat"
+    route: ImageRoute = "concat"
     drop: float = 0.1
     group: str = ""
 
@@ -47,7 +47,7 @@ class Picture(Condition):
 
     def encode(self, values: Any, n: int) -> dict[str, Tensor]:
         c, h, w = self.shape
-        x = pictures(values, self.shape, n)
+        x = images(values, self.shape, n)
         if x is None:
             return {"image": torch.zeros(n, c, h, w), "unsaid": torch.ones(n, 1, h, w)}
         return {"image": x, "unsaid": torch.zeros(n, 1, h, w)}
@@ -78,7 +78,7 @@ class Masked(Condition):
     """
 
     shape: tuple[int, ...]
-    route: PictureRoute = "concat"
+    route: ImageRoute = "concat"
     drop: float = 0.1
     group: str = ""
 
@@ -107,8 +107,8 @@ class Masked(Condition):
         if not isinstance(values, tuple):
             values = np.asarray(values)
             values = values[..., :c, :, :], values[..., c:, :, :]
-        mask = pictures(values[1], (1, h, w), n)
-        x = pictures(values[0], self.shape, n)
+        mask = images(values[1], (1, h, w), n)
+        x = images(values[0], self.shape, n)
         assert x is not None
         assert mask is not None
         anew = ((mask + 1) * 127.5).round()
@@ -122,11 +122,11 @@ class Masked(Condition):
     def parse(self, text: str, read_image: ReadImage) -> tuple[np.ndarray, np.ndarray]:
         """Image and mask in two image files, `image.png,mask.png`; white is made anew."""
         c, h, w = self.shape
-        picture, comma, mask = text.rpartition(",")
+        image, comma, mask = text.rpartition(",")
         if not comma:
             raise UsageError(f"{text!r}: give an image and its mask, image.png,mask.png")
         anew = (read_image(mask, 1, (h, w)) >= 128).astype(np.uint8)
-        return read_image(picture, c, (h, w)), anew
+        return read_image(image, c, (h, w)), anew
 
     def beside(self, values: Any, x: np.ndarray) -> tuple[np.ndarray, Any]:
         return x, (values >= 128).astype(np.uint8)
@@ -159,7 +159,7 @@ class LowResolution(Condition):
     shape: tuple[int, ...]
     factor: int = 2
     noise: float = 0.5
-    route: PictureRoute = "concat"
+    route: ImageRoute = "concat"
     drop: float = 0.1
     group: str = ""
 
@@ -189,11 +189,11 @@ class LowResolution(Condition):
             return {"image": torch.zeros(n, c, h, w), "level": -torch.ones(n, 1, h, w)}
         sides = np.asarray(values).shape[-2:]
         if sides == (h, w):
-            full = pictures(values, self.shape, n)
+            full = images(values, self.shape, n)
             assert full is not None
             small = F.avg_pool2d(full, self.factor)
         else:
-            small = pictures(values, (c, h // self.factor, w // self.factor), n)  # type: ignore[assignment]
+            small = images(values, (c, h // self.factor, w // self.factor), n)  # type: ignore[assignment]
         x = F.interpolate(small, scale_factor=self.factor, mode="nearest")
         return {"image": x, "level": torch.zeros(n, 1, h, w)}
 
@@ -227,7 +227,7 @@ def _require_images(shape: tuple[int, ...]) -> None:
         raise UsageError("an image conditions only images, and this data is not")
 
 
-def pictures(values: Any, shape: tuple[int, ...], n: int) -> Float[Tensor, "n c h w"] | None:
+def images(values: Any, shape: tuple[int, ...], n: int) -> Float[Tensor, "n c h w"] | None:
     """`n` images of `shape` in [-1, 1] from bytes, or None.
 
     Raises:
