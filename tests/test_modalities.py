@@ -46,7 +46,8 @@ def test_which_arrays_are_what(tmp_path, shape, dtype, kind):
     claiming = [m.name for m in map(MODALITIES.make, MODALITIES.names())
                 if m.claims(shape, np.dtype(dtype))]  # fmt: skip
     assert claiming == ([kind] if kind else [])
-    np.save(tmp_path / "a.npy", np.zeros(shape, dtype))
+    values = np.arange(np.prod(shape)).reshape(shape) % 2  # of floats 0 and 1: black and white
+    np.save(tmp_path / "a.npy", (values * (255 if dtype == "u1" else 1)).astype(dtype))
     if kind:
         assert modalities.load(str(tmp_path / "a.npy")).kind == kind
     else:
@@ -56,7 +57,7 @@ def test_which_arrays_are_what(tmp_path, shape, dtype, kind):
 
 def test_an_unlikely_shape_is_explained_and_can_be_said(tmp_path):
     cloud, rows = tmp_path / "cloud.npy", tmp_path / "rows.npy"
-    np.save(cloud, np.zeros((9, 256, 3), np.float32))
+    np.save(cloud, np.linspace(0, 1, 9 * 256 * 3, dtype=np.float32).reshape(9, 256, 3))
     np.save(rows, np.zeros((9, 5), np.int64))
     with pytest.raises(DataError, match=r"256 x 3 pixels\?.*--kind images.*\(9, 768\)"):
         modalities.load(str(cloud))

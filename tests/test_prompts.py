@@ -12,7 +12,7 @@ from demist.codecs import Standardize
 from demist.conditions import Conditioner, Label, Labels, Numbers
 from demist.core import Denoiser, Linear, Velocity
 from demist.data import Column, Dataset
-from demist.measuring.prompts import ask, asks_in_turn, values_of_rows
+from demist.measuring.prompts import ask, asks_classes, values_of_rows
 from demist.model.values import classes_of, negative_of, value_of
 from demist.networks import MLP
 
@@ -33,11 +33,11 @@ def held_out(**columns):
     return Dataset(X, columns=columns)
 
 
-def test_the_only_class_is_asked_for_in_turn_whatever_it_is_called():
+def test_the_only_class_is_asked_for_in_proportion_whatever_it_is_called():
     pipeline, test = model(digit=Label(DIGIT.names)), held_out(digit=DIGIT)
-    assert asks_in_turn(pipeline, test)
+    assert asks_classes(pipeline, test)
     asked = ask(pipeline, test, 6)
-    assert asked.values == {"digit": ["zero", "one", "two"]}
+    assert sorted(asked.values["digit"]) == ["one", "one", "two", "two", "zero", "zero"]
     assert asked.classes == "digit"
     assert classes_of(pipeline) == DIGIT.names
     assert value_of(pipeline, "class", "1") == "one"

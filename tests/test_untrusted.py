@@ -143,7 +143,7 @@ def test_links_out_of_a_run(run, tmp_path, name, capsys):
     place.symlink_to(elsewhere)
     assert main(["train", "--resume", str(run.path), "--steps", "3"]) == 77
     assert f"{place} leads out of {run.path}, to {elsewhere}" in capsys.readouterr().err
-    assert main(["sample", str(run.path), "--n", "1", "--out", str(tmp_path / "x.npy")]) == 77
+    assert main(["sample", str(run.path), "--n", "1", "--out", str(tmp_path / "x.png")]) == 77
     run.write_status("running")
     assert main(["ls", "--runs", str(run.path.parent)]) == 0
     after = elsewhere.read_bytes() if elsewhere.is_file() else sorted(os.listdir(elsewhere))

@@ -458,7 +458,8 @@ CHANGED = {
     "norm_groups": 2, "clock": "time", "optimizer": "adamw", "parallel": "fsdp",
     "text_encoder": "folder", "keep": 3, "teacher": "digits", "evaluations": (1.0,),
     "matching_times": "uniform", "codec": "1", "reconstruction": "l1",
-    "kind": "points", "conditions": "label",
+    "kind": "points", "conditions": "label", "fit": "pad", "range": "0:9", "hold_out": 0.2,
+    "label_column": "a", "caption_column": "a", "class_level": 2, "log": "tensorboard",
     "channels_per_level": (64, 64), "attention_levels": (0,), "cross_levels": (0,),
 }  # fmt: skip
 
@@ -494,7 +495,8 @@ def test_every_option_is_free_declared_or_fatal_when_a_run_is_resumed(name):
 def test_what_is_learned_is_not_free():
     assert not FREE & DECLARED
     elsewhere = {"path", "teacher", "codec"}  # what lies there is compared
-    assert FREE - elsewhere - {"device", "threads", "auto_microbatch", "parallel"} == {
+    machine = {"device", "threads", "auto_microbatch", "parallel", "compile"}
+    assert FREE - elsewhere - machine == {
         *vars(LimitsConfig()),
         *vars(OutputConfig()),
     }
