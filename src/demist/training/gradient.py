@@ -4,6 +4,7 @@ Each way is a function from (model, batches, step, objective, bf16) to the mean 
 number of items; the mean gradient of the global batch is left in the parameters.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
@@ -68,6 +69,8 @@ class DataParallel:
     @classmethod
     def of(cls, model: nn.Module, world: World) -> "DataParallel":
         """Wrap a model's network; all processes then have the first one's weights."""
+        # The gradient of a 1x1 convolution has strides of its own: a copy, no loss of speed here.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         net = DistributedDataParallel(network_of(model), gradient_as_bucket_view=False)
         return cls(world, rewrap(model, net) if isinstance(model, Denoiser) else net)
 
