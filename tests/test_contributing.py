@@ -148,6 +148,7 @@ assert list(both["metrics"])[-1] == "brightness"
 """
 
 
+@pytest.mark.slow
 def test_a_metric_is_measured_and_printed(extended):
     python(extended, "-c", METRIC)
     assert "brightness" in python(extended, "-m", "demist", "list", "metrics")
@@ -178,6 +179,7 @@ def test_they_pass_their_contracts_and_a_wrong_one_does_not(extended, tmp_path):
         wrong.write_text(right)
 
 
+@pytest.mark.slow
 def test_a_reader_a_condition_and_a_tracker_are_found(extended, tmp_path):
     """A run learns from the new format and is logged; another from a column, by the condition."""
     x = np.random.default_rng(0).standard_normal((40, 2))

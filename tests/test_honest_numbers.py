@@ -170,7 +170,7 @@ def test_a_class_without_items_gets_no_column_and_no_sample(capsys):
     tiny = ["--steps", "1", "--channels-per-level", "8", "--norm-groups", "2", "--patch", "2"]
     assert main(["train", "gap.npz", *tiny, "--sample-count", "40", "--no-mid-attention"]) == 0
     assert Pipeline.from_run(runs.find("1")).facts["classes_without_items"] == ["0", "2"]
-    (page,) = runs.find("1").picture(1).parent.glob("*.png")
+    (page,) = runs.find("1").image(1).parent.glob("*.png")
     with Image.open(page) as image:
         said = json.loads(image.info["demist"])
         assert said["label"] == ["1", "3"] * 20

@@ -124,6 +124,7 @@ def test_a_shape_without_a_modality():
         modalities.of_shape((2, 3, 4, 5))
 
 
+@pytest.mark.slow
 def test_one_more_kind_of_data_is_one_file(tmp_path):
     """The program in CONTRIBUTING.md, found, trained, drawn and sampled by the command line."""
     text = (ROOT / "CONTRIBUTING.md").read_text()

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 WINDOWS = """
 import os, sys
 import fcntl, importlib, pkgutil, shutil, signal, subprocess, types
@@ -93,6 +95,7 @@ print(cli.main(["doctor"]))
 """
 
 
+@pytest.mark.slow
 def test_nothing_needs_what_windows_lacks(tmp_path):
     """Every module is imported; training, going on and sampling pass; a run is locked."""
     done = subprocess.run(

@@ -56,6 +56,7 @@ def mixture_end(name):
     return sample(Exact(MIXTURE, schedule), start, smooth(1500, schedule), Adams())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ORDER_SCHEDULES)
 def test_two_methods_agree_where_the_mixture_ends(name):
     schedule = SCHEDULES[name]

@@ -112,7 +112,7 @@ def cut(place, run, one, strict):
     """What cut processes give: pairs that must be the same, and differences from one process."""
     whole = trained(f"{place}/cut", update(PLAIN, {"sample_count": 2}), (2, 8, "fsdp"))
     made = runs.find("latest", f"{place}/cut")
-    assert made.picture(8).exists()
+    assert made.image(8).exists()
     model = read_tensors(made.model / "unet" / WEIGHTS)
     average = {name[4:]: value for name, value in whole.items() if name.startswith("ema ")}
     sharding.MESSAGE = 500  # from now on a save takes many

@@ -99,6 +99,7 @@ def run(tmp_path, kind, loader):
     assert done.stdout.endswith("all is well\n")
 
 
+@pytest.mark.slow
 def test_torch_export(tmp_path):
     run(tmp_path, "torch-export", TORCH)
 

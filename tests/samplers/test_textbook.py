@@ -48,6 +48,7 @@ class Recorded(Gaussian):
         return next(self.draws)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1000, 50, 10])
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 def test_ddim_of_song_et_al(n, eta):
@@ -66,6 +67,7 @@ def test_ddim_of_song_et_al(n, eta):
     torch.testing.assert_close(ours, x, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_ddpm_of_ho_et_al():
     """Ho et al. 2020, algorithm 2: the ancestral step as printed, with variance beta-tilde."""
     draws = torch.randn(1000, *START.shape, dtype=f64, generator=torch.Generator().manual_seed(2))

@@ -61,6 +61,7 @@ def run_python(tmp_path, monkeypatch, backend, *line):
     return done
 
 
+@pytest.mark.slow
 def test_compiled_and_not_are_the_same_model(tmp_path, monkeypatch):
     """Training goes on without what it began with; samples and names of tensors are the same."""
     done = run_python(tmp_path, monkeypatch, "aot_eager", "-c", PROGRAM)

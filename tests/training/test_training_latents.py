@@ -65,9 +65,9 @@ def test_an_autoencoder_is_trained_like_every_run(coder):
     assert summary["psnr"] == pytest.approx(psnr(DATA.x, rebuilt(made.codec)), abs=0.01)
     assert summary["parameters"] == sum(p.numel() for p in made.codec.net.parameters())
     assert dict(made.facts)["step"] == 30
-    with Image.open(run.picture(30)) as picture:
+    with Image.open(run.image(30)) as picture:
         assert picture.size[0] > 4 * 8
-    facts = read_metadata(run.picture(30))
+    facts = read_metadata(run.image(30))
     assert (facts["count"], facts["step"]) == (4, 30)
     z = made.codec.encode(torch.from_numpy(DATA.x))
     assert float(z.square().mean()) == pytest.approx(1, abs=1e-4)

@@ -76,7 +76,7 @@ def test_the_run_folder(config):
     assert [row["step"] for row in rows] == [2, 4, 6]
     assert rows[-1].keys() >= {"loss", "grad_norm", "lr", "images", "seconds", "images_per_second"}
     assert checkpoint.steps(run.checkpoints) == [6]
-    with Image.open(run.picture(6)) as picture:
+    with Image.open(run.image(6)) as picture:
         assert picture.size[0] > 8
     summary = json.loads((run.path / "summary.json").read_text())
     assert (summary["steps"], summary["items"], summary["classes"]) == (6, 20, 3)
@@ -251,8 +251,8 @@ def test_points(config):
     run = train(config, data=points(), quiet=True)
     assert [row["step"] for row in runs.read_metrics(run.metrics)] == [6]  # the last, always
     assert run.path.name == "0001-dots"
-    assert run.picture(3).exists()
-    assert run.picture(6).exists()
+    assert run.image(3).exists()
+    assert run.image(6).exists()
     assert Pipeline.from_run(run).sample(3).shape == (3, 2)
 
 
