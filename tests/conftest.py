@@ -1,10 +1,17 @@
 """Strictness lives in the test run: shapes and types of the whole package are checked here."""
 
 import os
+import signal
+
+# In the background of a script, or under nohup, these are ignored, and training leaves them so.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for name in ("SIGHUP", "SIGQUIT"):
+    if hasattr(signal, name):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from jaxtyping import install_import_hook
+from jaxtyping import install_import_hook  # noqa: E402
 
 install_import_hook("demist", "typecheck.checked")
 
