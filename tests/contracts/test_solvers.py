@@ -45,7 +45,11 @@ every_solver = pytest.mark.parametrize("solver", ALL.values(), ids=ALL)
 every_deterministic = pytest.mark.parametrize("solver", DETERMINISTIC.values(), ids=DETERMINISTIC)
 every_stochastic = pytest.mark.parametrize("solver", STOCHASTIC.values(), ids=STOCHASTIC)
 
-ORDER_SCHEDULES = ["linear", "vp", "cosine", "table-zero-snr", "sigmoid", "ve"]
+ORDER_SCHEDULES = ["linear", "ve"] + [
+    pytest.param(name, marks=pytest.mark.slow)
+    for name in ("vp", "cosine", "table-zero-snr", "sigmoid")
+]
+"""A straight path and one whose signal stays are tried by every test run, the others by all."""
 
 
 @cache
@@ -101,7 +105,7 @@ def test_order_from_pure_noise_to_clean_data_mixture(solver, name):
 
 
 @every_deterministic
-@pytest.mark.parametrize("name", ["linear", "vp", "ve"])
+@pytest.mark.parametrize("name", ["linear", "ve", pytest.param("vp", marks=pytest.mark.slow)])
 def test_order_inside(solver, name):
     """At least as claimed between two noisy times, against the closed-form flow of a Gaussian."""
     schedule = SCHEDULES[name]
