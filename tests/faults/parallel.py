@@ -39,7 +39,7 @@ from demist.training.run import train
 PLAIN = update(
     CONFIG,
     {
-        "dropout": 0.0, "batch_size": 16, "decay": "constant", "sample_count": 0, "warmup": 3,
+        "dropout": 0.0, "batch_size": 16, "decay": "constant", "sample_count": 0, "warmup": 1,
     },
 )  # fmt: skip
 STRICT = update(PLAIN, {"micro_batches": 8, "dropout": 0.1})

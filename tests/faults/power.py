@@ -65,7 +65,10 @@ class Disk:
 
     def rmtree(self, path, ignore_errors=False):
         path = Path(path)
-        for file in path.rglob("*") if path.exists() else []:
+        for file in sorted(path.rglob("*"), reverse=True) if path.exists() else []:
+            if file.is_dir():
+                file.rmdir()
+                continue
             self.removed[str(file.relative_to(self.folder))] = file.read_bytes()
             file.unlink()
             self.record()
@@ -96,7 +99,6 @@ def after_the_cut(moment, target, rng):
         for old, new in undone:
             if place == new or place.startswith(new + "/"):
                 place = old + place[len(new) :]
-        parent = place.split("/")[0]
         if name not in flushed and name not in back:
             if data is not None and rng.integers(4) == 0:
                 continue  # not even its name is there
@@ -104,7 +106,7 @@ def after_the_cut(moment, target, rng):
         if data is None:
             (target / place).mkdir(parents=True, exist_ok=True)
         else:
-            (target / parent).mkdir(parents=True, exist_ok=True)
+            (target / place).parent.mkdir(parents=True, exist_ok=True)
             (target / place).write_bytes(data)
 
 
