@@ -45,6 +45,7 @@ every_solver = pytest.mark.parametrize("solver", ALL.values(), ids=ALL)
 every_deterministic = pytest.mark.parametrize("solver", DETERMINISTIC.values(), ids=DETERMINISTIC)
 every_stochastic = pytest.mark.parametrize("solver", STOCHASTIC.values(), ids=STOCHASTIC)
 
+QUICK = ("linear", "ve", "vp", "table-zero-snr")
 ORDER_SCHEDULES = ["linear", "ve"] + [
     pytest.param(name, marks=pytest.mark.slow)
     for name in ("vp", "cosine", "table-zero-snr", "sigmoid")
@@ -165,7 +166,10 @@ def test_moments_from_pure_noise_to_clean_data(solver):
 
 
 @every_solver
-@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in SCHEDULES],
+)
 def test_finite_for_any_number_of_steps(solver, name):
     """From alpha = 0 to sigma = 0 exactly, in float32."""
     schedule = SCHEDULES[name]
