@@ -1,0 +1,72 @@
+"""Published networks give the numbers that they gave when they were equal to diffusers'.
+
+`test_published_parity.py` compares the two where diffusers is installed; here are numbers of that
+day, for weights and inputs that a formula gives.
+"""
+
+import pytest
+import torch
+
+from demist.networks import published
+
+SMALL = {"block_out_channels": [8, 16], "norm_num_groups": 4, "layers_per_block": 1}
+SD = {
+    **SMALL,
+    "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
+    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
+    "cross_attention_dim": 12,
+    "attention_head_dim": 2,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 8,
+    "projection_class_embeddings_input_dim": 10 + 6 * 8,
+}
+DDPM = {
+    **SMALL,
+    "in_channels": 4,
+    "out_channels": 4,
+    "down_block_types": ["DownBlock2D", "AttnDownBlock2D"],
+    "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
+    "attention_head_dim": 4,
+}
+SD3 = {
+    "sample_size": 8, "in_channels": 4, "out_channels": 4, "num_layers": 2,
+    "attention_head_dim": 8, "num_attention_heads": 2, "joint_attention_dim": 12,
+    "caption_projection_dim": 16, "pooled_projection_dim": 10, "pos_embed_max_size": 6,
+    "dual_attention_layers": [0], "qk_norm": "rms_norm",
+}  # fmt: skip
+DIT = {
+    "num_attention_heads": 2, "attention_head_dim": 8, "num_layers": 2, "sample_size": 8,
+    "num_embeds_ada_norm": 5, "out_channels": 8,
+}  # fmt: skip
+CASES = {
+    "UNet2D": (DDPM, (), [-0.34799, 1.86262, 1.83909, -1.8149]),
+    "UNet2DCondition": (SD, ("states", "pooled", "sizes"), [0.05472, 0.64701, 0.43643, 0.27879]),
+    "SD3Transformer": (SD3, ("states", "pooled"), [0.1, 1.67433, 2.44598, -1.41842]),
+    "DiT2D": (DIT, ("label",), [0.57915, 200.53268, -257.77692, 112.5571]),
+}
+
+
+def waves(*shape, rate=0.7):
+    return torch.cos(torch.arange(torch.Size(shape).numel()) * rate).reshape(shape)
+
+
+INPUTS = {
+    "states": waves(2, 5, 12),
+    "pooled": waves(2, 10, rate=0.3),
+    "sizes": 50 + 40 * waves(2, 6, rate=0.9),
+    "label": torch.tensor([1, 5]),
+}
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_the_numbers_of_that_day(kind):
+    config, names, recorded = CASES[kind]
+    net = getattr(published, kind).from_json(config, "here").eval()
+    net.load_state_dict({
+        name: 0.2 * waves(*value.shape, rate=0.5 + 0.01 * i) + ("norm" in name)
+        for i, (name, value) in enumerate(net.state_dict().items())
+    })  # fmt: skip
+    with torch.no_grad():
+        y = net(waves(2, 4, 8, 8), torch.tensor([3.0, 700.0]), **{n: INPUTS[n] for n in names})
+    found = [y.mean(), y.std(), y[0, 1, 2, 3], y[1, 3, 7, 0]]
+    torch.testing.assert_close(torch.stack(found), torch.tensor(recorded), atol=2e-4, rtol=2e-4)
