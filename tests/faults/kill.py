@@ -92,8 +92,15 @@ def whole_one(run, step):
 
 
 def unfinished_saves(place):
-    """Checkpoints being written, or left so by a trainer that was killed."""
-    return set(Path(place).glob("*/checkpoints/.writing-*"))
+    """Checkpoints being written, or left so by a trainer that was killed.
+
+    A running trainer renames folders meanwhile: one that is gone when it is opened holds none.
+    """
+    found = set()
+    for run in runs.all_runs(place):
+        with contextlib.suppress(FileNotFoundError):
+            found.update(p for p in run.checkpoints.iterdir() if p.name.startswith(".writing-"))
+    return found
 
 
 def until_it_saves(place, known, seconds):
