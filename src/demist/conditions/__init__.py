@@ -26,6 +26,7 @@ from demist.conditions.prompt_states import PromptStates
 from demist.conditions.sizes import Sizes
 from demist.conditions.states import FrozenText, States, TokenRoute, transformers_for
 from demist.conditions.text import Text, learn_tokenizer, library, split_weights
+from demist.conditions.text_encoder import TextEncoder
 
 __all__ = [
     "CONDITIONS",
@@ -48,6 +49,7 @@ __all__ = [
     "Sizes",
     "States",
     "Text",
+    "TextEncoder",
     "TokenRoute",
     "Value",
     "class_index",
@@ -58,6 +60,7 @@ __all__ = [
     "nested",
     "plain_numbers",
     "split_weights",
+    "text_encoder",
     "transformers_for",
     "translated",
 ]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from demist.errors import UsageError
 
@@ -88,6 +88,11 @@ class Condition(abc.ABC):
         Raises:
             UsageError: The column can condition nothing.
         """
+
+    @property
+    def components(self) -> Mapping[str, nn.Module]:
+        """Frozen networks that belong to it, by the names of their folders; asking opens them."""
+        return {}
 
     @property
     def choices(self) -> tuple[Any, ...]:

@@ -1,28 +1,18 @@
 """A prompt read by the text encoders that a published model was trained with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from pathlib import Path
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from demist.conditions.conditioner import Column, Condition, ReadImage
-from demist.conditions.states import transformers_for
+from demist.conditions.text_encoder import TextEncoder
 from demist.errors import UsageError
-
-_KINDS = {
-    "CLIPTextModel": "CLIPTextModel",
-    "CLIPTextModelWithProjection": "CLIPTextModelWithProjection",
-    "BertModel": "BertModel",
-    "T5EncoderModel": "T5EncoderModel",
-    "T5ForConditionalGeneration": "T5EncoderModel",
-}
-"""Class of an encoder in its configuration -> that of `transformers`."""
 
 
 @dataclass(frozen=True)
@@ -33,26 +23,22 @@ class PromptStates(Condition):
     these models were trained. Without a prompt they read the empty one.
 
     Attributes:
-        folder: The model's.
-        encoders: Folders of the encoders in it. Their tokens stand side by side.
-        tokenizers: Folders of their tokenizers.
+        encoders: Their tokens stand side by side.
         layer: Whose states are taken: None for the last, after its norm; -2 for the one before.
         pooled: Which vectors are given, too: "", "last" for that of the last encoder, or "all".
         width: The tokens are widened to it with zeros; 0: they are not.
-        long: Folders of a further encoder and its tokenizer, whose tokens follow; none: zeros.
+        long: A further encoder, whose tokens follow; None: zeros.
         long_length: How many tokens these are; 0: none follow.
         zeros: Whether the null is zeros instead of the empty prompt.
         drop: Probability of hiding the prompt while training.
         group: Conditions of one group are hidden together.
     """
 
-    folder: str
-    encoders: tuple[str, ...]
-    tokenizers: tuple[str, ...]
+    encoders: tuple[TextEncoder, ...]
     layer: int | None = None
     pooled: str = ""
     width: int = 0
-    long: tuple[str, ...] = ()
+    long: TextEncoder | None = None
     long_length: int = 0
     zeros: bool = False
     drop: float = 0.1
@@ -96,44 +82,24 @@ class PromptStates(Condition):
         _read(self, text)
         return text
 
-    @cached_property
-    def _readers(self) -> list[tuple[Any, Any, int]]:
-        """Tokenizer, encoder and number of tokens of each, the long one last."""
-        found = []
-        for encoder, tokenizer in zip(self.encoders, self.tokenizers, strict=True):
-            reader, model = _opened(self.folder, encoder, tokenizer)
-            found.append((reader, model, model.config.max_position_embeddings))
-        if self.long:
-            found.append((*_opened(self.folder, *self.long), self.long_length))
-        return found
+    @property
+    def components(self) -> Mapping[str, nn.Module]:
+        """The encoders."""
+        return {encoder.name: encoder.model for encoder in self.readers}
 
-
-def _opened(folder: str, encoder: str, tokenizer: str) -> tuple[Any, Any]:
-    """A tokenizer and an encoder from a model's folder."""
-    transformers = transformers_for(folder)
-    reader = transformers.AutoTokenizer.from_pretrained(
-        str(Path(folder) / tokenizer), local_files_only=True, trust_remote_code=False
-    )
-    where = str(Path(folder) / encoder)
-    config = transformers.AutoConfig.from_pretrained(
-        where, local_files_only=True, trust_remote_code=False
-    )
-    kind = (config.architectures or ["CLIPTextModel"])[0]
-    if kind not in _KINDS:
-        raise UsageError(f"{where} is a {kind}, which is not known; known are {', '.join(_KINDS)}")
-    model = getattr(transformers, _KINDS[kind]).from_pretrained(
-        where, local_files_only=True, use_safetensors=True, trust_remote_code=False
-    )
-    return reader, model.eval().requires_grad_(False)
+    @property
+    def readers(self) -> tuple[TextEncoder, ...]:
+        """All encoders, the long one last."""
+        return (*self.encoders, *([self.long] if self.long else []))
 
 
 @lru_cache(maxsize=256)
 def _read(condition: PromptStates, text: str | None) -> dict[str, Tensor]:
     """The encoding of one prompt; prompts come up again and again."""
     states, pooled, after = [], [], []
-    for i, (tokenizer, model, length) in enumerate(condition._readers):
-        read = _encoded(tokenizer, model, length, text or "")
-        if i == len(condition.encoders):
+    for encoder in condition.readers:
+        read = _encoded(encoder, text or "")
+        if encoder is condition.long:
             after.append(read.last_hidden_state[0].float())
             continue
         layer = condition.layer
@@ -151,12 +117,13 @@ def _read(condition: PromptStates, text: str | None) -> dict[str, Tensor]:
     return parts
 
 
-def _encoded(tokenizer: Any, model: Any, length: int, text: str) -> Any:
-    """What an encoder makes of a text that is padded to `length` tokens.
+def _encoded(encoder: TextEncoder, text: str) -> Any:
+    """What an encoder makes of a text that is padded to its length.
 
     Raises:
         UsageError: The text is longer.
     """
+    tokenizer, length = encoder.tokenizer, encoder.length
     whole = tokenizer(text)["input_ids"]
     if len(whole) > length:
         kept = tokenizer.decode(whole[: length - 1], skip_special_tokens=True)
@@ -166,4 +133,4 @@ def _encoded(tokenizer: Any, model: Any, length: int, text: str) -> Any:
         )
     found = tokenizer(text, padding="max_length", max_length=length, return_tensors="pt")
     with torch.inference_mode(False), torch.no_grad():
-        return model(found["input_ids"], output_hidden_states=True)
+        return encoder.model(found["input_ids"], output_hidden_states=True)

@@ -1,21 +1,29 @@
 """Models of other makers: what their folders say, as the parts of a pipeline.
 
-One module for each thing that a folder holds; `folders` puts them together.
+A `Source` gives configurations and tensors by the names of components; `families` say what stands
+around a network; `read` puts them together.
 """
 
 from demist.interop.codecs import read_codec
-from demist.interop.folders import PIPELINES, is_published, read
+from demist.interop.families import FAMILIES
+from demist.interop.read import Reading, assembled, is_published, open_source, read
 from demist.interop.schedulers import Scheduled, read_scheduler
+from demist.interop.source import FolderSource, Source
 
 __all__ = [
-    "PIPELINES",
+    "FAMILIES",
+    "FolderSource",
+    "Reading",
     "Scheduled",
+    "Source",
+    "assembled",
     "codecs",
-    "folders",
     "is_published",
+    "open_source",
     "read",
     "read_codec",
     "read_scheduler",
     "schedulers",
+    "source",
     "weights",
 ]

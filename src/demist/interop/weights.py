@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from demist.errors import DataError, MissingError
 from demist.io.files import read_json
-from demist.io.tensors import read_tensors, require_same
+from demist.io.tensors import read_tensors
 from demist.io.untrusted import inside
 from demist.networks import published
 from demist.networks.published import Published
@@ -25,35 +24,6 @@ OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "
 """Names of attention among pixels in older files."""
 
 STEMS = ("diffusion_pytorch_model", "model")
-
-
-def open_network(folder: Path, name: str) -> Published:
-    """The network in `folder/name`, with its weights, on the CPU.
-
-    Args:
-        folder: The model.
-        name: Of the component; "" for the folder itself.
-
-    Raises:
-        MissingError: A file is not there.
-        DataError: It is damaged, of an unknown class, or weights and configuration differ.
-        RefusedError: The weights are a pickle, or a link leads out of the folder.
-    """
-    place = f"{name}/" if name else ""
-    where = str(folder / name)
-    config = read_json(inside(folder, f"{place}config.json"))
-    kind = str(config.get("_class_name"))
-    if kind not in NETWORKS:
-        raise DataError(
-            f"{where} is a network of the class {kind!r}, which is not known; known are "
-            f"{', '.join(sorted(NETWORKS))}"
-        )
-    with torch.device("meta"):
-        net = NETWORKS[kind].from_json(config, f"{where}/config.json")
-    tensors = mended(read_weights(folder, place))
-    require_same(net.state_dict(), tensors, where)
-    net.load_state_dict(dict(tensors), assign=True)
-    return net.eval().requires_grad_(False)
 
 
 def read_weights(folder: Path, place: str) -> dict[str, Tensor]:

@@ -27,6 +27,7 @@ from demist.io.untrusted import inside
 from demist.model import components, consistent
 from demist.model.sums import INDEX as INDEX
 from demist.model.sums import read_listed, read_sealed, require_sealed, sealed_index, short
+from demist.networks.published import Published
 from demist.runs import Run
 from demist.runs.checkpoint import Checkpoint
 from demist.version import __version__
@@ -78,6 +79,8 @@ def modules_of(pipeline: Any) -> dict[str, nn.Module]:
         TypeError: The denoiser's is of no class that can be saved.
     """
     net = pipeline.denoiser.net
+    if isinstance(net, Published):
+        return {net.folder: net, **pipeline.codec.components}
     # Not by its very class: torch derives another one for a network that is cut.
     found = [place for place, known in places().items() if isinstance(net, known)]
     if not found:

@@ -46,6 +46,7 @@ class Pipeline:
         facts: Where the model comes from (data, steps, ...), as JSON values.
         bucket: The network runs on multiples of this many samples, so that a sample's bits do not
             depend on how many others are made; 1 for large models, where that costs too much.
+        origin: The components that a model of another maker was read from; None: it is ours.
     """
 
     denoiser: Denoiser
@@ -55,6 +56,7 @@ class Pipeline:
     defaults: Sampling = STANDARD
     facts: Mapping[str, Any] = field(default_factory=dict)
     bucket: int = 8
+    origin: interop.Source | None = None
 
     def __post_init__(self) -> None:
         require_free_names(list(self.conditioner.conditions))
@@ -218,8 +220,13 @@ class Pipeline:
         return self.codec.decode(x.float()).cpu().numpy()
 
     def components(self) -> Mapping[str, nn.Module]:
-        """All networks by the names of their folders in a saved model, the denoiser's first."""
-        return model_folder.modules_of(self)
+        """All networks by the names of their folders in a saved model, the denoiser's first.
+
+        Text encoders of a model of another maker are opened, if they are not yet.
+        """
+        conditions = self.conditioner.conditions.values()
+        further = {name: net for c in conditions for name, net in c.components.items()}
+        return {**model_folder.modules_of(self), **further}
 
     def to(self, device: str | torch.device) -> "Pipeline":
         """This pipeline, all its networks moved to `device`."""
@@ -257,21 +264,24 @@ class Pipeline:
         return Path(folder)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> "Pipeline":
+    def load(
+        cls, folder: str | os.PathLike[str], reading: interop.Reading | None = None
+    ) -> "Pipeline":
         """Read a saved pipeline, or a folder of another maker, to the CPU.
 
         Args:
             folder: Where it is, or the name of a model in `demist.zoo`; see `demist.interop` for
                 what is read of others.
+            reading: How a model of another maker is read.
 
         Raises:
             MissingError: There is none in `folder`.
             DataError: It is damaged, or of another format.
         """
         place = zoo.locate(os.fspath(folder))
-        published = interop.is_published(place)
-        read = interop.read if published else model_folder.read
-        return cls._assemble(read(place), str(place))
+        if interop.is_published(place):
+            return cls._assemble(interop.read(place, reading), str(place))
+        return cls._assemble(model_folder.read(place), str(place))
 
     @classmethod
     def from_run(

@@ -113,6 +113,7 @@ class AutoencoderKL(Published):
     """
 
     kind: ClassVar[str] = "AutoencoderKL"
+    folder: ClassVar[str] = "vae"
     config_class: ClassVar[type[Any]] = AutoencoderKLConfig
 
     def __init__(self, config: AutoencoderKLConfig):

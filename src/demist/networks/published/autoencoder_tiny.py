@@ -71,6 +71,7 @@ class AutoencoderTiny(Published):
     """
 
     kind: ClassVar[str] = "AutoencoderTiny"
+    folder: ClassVar[str] = "vae"
     config_class: ClassVar[type[Any]] = AutoencoderTinyConfig
 
     def __init__(self, config: AutoencoderTinyConfig):

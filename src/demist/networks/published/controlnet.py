@@ -59,6 +59,7 @@ class ControlNet(Trunk):
     """
 
     kind: ClassVar[str] = "ControlNetModel"
+    folder: ClassVar[str] = "controlnet"
     config_class: ClassVar[type[Any]] = ControlNetConfig
 
     def __init__(self, config: ControlNetConfig):

@@ -82,6 +82,7 @@ class DiT2D(Published):
     """
 
     kind: ClassVar[str] = "DiTTransformer2DModel"
+    folder: ClassVar[str] = "transformer"
     config_class: ClassVar[type[Any]] = DiTConfig
 
     def __init__(self, config: DiTConfig):

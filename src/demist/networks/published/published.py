@@ -15,12 +15,14 @@ class Published(nn.Module):
 
     Attributes:
         kind: Its class in diffusers, `_class_name` in a configuration.
+        folder: Its component's usual name.
         config_class: The dataclass of its configuration.
         routes: Key in `cond` -> argument of `run`. What is not in it goes by its own key.
         one_time_per_sample: As all of them.
     """
 
     kind: ClassVar[str]
+    folder: ClassVar[str] = "unet"
     config_class: ClassVar[type[Any]]
     one_time_per_sample: ClassVar[bool] = True
 

@@ -98,6 +98,7 @@ class SD3Transformer(Published):
     """
 
     kind: ClassVar[str] = "SD3Transformer2DModel"
+    folder: ClassVar[str] = "transformer"
     config_class: ClassVar[type[Any]] = SD3Config
 
     def __init__(self, config: SD3Config):

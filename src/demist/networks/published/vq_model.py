@@ -69,6 +69,7 @@ class VQModel(Published):
     """
 
     kind: ClassVar[str] = "VQModel"
+    folder: ClassVar[str] = "vqvae"
     config_class: ClassVar[type[Any]] = VQModelConfig
 
     def __init__(self, config: VQModelConfig):

@@ -1,0 +1,105 @@
+"""A frozen text encoder of `transformers` and its tokenizer, opened when they are first needed."""
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from demist.conditions.states import transformers_for
+from demist.errors import UsageError
+
+KINDS = {
+    "CLIPTextModel": "CLIPTextModel",
+    "CLIPTextModelWithProjection": "CLIPTextModelWithProjection",
+    "BertModel": "BertModel",
+    "T5EncoderModel": "T5EncoderModel",
+    "T5ForConditionalGeneration": "T5EncoderModel",
+}
+"""Class of an encoder in its configuration -> that of `transformers`."""
+
+
+class TextEncoder:
+    """An encoder and its tokenizer, compared by identity.
+
+    Attributes:
+        name: Of the component, such as `text_encoder_2`.
+        where: For messages.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        where: str,
+        open_model: Callable[[], nn.Module],
+        open_tokenizer: Callable[[], Any],
+        length: int | None = None,
+    ):
+        """One that is opened by two functions.
+
+        Args:
+            name: Of the component.
+            where: For messages.
+            open_model: Gives the encoder, called once.
+            open_tokenizer: Gives its tokenizer, called once.
+            length: Tokens that it reads; None: as its configuration says.
+        """
+        self.name, self.where = name, where
+        self._open_model, self._open_tokenizer, self._length = open_model, open_tokenizer, length
+
+    @cached_property
+    def model(self) -> Any:
+        """The encoder, in evaluation, without gradients."""
+        return self._open_model().eval().requires_grad_(False)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """Its tokenizer."""
+        return self._open_tokenizer()
+
+    @property
+    def opened(self) -> bool:
+        """Whether the encoder has been needed."""
+        return "model" in self.__dict__
+
+    @property
+    def length(self) -> int:
+        """How many tokens it reads."""
+        return self._length or int(self.model.config.max_position_embeddings)
+
+
+def from_folder(
+    folder: Path, encoder: str, tokenizer: str, length: int | None = None
+) -> TextEncoder:
+    """The encoder and the tokenizer in two folders of a model.
+
+    Args:
+        folder: The model.
+        encoder: Folder of the encoder in it.
+        tokenizer: Folder of its tokenizer.
+        length: Tokens that it reads; None: as its configuration says.
+    """
+    where = str((folder / encoder).resolve())
+
+    def open_model() -> nn.Module:
+        transformers = transformers_for(str(folder))
+        config = transformers.AutoConfig.from_pretrained(
+            where, local_files_only=True, trust_remote_code=False
+        )
+        kind = (config.architectures or ["CLIPTextModel"])[0]
+        if kind not in KINDS:
+            raise UsageError(
+                f"{where} is a {kind}, which is not known; known are {', '.join(KINDS)}"
+            )
+        model: nn.Module = getattr(transformers, KINDS[kind]).from_pretrained(
+            where, local_files_only=True, use_safetensors=True, trust_remote_code=False
+        )
+        return model
+
+    def open_tokenizer() -> Any:
+        return transformers_for(str(folder)).AutoTokenizer.from_pretrained(
+            str(folder / tokenizer), local_files_only=True, trust_remote_code=False
+        )
+
+    return TextEncoder(encoder, where, open_model, open_tokenizer, length)

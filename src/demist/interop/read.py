@@ -1,0 +1,98 @@
+"""A model of another maker, as the parts of a pipeline."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from demist.codecs import Pixels
+from demist.conditions import Conditioner
+from demist.core import Denoiser
+from demist.errors import DataError, DemistError
+from demist.interop.families import FAMILIES, Opened
+from demist.interop.schedulers import read_scheduler
+from demist.interop.source import INDEX, FolderSource, Source
+from demist.interop.weights import facts
+from demist.io.files import read_json
+from demist.io.untrusted import inside
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a model of another maker is read: what its files leave open, or the user wants otherwise.
+
+    Fields of their own are added by what needs them, each with a default that changes nothing.
+    """
+
+
+def is_published(place: Path) -> bool:
+    """Whether it is a folder of another maker: an index that is not ours, or a U-Net alone."""
+    for name in (INDEX, "config.json"):
+        if (place / name).is_file():
+            return "_demist_version" not in read_json(inside(place, name))
+    return False
+
+
+def open_source(place: Path, reading: Reading) -> Source:
+    """The components of a folder.
+
+    Raises:
+        DataError: Its index is damaged.
+    """
+    return FolderSource.open(place)
+
+
+def read(place: Path, reading: Reading | None = None) -> dict[str, Any]:
+    """The arguments of `Pipeline` from a model of another maker.
+
+    Args:
+        place: A folder.
+        reading: How.
+
+    Raises:
+        MissingError: A file is not there.
+        DataError: It is of a class that is not known, or damaged.
+        RefusedError: Its weights are pickles, or a link leads out of it.
+    """
+    try:
+        return assembled(open_source(place, reading or Reading()))
+    except DemistError:
+        raise
+    except Exception as error:  # what a file says may make a part raise anything
+        raise DataError(f"{place} does not describe a model: {error}") from None
+
+
+def assembled(source: Source) -> dict[str, Any]:
+    """The arguments of `Pipeline` from the components of a model."""
+    kind = str(source.index.get("_class_name"))
+    if kind not in FAMILIES:
+        raise DataError(
+            f"{source.place} holds a {kind!r}, which is not known; known are {', '.join(FAMILIES)}"
+        )
+    name = next((name for name in ("unet", "transformer") if name in source.index), "")
+    opened = Opened(source, name, source.network(name))
+    scheduled = read_scheduler(source.scheduler(), source.where("scheduler/scheduler_config.json"))
+    around = FAMILIES[kind](opened)
+    inputs = int(opened.net.config["in_channels"])
+    outputs = int(opened.net.config["out_channels"] or inputs)
+    learned = outputs == 2 * inputs
+    denoiser = Denoiser(
+        opened.net,
+        scheduled.schedule,
+        scheduled.parameterization,
+        clock=scheduled.clock,
+        learn_variance=learned,
+        bounds=scheduled.bounds if isinstance(around.codec, Pixels) else None,
+    )
+    if not all(math.isfinite(side) for side in scheduled.bounds or ()):
+        raise DataError(f"{source.place} clamps its samples to {scheduled.bounds}")
+    return {
+        "denoiser": denoiser.eval(),
+        "codec": around.codec,
+        "conditioner": Conditioner(around.conditions),
+        "shape": around.codec.data_shape((outputs // (1 + learned), *opened.sides)),
+        "defaults": dict(around.defaults),
+        "facts": {"maker": kind, **facts(opened.net)},
+        "bucket": 1,
+        "origin": source,
+    }

@@ -1,0 +1,154 @@
+"""Where a model of another maker comes from: configurations and tensors of its named components.
+
+A folder is one source, a single file another: what a family of models needs it asks for here, under
+diffusers' names of components and tensors, whatever they are called where they lie.
+"""
+
+import abc
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from demist.conditions.text_encoder import TextEncoder, from_folder
+from demist.errors import DataError, MissingError
+from demist.interop.weights import NETWORKS, mended, read_weights
+from demist.io.files import read_json
+from demist.io.tensors import require_same
+from demist.io.untrusted import inside
+from demist.networks.published import Published
+
+INDEX = "model_index.json"
+
+
+class Source(abc.ABC):
+    """A model as named components.
+
+    Attributes:
+        place: The folder or file.
+        index: What kind of model it is (`_class_name`) and which components it has, as in
+            `model_index.json`.
+    """
+
+    place: Path
+    index: Mapping[str, Any]
+
+    @abc.abstractmethod
+    def has(self, name: str) -> bool:
+        """Whether there is a component of this name."""
+
+    @abc.abstractmethod
+    def config(self, name: str) -> dict[str, Any]:
+        """The configuration of a network.
+
+        Raises:
+            MissingError: There is none.
+        """
+
+    @abc.abstractmethod
+    def scheduler(self) -> dict[str, Any]:
+        """`scheduler_config.json`.
+
+        Raises:
+            MissingError: There is none.
+        """
+
+    @abc.abstractmethod
+    def weights(self, name: str) -> Mapping[str, Tensor]:
+        """The tensors of a network under diffusers' names.
+
+        Raises:
+            MissingError: There are none.
+            DataError: They are damaged.
+        """
+
+    @abc.abstractmethod
+    def text_encoder(self, encoder: str, tokenizer: str, length: int | None = None) -> TextEncoder:
+        """A text encoder and its tokenizer, both opened later."""
+
+    def where(self, name: str) -> str:
+        """A component, for messages."""
+        return str(self.place / name)
+
+    def network(self, name: str) -> Published:
+        """A network with its weights, on the CPU.
+
+        Args:
+            name: Of the component; "" where the model is nothing but it.
+
+        Raises:
+            MissingError: It is not there.
+            DataError: It is damaged, of an unknown class, or weights and configuration differ.
+            RefusedError: The weights are a pickle, or a link leads out of the folder.
+        """
+        config, where = self.config(name), self.where(name)
+        kind = str(config.get("_class_name"))
+        if kind not in NETWORKS:
+            raise DataError(
+                f"{where} is a network of the class {kind!r}, which is not known; known are "
+                f"{', '.join(sorted(NETWORKS))}"
+            )
+        with torch.device("meta"):
+            net = NETWORKS[kind].from_json(config, f"{where}/config.json")
+        tensors = mended(self.weights(name))
+        require_same(net.state_dict(), tensors, where)
+        net.load_state_dict(dict(tensors), assign=True)
+        return net.eval().requires_grad_(False)
+
+    def require(self, names: tuple[str, ...]) -> None:
+        """Check that components are there.
+
+        Raises:
+            MissingError: One is not.
+        """
+        for name in names:
+            if not self.has(name):
+                raise MissingError(
+                    f"{self.place} has no {name!r}, which a {self.index['_class_name']} needs"
+                )
+
+
+@dataclass(frozen=True, eq=False)
+class FolderSource(Source):
+    """A folder in the layout of diffusers; or one with nothing but a U-Net, called flat.
+
+    Attributes:
+        place: The folder.
+        index: Its `model_index.json`.
+        flat: Whether it has none.
+    """
+
+    place: Path
+    index: Mapping[str, Any]
+    flat: bool = False
+
+    @classmethod
+    def open(cls, place: Path) -> "FolderSource":
+        """The folder, by its index.
+
+        Raises:
+            DataError: The index is damaged.
+        """
+        if not (place / INDEX).is_file():
+            return cls(place, {"_class_name": "DDPMPipeline"}, flat=True)
+        return cls(place, read_json(inside(place, INDEX)))
+
+    def has(self, name: str) -> bool:
+        listed = self.index.get(name)
+        return isinstance(listed, list) and listed[:1] != [None] and (self.place / name).is_dir()
+
+    def config(self, name: str) -> dict[str, Any]:
+        return read_json(inside(self.place, f"{name}/config.json" if name else "config.json"))
+
+    def scheduler(self) -> dict[str, Any]:
+        name = "scheduler_config.json"
+        return read_json(inside(self.place, name if self.flat else f"scheduler/{name}"))
+
+    def weights(self, name: str) -> Mapping[str, Tensor]:
+        return read_weights(self.place, f"{name}/" if name else "")
+
+    def text_encoder(self, encoder: str, tokenizer: str, length: int | None = None) -> TextEncoder:
+        return from_folder(self.place, encoder, tokenizer, length)
