@@ -7,6 +7,8 @@ from demist.networks.published.autoencoder_kl import AutoencoderKL, AutoencoderK
 from demist.networks.published.autoencoder_tiny import AutoencoderTiny, AutoencoderTinyConfig
 from demist.networks.published.controlnet import ControlNet, ControlNetConfig
 from demist.networks.published.dit_2d import DiT2D, DiTConfig
+from demist.networks.published.flux import FluxConfig, FluxTransformer
+from demist.networks.published.pixart import PixArtConfig, PixArtTransformer
 from demist.networks.published.published import Published
 from demist.networks.published.sd3 import SD3Config, SD3Transformer
 from demist.networks.published.unet_2d import UNet2D, UNet2DConfig
@@ -22,6 +24,10 @@ __all__ = [
     "ControlNetConfig",
     "DiT2D",
     "DiTConfig",
+    "FluxConfig",
+    "FluxTransformer",
+    "PixArtConfig",
+    "PixArtTransformer",
     "Published",
     "SD3Config",
     "SD3Transformer",
@@ -37,7 +43,10 @@ __all__ = [
     "config",
     "controlnet",
     "dit_2d",
+    "flux",
+    "joint",
     "layers",
+    "pixart",
     "sd3",
     "tokens",
     "unet_2d",

@@ -6,6 +6,7 @@ Legend: b batch, c channels, h x w pixels, n tokens, d width of a token, e width
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "silu": nn.SiLU,
     "swish": nn.SiLU,
     "gelu": nn.GELU,
+    "gelu_tanh": partial(nn.GELU, approximate="tanh"),
     "relu": nn.ReLU,
     "mish": nn.Mish,
 }
@@ -70,8 +72,8 @@ class TimestepEmbedding(nn.Module):
         self.linear_2 = nn.Linear(width, width)
 
     def forward(
-        self, x: Float[Tensor, "b d"], cond: Float[Tensor, "b k"] | None = None
-    ) -> Float[Tensor, "b e"]:
+        self, x: Float[Tensor, "*b d"], cond: Float[Tensor, "b k"] | None = None
+    ) -> Float[Tensor, "*b e"]:
         x = x.to(self.linear_1.weight.dtype)
         if self.cond_proj is not None and cond is not None:
             x = x + self.cond_proj(cond.to(x.dtype))

@@ -48,6 +48,12 @@ class Published(nn.Module):
         """Its configuration, as JSON holds it."""
         return dataclasses.asdict(self.config_object)
 
+    @property
+    def channels(self) -> tuple[int, int]:
+        """Channels of what it is given, and of what it returns."""
+        inputs = int(self.config["in_channels"])
+        return inputs, int(self.config.get("out_channels") or inputs)
+
     run: Callable[..., Tensor]
     """The prediction: a method of each subclass, which names the conditions that it takes."""
 

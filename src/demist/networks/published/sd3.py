@@ -12,18 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from demist.errors import DataError
-from demist.networks.published.layers import FeedForward
+from demist.networks.published.joint import JointBlock
 from demist.networks.published.published import Published
-from demist.networks.published.tokens import (
-    AdaNorm,
-    FinalNorm,
-    JointAttention,
-    Patches,
-    TextTime,
-    modulated,
-    plain_norm,
-    unpatched,
-)
+from demist.networks.published.tokens import FinalNorm, Patches, TextTime, unpatched
 
 
 @dataclass(frozen=True)
@@ -43,48 +34,6 @@ class SD3Config:
     pos_embed_max_size: int = 96
     dual_attention_layers: tuple[int, ...] = ()
     qk_norm: str | None = None
-
-
-class JointBlock(nn.Module):
-    """Attention of both streams together, then a feed-forward layer for each.
-
-    Args:
-        width: Of a token.
-        heads: How many.
-        last: Whether the prompt's stream ends here.
-        dual: Whether the image attends to itself once more.
-        norm: Whether queries and keys are normalised.
-    """
-
-    def __init__(self, width: int, heads: int, last: bool, dual: bool, norm: bool):
-        super().__init__()
-        self.last, self.dual = last, dual
-        self.norm1 = AdaNorm(width, 9 if dual else 6)
-        self.norm1_context = AdaNorm(width, 2 if last else 6)
-        self.attn = JointAttention(width, heads, True, not last, norm)
-        self.attn2 = JointAttention(width, heads, False, False, norm) if dual else None
-        self.norm2, self.ff = plain_norm(width), FeedForward(width, "gelu-approximate")
-        self.ff_context = None if last else FeedForward(width, "gelu-approximate")
-
-    def forward(
-        self, x: Float[Tensor, "b n d"], context: Float[Tensor, "b m d"], emb: Float[Tensor, "b d"]
-    ) -> tuple[Tensor, Tensor]:
-        shift, scale, gate, shift2, scale2, gate2, *more = self.norm1.numbers(emb)
-        y = self.norm1.norm(x)
-        turns = self.norm1_context.numbers(emb)
-        # The last block gives scale and shift in the other order: so it was published.
-        order = (turns[1], turns[0]) if self.last else turns[:2]
-        read = modulated(self.norm1_context.norm(context), *order)
-        update, back = self.attn(modulated(y, shift, scale), read)
-        x = x + gate[:, None] * update
-        if self.attn2 is not None:
-            x = x + more[2][:, None] * self.attn2(modulated(y, more[0], more[1]))[0]
-        x = x + gate2[:, None] * self.ff(modulated(self.norm2(x), shift2, scale2))
-        if self.ff_context is None:
-            return x, context
-        context = context + turns[2][:, None] * back
-        further = modulated(self.norm2(context), turns[3], turns[4])
-        return x, context + turns[5][:, None] * self.ff_context(further)
 
 
 class SD3Transformer(Published):

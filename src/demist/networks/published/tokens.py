@@ -1,4 +1,4 @@
-"""Layers of published transformers: patches, modulated norms, joint attention.
+"""Layers of published transformers: patches, modulated norms, embeddings of the time.
 
 Legend: b batch, n tokens, d width of a token, e width of the embedding, p side of a patch.
 """
@@ -147,70 +147,37 @@ class FinalNorm(AdaNorm):
 
 
 class TextTime(nn.Module):
-    """The embedding of the time and of the prompt's vector.
+    """The embedding of the time, of the prompt's vector, and perhaps of a guidance scale.
 
     Args:
         width: Of the embedding.
         pooled: Of the prompt's vector.
+        guidance: Whether a guidance scale is embedded.
     """
 
-    def __init__(self, width: int, pooled: int):
+    def __init__(self, width: int, pooled: int, guidance: bool = False):
         super().__init__()
         self.timestep_embedder = TimestepEmbedding(256, width)
+        self.guidance_embedder = TimestepEmbedding(256, width) if guidance else None
         self.text_embedder = TimestepEmbedding(pooled, width)
 
-    def forward(self, t: Float[Tensor, " b"], pooled: Float[Tensor, "b p"]) -> Float[Tensor, "b d"]:
-        y: Tensor = self.timestep_embedder(timesteps(t, 256)) + self.text_embedder(pooled)
-        return y
-
-
-class JointAttention(nn.Module):
-    """Attention among the tokens of the image and, if there are any, those of the prompt.
-
-    Args:
-        width: Of a token.
-        heads: How many.
-        joint: Whether the prompt's tokens take part.
-        returns: Whether they get a result.
-        norm: Whether queries and keys are normalised.
-    """
-
-    def __init__(self, width: int, heads: int, joint: bool, returns: bool, norm: bool):
-        super().__init__()
-        if heads < 1 or width % heads:
-            raise UsageError(f"{width} channels cannot be split into {heads} heads")
-        self.heads = heads
-        self.to_q, self.to_k, self.to_v = (nn.Linear(width, width) for _ in range(3))
-        self.to_out = nn.ModuleList([nn.Linear(width, width)])
-        names = ["norm_q", "norm_k"] + ["norm_added_q", "norm_added_k"] * joint
-        for name in names:
-            self.add_module(name, nn.RMSNorm(width // heads, 1e-6) if norm else nn.Identity())
-        if joint:
-            for name in ("add_q_proj", "add_k_proj", "add_v_proj"):
-                self.add_module(name, nn.Linear(width, width))
-        self.to_add_out = nn.Linear(width, width) if joint and returns else None
-
     def forward(
-        self, x: Float[Tensor, "b n d"], context: Float[Tensor, "b m d"] | None = None
-    ) -> tuple[Tensor, Tensor | None]:
-        parts = [self._read(x, ("to_q", "to_k", "to_v"), "norm")]
-        if context is not None:
-            names = ("add_q_proj", "add_k_proj", "add_v_proj")
-            parts.append(self._read(context, names, "norm_added"))
-        q, k, v = (torch.cat(pieces, dim=2) for pieces in zip(*parts, strict=True))
-        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        out: Tensor = self.to_out[0](y[:, : x.shape[1]])
-        if context is None or self.to_add_out is None:
-            return out, None
-        return out, self.to_add_out(y[:, x.shape[1] :])
+        self,
+        t: Float[Tensor, " b"],
+        pooled: Float[Tensor, "b p"],
+        guidance: Float[Tensor, " b"] | None = None,
+    ) -> Float[Tensor, "b d"]:
+        """The sum of the embeddings.
 
-    def _read(self, x: Tensor, names: tuple[str, ...], norm: str) -> list[Tensor]:
-        rows = [
-            self.get_submodule(name)(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for name in names
-        ]
-        q, k = (self.get_submodule(f"{norm}_{s}")(y) for s, y in zip("qk", rows, strict=False))
-        return [q, k, rows[2]]
+        Args:
+            t: Times, from 0 to 1000.
+            pooled: The prompt's vector.
+            guidance: The scale, times 1000.
+        """
+        y: Tensor = self.timestep_embedder(timesteps(t, 256))
+        if self.guidance_embedder is not None and guidance is not None:
+            y = y + self.guidance_embedder(timesteps(guidance, 256))
+        return y + self.text_embedder(pooled)  # type: ignore[no-any-return]
 
 
 class LabelTime(nn.Module):
