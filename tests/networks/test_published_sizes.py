@@ -74,3 +74,19 @@ def test_sd_35_large():
         tensors = published.SD3Transformer.from_json(SD35, "here").state_dict()
     assert len(tensors) == 1227
     assert 2 * sum(value.numel() for value in tensors.values()) == 16_292_561_536
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "count"),
+    [
+        ("FluxTransformer", {"guidance_embeds": True}, 23_802_816_640 // 2),  # FLUX.1-dev
+        ("FluxTransformer", {}, 23_782_357_120 // 2),  # FLUX.1-schnell
+        ("PixArtTransformer", {"caption_channels": 4096, "sample_size": 64}, 610_856_096),
+    ],
+    ids=["flux dev", "flux schnell", "pixart sigma"],
+)
+def test_published_numbers_of_parameters(kind, config, count):
+    """Flux by the bytes that the indices of its shards tell; PixArt by the numbers of its page."""
+    with torch.device("meta"):
+        tensors = getattr(published, kind).from_json(config, "here").state_dict()
+    assert sum(value.numel() for value in tensors.values()) == count

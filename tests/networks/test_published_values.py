@@ -38,11 +38,30 @@ DIT = {
     "num_attention_heads": 2, "attention_head_dim": 8, "num_layers": 2, "sample_size": 8,
     "num_embeds_ada_norm": 5, "out_channels": 8,
 }  # fmt: skip
+FLUX = {
+    "in_channels": 16, "num_layers": 1, "num_single_layers": 1, "attention_head_dim": 12,
+    "num_attention_heads": 2, "joint_attention_dim": 12, "pooled_projection_dim": 10,
+    "axes_dims_rope": [2, 4, 6], "guidance_embeds": True,
+}  # fmt: skip
+PIXART = {
+    "num_attention_heads": 2, "attention_head_dim": 12, "num_layers": 2, "sample_size": 8,
+    "cross_attention_dim": 24, "caption_channels": 12, "use_additional_conditions": True,
+}  # fmt: skip
 CASES = {
     "UNet2D": (DDPM, (), [-0.34799, 1.86262, 1.83909, -1.8149]),
     "UNet2DCondition": (SD, ("states", "pooled", "sizes"), [0.05472, 0.64701, 0.43643, 0.27879]),
     "SD3Transformer": (SD3, ("states", "pooled"), [0.1, 1.67433, 2.44598, -1.41842]),
     "DiT2D": (DIT, ("label",), [0.57915, 200.53268, -257.77692, 112.5571]),
+    "FluxTransformer": (
+        FLUX,
+        ("states", "pooled", "guidance"),
+        [-0.03453, 2.94024, 2.16641, 3.9486],
+    ),
+    "PixArtTransformer": (
+        PIXART,
+        ("states", "mask", "sides"),
+        [0.00223, 1.06756, -0.55603, 1.97052],
+    ),
 }
 
 
@@ -55,6 +74,9 @@ INPUTS = {
     "pooled": waves(2, 10, rate=0.3),
     "sizes": 50 + 40 * waves(2, 6, rate=0.9),
     "label": torch.tensor([1, 5]),
+    "guidance": torch.tensor([[3.5], [1.0]]),
+    "sides": 50 + 40 * waves(2, 6, rate=0.9)[:, :2],
+    "mask": torch.tensor([[1.0, 1, 1, 0, 0], [1, 0, 0, 0, 0]]),
 }
 
 
@@ -66,6 +88,7 @@ def test_the_numbers_of_that_day(kind):
         name: 0.2 * waves(*value.shape, rate=0.5 + 0.01 * i) + ("norm" in name)
         for i, (name, value) in enumerate(net.state_dict().items())
     })  # fmt: skip
+    net.routes = {"sides": "sizes"}
     with torch.no_grad():
         y = net(waves(2, 4, 8, 8), torch.tensor([3.0, 700.0]), **{n: INPUTS[n] for n in names})
     found = [y.mean(), y.std(), y[0, 1, 2, 3], y[1, 3, 7, 0]]
