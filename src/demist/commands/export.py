@@ -12,21 +12,26 @@ from demist.commands.shared import read
 
 @dataclass(frozen=True)
 class Options:
-    """Export a model's denoiser as ONNX or for torch.export, with all that a sampler needs."""
+    """Write a model for other programs: its denoiser with all that a sampler needs (onnx,
+    torch-export), or a published model as a folder (diffusers)."""
 
     model: Annotated[Positional[str], arg(metavar="RUN|FOLDER")]
     """A run (number, name, path or `latest`), or a saved model's folder."""
     out: Annotated[Positional[Path], arg(metavar="OUT")]
-    """New folder for denoiser.onnx (or .pt2) and denoiser.json."""
-    format: Literal["onnx", "torch-export"] = "onnx"
-    """onnx, which needs demist[export], or torch-export."""
+    """New folder: for denoiser.onnx (or .pt2) and denoiser.json, or for the whole model."""
+    format: Literal["onnx", "torch-export", "diffusers"] = "onnx"
+    """onnx, which needs demist[export]; torch-export; or diffusers, for published models."""
     source: Annotated[ModelOptions, arg(name="")] = field(default_factory=ModelOptions)
 
 
 def main(args: list[str]) -> None:
     """Export, and say how exact it is."""
     options = read(Options, "export", args)
-    made = options.source.open(options.model).export(options.out, options.format)
+    pipeline = options.source.open(options.model)
+    if options.format == "diffusers":
+        print(pipeline.save_published(options.out))
+        return
+    made = pipeline.export(options.out, options.format)
     exact = made["error"]
     print(options.out / made["file"])
     print(options.out / "denoiser.json")

@@ -7,6 +7,7 @@ around a network; `read` puts them together.
 from demist.interop.codecs import read_codec
 from demist.interop.families import FAMILIES
 from demist.interop.read import Reading, assembled, is_published, open_source, read
+from demist.interop.save import save, write_network
 from demist.interop.schedulers import Scheduled, read_scheduler
 from demist.interop.source import FolderSource, Source
 
@@ -23,7 +24,9 @@ __all__ = [
     "read",
     "read_codec",
     "read_scheduler",
+    "save",
     "schedulers",
     "source",
     "weights",
+    "write_network",
 ]

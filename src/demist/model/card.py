@@ -38,7 +38,9 @@ def card(pipeline: "Pipeline", how: str | None = None) -> str:
     trained = trained if isinstance(trained, Mapping) else {}
     parts = [
         _head(pipeline),
-        f"# A diffusion model of {_plain(facts.get('data') or 'unnamed data')}\n",
+        f"# {_plain(facts['maker'])}\n"
+        if "maker" in facts
+        else f"# A diffusion model of {_plain(facts.get('data') or 'unnamed data')}\n",
         _rows(pipeline, trained),
     ]
     if trained.get("data"):
@@ -85,7 +87,7 @@ def _head(pipeline: "Pipeline") -> str:
     net = pipeline.denoiser.net
     kinds = net.kinds if isinstance(net, Network) else ()
     conditions = pipeline.conditioner.conditions.values()
-    lines = ["library_name: demist"]
+    lines = [f"library_name: {'diffusers' if pipeline.origin else 'demist'}"]
     if "images" in kinds:
         by_text = any(c.short == "prompt" for c in conditions)
         lines.append(

@@ -20,7 +20,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from demist import codecs, conditions, core, networks, parts
+from demist import codecs, conditions, core, interop, networks, parts
 from demist.errors import DataError, RefusedError
 from demist.io.files import read_json, sha256, write_json
 from demist.io.untrusted import inside
@@ -80,7 +80,8 @@ def modules_of(pipeline: Any) -> dict[str, nn.Module]:
     """
     net = pipeline.denoiser.net
     if isinstance(net, Published):
-        return {net.folder: net, **pipeline.codec.components}
+        further = pipeline.codec.components.values()
+        return {net.folder: net, **{getattr(part, "folder", "vae"): part for part in further}}
     # Not by its very class: torch derives another one for a network that is cut.
     found = [place for place, known in places().items() if isinstance(net, known)]
     if not found:
@@ -235,7 +236,12 @@ def place_of(index: Mapping[str, Any]) -> str:
 
 
 def write(pipeline: Any, folder: Path) -> None:
-    """Write a model into an existing, empty folder."""
+    """Write a model into an existing, empty folder; one of another maker in that maker's form."""
+    if pipeline.origin is not None:
+        conditions = pipeline.conditioner.conditions.values()
+        encoders = [encoder for c in conditions for encoder in getattr(c, "readers", ())]
+        interop.save(folder, pipeline.origin, modules_of(pipeline), encoders)
+        return
     description = describe(pipeline)
     sums = components.write(folder, modules_of(pipeline))
     (folder / SCHEDULER).parent.mkdir()

@@ -252,6 +252,8 @@ class Pipeline:
     def save(self, folder: str | os.PathLike[str], *, replace: bool = False) -> Path:
         """Write the pipeline to a new folder (see `demist.model.folder`), all of it or nothing.
 
+        A model of another maker is written in the layout of diffusers; see `demist.interop.save`.
+
         With it goes a page, `README.md`; one that a person wrote or changed is kept.
 
         Raises:
@@ -262,6 +264,21 @@ class Pipeline:
             page = model_card.edited(Path(folder)) or model_card.card(self)
             write_text(temporary / model_card.NAME, page)
         return Path(folder)
+
+    def save_published(self, folder: str | os.PathLike[str], *, replace: bool = False) -> Path:
+        """Write the model to a new folder that diffusers opens, too.
+
+        Raises:
+            UsageError: Its networks are not in that form.
+            CannotCreateError: The folder exists and `replace` is false.
+        """
+        if self.origin is None:
+            name = type(self.denoiser.net).__name__
+            raise UsageError(
+                f"a {name} is a network of demist's own, which diffusers does not know; export it "
+                f"as onnx or torch-export, or train one in the published form"
+            )
+        return self.save(folder, replace=replace)
 
     @classmethod
     def load(

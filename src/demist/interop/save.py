@@ -1,0 +1,78 @@
+"""A published model written as a folder in the layout of diffusers, which opens there and here."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from demist.conditions import TextEncoder
+from demist.interop.source import INDEX, Source
+from demist.io.files import write_json
+from demist.io.tensors import write_tensors
+from demist.networks.published import Published
+
+VERSION = "0.30.0"
+"""The version of diffusers whose layout this is."""
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+SCHEDULER = "scheduler"
+
+
+def save(
+    folder: Path,
+    source: Source,
+    networks: Mapping[str, nn.Module],
+    encoders: Iterable[TextEncoder] = (),
+) -> None:
+    """Write a model into an existing, empty folder.
+
+    Configurations are those that the model came with; weights are those that it has now.
+
+    Args:
+        folder: Where to.
+        source: What the model was read from.
+        networks: Name -> network, of which those in diffusers' form are written.
+        encoders: Text encoders; those that were not needed yet are opened.
+    """
+    index = {key: value for key, value in source.index.items() if not isinstance(value, list)}
+    index = {"_class_name": index.pop("_class_name"), "_diffusers_version": VERSION} | {
+        key: value for key, value in index.items() if key[:1] != "_"
+    }
+    for key, value in source.index.items():
+        if isinstance(value, list):  # a part that is not read here, such as a safety checker
+            index[key] = [None, None]
+    for name, net in networks.items():
+        if isinstance(net, Published):
+            write_network(folder / name, net, source.config(name if source.has(name) else ""))
+            index[name] = ["diffusers", net.kind]
+    scheduler = source.scheduler()
+    write_json(_made(folder / SCHEDULER) / "scheduler_config.json", scheduler)
+    index[SCHEDULER] = ["diffusers", str(scheduler["_class_name"])]
+    for encoder in encoders:
+        tokenizer = encoder.name.replace("text_encoder", "tokenizer")
+        encoder.model.save_pretrained(str(folder / encoder.name))
+        encoder.tokenizer.save_pretrained(str(folder / tokenizer))
+        index[encoder.name] = ["transformers", type(encoder.model).__name__]
+        index[tokenizer] = ["transformers", type(encoder.tokenizer).__name__]
+    write_json(folder / INDEX, index)
+
+
+def write_network(folder: Path, net: Published, config: Mapping[str, Any] | None = None) -> None:
+    """One network with its configuration, as a new folder.
+
+    Args:
+        folder: Where to.
+        net: The network.
+        config: Its `config.json`; None: the one it was made from.
+    """
+    plain = net.config if config is None else dict(config)
+    head = {"_class_name": net.kind, "_diffusers_version": VERSION}
+    write_json(
+        _made(folder) / "config.json", head | {k: v for k, v in plain.items() if k[:1] != "_"}
+    )
+    write_tensors(folder / WEIGHTS, net.state_dict())
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
