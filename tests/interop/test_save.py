@@ -52,7 +52,8 @@ def test_diffusers_opens_what_is_saved(tmp_path):
     theirs = diffusers.StableDiffusionPipeline(
         drawn(diffusers.AutoencoderKL(**VAE)), encoder(transformers.CLIPTextModel, 12),
         tokenizer(tmp_path / "t"), drawn(diffusers.UNet2DConditionModel(**SD)),
-        diffusers.DDIMScheduler(**PATH, clip_sample=False, steps_offset=1), None, None, requires_safety_checker=False,
+        diffusers.DDIMScheduler(**PATH, clip_sample=False, steps_offset=1), None, None,
+        requires_safety_checker=False,
     )  # fmt: skip
     theirs.save_pretrained(tmp_path / "m")
     pipeline = Pipeline.load(tmp_path / "m")

@@ -12,8 +12,7 @@ from demist.commands.shared import read
 
 @dataclass(frozen=True)
 class Options:
-    """Write a model for other programs: its denoiser with all that a sampler needs (onnx,
-    torch-export), or a published model as a folder (diffusers)."""
+    """Write a model for other programs: its denoiser alone, or a published model whole."""
 
     model: Annotated[Positional[str], arg(metavar="RUN|FOLDER")]
     """A run (number, name, path or `latest`), or a saved model's folder."""
