@@ -50,7 +50,7 @@ def test_flux(guided):
             pipe._prepare_latent_image_ids(2, 3, 5, "cpu", torch.float32), torch.zeros(5, 3), scale,
         ).sample  # fmt: skip
         expected = pipe._unpack_latents(packed, 6, 10, 1)
-        cond = {"guidance": scale[:, None]} if guided else {}
+        cond = {"guidance": scale} if guided else {}
         found = net(x, 1000 * t, states=states, pooled=pooled, **cond)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 

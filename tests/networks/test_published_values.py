@@ -74,7 +74,7 @@ INPUTS = {
     "pooled": waves(2, 10, rate=0.3),
     "sizes": 50 + 40 * waves(2, 6, rate=0.9),
     "label": torch.tensor([1, 5]),
-    "guidance": torch.tensor([[3.5], [1.0]]),
+    "guidance": torch.tensor([3.5, 1.0]),
     "sides": 50 + 40 * waves(2, 6, rate=0.9)[:, :2],
     "mask": torch.tensor([[1.0, 1, 1, 0, 0], [1, 0, 0, 0, 0]]),
 }

@@ -17,6 +17,7 @@ from demist.conditions.conditioner import (
     nested,
     plain_numbers,
 )
+from demist.conditions.embedded_guidance import EmbeddedGuidance
 from demist.conditions.image import ImageRoute, LowResolution, Masked, Picture, images
 from demist.conditions.label import Label, Value, class_index, translated
 from demist.conditions.labels import Labels
@@ -35,6 +36,7 @@ __all__ = [
     "Condition",
     "Conditioner",
     "Draw",
+    "EmbeddedGuidance",
     "Encoded",
     "FrozenText",
     "ImageRoute",

@@ -75,6 +75,9 @@ class Condition(abc.ABC):
     spatial: ClassVar[bool] = False
     """Whether it lies over the image, so that it is mirrored with it."""
 
+    kept: ClassVar[bool] = False
+    """Whether guidance leaves it as it is: what is led away from has the same value of it."""
+
     @classmethod
     @abc.abstractmethod
     def of(cls, column: Column, shape: tuple[int, ...], drop: float) -> "Condition":
@@ -122,6 +125,10 @@ class Condition(abc.ABC):
         Raises:
             UsageError: It makes no sense.
         """
+
+    def sized(self, height: int, width: int) -> "Condition":
+        """The same for images of another size in pixels, if it says anything of their size."""
+        return self
 
     def values(self, column: Column) -> Any:
         """The values of a column, as an array of which `encode` takes any rows.
@@ -227,8 +234,14 @@ class Conditioner:
         return [condition.words(plain_numbers(value)) for value in values]
 
     def null(self, cond: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """`cond` without conditions: what guidance starts from. Encoded once for each device."""
-        return {key: self._null(key, value) for key, value in cond.items()}
+        """`cond` without conditions: what guidance starts from. Encoded once for each device.
+
+        Those that are `kept` stay.
+        """
+        return {
+            key: value if self.conditions[key.partition(".")[0]].kept else self._null(key, value)
+            for key, value in cond.items()
+        }
 
     def beside(self, values: Mapping[str, Any], x: np.ndarray) -> dict[str, Any]:
         """What `encode` takes in training; see `Condition.beside`.

@@ -201,7 +201,12 @@ class Pipeline:
         Raises:
             UsageError: It makes points, or its network, its codec or a condition cannot change.
         """
-        return replace(self, shape=components.sized(self, size))
+        shape = components.sized(self, size)
+        if shape == self.shape:
+            return self
+        conditions = self.conditioner.conditions
+        conditioner = Conditioner({k: c.sized(*shape[1:]) for k, c in conditions.items()})
+        return replace(self, shape=shape, conditioner=conditioner)
 
     @torch.no_grad()
     def encode(self, x: np.ndarray) -> Tensor:

@@ -73,6 +73,8 @@ class FluxTransformer(Published):
     """
 
     kind: ClassVar[str] = "FluxTransformer2DModel"
+    folder: ClassVar[str] = "transformer"
+    side: ClassVar[int] = 128
     config_class: ClassVar[type[Any]] = FluxConfig
 
     def __init__(self, config: FluxConfig):
@@ -107,7 +109,7 @@ class FluxTransformer(Published):
         *,
         states: Float[Tensor, "b m k"],
         pooled: Float[Tensor, "b p"],
-        guidance: Float[Tensor, "b 1"] | None = None,
+        guidance: Float[Tensor, " b"] | None = None,
     ) -> Float[Tensor, "b q h w"]:
         """The prediction.
 
@@ -125,7 +127,7 @@ class FluxTransformer(Published):
         config: FluxConfig = self.config_object
         if config.guidance_embeds and guidance is None:
             raise UsageError(f"this {self.kind} must be given the guidance scale; 3.5 is usual")
-        scale = None if guidance is None else 1000 * guidance[:, 0]
+        scale = None if guidance is None else 1000 * guidance
         emb = self.time_text_embed(t, pooled.to(x.dtype), scale)
         context = self.context_embedder(states.to(x.dtype))
         sides = (x.shape[2] // SIDE, x.shape[3] // SIDE)

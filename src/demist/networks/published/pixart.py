@@ -127,6 +127,7 @@ class PixArtTransformer(Published):
     """
 
     kind: ClassVar[str] = "PixArtTransformer2DModel"
+    folder: ClassVar[str] = "transformer"
     config_class: ClassVar[type[Any]] = PixArtConfig
 
     def __init__(self, config: PixArtConfig):

@@ -16,6 +16,7 @@ class Published(nn.Module):
     Attributes:
         kind: Its class in diffusers, `_class_name` in a configuration.
         folder: Its component's usual name.
+        side: Of the state, where no configuration says; 0: one must.
         config_class: The dataclass of its configuration.
         routes: Key in `cond` -> argument of `run`. What is not in it goes by its own key.
         one_time_per_sample: As all of them.
@@ -23,6 +24,7 @@ class Published(nn.Module):
 
     kind: ClassVar[str]
     folder: ClassVar[str] = "unet"
+    side: ClassVar[int] = 0
     config_class: ClassVar[type[Any]]
     one_time_per_sample: ClassVar[bool] = True
 
