@@ -282,7 +282,8 @@ def of_this_package(argument):
 MAY_COUNT_AXES = (
     "core/", "samplers/", "guidance/", "objectives/",  # broadcasting over states of any shape
     "networks/", "codecs/", "conditions/",  # each checks its own tensors
-    "data/readers/", "data/images/", "io/tensors.py",  # what the format of a file says of an array
+    "data/readers/", "data/images/", # what the format of a file says of an array
+    "io/headers.py", "io/weights.py",
     "modalities/",
 )  # fmt: skip
 """Rooms that may ask how many axes an array has; all others ask the modality."""

@@ -9,7 +9,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from demist.errors import DataError, MissingError, RefusedError
-from demist.io.tensors import MAX_HEADER, read_metadata, read_tensors, write_tensors
+from demist.io.headers import MAX_HEADER
+from demist.io.tensors import read_metadata, read_tensors, write_tensors
 
 TENSORS = {
     "a": torch.arange(120.0).reshape(2, 3, 4, 5).to(memory_format=torch.channels_last),

@@ -4,7 +4,12 @@ __all__ = [
     "arrays",
     "files",
     "folders",
+    "gguf",
+    "headers",
+    "kinds",
     "notation",
+    "sizes",
     "tensors",
     "untrusted",
+    "weights",
 ]
