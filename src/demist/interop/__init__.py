@@ -10,13 +10,16 @@ from demist.interop.read import Reading, assembled, is_published, open_source, r
 from demist.interop.save import save, write_network
 from demist.interop.schedulers import Scheduled, read_scheduler
 from demist.interop.source import FolderSource, Source
+from demist.interop.wrap import Called, Wrapped, wrap
 
 __all__ = [
     "FAMILIES",
+    "Called",
     "FolderSource",
     "Reading",
     "Scheduled",
     "Source",
+    "Wrapped",
     "assembled",
     "codecs",
     "is_published",
@@ -28,5 +31,6 @@ __all__ = [
     "schedulers",
     "source",
     "weights",
+    "wrap",
     "write_network",
 ]
