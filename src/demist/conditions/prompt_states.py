@@ -19,27 +19,34 @@ from demist.errors import UsageError
 class PromptStates(Condition):
     """A prompt as one or several frozen encoders of a model's own folder read it.
 
-    Prompts are padded to the length that the encoder knows, and the padding is attended to: so
-    these models were trained. Without a prompt they read the empty one.
+    Prompts are padded to the length that the encoder knows, and the padding is attended to (unless
+    `masked`): so these models were trained. Without a prompt they read the empty one.
 
     Attributes:
         encoders: Their tokens stand side by side.
+        tokens: Whether these tokens are given; False: the vectors alone.
         layer: Whose states are taken: None for the last, after its norm; -2 for the one before.
         pooled: Which vectors are given, too: "", "last" for that of the last encoder, or "all".
         width: The tokens are widened to it with zeros; 0: they are not.
         long: A further encoder, whose tokens follow; None: zeros.
         long_length: How many tokens these are; 0: none follow.
+        masked: Whether padding of the long encoder is hidden, from itself and from the network,
+            which is given `mask`.
+        lower: Whether prompts are read in lower case.
         zeros: Whether the null is zeros instead of the empty prompt.
         drop: Probability of hiding the prompt while training.
         group: Conditions of one group are hidden together.
     """
 
     encoders: tuple[TextEncoder, ...]
+    tokens: bool = True
     layer: int | None = None
     pooled: str = ""
     width: int = 0
     long: TextEncoder | None = None
     long_length: int = 0
+    masked: bool = False
+    lower: bool = False
     zeros: bool = False
     drop: float = 0.1
     group: str = ""
@@ -61,7 +68,7 @@ class PromptStates(Condition):
     def encode(
         self, values: str | Sequence[str | None] | np.ndarray | None, n: int
     ) -> dict[str, Tensor]:
-        """`states` `(n, L, D)`, and `pooled` `(n, P)`, of one prompt for all or of `n`.
+        """`states` `(n, L, D)`, `pooled` `(n, P)` and `mask` `(n, L)`, of one prompt or of `n`.
 
         Raises:
             UsageError: A prompt is too long.
@@ -96,20 +103,25 @@ class PromptStates(Condition):
 @lru_cache(maxsize=256)
 def _read(condition: PromptStates, text: str | None) -> dict[str, Tensor]:
     """The encoding of one prompt; prompts come up again and again."""
-    states, pooled, after = [], [], []
-    for encoder in condition.readers:
-        read = _encoded(encoder, text or "")
-        if encoder is condition.long:
-            after.append(read.last_hidden_state[0].float())
-            continue
+    words = (text or "").lower().strip() if condition.lower else text or ""
+    states, pooled, rows = [], [], []
+    for encoder in condition.encoders:
+        read, _ = _encoded(encoder, words)
         layer = condition.layer
         states.append(read.last_hidden_state[0] if layer is None else read.hidden_states[layer][0])
         pooled.append((read.text_embeds if hasattr(read, "text_embeds") else read.pooler_output)[0])
-    tokens = torch.cat(states, dim=-1).float()
-    tokens = F.pad(tokens, (0, max(0, condition.width - tokens.shape[-1])))
-    if condition.long_length and not after:
-        after.append(torch.zeros(condition.long_length, tokens.shape[-1]))
-    parts = {"states": torch.cat([tokens, *after])}
+    if condition.tokens:
+        tokens = torch.cat(states, dim=-1).float()
+        rows.append(F.pad(tokens, (0, max(0, condition.width - tokens.shape[-1]))))
+    parts = {}
+    if condition.long is not None:
+        read, mask = _encoded(condition.long, words, condition.masked)
+        rows.append(read.last_hidden_state[0].float())
+        if condition.masked:
+            parts["mask"] = mask[0].float()
+    elif condition.long_length:
+        rows.append(torch.zeros(condition.long_length, rows[0].shape[-1]))
+    parts["states"] = torch.cat(rows)
     if condition.pooled:
         parts["pooled"] = torch.cat(pooled if condition.pooled == "all" else pooled[-1:]).float()
     if text is None and condition.zeros:
@@ -117,8 +129,13 @@ def _read(condition: PromptStates, text: str | None) -> dict[str, Tensor]:
     return parts
 
 
-def _encoded(encoder: TextEncoder, text: str) -> Any:
-    """What an encoder makes of a text that is padded to its length.
+def _encoded(encoder: TextEncoder, text: str, masked: bool = False) -> tuple[Any, Tensor]:
+    """What an encoder makes of a text that is padded to its length; 1 for tokens of the text.
+
+    Args:
+        encoder: It.
+        text: The prompt.
+        masked: Whether padding is hidden from the encoder.
 
     Raises:
         UsageError: The text is longer.
@@ -132,5 +149,11 @@ def _encoded(encoder: TextEncoder, text: str) -> Any:
             f"{kept[-40:]!r}; make it shorter"
         )
     found = tokenizer(text, padding="max_length", max_length=length, return_tensors="pt")
+    mask: Tensor = found["attention_mask"]
     with torch.inference_mode(False), torch.no_grad():
-        return encoder.model(found["input_ids"], output_hidden_states=True)
+        read = encoder.model(
+            found["input_ids"],
+            attention_mask=mask if masked else None,
+            output_hidden_states=True,
+        )
+    return read, mask

@@ -73,8 +73,7 @@ def assembled(source: Source) -> dict[str, Any]:
     opened = Opened(source, name, source.network(name))
     scheduled = read_scheduler(source.scheduler(), source.where("scheduler/scheduler_config.json"))
     around = FAMILIES[kind](opened)
-    inputs = int(opened.net.config["in_channels"])
-    outputs = int(opened.net.config["out_channels"] or inputs)
+    inputs, outputs = opened.net.channels
     learned = outputs == 2 * inputs
     denoiser = Denoiser(
         opened.net,

@@ -23,6 +23,13 @@ from demist.networks.published import Published
 
 INDEX = "model_index.json"
 
+OLD_TRANSFORMER = "Transformer2DModel"
+BY_NORM = {
+    "ada_norm_zero": "DiTTransformer2DModel",
+    "ada_norm_single": "PixArtTransformer2DModel",
+}
+"""The class that DiT and PixArt were published under, and what it is by its `norm_type`."""
+
 
 class Source(abc.ABC):
     """A model as named components.
@@ -86,6 +93,8 @@ class Source(abc.ABC):
         """
         config, where = self.config(name), self.where(name)
         kind = str(config.get("_class_name"))
+        if kind == OLD_TRANSFORMER:
+            kind = BY_NORM.get(str(config.get("norm_type")), kind)
         if kind not in NETWORKS:
             raise DataError(
                 f"{where} is a network of the class {kind!r}, which is not known; known are "

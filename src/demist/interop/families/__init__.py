@@ -2,7 +2,14 @@
 
 from collections.abc import Mapping
 
-from demist.interop.families import dit, pixels, stable_diffusion, stable_diffusion_3
+from demist.interop.families import (
+    dit,
+    flux,
+    pixart,
+    pixels,
+    stable_diffusion,
+    stable_diffusion_3,
+)
 from demist.interop.families import stable_diffusion_xl as xl
 from demist.interop.families.assembly import Assembly, Family, Opened
 
@@ -13,6 +20,8 @@ __all__ = [
     "Opened",
     "assembly",
     "dit",
+    "flux",
+    "pixart",
     "pixels",
     "stable_diffusion",
     "stable_diffusion_3",
@@ -27,5 +36,8 @@ FAMILIES: Mapping[str, Family] = {
     "StableDiffusionXLPipeline": xl.base,
     "StableDiffusion3Pipeline": stable_diffusion_3.base,
     "DiTPipeline": dit.base,
+    "PixArtAlphaPipeline": pixart.alpha,
+    "PixArtSigmaPipeline": pixart.sigma,
+    "FluxPipeline": flux.base,
 }
 """Class in `model_index.json` -> what makes its codec and conditions."""
