@@ -11,17 +11,14 @@ from demist.conditions import PromptStates, TextEncoder
 class Letters:
     """A tokenizer: one token a letter, and the end."""
 
-    def __call__(self, text, padding=None, max_length=0, return_tensors=None):
-        ids = [ord(c) for c in text] + [1]
-        if padding is None:
-            return {"input_ids": ids}
-        rest = max_length - len(ids)
-        return {
-            "input_ids": torch.tensor([ids + [0] * rest]),
-            "attention_mask": torch.tensor([[1] * len(ids) + [0] * rest]),
-        }
+    def __call__(self, text, padding=None, max_length=0, add_special_tokens=True,
+                 return_offsets_mapping=False):  # fmt: skip
+        ids = [ord(c) for c in text] + [1] * add_special_tokens
+        rest = 0 if padding is None else max_length - len(ids)
+        spans = [(i, i + 1) for i in range(len(text))]
+        return {"input_ids": ids + [0] * rest, "offset_mapping": spans}
 
-    def decode(self, ids, skip_special_tokens):
+    def decode(self, ids):
         return "".join(map(chr, ids))
 
 

@@ -135,6 +135,40 @@ def test_stable_diffusion(tmp_path, prediction):
     assert np.abs(plan.sample() / 255 - images.transpose(0, 3, 1, 2)).max() <= 0.51 / 255
 
 
+def test_long_prompts_are_chunks_side_by_side(tmp_path):
+    """The same as diffusers given the embeddings of each chunk; the negative's second is empty."""
+    torch.manual_seed(0)
+    theirs = diffusers.StableDiffusionPipeline(
+        drawn(diffusers.AutoencoderKL(**VAE)), encoder(transformers.CLIPTextModel, 12),
+        tokenizer(tmp_path / "t"), drawn(diffusers.UNet2DConditionModel(**SD)),
+        diffusers.DDIMScheduler(**PATH, clip_sample=False, steps_offset=1), None,
+        None, requires_safety_checker=False,
+    )  # fmt: skip
+    theirs.set_progress_bar_config(disable=True)
+    theirs.save_pretrained(tmp_path / "m")
+
+    def read(*chunks):
+        rows = [
+            theirs.tokenizer(c, padding="max_length", max_length=77, return_tensors="pt").input_ids
+            for c in chunks
+        ]
+        return torch.cat([theirs.text_encoder(row)[0] for row in rows], dim=1)
+
+    first, second = " ".join("abcdefghijklmno" * 5), " ".join("klm" * 8)
+    x = torch.randn(1, 4, 16, 16)
+    with torch.no_grad():
+        latents = theirs(
+            prompt_embeds=read(first, second), negative_prompt_embeds=read("z", ""),
+            latents=x.clone(), output_type="latent", num_inference_steps=3, guidance_scale=5.0,
+        ).images  # fmt: skip
+    grid = times(theirs.scheduler, 0.0)
+    plan = Pipeline.load(tmp_path / "m").plan(
+        1, solver="ddim", grid=grid, init=x, guidance=5.0, text=f"{first} {second}",
+        negative={"text": "z"},
+    )  # fmt: skip
+    require_equal(last(plan), latents)
+
+
 @pytest.mark.parametrize("zeros", [True, False])
 def test_xl(tmp_path, zeros):
     torch.manual_seed(0)
@@ -153,10 +187,15 @@ def test_xl(tmp_path, zeros):
         PROMPTS, latents=x.clone(), output_type="latent", num_inference_steps=5, guidance_scale=5.0
     ).images
     grid = times(theirs.scheduler, 0.0)
-    plan = Pipeline.load(tmp_path / "m").plan(
-        2, solver="ddim", grid=grid, init=x, guidance=5.0, text=PROMPTS
-    )
-    require_equal(last(plan), latents)
+    asked = {"solver": "ddim", "grid": grid, "init": x, "guidance": 5.0, "text": PROMPTS}
+    pipeline = Pipeline.load(tmp_path / "m")
+    require_equal(last(pipeline.plan(2, **asked)), latents)
+    empty = theirs(
+        PROMPTS, negative_prompt=["", ""], latents=x.clone(), output_type="latent",
+        num_inference_steps=5, guidance_scale=5.0,
+    ).images  # fmt: skip
+    require_equal(last(pipeline.plan(2, negative={"text": ""}, **asked)), empty)
+    assert zeros != bool((empty - latents).abs().max() < 1e-6)
 
 
 def test_latent_diffusion_with_a_codebook(tmp_path):

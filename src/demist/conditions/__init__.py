@@ -24,6 +24,7 @@ from demist.conditions.labels import Labels
 from demist.conditions.make import CONDITIONS
 from demist.conditions.numbers import Numbers
 from demist.conditions.prompt_states import PromptStates
+from demist.conditions.prompts import Chunk, chunks_of, tell_brackets, weighted_text
 from demist.conditions.sizes import Sizes
 from demist.conditions.states import FrozenText, States, TokenRoute, transformers_for
 from demist.conditions.text import Text, learn_tokenizer, library, split_weights
@@ -32,6 +33,7 @@ from demist.conditions.text_encoder import TextEncoder
 __all__ = [
     "CONDITIONS",
     "ROUTES",
+    "Chunk",
     "Column",
     "Condition",
     "Conditioner",
@@ -54,6 +56,7 @@ __all__ = [
     "TextEncoder",
     "TokenRoute",
     "Value",
+    "chunks_of",
     "class_index",
     "flat",
     "images",
@@ -62,7 +65,9 @@ __all__ = [
     "nested",
     "plain_numbers",
     "split_weights",
+    "tell_brackets",
     "text_encoder",
     "transformers_for",
     "translated",
+    "weighted_text",
 ]

@@ -130,6 +130,14 @@ class Condition(abc.ABC):
         """The same for images of another size in pixels, if it says anything of their size."""
         return self
 
+    def holding(self, values: Any) -> "Condition":
+        """The same with room for values of any length, if their lengths matter to what it gives.
+
+        Args:
+            values: As `encode` takes them.
+        """
+        return self
+
     def values(self, column: Column) -> Any:
         """The values of a column, as an array of which `encode` takes any rows.
 
@@ -209,6 +217,17 @@ class Conditioner:
         for name, value in values.items():
             out |= flat(name, self.conditions[name].encode(plain_numbers(value), n))
         return out
+
+    def holding(self, *values: Mapping[str, Any]) -> "Conditioner":
+        """The same with room for some values: what is given, and what guidance leads away from.
+
+        All that one network is given at once has one length.
+        """
+        held = dict(self.conditions)
+        for given in values:
+            held |= {k: held[k].holding(plain_numbers(v)) for k, v in given.items() if k in held}
+        same = all(held[name] is c for name, c in self.conditions.items())
+        return self if same else Conditioner(held)
 
     def require(self, names: Iterable[str]) -> None:
         """Raise UsageError unless the model has all these conditions."""

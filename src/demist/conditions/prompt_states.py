@@ -1,7 +1,7 @@
 """A prompt read by the text encoders that a published model was trained with."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from demist.conditions.conditioner import Column, Condition, ReadImage
+from demist.conditions.prompts import Chunk, chunks_of, tell_brackets
 from demist.conditions.text_encoder import TextEncoder
 from demist.errors import UsageError
 
@@ -20,7 +21,9 @@ class PromptStates(Condition):
     """A prompt as one or several frozen encoders of a model's own folder read it.
 
     Prompts are padded to the length that the encoder knows, and the padding is attended to (unless
-    `masked`): so these models were trained. Without a prompt they read the empty one.
+    `masked`): so these models were trained. Without a prompt they read the empty one. Weights and
+    chunks of long prompts are those of `demist.conditions.prompts`; vectors for the whole are those
+    of the first chunk.
 
     Attributes:
         encoders: Their tokens stand side by side.
@@ -34,6 +37,7 @@ class PromptStates(Condition):
             which is given `mask`.
         lower: Whether prompts are read in lower case.
         zeros: Whether the null is zeros instead of the empty prompt.
+        chunks: At least so many are read of each prompt, the last ones empty.
         drop: Probability of hiding the prompt while training.
         group: Conditions of one group are hidden together.
     """
@@ -48,6 +52,7 @@ class PromptStates(Condition):
     masked: bool = False
     lower: bool = False
     zeros: bool = False
+    chunks: int = 1
     drop: float = 0.1
     group: str = ""
 
@@ -71,14 +76,15 @@ class PromptStates(Condition):
         """`states` `(n, L, D)`, `pooled` `(n, P)` and `mask` `(n, L)`, of one prompt or of `n`.
 
         Raises:
-            UsageError: A prompt is too long.
+            UsageError: There are not `n` prompts, or one names a LoRA.
             MissingError: `transformers` or a folder is not there.
         """
         one = values is None or isinstance(values, str)
         texts = [values] if one else list(values)  # type: ignore[arg-type]
         if not one and len(texts) != n:
             raise UsageError(f"got {len(texts)} prompts for {n} samples; give one, or {n}")
-        rows = [_read(self, None if text is None else str(text)) for text in texts]
+        room = self.holding(texts)
+        rows = [_read(room, None if text is None else str(text)) for text in texts]
         rows = rows * (n if one else 1)
         return {part: torch.stack([row[part] for row in rows]) for part in rows[0]}
 
@@ -99,61 +105,98 @@ class PromptStates(Condition):
         """All encoders, the long one last."""
         return (*self.encoders, *([self.long] if self.long else []))
 
+    @property
+    def chunked(self) -> bool:
+        """Whether a long prompt is read in chunks; else a long encoder reads on, or none does."""
+        return self.tokens and self.long is None
+
+    def holding(self, values: Any) -> "PromptStates":
+        """This condition with as many chunks as the longest of some prompts needs."""
+        if not self.chunked:
+            return self
+        texts = [values] if values is None or isinstance(values, str) else list(values)
+        counts = [
+            len(chunks)
+            for text in dict.fromkeys(str(text) for text in texts if text)
+            for _, chunks in _chunks(self, _words(self, text))
+        ]
+        most = max(counts, default=self.chunks)
+        return replace(self, chunks=most) if most > self.chunks else self
+
+    def read_by(self, readers: Mapping[str, TextEncoder]) -> "PromptStates":
+        """This condition with other encoders in the place of those of the same names."""
+        encoders = tuple(readers.get(e.name, e) for e in self.encoders)
+        long = self.long and readers.get(self.long.name, self.long)
+        return replace(self, encoders=encoders, long=long)
+
 
 @lru_cache(maxsize=256)
 def _read(condition: PromptStates, text: str | None) -> dict[str, Tensor]:
     """The encoding of one prompt; prompts come up again and again."""
-    words = (text or "").lower().strip() if condition.lower else text or ""
+    words, whole = _words(condition, text), not condition.chunked
     states, pooled, rows = [], [], []
-    for encoder in condition.encoders:
-        read, _ = _encoded(encoder, words)
-        layer = condition.layer
-        states.append(read.last_hidden_state[0] if layer is None else read.hidden_states[layer][0])
-        pooled.append((read.text_embeds if hasattr(read, "text_embeds") else read.pooler_output)[0])
+    for encoder, chunks in _chunks(condition, words):
+        found = {chunk: _encoded(encoder, chunk) for chunk in dict.fromkeys(chunks)}
+        layer, first = condition.layer, found[chunks[0]]
+        pooled.append(first.text_embeds if hasattr(first, "text_embeds") else first.pooler_output)
+        read = [
+            chunk.weighted((x.last_hidden_state if layer is None else x.hidden_states[layer])[0])
+            for chunk in chunks
+            for x in (found[chunk],)
+        ]
+        states.append(torch.cat(read))
     if condition.tokens:
         tokens = torch.cat(states, dim=-1).float()
         rows.append(F.pad(tokens, (0, max(0, condition.width - tokens.shape[-1]))))
     parts = {}
     if condition.long is not None:
-        read, mask = _encoded(condition.long, words, condition.masked)
-        rows.append(read.last_hidden_state[0].float())
+        (chunk,) = chunks_of(condition.long, words, whole)
+        read_long = _encoded(condition.long, chunk, condition.masked)
+        rows.append(chunk.weighted(read_long.last_hidden_state[0].float()))
         if condition.masked:
-            parts["mask"] = mask[0].float()
+            parts["mask"] = chunk.mask.float()
     elif condition.long_length:
         rows.append(torch.zeros(condition.long_length, rows[0].shape[-1]))
     parts["states"] = torch.cat(rows)
     if condition.pooled:
-        parts["pooled"] = torch.cat(pooled if condition.pooled == "all" else pooled[-1:]).float()
+        vectors = pooled if condition.pooled == "all" else pooled[-1:]
+        parts["pooled"] = torch.cat([vector[0] for vector in vectors]).float()
     if text is None and condition.zeros:
         parts = {name: torch.zeros_like(value) for name, value in parts.items()}
     return parts
 
 
-def _encoded(encoder: TextEncoder, text: str, masked: bool = False) -> tuple[Any, Tensor]:
-    """What an encoder makes of a text that is padded to its length; 1 for tokens of the text.
+def _words(condition: PromptStates, text: str | None) -> str:
+    """The prompt as it is read.
+
+    Raises:
+        UsageError: It names a LoRA, which no condition can add to the model.
+    """
+    words = text or ""
+    if "<lora:" in words:
+        raise UsageError(
+            f"{words[words.index('<lora:') :][:40]!r} in a prompt asks for another model: use "
+            f"--lora FILE:0.8, or pipeline.with_lora(file, 0.8), and leave it out of the prompt"
+        )
+    tell_brackets(words)
+    return words.lower().strip() if condition.lower else words
+
+
+def _chunks(condition: PromptStates, words: str) -> list[tuple[TextEncoder, list[Chunk]]]:
+    """What each encoder reads: as many chunks as any of them needs, the last ones empty."""
+    found = [(e, chunks_of(e, words, not condition.chunked)) for e in condition.encoders]
+    count = max([condition.chunks, *(len(chunks) for _, chunks in found)])
+    return [(e, chunks + chunks_of(e, "") * (count - len(chunks))) for e, chunks in found]
+
+
+def _encoded(encoder: TextEncoder, chunk: Chunk, masked: bool = False) -> Any:
+    """What an encoder makes of a chunk.
 
     Args:
         encoder: It.
-        text: The prompt.
+        chunk: What it reads.
         masked: Whether padding is hidden from the encoder.
-
-    Raises:
-        UsageError: The text is longer.
     """
-    tokenizer, length = encoder.tokenizer, encoder.length
-    whole = tokenizer(text)["input_ids"]
-    if len(whole) > length:
-        kept = tokenizer.decode(whole[: length - 1], skip_special_tokens=True)
-        raise UsageError(
-            f"the prompt has {len(whole)} tokens and this model reads {length}: up to "
-            f"{kept[-40:]!r}; make it shorter"
-        )
-    found = tokenizer(text, padding="max_length", max_length=length, return_tensors="pt")
-    mask: Tensor = found["attention_mask"]
+    ids, mask = torch.tensor([chunk.ids]), chunk.mask[None] if masked else None
     with torch.inference_mode(False), torch.no_grad():
-        read = encoder.model(
-            found["input_ids"],
-            attention_mask=mask if masked else None,
-            output_hidden_states=True,
-        )
-    return read, mask
+        return encoder.model(ids, attention_mask=mask, output_hidden_states=True)

@@ -1,6 +1,6 @@
 """A frozen text encoder of `transformers` and its tokenizer, opened when they are first needed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ class TextEncoder:
     Attributes:
         name: Of the component, such as `text_encoder_2`.
         where: For messages.
+        words: Further words of its vocabulary, with the rows of its embedding that each stands for.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class TextEncoder:
         open_model: Callable[[], nn.Module],
         open_tokenizer: Callable[[], Any],
         length: int | None = None,
+        words: Mapping[str, Sequence[int]] | None = None,
     ):
         """One that is opened by two functions.
 
@@ -44,8 +46,9 @@ class TextEncoder:
             open_model: Gives the encoder, called once.
             open_tokenizer: Gives its tokenizer, called once.
             length: Tokens that it reads; None: as its configuration says.
+            words: See the attribute.
         """
-        self.name, self.where = name, where
+        self.name, self.where, self.words = name, where, dict(words or {})
         self._open_model, self._open_tokenizer, self._length = open_model, open_tokenizer, length
 
     @cached_property
@@ -62,6 +65,23 @@ class TextEncoder:
     def opened(self) -> bool:
         """Whether the encoder has been needed."""
         return "model" in self.__dict__
+
+    def changed(
+        self,
+        change: Callable[[nn.Module], nn.Module],
+        words: Mapping[str, Sequence[int]] | None = None,
+    ) -> "TextEncoder":
+        """This encoder with another network and the same tokenizer; this one stays as it is.
+
+        Args:
+            change: Gives the network from this one's, called when it is needed.
+            words: Further words.
+        """
+        more = {**self.words, **(words or {})}
+        return TextEncoder(
+            self.name, self.where, lambda: change(self.model), lambda: self.tokenizer,
+            self._length, more,
+        )  # fmt: skip
 
     @property
     def length(self) -> int:

@@ -59,6 +59,8 @@ def guided(
 
     def encode(words: Mapping[str, Any]) -> dict[str, Tensor]:
         values = {name_of(pipeline, k): value_of(pipeline, k, w) for k, w in words.items()}
+        if conditioner.holding(values) is not conditioner:
+            raise UsageError(f"the prompt in the rule {spec} is longer than the others; shorten it")
         return conditioner.encode_only(1, values)
 
     model: Model = pipeline.denoiser

@@ -39,6 +39,9 @@ def make_plan(
         raise UsageError(f"cannot make {n} samples; ask for at least 1")
     require_known(cond, pipeline.conditioner, (*FIELDS, *TAKEN))
     negative = None if negative is None else by_name("negative", negative)
+    roomy = pipeline.conditioner.holding(cond, negative or {})
+    if roomy is not pipeline.conditioner:
+        pipeline = replace(pipeline, conditioner=roomy)
     full = sampling.over(pipeline.defaults).over(STANDARD)
     if not isinstance(full.seed, int | None) and len(full.seed) != n:
         raise UsageError(f"got {len(full.seed)} seeds for {n} samples; give one for all, or {n}")
