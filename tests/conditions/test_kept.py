@@ -32,14 +32,14 @@ def test_defaults():
 
 def test_sizes_follow_the_size_of_the_image():
     assert Sizes((64, 32)).sized(8, 16).default == (8, 16)
-    assert Sizes((64, 32, 0, 0, 64, 32)).sized(8, 16).default == (8, 16, 0, 0, 8, 16)
+    assert Sizes((1, 2), crop=True).sized(8, 16).default == (1, 2)
 
 
 @pytest.mark.parametrize(
     ("condition", "values", "words"),
     [
         (Sizes((64, 32)), (1, 2, 3), "give 2 numbers: height and width"),
-        (Sizes((1, 2, 3, 4, 5, 6)), (1, 2), "give 6 numbers: height and width before"),
+        (Sizes((0, 0), crop=True), (1, 2, 3), "give 2 numbers: top and left of the crop"),
         (EmbeddedGuidance(3.5), [1.0, 2.0, 3.0], r"give one scale, such as 3\.5, or 2"),
         (EmbeddedGuidance(3.5), float("nan"), "give one scale"),
     ],

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Real, UInt8
 from torch import Tensor
 
 from demist.codecs.codec import Codec, Draw, require_finite
@@ -21,9 +21,9 @@ class Pixels(Codec):
     bounds = (-1.0, 1.0)
 
     def encode(
-        self, x: UInt8[Tensor, "B C H W"], noise: Draw | None = None
+        self, x: Real[Tensor, "B C H W"], noise: Draw | None = None
     ) -> Float[Tensor, "B C H W"]:
-        """Bytes to float32 in [-1, 1]."""
+        """Bytes, or numbers between them, to float32 in [-1, 1]."""
         return x.float() / 127.5 - 1
 
     def decode(self, z: Float[Tensor, "B C H W"]) -> UInt8[Tensor, "B C H W"]:

@@ -19,12 +19,15 @@ from demist.conditions.conditioner import (
 )
 from demist.conditions.embedded_guidance import EmbeddedGuidance
 from demist.conditions.image import ImageRoute, LowResolution, Masked, Picture, images
+from demist.conditions.in_latents import InLatents
 from demist.conditions.label import Label, Value, class_index, translated
 from demist.conditions.labels import Labels
 from demist.conditions.make import CONDITIONS
+from demist.conditions.noisy_image import NoisyImage
 from demist.conditions.numbers import Numbers
 from demist.conditions.prompt_states import PromptStates
 from demist.conditions.prompts import Chunk, chunks_of, tell_brackets, weighted_text
+from demist.conditions.score import Score
 from demist.conditions.sizes import Sizes
 from demist.conditions.states import FrozenText, States, TokenRoute, transformers_for
 from demist.conditions.text import Text, learn_tokenizer, library, split_weights
@@ -42,14 +45,17 @@ __all__ = [
     "Encoded",
     "FrozenText",
     "ImageRoute",
+    "InLatents",
     "Label",
     "Labels",
     "LowResolution",
     "Masked",
+    "NoisyImage",
     "Numbers",
     "Picture",
     "PromptStates",
     "ReadImage",
+    "Score",
     "Sizes",
     "States",
     "Text",

@@ -3,6 +3,7 @@
 import abc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -127,7 +128,15 @@ class Condition(abc.ABC):
         """
 
     def sized(self, height: int, width: int) -> "Condition":
-        """The same for images of another size in pixels, if it says anything of their size."""
+        """The same for images of another size in pixels, if it says anything of their size.
+
+        Raises:
+            UsageError: It lies over the image and is of one size.
+        """
+        if hasattr(self, "shape"):
+            raise UsageError(
+                f"is an image of shape {self.shape}, so the size is fixed; leave it out"
+            )
         return self
 
     def holding(self, values: Any) -> "Condition":
@@ -137,6 +146,22 @@ class Condition(abc.ABC):
             values: As `encode` takes them.
         """
         return self
+
+    def null(self) -> Encoded | None:
+        """One row of what guidance leads away from, and of what training shows where it hides it.
+
+        None: what is given stays, as always if it is `kept`.
+        """
+        return None if self.kept else self.encode(None, 1)
+
+    def sampled(self, encoded: Encoded, draw: Draw) -> Encoded:
+        """What sampling shows instead of `encoded`; by default the same.
+
+        Args:
+            encoded: All samples.
+            draw: Standard normal numbers, each sample's of its own seed.
+        """
+        return encoded
 
     def values(self, column: Column) -> Any:
         """The values of a column, as an array of which `encode` takes any rows.
@@ -255,12 +280,23 @@ class Conditioner:
     def null(self, cond: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """`cond` without conditions: what guidance starts from. Encoded once for each device.
 
-        Those that are `kept` stay.
+        Those whose `Condition.null` is None stay.
         """
-        return {
-            key: value if self.conditions[key.partition(".")[0]].kept else self._null(key, value)
-            for key, value in cond.items()
-        }
+        return {key: self._null(key, value) for key, value in cond.items()}
+
+    def sampled(
+        self, cond: Mapping[str, Tensor], draw: Callable[[str, Tensor], Tensor]
+    ) -> dict[str, Tensor]:
+        """What sampling shows instead of `cond`; see `Condition.sampled`.
+
+        Args:
+            cond: Encoded conditions of all samples.
+            draw: Standard normal numbers for the condition of a name, of the shape of a tensor.
+        """
+        out: dict[str, Tensor] = {}
+        for name, parts in nested(cond).items():
+            out |= flat(name, self.conditions[name].sampled(parts, partial(draw, name)))
+        return out
 
     def beside(self, values: Mapping[str, Any], x: np.ndarray) -> dict[str, Any]:
         """What `encode` takes in training; see `Condition.beside`.
@@ -301,12 +337,16 @@ class Conditioner:
         return out
 
     def _null(self, key: str, like: Tensor) -> Tensor:
-        """The null of one tensor of `cond`, in the shape of `like`."""
-        if like.device not in self._nulls:
+        """The null of one tensor of `cond`, in the shape of `like`; `like` itself if it stays."""
+        made = self._nulls.setdefault(like.device, {})
+        name = key.partition(".")[0]
+        if key not in made:
             with torch.inference_mode(False):  # training may need it after sampling
-                made = self.encode(1, {})
-                self._nulls[like.device] = {k: v.to(like.device) for k, v in made.items()}
-        return self._nulls[like.device][key].expand_as(like)
+                row = self.conditions[name].null()
+                if row is None:
+                    return like
+                made |= {k: v.to(like.device) for k, v in flat(name, row).items()}
+        return made[key].expand_as(like)
 
 
 def plain_numbers(value: Any) -> Any:

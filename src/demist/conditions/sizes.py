@@ -10,16 +10,10 @@ from torch import Tensor
 from demist.conditions.conditioner import Column, Condition, ReadImage
 from demist.errors import UsageError
 
-_MEANING = {
-    2: "height and width",
-    6: "height and width before, top and left of the crop, height and width after",
-}
-"""How many numbers -> what they are."""
-
 
 @dataclass(frozen=True)
 class Sizes(Condition):
-    """Numbers in pixels: the image's height and width, or six: see `_MEANING`.
+    """Two numbers in pixels: height and width of an image, or where it was cropped.
 
     What is not given is `default`. With guidance as without: these numbers are never hidden.
 
@@ -27,12 +21,14 @@ class Sizes(Condition):
         Podell et al. 2023, "SDXL", arXiv:2307.01952, section 2.2.
 
     Attributes:
-        default: An image that was neither cropped nor enlarged.
+        default: Height and width; or top and left, 0 for an image that was not cropped.
+        crop: Whether they are top and left of a crop, which do not follow the image's size.
         drop: 0.
         group: None.
     """
 
     default: tuple[int, ...]
+    crop: bool = False
     drop: float = 0.0
     group: str = ""
 
@@ -42,38 +38,41 @@ class Sizes(Condition):
 
     @classmethod
     def of(cls, column: Column, shape: tuple[int, ...], drop: float) -> "Sizes":
-        return cls((*shape[-2:], 0, 0, *shape[-2:]))
+        return cls(shape[-2:])
+
+    @property
+    def meaning(self) -> str:
+        """What the numbers are, in words."""
+        return "top and left of the crop" if self.crop else "height and width"
 
     def encode(self, values: Sequence[Any] | None, n: int) -> dict[str, Tensor]:
-        """`numbers`: `(n, k)`, from k numbers for all or `n` rows of them.
+        """`numbers`: `(n, 2)`, from two numbers for all or `n` rows of them.
 
         Raises:
-            UsageError: They are not k.
+            UsageError: They are not two.
         """
-        count = len(self.default)
         rows = torch.as_tensor(self.default if values is None else values).float()
         rows = rows.expand(n, -1) if rows.ndim == 1 else rows
-        if rows.shape != (n, count):
+        if rows.shape != (n, 2):
             raise UsageError(
-                f"sizes of shape {tuple(rows.shape)} for {n} samples; give {count} numbers: "
-                f"{_MEANING.get(count, 'in pixels')}"
+                f"sizes of shape {tuple(rows.shape)} for {n} samples; give 2 numbers: "
+                f"{self.meaning}"
             )
         return {"numbers": rows}
 
     def sized(self, height: int, width: int) -> "Sizes":
         """Told of images of this size, neither cropped nor enlarged."""
-        whole = (height, width) if len(self.default) == 2 else (height, width, 0, 0, height, width)
-        return replace(self, default=whole)
+        return self if self.crop else replace(self, default=(height, width))
 
     def spec(self) -> dict[str, Any]:
-        return {"route": "vector", "features": len(self.default)}
+        return {"route": "vector", "features": 2}
 
     def parse(self, text: str, read_image: ReadImage) -> tuple[int, ...]:
         try:
             row = tuple(int(word) for word in text.split(","))
         except ValueError:
             raise UsageError(
-                f"{text!r}: write {len(self.default)} whole numbers with commas between"
+                f"{text!r}: write 2 whole numbers with a comma between: {self.meaning}"
             ) from None
         self.encode(row, 1)
         return row

@@ -6,6 +6,7 @@ from demist.guidance.cfg import CFG
 from demist.guidance.clamp import Clamp, Threshold
 from demist.guidance.classifier import NEAR, Classifier, Reward
 from demist.guidance.compose import Compose, read_terms
+from demist.guidance.dual import Dual
 from demist.guidance.held import Held
 from demist.guidance.make import RULES, RuleMaker, make_rule
 from demist.guidance.rescale import Rescale
@@ -33,6 +34,7 @@ __all__ = [
     "Classifier",
     "Compose",
     "Cond",
+    "Dual",
     "Encode",
     "Held",
     "Instead",

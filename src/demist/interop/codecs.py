@@ -1,12 +1,12 @@
 """The autoencoder of a model, as a codec."""
 
-from demist.codecs import ChannelScale, Codec, KLAutoencoder
+from demist.codecs import ChannelScale, KLAutoencoder
 from demist.errors import DataError
 from demist.interop.source import Source
 from demist.networks.published import AutoencoderKL, AutoencoderTiny, VQModel
 
 
-def read_codec(source: Source, name: str, scale: float | None = None) -> Codec:
+def read_codec(source: Source, name: str, scale: float | None = None) -> KLAutoencoder:
     """Images <-> latents in units of the model.
 
     Args:

@@ -15,7 +15,7 @@ from demist.networks.published import Published
 VERSION = "0.30.0"
 """The version of diffusers whose layout this is."""
 WEIGHTS = "diffusion_pytorch_model.safetensors"
-SCHEDULER = "scheduler"
+SCHEDULER, LOW = "scheduler", "low_res_scheduler"
 
 
 def save(
@@ -45,9 +45,11 @@ def save(
         if isinstance(net, Published):
             write_network(folder / name, net, source.config(name if source.has(name) else ""))
             index[name] = ["diffusers", net.kind]
-    scheduler = source.scheduler()
-    write_json(_made(folder / SCHEDULER) / "scheduler_config.json", scheduler)
-    index[SCHEDULER] = ["diffusers", str(scheduler["_class_name"])]
+    for name in (SCHEDULER, LOW):
+        if name == SCHEDULER or source.has(name):
+            scheduler = source.scheduler(name)
+            write_json(_made(folder / name) / "scheduler_config.json", scheduler)
+            index[name] = ["diffusers", str(scheduler["_class_name"])]
     for encoder in encoders:
         tokenizer = encoder.name.replace("text_encoder", "tokenizer")
         encoder.model.save_pretrained(str(folder / encoder.name))

@@ -56,8 +56,11 @@ class Source(abc.ABC):
         """
 
     @abc.abstractmethod
-    def scheduler(self) -> dict[str, Any]:
+    def scheduler(self, name: str = "scheduler") -> dict[str, Any]:
         """`scheduler_config.json`.
+
+        Args:
+            name: Of the component.
 
         Raises:
             MissingError: There is none.
@@ -152,9 +155,9 @@ class FolderSource(Source):
     def config(self, name: str) -> dict[str, Any]:
         return read_json(inside(self.place, f"{name}/config.json" if name else "config.json"))
 
-    def scheduler(self) -> dict[str, Any]:
-        name = "scheduler_config.json"
-        return read_json(inside(self.place, name if self.flat else f"scheduler/{name}"))
+    def scheduler(self, name: str = "scheduler") -> dict[str, Any]:
+        file = "scheduler_config.json"
+        return read_json(inside(self.place, file if self.flat else f"{name}/{file}"))
 
     def weights(self, name: str) -> Mapping[str, Tensor]:
         return read_weights(self.place, f"{name}/" if name else "")

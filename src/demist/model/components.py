@@ -193,11 +193,10 @@ def sized(pipeline: Any, size: tuple[int, int]) -> tuple[int, ...]:
             f"shape {pipeline.shape}; leave it out, or train a U-Net on images"
         )
     for name, condition in pipeline.conditioner.conditions.items():
-        if hasattr(condition, "shape"):
-            raise UsageError(
-                f"{what}: the condition {name!r} is an image of shape {condition.shape}, so the "
-                f"size is fixed; leave it out"
-            )
+        try:
+            condition.sized(height, width)
+        except UsageError as error:
+            raise UsageError(f"{what}: the condition {name!r} {error}") from None
     factor = pipeline.codec.data_shape((1, multiple, multiple))[1]
     if min(height, width) < 1 or height % factor or width % factor:
         raise UsageError(f"{what}: this model needs sides that are multiples of {factor}")

@@ -47,6 +47,7 @@ def guided(
     assert spec is not None
     conditioner.require([*cond, *(negative or ())])
     rule = make_rule(spec)
+    _require_first(rule, spec, pipeline)
     negates = any(value is not None for value in (negative or {}).values())
     _require_use(rule, spec, full, pipeline.defaults.guidance, negates, weak is not None)
     if weak is not None:
@@ -156,6 +157,21 @@ def _require_use(
             f"weak: the rule {spec} uses no weaker model; ask for the rule autoguidance, or leave "
             f"weak out"
         )
+
+
+def _require_first(rule: RuleMaker, spec: str, pipeline: "Pipeline") -> None:
+    """Raise UsageError if a rule puts a condition first that the model does not have."""
+    known = pipeline.conditioner.conditions
+    for part in rule.rules:
+        for field in fields(part.cls):
+            if (
+                field.name == "first"
+                and (name := part.options.get("first", field.default)) not in known
+            ):
+                raise UsageError(
+                    f"the rule {spec} comes to {name!r} first, and this model's conditions are "
+                    f"{', '.join(known) or 'none'}; write dual:first=NAME, or take the rule cfg"
+                )
 
 
 def _of_data(pipeline: "Pipeline", name: str) -> Any:

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from demist.core import Schedule, solvable_grid
+from demist.core import Schedule, Seeded, solvable_grid
 from demist.errors import UsageError
 from demist.model.guided import guided
 from demist.model.keywords import by_name, require_known, whole
@@ -50,11 +50,16 @@ def make_plan(
     solver = make_solver(full.solver)
     times = _times(full, solver.grid, pipeline.denoiser.schedule)
     grid = solvable_grid(model, solvable_grid(pipeline.denoiser, times))
-    return Plan(
+    plan = Plan(
         pipeline, n, _as_taken(full, times), model, solver, grid,
         pipeline.conditioner.encode(n, cond), _checked_init(pipeline, init, n, sampling, full),
         constrain, weak,
     )  # fmt: skip
+
+    def draw(name: str, like: Tensor) -> Tensor:
+        return cast(Tensor, Seeded([plan.seed(i) for i in range(n)], field=name)(like))
+
+    return replace(plan, cond=pipeline.conditioner.sampled(plan.cond, draw))
 
 
 def _times(full: Sampling, suits: str, schedule: Schedule) -> Tensor:

@@ -1,25 +1,46 @@
-"""Stable Diffusion XL: two text encoders side by side, the vector of the second, and sizes."""
+"""Stable Diffusion XL: two text encoders side by side, the vector of the second, and numbers.
 
-from demist.conditions import PromptStates, Sizes
+The numbers are the size of the image before it was cropped, where it was cropped, and its size
+after; of the refiner, which has the second encoder only, a score in place of the last.
+"""
+
+from dataclasses import replace
+
+from demist.conditions import Condition, PromptStates, Score, Sizes
 from demist.interop.codecs import read_codec
+from demist.interop.families import pieces
 from demist.interop.families.assembly import Assembly, Opened
 
 
 def base(model: Opened) -> Assembly:
-    """Images from prompts and sizes in pixels."""
+    """Images from prompts and sizes in pixels: the base model, or the refiner."""
     source = model.source
-    source.require(("vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2"))
-    model.net.routes = {"text.states": "states", "text.pooled": "pooled", "sizes": "sizes"}
+    encoders = (1, 2) if source.has("text_encoder") else (2,)
+    names = [("text_encoder", "tokenizer"), ("text_encoder_2", "tokenizer_2")][-len(encoders) :]
+    source.require(("vae", *(name for pair in names for name in pair)))
     text = PromptStates(
-        (
-            source.text_encoder("text_encoder", "tokenizer"),
-            source.text_encoder("text_encoder_2", "tokenizer_2"),
-        ),
+        tuple(source.text_encoder(*pair) for pair in names),
         layer=-2,
         pooled="last",
         zeros=bool(model.index.get("force_zeros_for_empty_prompt", True)),
     )
     codec = read_codec(source, "vae")
-    _, height, width = codec.data_shape((model.net.config["in_channels"], *model.sides))
-    sizes = Sizes((height, width, 0, 0, height, width))
-    return Assembly(codec, {"text": text, "sizes": sizes}, {"guidance": 5.0})
+    _, height, width = codec.data_shape((1, *model.sides))
+    numbers: dict[str, Condition] = {
+        "original": Sizes((height, width)),
+        "crop": Sizes((0, 0), crop=True),
+    }
+    if model.index.get("requires_aesthetics_score"):
+        numbers["aesthetic"] = Score()
+    else:
+        numbers["target"] = Sizes((height, width))
+    model.net.routes = {"text.states": "states", "text.pooled": "pooled"}
+    model.net.routes |= dict.fromkeys(numbers, "sizes")
+    conditions = {"text": text, **numbers, **pieces.embedded_guidance(model)}
+    return Assembly(codec, conditions, {"guidance": 5.0})
+
+
+def inpaint(model: Opened) -> Assembly:
+    """Images whose hole is filled as a prompt says."""
+    plain = base(model)
+    return replace(plain, conditions={**plain.conditions, **pieces.hole(model, plain.codec)})

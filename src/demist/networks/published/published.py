@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from demist.errors import DataError, UsageError
@@ -18,7 +19,8 @@ class Published(nn.Module):
         folder: Its component's usual name.
         side: Of the state, where no configuration says; 0: one must.
         config_class: The dataclass of its configuration.
-        routes: Key in `cond` -> argument of `run`. What is not in it goes by its own key.
+        routes: Key in `cond` -> argument of `run`; several of one argument are joined along axis 1
+            in the order that they have here. What is not in it goes by its own key.
         one_time_per_sample: As all of them.
     """
 
@@ -68,7 +70,12 @@ class Published(nn.Module):
             cond: Encoded conditions.
         """
         t = t.expand(len(x)) if t.ndim == 0 else t
-        y: Tensor = self.run(x, t, **{self.routes.get(key, key): v for key, v in cond.items()})
+        given: dict[str, list[Any]] = {}
+        for key in [*self.routes, *(key for key in cond if key not in self.routes)]:
+            if key in cond:
+                given.setdefault(self.routes.get(key, key), []).append(cond[key])
+        joined = {k: v[0] if len(v) == 1 else torch.cat(v, dim=1) for k, v in given.items()}
+        y: Tensor = self.run(x, t, **joined)
         return y
 
     @staticmethod

@@ -1,0 +1,95 @@
+"""Images as conditions of a model in latents: they go through the model's own codec."""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from demist.conditions.conditioner import Column, Condition, ReadImage
+from demist.conditions.image import Masked, Picture
+from demist.errors import UsageError
+
+
+@runtime_checkable
+class Coder(Protocol):
+    """What is needed of a codec; see `demist.codecs.Codec`."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Images as stored, 0 to 255, to latents: their mean, so that nothing is drawn."""
+
+    def state_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the latents of one image."""
+
+
+@dataclass(frozen=True)
+class InLatents(Condition):
+    """An image, or one with a hole, that a network in latents is given as latents.
+
+    The mask of a hole is shown at the size of the latents: of each block of pixels the first one.
+
+    Attributes:
+        inner: What the user gives, in pixels.
+        coder: The codec; its own scale is that of the image's latents.
+        hidden: Whether guidance leads away from no image, zeros; else from the same image.
+        drop: Probability of hiding it while training.
+        group: Conditions of one group are hidden together.
+    """
+
+    inner: Picture | Masked
+    coder: Coder
+    hidden: bool = False
+    drop: float = 0.0
+    group: str = ""
+
+    name: ClassVar[str] = ""
+    reads: ClassVar[str] = "image-in-latents"
+    usual: ClassVar[bool] = False
+    spatial: ClassVar[bool] = True
+
+    @classmethod
+    def of(cls, column: Column, shape: tuple[int, ...], drop: float) -> "InLatents":
+        """Never: it belongs to a published model.
+
+        Raises:
+            UsageError: Always.
+        """
+        raise UsageError(
+            "images in latents come with a published model; train with image or masked"
+        )
+
+    def encode(self, values: Any, n: int) -> dict[str, Tensor]:
+        """`image`: latents `(n, k, h, w)`; of an image with a hole also `mask` `(n, 1, h, w)`.
+
+        Raises:
+            UsageError: Another shape or number of images.
+        """
+        k, h, w = self.coder.state_shape(self.inner.shape)
+        parts = self.inner.encode(values, n)
+        if "mask" not in parts and values is None:
+            return {"image": torch.zeros(n, k, h, w)}
+        image = (parts["image"] + 1) * 127.5
+        alike = bool((image == image[:1]).all())
+        z = self.coder.encode(image[:1] if alike else image).expand(n, k, h, w)
+        if "mask" not in parts:
+            return {"image": z}
+        return {"mask": F.interpolate(parts["mask"], (h, w)).to(z.device), "image": z}
+
+    def null(self) -> dict[str, Tensor] | None:
+        return self.encode(None, 1) if self.hidden else None
+
+    def spec(self) -> dict[str, Any]:
+        channels = self.coder.state_shape(self.inner.shape)[0]
+        return {"route": "concat", "channels": channels + isinstance(self.inner, Masked)}
+
+    def parse(self, text: str, read_image: ReadImage) -> Any:
+        """As the same in pixels."""
+        return self.inner.parse(text, read_image)
+
+    def sized(self, height: int, width: int) -> "InLatents":
+        """For images of this size."""
+        return replace(self, inner=replace(self.inner, shape=(self.inner.shape[0], height, width)))
+
+    def words(self, value: Any) -> str:
+        return ""
