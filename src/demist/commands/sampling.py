@@ -30,8 +30,8 @@ class SamplingOptions:
     """Times between which there is guidance, such as 0.1:0.8; 0 is data, 1 is noise. Default: at
     all times."""
     guidance_rule: str | None = None
-    """cfg, apg, rescale, compose, autoguidance, clamp or threshold, with options: apg:parallel=0.2;
-    `demist list rules` explains them. Default: cfg."""
+    """cfg, apg, rescale, compose, dual, autoguidance, clamp or threshold, with options:
+    apg:parallel=0.2; `demist list rules` explains them. Default: cfg."""
     seed: int = 0
     """Sample i depends on the seed and i alone."""
     batch_size: int | None = None

@@ -21,6 +21,8 @@ ELSEWHERE = {
     "shape": "size", "callback": "trajectory", "callback_on_step_end": "trajectory",
     "cls": "class", "class_": "class", "class_label": "class", "class_labels": "class",
     "classes": "class", "labels": "class", "y": "class", "caption": "prompt",
+    "mask_image": "hole", "mask": "hole", "original_size": "original", "target_size": "target",
+    "crops_coords_top_left": "crop", "aesthetic_score": "aesthetic",
 }  # fmt: skip
 """What parameters are called in other libraries -> here; `class` and `prompt` are short forms."""
 
