@@ -19,7 +19,7 @@ from demist.conditions.conditioner import (
 )
 from demist.conditions.embedded_guidance import EmbeddedGuidance
 from demist.conditions.image import ImageRoute, LowResolution, Masked, Picture, images
-from demist.conditions.in_latents import InLatents
+from demist.conditions.in_latents import InLatents, ToLatents
 from demist.conditions.label import Label, Value, class_index, translated
 from demist.conditions.labels import Labels
 from demist.conditions.make import CONDITIONS
@@ -60,6 +60,7 @@ __all__ = [
     "States",
     "Text",
     "TextEncoder",
+    "ToLatents",
     "TokenRoute",
     "Value",
     "chunks_of",

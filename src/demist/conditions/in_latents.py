@@ -13,7 +13,7 @@ from demist.errors import UsageError
 
 
 @runtime_checkable
-class Coder(Protocol):
+class ToLatents(Protocol):
     """What is needed of a codec; see `demist.codecs.Codec`."""
 
     def encode(self, x: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ class InLatents(Condition):
     """
 
     inner: Picture | Masked
-    coder: Coder
+    coder: ToLatents
     hidden: bool = False
     drop: float = 0.0
     group: str = ""
