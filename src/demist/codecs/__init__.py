@@ -19,4 +19,5 @@ __all__ = [
     "Pixels",
     "Standardize",
     "require_finite",
+    "tiles",
 ]

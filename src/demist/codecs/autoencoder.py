@@ -1,7 +1,9 @@
 """Images <-> the latents of a trained autoencoder."""
 
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import torch
@@ -10,7 +12,9 @@ from torch import Tensor, nn
 from demist.codecs.channels import ChannelScale
 from demist.codecs.codec import Codec, Draw
 from demist.codecs.pixels import Pixels
+from demist.codecs.tiles import in_tiles
 from demist.errors import UsageError
+from demist.machine.offload import bring, moved
 
 
 @runtime_checkable
@@ -42,6 +46,8 @@ class KLAutoencoder(Codec):
         scale: Of the latents.
         at_once: Samples per call of the network. Always so many, padded if need be: on a CPU a
             sample then has the same bits whatever batch it comes in.
+        tile: Side of the tiles, in pixels, in which larger images are coded; 0: they are coded
+            whole. Says how it runs, and is not saved.
     """
 
     name: ClassVar[str] = "autoencoder"
@@ -50,6 +56,7 @@ class KLAutoencoder(Codec):
     pixels: Codec = Pixels()  # noqa: RUF009 (a frozen value)
     scale: ChannelScale = ChannelScale()  # noqa: RUF009 (a frozen value)
     at_once: int = 8
+    tile: int = field(default=0, metadata={"saved": False})
 
     @property
     def components(self) -> Mapping[str, nn.Module]:
@@ -62,7 +69,8 @@ class KLAutoencoder(Codec):
 
     def latents(self, x: Tensor, noise: Draw | None = None) -> Tensor:
         """As `encode`, but neither centred nor scaled."""
-        mean, log_variance = self._in_parts(self.net.encode, self.pixels.encode(x))
+        f = self.net.downsample
+        mean, log_variance = self._in_parts(self.net.encode, self.pixels.encode(x), f, 1)
         return mean if noise is None else mean + (log_variance / 2).exp() * noise(mean)
 
     def measured(self, latents: Tensor) -> "KLAutoencoder":
@@ -75,7 +83,8 @@ class KLAutoencoder(Codec):
 
     def decode(self, z: Tensor) -> Tensor:
         """Latents to data."""
-        (x,) = self._in_parts(lambda part: (self.net.decode(part),), self.scale.decode(z))
+        f = self.net.downsample
+        (x,) = self._in_parts(lambda part: (self.net.decode(part),), self.scale.decode(z), 1, f)
         return self.pixels.decode(x)
 
     def state_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -102,15 +111,35 @@ class KLAutoencoder(Codec):
 
     @torch.no_grad()
     def _in_parts(
-        self, call: Callable[[Tensor], tuple[Tensor, ...]], x: Tensor
+        self, call: Callable[[Tensor], tuple[Tensor, ...]], x: Tensor, down: int, up: int
     ) -> tuple[Tensor, ...]:
-        """`call` on `at_once` samples at a time, the results joined."""
+        """`call` on `at_once` samples at a time, the results joined; sides as in `in_tiles`."""
         net = self.components["autoencoder"].eval()
+        offloaded, home = bring(net), x.device
         x = x.to(next(net.parameters()).device)
+        side = self.tile // self.net.downsample
         found = []
         for begin in range(0, len(x), self.at_once):
             part = x[begin : begin + self.at_once]
             missing = self.at_once - len(part)
             padded = torch.cat([part, part[-1:].expand(missing, *part.shape[1:])])
-            found.append([y[: len(part)] for y in call(padded)])
-        return tuple(torch.cat(parts) for parts in zip(*found, strict=True))
+            run = partial(self._coded, call)
+            coded = in_tiles(run, padded, side, side // 4, down, up) if side else run(padded)
+            found.append([y[: len(part)] for y in coded])
+        joined = tuple(torch.cat(parts) for parts in zip(*found, strict=True))
+        return moved(joined, home) if offloaded else joined
+
+    def _coded(self, call: Callable[[Tensor], tuple[Tensor, ...]], x: Tensor) -> tuple[Tensor, ...]:
+        """`call` in the type of the weights; once more in float32 where that gives NaN."""
+        net = self.components["autoencoder"]
+        dtype = next(net.parameters()).dtype
+        found = tuple(y.float() for y in call(x.to(dtype)))
+        if dtype == torch.float32 or all(y.isfinite().all() for y in found):
+            return found
+        warnings.warn(
+            f"the autoencoder gave NaN or infinity in {str(dtype).removeprefix('torch.')}: it runs "
+            f"again in float32, and from now on",
+            stacklevel=2,
+        )
+        net.float()
+        return tuple(y.float() for y in call(x.float()))

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from demist.errors import UsageError
 
@@ -63,22 +63,30 @@ class ModelOptions:
     """auto, cpu, cuda, cuda:1 or mps."""
     runs: Path = Path("runs")
     """Folder in which run folders are."""
+    dtype: Literal["fp32", "fp16", "bf16"] = "fp32"
+    """Of the weights of a model of another maker, which are converted while they are read: halves
+    take half the memory. Its autoencoder runs in fp32 where this says fp16."""
 
     def candidate(self, spec: str) -> "demist.measuring.candidate.Candidate":
         """See `demist.measuring.candidate.open_candidate`."""
-        from demist.measuring.candidate import open_candidate
+        from demist.measuring.candidate import open_candidate, reading_of
 
-        return open_candidate(spec, at_step=self.at_step, device=self.device, runs=self.runs)
+        return open_candidate(
+            spec, at_step=self.at_step, device=self.device, runs=self.runs, reading=reading_of(self)
+        )
 
     def open(
         self, spec: str, strong: "demist.model.pipeline.Pipeline | None" = None
     ) -> "demist.model.pipeline.Pipeline":
         """See `demist.model.open`: `open_model`, or `open_weak` beside a strong model."""
-        from demist.model.open import open_model, open_weak
+        from demist.model.open import open_model, open_weak, reading_of
 
+        reading = reading_of(self)
         if strong is not None:
-            return open_weak(spec, strong, runs=self.runs)
-        return open_model(spec, at_step=self.at_step, device=self.device, runs=self.runs)
+            return open_weak(spec, strong, runs=self.runs, reading=reading)
+        return open_model(
+            spec, at_step=self.at_step, device=self.device, runs=self.runs, reading=reading
+        )
 
 
 def parse_shard(text: str) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from demist.conditions.states import transformers_for
@@ -90,7 +91,11 @@ class TextEncoder:
 
 
 def from_folder(
-    folder: Path, encoder: str, tokenizer: str, length: int | None = None
+    folder: Path,
+    encoder: str,
+    tokenizer: str,
+    length: int | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> TextEncoder:
     """The encoder and the tokenizer in two folders of a model.
 
@@ -99,6 +104,7 @@ def from_folder(
         encoder: Folder of the encoder in it.
         tokenizer: Folder of its tokenizer.
         length: Tokens that it reads; None: as its configuration says.
+        dtype: Of its weights.
     """
     where = str((folder / encoder).resolve())
 
@@ -113,8 +119,9 @@ def from_folder(
                 f"{where} is a {kind}, which is not known; known are {', '.join(KINDS)}"
             )
         model: nn.Module = getattr(transformers, KINDS[kind]).from_pretrained(
-            where, local_files_only=True, use_safetensors=True, trust_remote_code=False
-        )
+            where, local_files_only=True, use_safetensors=True, trust_remote_code=False,
+            torch_dtype=dtype,
+        )  # fmt: skip
         return model
 
     def open_tokenizer() -> Any:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from demist.codecs import Pixels
 from demist.conditions import Conditioner
 from demist.core import Denoiser
@@ -15,14 +17,22 @@ from demist.interop.source import INDEX, FolderSource, Source
 from demist.interop.weights import facts
 from demist.io.files import read_json
 from demist.io.untrusted import inside
+from demist.machine.precision import dtype_called
 
 
 @dataclass(frozen=True)
 class Reading:
     """How a model of another maker is read: what its files leave open, or the user wants otherwise.
 
-    Fields of their own are added by what needs them, each with a default that changes nothing.
+    Fields of their own are added by what needs them, each with a default that changes nothing. A
+    field that is also one of `demist.commands.sampling.ModelOptions` is a flag.
+
+    Attributes:
+        dtype: What weights become while they are read, and what networks compute in: fp32, fp16 or
+            bf16. An autoencoder never has fp16.
     """
+
+    dtype: str = "fp32"
 
 
 def is_published(place: Path) -> bool:
@@ -39,7 +49,7 @@ def open_source(place: Path, reading: Reading) -> Source:
     Raises:
         DataError: Its index is damaged.
     """
-    return FolderSource.open(place)
+    return FolderSource.open(place, dtype_called(reading.dtype))
 
 
 def read(place: Path, reading: Reading | None = None) -> dict[str, Any]:
@@ -82,6 +92,7 @@ def assembled(source: Source) -> dict[str, Any]:
         clock=scheduled.clock,
         learn_variance=learned,
         bounds=scheduled.bounds if isinstance(around.codec, Pixels) else None,
+        dtype=None if source.dtype == torch.float32 else source.dtype_of(name),
     )
     if not all(math.isfinite(side) for side in scheduled.bounds or ()):
         raise DataError(f"{source.place} clamps its samples to {scheduled.bounds}")

@@ -22,6 +22,8 @@ from demist.io.untrusted import inside
 from demist.networks.published import Published
 
 INDEX = "model_index.json"
+AUTOENCODERS = ("vae", "vqvae")
+"""Components that never run in float16."""
 
 OLD_TRANSFORMER = "Transformer2DModel"
 BY_NORM = {
@@ -38,10 +40,12 @@ class Source(abc.ABC):
         place: The folder or file.
         index: What kind of model it is (`_class_name`) and which components it has, as in
             `model_index.json`.
+        dtype: What weights are converted to while they are read; see `dtype_of`.
     """
 
     place: Path
     index: Mapping[str, Any]
+    dtype: torch.dtype = torch.float32
 
     @abc.abstractmethod
     def has(self, name: str) -> bool:
@@ -68,7 +72,7 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def weights(self, name: str) -> Mapping[str, Tensor]:
-        """The tensors of a network under diffusers' names.
+        """The tensors of a network under diffusers' names, real numbers as `dtype_of` says.
 
         Raises:
             MissingError: There are none.
@@ -78,6 +82,14 @@ class Source(abc.ABC):
     @abc.abstractmethod
     def text_encoder(self, encoder: str, tokenizer: str, length: int | None = None) -> TextEncoder:
         """A text encoder and its tokenizer, both opened later."""
+
+    def dtype_of(self, name: str) -> torch.dtype:
+        """The type of a component's weights: `dtype`, but float32 for an autoencoder in float16.
+
+        Activations of published autoencoders go beyond what float16 holds.
+        """
+        narrow = self.dtype == torch.float16 and name in AUTOENCODERS
+        return torch.float32 if narrow else self.dtype
 
     def where(self, name: str) -> str:
         """A component, for messages."""
@@ -131,22 +143,24 @@ class FolderSource(Source):
         place: The folder.
         index: Its `model_index.json`.
         flat: Whether it has none.
+        dtype: What weights are converted to.
     """
 
     place: Path
     index: Mapping[str, Any]
     flat: bool = False
+    dtype: torch.dtype = torch.float32
 
     @classmethod
-    def open(cls, place: Path) -> "FolderSource":
+    def open(cls, place: Path, dtype: torch.dtype = torch.float32) -> "FolderSource":
         """The folder, by its index.
 
         Raises:
             DataError: The index is damaged.
         """
         if not (place / INDEX).is_file():
-            return cls(place, {"_class_name": "DDPMPipeline"}, flat=True)
-        return cls(place, read_json(inside(place, INDEX)))
+            return cls(place, {"_class_name": "DDPMPipeline"}, True, dtype)
+        return cls(place, read_json(inside(place, INDEX)), dtype=dtype)
 
     def has(self, name: str) -> bool:
         listed = self.index.get(name)
@@ -160,7 +174,7 @@ class FolderSource(Source):
         return read_json(inside(self.place, file if self.flat else f"{name}/{file}"))
 
     def weights(self, name: str) -> Mapping[str, Tensor]:
-        return read_weights(self.place, f"{name}/" if name else "")
+        return read_weights(self.place, f"{name}/" if name else "", self.dtype_of(name))
 
     def text_encoder(self, encoder: str, tokenizer: str, length: int | None = None) -> TextEncoder:
-        return from_folder(self.place, encoder, tokenizer, length)
+        return from_folder(self.place, encoder, tokenizer, length, self.dtype_of(encoder))

@@ -1,15 +1,19 @@
 """The weights of one component of a folder: one file or shards, any variant, old names mended."""
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from demist.errors import DataError, MissingError
 from demist.io.files import read_json
-from demist.io.tensors import read_tensors
+from demist.io.sizes import BLOCKS
 from demist.io.untrusted import inside
+from demist.io.weights import open_tensors
+from demist.machine.precision import DTYPES
 from demist.networks import published
 from demist.networks.published import Published
 
@@ -26,23 +30,53 @@ OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "
 STEMS = ("diffusion_pytorch_model", "model")
 
 
-def read_weights(folder: Path, place: str) -> dict[str, Tensor]:
+def read_weights(folder: Path, place: str, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
     """All tensors of one component.
 
     Args:
         folder: The model.
         place: Path below it, with a slash at its end.
+        dtype: Of real numbers; None: as they are in the file.
 
     Raises:
         MissingError: There is no safetensors file.
+        DataError: A file is damaged, or a tensor holds NaN.
     """
+    files = [open_tensors(path) for path in files_of(folder, place)]
+    tell_widened(folder, {kind for file in files for kind in file.kinds.values()}, dtype)
+    return {name: file.read(name, dtype) for file in files for name in file.entries}
+
+
+def tell_widened(place: Path, kinds: Collection[str], dtype: torch.dtype | None) -> None:
+    """Warn where weights take more memory than in their file.
+
+    Args:
+        place: The model; a warning about it is shown once.
+        kinds: Types in the file.
+        dtype: What they become.
+    """
+    small = sorted({kind for kind in kinds if kind in BLOCKS or kind.startswith("F8")})
+    name = {value: key for key, value in DTYPES.items()}.get(dtype or torch.float64)
+    if name and small:
+        warnings.warn(f"{place}: weights in {', '.join(small)} are read as {name}", stacklevel=2)
+    elif name == "fp32" and {"F16", "BF16"} & {*kinds}:
+        half = "bf16" if "BF16" in kinds else "fp16"
+        warnings.warn(
+            f"{place}: weights in {half} are read as fp32, in twice the memory; --dtype {half} "
+            f"keeps them",
+            stacklevel=2,
+        )
+
+
+def files_of(folder: Path, place: str) -> list[Path]:
+    """The files in which the weights of a component are; arguments and errors as above."""
     here = folder / place
     for index in sorted(here.glob("*.safetensors.index.json")):
         table = read_json(inside(folder, f"{place}{index.name}")).get("weight_map")
         if not isinstance(table, dict) or not all(isinstance(v, str) for v in table.values()):
             raise DataError(f"{index} has no weight_map from names of tensors to files")
         files = sorted(set(table.values()))
-        return {k: v for f in files for k, v in read_tensors(inside(folder, place + f)).items()}
+        return [inside(folder, place + name) for name in files]
     found = sorted(here.glob("*.safetensors"))
     plain = [path for path in found if path.stem in STEMS]
     if not found:
@@ -52,7 +86,7 @@ def read_weights(folder: Path, place: str) -> dict[str, Tensor]:
         more = f"; {pickles[0]} is a pickle, which is never read" if pickles else ""
         raise MissingError(f"there is no file of weights .safetensors in {here}{more}")
     path = (plain or found)[0]  # of several variants the plain one; the only one, whatever its name
-    return read_tensors(inside(folder, place + path.name))
+    return [inside(folder, place + path.name)]
 
 
 def mended(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ __all__ = [
     "device",
     "locks",
     "memory",
+    "offload",
     "packages",
     "precision",
     "processes",

@@ -1,7 +1,23 @@
-"""The arithmetic of a network: float32 or bfloat16."""
+"""The arithmetic of a network: float32, bfloat16 or float16."""
 
 import torch
 from torch import nn
+
+from demist.errors import UsageError
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+"""Name -> torch's type."""
+
+
+def dtype_called(name: str) -> torch.dtype:
+    """The type of this name.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if name not in DTYPES:
+        raise UsageError(f"dtype = {name!r}; choose one of {', '.join(DTYPES)}")
+    return DTYPES[name]
 
 
 def resolve_precision(precision: str, net: nn.Module) -> str:

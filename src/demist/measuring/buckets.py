@@ -21,6 +21,7 @@ import torch
 from tqdm import tqdm
 
 from demist.errors import DemistError
+from demist.interop import Reading
 from demist.io import arrays, files
 from demist.machine.processes import die_with_parent
 from demist.measuring import on_ray
@@ -39,6 +40,7 @@ class Source:
         at_step: Checkpoint; None: the newest.
         device: Where the network runs.
         precision: Of the network: fp32 or bf16.
+        reading: How a model of another maker is read.
     """
 
     place: str
@@ -46,10 +48,22 @@ class Source:
     at_step: int | None = None
     device: str = "auto"
     precision: str = "fp32"
+    reading: Reading | None = None
 
     def open(self) -> Pipeline:
         """The model; the next call finds it open."""
-        return open_again(self.place, self.sha256, self.at_step, self.device)
+        return open_again(self.place, self.sha256, self.at_step, self.device, self.reading)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Source":
+        """What `dataclasses.asdict` said, perhaps by way of a file."""
+        told: dict[str, Any] | None = value.get("reading")
+        if told is None:
+            return cls(**value)
+        plain: dict[str, Any] = {
+            key: tuple(item) if isinstance(item, list) else item for key, item in told.items()
+        }
+        return cls(**{**value, "reading": Reading(**plain)})
 
 
 @dataclass(frozen=True)
@@ -170,7 +184,7 @@ def work(order: Mapping[str, Any]) -> None:
     Raises:
         DataError: The model is another one now.
     """
-    source = Source(**order["source"])
+    source = Source.from_json(order["source"])
     pipeline = source.open()
     for value in order["buckets"]:
         Bucket.from_json(value).make(pipeline, source.precision)

@@ -65,7 +65,7 @@ def bulk(
         for i, rows in enumerate(parts(n, SIZE))
     ]
     place = str(model.place.absolute())
-    source = Source(place, known["sha256"], model.at_step, model.device)
+    source = Source(place, known["sha256"], model.at_step, model.device, reading=model.reading)
     left = fill(buckets, source, pipeline, share=share, ray=ray)
     if not left:
         join(buckets, out / "samples.npy")

@@ -7,9 +7,11 @@ from pathlib import Path
 from demist import zoo
 from demist.config import DataConfig
 from demist.errors import UsageError
+from demist.interop import Reading
 from demist.modalities import of
 from demist.model.folder import INDEX
 from demist.model.open import RUNS, locate, open_model
+from demist.model.open import reading_of as reading_of
 from demist.model.pipeline import Pipeline
 from demist.runs import Run
 
@@ -27,6 +29,7 @@ class Candidate:
         folder: Where its evaluation is kept.
         at_step: Checkpoint of the run; None: the newest.
         device: Where the network runs.
+        reading: How a model of another maker was read.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Candidate:
     folder: Path
     at_step: int | None = None
     device: str = "auto"
+    reading: Reading | None = None
 
 
 Named = str | int | os.PathLike[str] | Run | Candidate
@@ -44,7 +48,12 @@ Named = str | int | os.PathLike[str] | Run | Candidate
 
 
 def open_candidate(
-    model: Named, *, at_step: int | None = None, device: str = "auto", runs: Path = RUNS
+    model: Named,
+    *,
+    at_step: int | None = None,
+    device: str = "auto",
+    runs: Path = RUNS,
+    reading: Reading | None = None,
 ) -> Candidate:
     """The model that is named; a saved one has its evaluation kept in the working directory.
 
@@ -53,6 +62,7 @@ def open_candidate(
         at_step: Checkpoint of the run; None: the newest.
         device: auto, cpu, cuda, cuda:1 or mps.
         runs: Folder in which run folders are.
+        reading: How a model of another maker is read.
 
     Raises:
         MissingError: There is no such model.
@@ -61,10 +71,10 @@ def open_candidate(
         return model
     spec = str(model) if isinstance(model, int) else os.fspath(_folder(model))
     place = locate(spec, runs)
-    pipeline = open_model(str(place), at_step=at_step, device=device, runs=runs)
+    pipeline = open_model(str(place), at_step=at_step, device=device, runs=runs, reading=reading)
     if (place / INDEX).is_file():
         known = data_like(pipeline, spec) if spec in zoo.NAMES else None
-        return Candidate(place.name, place, pipeline, "auto", known, Path(), None, device)
+        return Candidate(place.name, place, pipeline, "auto", known, Path(), None, device, reading)
     config = Run(place).config()
     precision = config.optimization.precision
     return Candidate(place.name, place, pipeline, precision, config.data, place, at_step, device)

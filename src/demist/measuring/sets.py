@@ -147,7 +147,7 @@ class Sets:
         asked = ask(pipeline, ruler.test, count, ruler.train)
         source = Source(
             str(model.place.absolute()), weights_hash(pipeline), model.at_step, model.device,
-            precision,
+            precision, model.reading,
         )  # fmt: skip
         sampling = pipeline.plan(1, protocol.sampling).sampling
         seeds = tuple(range(first, first + protocol.seeds))

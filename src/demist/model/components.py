@@ -152,7 +152,8 @@ def codec_json(codec: Codec, to_json: Callable[[Any], Any]) -> Any:
     names = {id(net): name for name, net in codec.components.items()}
     if not names:
         return to_json(codec)
-    fields = {f.name: getattr(codec, f.name) for f in dataclasses.fields(codec)}  # type: ignore[arg-type]
+    kept = [f for f in dataclasses.fields(codec) if f.metadata.get("saved", True)]  # type: ignore[arg-type]
+    fields = {f.name: getattr(codec, f.name) for f in kept}
     return {"kind": type(codec).__name__} | {
         key: {"component": names[id(value)]} if id(value) in names else to_json(value)
         for key, value in fields.items()

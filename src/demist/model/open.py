@@ -1,7 +1,7 @@
 """Opening a model by what people call it: a run, a folder, or one that comes along."""
 
 import warnings
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import torch
 
 from demist import interop, zoo
 from demist.errors import DataError
+from demist.interop import Reading
 from demist.machine.device import pick_device
 from demist.machine.threads import fastest_threads
 from demist.model import folder as model_folder
@@ -34,7 +35,12 @@ def locate(spec: str, runs: Path = RUNS) -> Path:
 
 
 def open_model(
-    spec: str, *, at_step: int | None = None, device: str = "auto", runs: Path = RUNS
+    spec: str,
+    *,
+    at_step: int | None = None,
+    device: str = "auto",
+    runs: Path = RUNS,
+    reading: Reading | None = None,
 ) -> Pipeline:
     """A model, ready to sample; sets the number of threads to the fastest for this machine.
 
@@ -43,6 +49,7 @@ def open_model(
         at_step: Checkpoint of a run; None: the newest.
         device: auto, cpu, cuda, cuda:1 or mps.
         runs: Folder in which run folders are.
+        reading: How a model of another maker is read.
 
     Raises:
         MissingError: There is no such run, or it has no checkpoint yet.
@@ -57,29 +64,44 @@ def open_model(
                 f"{spec!r} is the model that comes with the package; the run of that name is "
                 f"{namesakes[-1].number}"
             )
-    pipeline = Pipeline.load(place) if _is_saved(place) else Pipeline.from_run(Run(place), at_step)
+    if _is_saved(place):
+        pipeline = Pipeline.load(place, reading)
+    else:
+        pipeline = Pipeline.from_run(Run(place), at_step)
+    if reading is not None and reading.dtype != "fp32" and pipeline.origin is None:
+        warnings.warn(f"{spec} stays in fp32: {reading.dtype} is for models of other makers")
     torch.set_num_threads(fastest_threads())  # samples are the same bits with any number
     return pipeline.to(pick_device(device))
 
 
-def open_weak(spec: str, strong: Pipeline, *, runs: Path = RUNS) -> Pipeline:
+def reading_of(options: object) -> Reading:
+    """How a model of another maker is read, from options of the same names."""
+    return Reading(**{f.name: getattr(options, f.name) for f in fields(Reading)})
+
+
+def open_weak(
+    spec: str, strong: Pipeline, *, runs: Path = RUNS, reading: Reading | None = None
+) -> Pipeline:
     """A weaker model, for guidance of a strong one: on the same device, its name in its facts.
 
     Args:
         spec: See `locate`; of a run, the newest checkpoint.
         strong: The model that is guided.
         runs: Folder in which run folders are.
+        reading: How a model of another maker is read.
 
     Raises:
         As `open_model`.
     """
     device = str(next(strong.denoiser.parameters()).device)
-    weak = open_model(spec, device=device, runs=runs)
+    weak = open_model(spec, device=device, runs=runs, reading=reading)
     return replace(weak, facts={**weak.facts, "name": locate(spec, runs).name})
 
 
 @lru_cache(maxsize=1)
-def open_again(spec: str, sha256: str, at_step: int | None, device: str) -> Pipeline:
+def open_again(
+    spec: str, sha256: str, at_step: int | None, device: str, reading: Reading | None = None
+) -> Pipeline:
     """A model in a process that makes buckets of it; the next bucket finds it open.
 
     Args:
@@ -87,11 +109,12 @@ def open_again(spec: str, sha256: str, at_step: int | None, device: str) -> Pipe
         sha256: Its `weights_hash`.
         at_step: Checkpoint of a run.
         device: Where it runs.
+        reading: How a model of another maker is read.
 
     Raises:
         DataError: It is not the model that was meant.
     """
-    pipeline = open_model(spec, at_step=at_step, device=device)
+    pipeline = open_model(spec, at_step=at_step, device=device, reading=reading)
     if model_folder.weights_hash(pipeline) != sha256:
         raise DataError(
             f"{spec} has other weights now than when sampling began; say which with --at-step"
