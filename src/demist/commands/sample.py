@@ -31,6 +31,12 @@ class Options:
     cond: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=VALUE")] = ()
     """Any condition of the model, also several times: digit=3, angle=45, tags=cat|dog, edges=a.png,
     or hole=a.png,mask.png for an image and its mask. `none` for none."""
+    control: Annotated[
+        UseAppendAction[tuple[str, ...]], arg(metavar="FOLDER=IMAGE[:SCALE[:FROM-TO]]")
+    ] = ()
+    """Follow an image by a ControlNet or a T2I-Adapter, also several times: canny=edges.png:0.8, or
+    with the times between which it is followed, canny=edges.png:0.8:1-0.4 (1 is noise, 0 is data).
+    A model that came with its network needs no FOLDER."""
     negative: Annotated[str | None, arg(metavar="TEXT")] = None
     """What guidance leads away from: a prompt, or a class of a model without prompts. Needs a
     guidance above 1."""
@@ -85,18 +91,25 @@ def main(args: list[str]) -> None:
     for path in filter(None, (out, options.animate, options.arrays)):
         require_free(path, options.force)
     from demist.measuring import pages
-    from demist.model import noisy_classifier, values
+    from demist.model import controlled, noisy_classifier, values
 
     pages.require_endings(out, options.animate, options.arrays)
     pipeline, sampling = options.source.open(options.model), options.sampling.sampling()
     if options.compile:
         pipeline.compile(partial(print, file=sys.stderr))
-    known, cond, guiding = pipeline.conditioner.conditions, dict[str, Any](), dict[str, Any]()
-    cond |= values.conditions_of(pipeline, options.cond, pages.read_image)
+    pipeline, cond = controlled.from_flags(pipeline, options.control, pages.read_image)
+    known, guiding = pipeline.conditioner.conditions, dict[str, Any]()
+    more = values.conditions_of(pipeline, options.cond, pages.read_image)
+    if twice := next((name for name in more if name in cond), None):
+        raise UsageError(f"--cond gives {twice}, and so does --control; leave one out")
+    cond |= more
     label, text = (values.name_of(pipeline, short) for short in (values.CLASS, values.PROMPT))
     for name, typed in ((label, options.label or None), (text, options.prompt)):
         if name in cond and typed is not None:
             raise UsageError(f"--cond gives {name}, and so does its short form; leave one out")
+    for name in pipeline.controls:
+        if name not in cond and not any(axis.startswith(f"{name}=") for axis in options.grid):
+            print(f"no image for {name}: its network adds nothing", file=sys.stderr)
     if options.prompt is not None:
         cond[text] = values.value_of(pipeline, values.PROMPT, options.prompt)
     if options.negative is not None:

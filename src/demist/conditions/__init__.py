@@ -17,6 +17,7 @@ from demist.conditions.conditioner import (
     nested,
     plain_numbers,
 )
+from demist.conditions.control import Control, ControlImage, typed_control
 from demist.conditions.embedded_guidance import EmbeddedGuidance
 from demist.conditions.image import ImageRoute, LowResolution, Masked, Picture, images
 from demist.conditions.in_latents import InLatents, ToLatents
@@ -40,6 +41,8 @@ __all__ = [
     "Column",
     "Condition",
     "Conditioner",
+    "Control",
+    "ControlImage",
     "Draw",
     "EmbeddedGuidance",
     "Encoded",
@@ -76,5 +79,6 @@ __all__ = [
     "text_encoder",
     "transformers_for",
     "translated",
+    "typed_control",
     "weighted_text",
 ]

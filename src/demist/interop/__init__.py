@@ -5,6 +5,7 @@ around a network; `read` puts them together.
 """
 
 from demist.interop.codecs import read_codec
+from demist.interop.controls import read_control
 from demist.interop.families import FAMILIES
 from demist.interop.read import Reading, assembled, is_published, open_source, read
 from demist.interop.save import save, write_network
@@ -22,10 +23,12 @@ __all__ = [
     "Wrapped",
     "assembled",
     "codecs",
+    "controls",
     "is_published",
     "open_source",
     "read",
     "read_codec",
+    "read_control",
     "read_scheduler",
     "save",
     "schedulers",

@@ -11,6 +11,7 @@ from demist.codecs import Pixels
 from demist.conditions import Conditioner
 from demist.core import Denoiser
 from demist.errors import DataError, DemistError
+from demist.interop.controls import alone
 from demist.interop.families import FAMILIES, Opened
 from demist.interop.schedulers import read_scheduler
 from demist.interop.source import INDEX, FolderSource, Source
@@ -47,9 +48,12 @@ def open_source(place: Path, reading: Reading) -> Source:
     """The components of a folder.
 
     Raises:
-        DataError: Its index is damaged.
+        DataError: Its index is damaged, or it is a network that makes no images by itself.
     """
-    return FolderSource.open(place, dtype_called(reading.dtype))
+    source = FolderSource.open(place, dtype_called(reading.dtype))
+    if source.flat and (why := alone(place, source.config("").get("_class_name"))):
+        raise DataError(why)
+    return source
 
 
 def read(place: Path, reading: Reading | None = None) -> dict[str, Any]:
@@ -104,5 +108,6 @@ def assembled(source: Source) -> dict[str, Any]:
         "defaults": dict(around.defaults),
         "facts": {"maker": kind, **facts(opened.net)},
         "bucket": 1,
+        "controls": around.controls,
         "origin": source,
     }

@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from demist.conditions import TextEncoder
+from demist.interop import controls
 from demist.interop.source import INDEX, Source
 from demist.io.files import write_json
 from demist.io.tensors import write_tensors
@@ -33,9 +34,13 @@ def save(
         source: What the model was read from.
         networks: Name -> network, of which those in diffusers' form are written.
         encoders: Text encoders; those that were not needed yet are opened.
+
+    Raises:
+        UsageError: No folder of diffusers holds such control networks.
     """
     index = {key: value for key, value in source.index.items() if not isinstance(value, list)}
-    index = {"_class_name": index.pop("_class_name"), "_diffusers_version": VERSION} | {
+    kind = controls.kind_with(str(index.pop("_class_name")), networks)
+    index = {"_class_name": kind, "_diffusers_version": VERSION} | {
         key: value for key, value in index.items() if key[:1] != "_"
     }
     for key, value in source.index.items():
@@ -43,7 +48,9 @@ def save(
             index[key] = [None, None]
     for name, net in networks.items():
         if isinstance(net, Published):
-            write_network(folder / name, net, source.config(name if source.has(name) else ""))
+            added = controls.is_control(net) and not source.has(name)
+            own = None if added else source.config(name if source.has(name) else "")
+            write_network(folder / name, net, own)
             index[name] = ["diffusers", net.kind]
     for name in (SCHEDULER, LOW):
         if name == SCHEDULER or source.has(name):
@@ -56,7 +63,7 @@ def save(
         encoder.tokenizer.save_pretrained(str(folder / tokenizer))
         index[encoder.name] = ["transformers", type(encoder.model).__name__]
         index[tokenizer] = ["transformers", type(encoder.tokenizer).__name__]
-    write_json(folder / INDEX, index)
+    write_json(folder / INDEX, controls.listed(index))
 
 
 def write_network(folder: Path, net: Published, config: Mapping[str, Any] | None = None) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from demist.conditions import Control
 from demist.data.images.decode import read_image as read_image
 from demist.drawing import FILMS, animation, format_of, image_grid, save_image
 from demist.errors import UsageError
@@ -210,7 +211,12 @@ def _plain(cond: Mapping[str, Any]) -> dict[str, Any]:
             isinstance(value, tuple) and any(isinstance(one, np.ndarray) for one in value)
         )
 
-    return {name: "image" if images(value) else value for name, value in cond.items()}
+    def plain(value: Any) -> Any:
+        if isinstance(value, Control):
+            return {"image": "image", **value.facts()}
+        return "image" if images(value) else value
+
+    return {name: plain(value) for name, value in cond.items()}
 
 
 def _negative(negative: Mapping[str, Any] | None) -> dict[str, Any]:

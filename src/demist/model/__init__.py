@@ -1,6 +1,7 @@
 """A model with all it takes to sample from it, in memory and as a folder."""
 
 from demist.model import values
+from demist.model.controlled import Controlled
 from demist.model.images import Images, shown
 from demist.model.learned_codec import LearnedCodec, open_codec
 from demist.model.noisy_classifier import NoisyClassifier
@@ -13,6 +14,7 @@ from demist.model.sweep import Axis, parse_axes, sweep
 __all__ = [
     "STANDARD",
     "Axis",
+    "Controlled",
     "Frame",
     "Images",
     "LearnedCodec",
@@ -23,6 +25,7 @@ __all__ = [
     "card",
     "components",
     "consistent",
+    "controlled",
     "export",
     "folder",
     "gpus_of",

@@ -81,7 +81,11 @@ def modules_of(pipeline: Any) -> dict[str, nn.Module]:
     net = pipeline.denoiser.net
     if isinstance(net, Published):
         further = pipeline.codec.components.values()
-        return {net.folder: net, **{getattr(part, "folder", "vae"): part for part in further}}
+        return {
+            net.folder: net,
+            **{getattr(part, "folder", "vae"): part for part in further},
+            **interop.controls.folders(pipeline.controls),
+        }
     # Not by its very class: torch derives another one for a network that is cut.
     found = [place for place, known in places().items() if isinstance(net, known)]
     if not found:

@@ -64,11 +64,11 @@ def guided(
             raise UsageError(f"the prompt in the rule {spec} is longer than the others; shorten it")
         return conditioner.encode_only(1, values)
 
-    model: Model = pipeline.denoiser
+    model = pipeline.model
     away, null = Instead(conditioner.encode_only(1, negative or {})), conditioner.null
     ruled = rule(
         model, over_time, lambda given: away(null(given)), encode=encode,
-        weak=None if weak is None else weak.denoiser,
+        weak=None if weak is None else weak.model,
     )  # fmt: skip
     given = any(value is not None for value in cond.values())
     if not rule.is_idle(scale) and (given or negates or not rule.from_null):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from demist import interop, zoo
 from demist.codecs import Codec, require_finite
 from demist.conditions import Conditioner
-from demist.core import Denoiser
+from demist.core import Denoiser, Model
 from demist.errors import DataError, MissingError, UsageError
 from demist.io.files import write_text
 from demist.io.folders import atomic_folder
@@ -24,11 +24,13 @@ from demist.machine.compiling import compile_network
 from demist.model import card as model_card
 from demist.model import components
 from demist.model import folder as model_folder
+from demist.model.controlled import Controlled, with_controls
 from demist.model.export import Kind, export
 from demist.model.images import shown
 from demist.model.make_plan import make_plan
 from demist.model.plan import Constrain, Frame, Guide, Init, Plan
 from demist.model.sampling import STANDARD, Sampling, require_free_names, split
+from demist.networks.published import Published
 from demist.parts.typed import require_types
 from demist.runs import Run, checkpoint, find
 
@@ -47,6 +49,7 @@ class Pipeline:
         bucket: The network runs on multiples of this many samples, so that a sample's bits do not
             depend on how many others are made; 1 for large models, where that costs too much.
         origin: The components that a model of another maker was read from; None: it is ours.
+        controls: Networks that read a further image, by the names of their conditions.
     """
 
     denoiser: Denoiser
@@ -57,6 +60,7 @@ class Pipeline:
     facts: Mapping[str, Any] = field(default_factory=dict)
     bucket: int = 8
     origin: interop.Source | None = None
+    controls: Mapping[str, Published] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         require_free_names(list(self.conditioner.conditions))
@@ -190,6 +194,30 @@ class Pipeline:
         """Shape of the state of one sample, which the denoiser sees; `shape` is the data's."""
         return self.codec.state_shape(self.shape)
 
+    @property
+    def model(self) -> Model:
+        """The denoiser with all that leads it; the network alone is `denoiser.net`."""
+        return Controlled(self.denoiser, self.controls) if self.controls else self.denoiser
+
+    def controlled(self, nets: Sequence[Published | str | os.PathLike[str]]) -> "Pipeline":
+        """This model, led by ControlNets or T2I-Adapters, each with a condition of its own.
+
+        ```python
+        led = pipeline.controlled(["canny", "depth"])
+        led.sample(4, text="a house", control=edges, control_2=Control(depth, 0.5, (1, 0.6)))
+        ```
+
+        Args:
+            nets: Networks, or their folders; see `demist.interop.read_control`. Their conditions
+                are `control`, `control_2`, ...; see `demist.conditions.ControlImage`.
+
+        Raises:
+            UsageError: Nothing can be put beside this model's network.
+            DataError: A network is of another family, or damaged.
+            MissingError: A file is not there.
+        """
+        return with_controls(self, nets)
+
     def sized(self, size: tuple[int, int]) -> "Pipeline":
         """This model for images of another height and width, with the same networks.
 
@@ -237,6 +265,8 @@ class Pipeline:
         """This pipeline, all its networks moved to `device`."""
         self.denoiser.to(device)
         self.codec.to(device)
+        for net in self.controls.values():
+            net.to(device)
         return self
 
     def compile(self, say: Callable[[str], None] = warnings.warn) -> "Pipeline":

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from demist.interop.controls import LED
 from demist.interop.families import (
     dit,
     flux,
@@ -12,6 +13,7 @@ from demist.interop.families import (
 )
 from demist.interop.families import stable_diffusion_xl as xl
 from demist.interop.families.assembly import Assembly, Family, Opened
+from demist.interop.families.controlled import with_controls
 
 __all__ = [
     "FAMILIES",
@@ -19,6 +21,7 @@ __all__ = [
     "Family",
     "Opened",
     "assembly",
+    "controlled",
     "dit",
     "flux",
     "pieces",
@@ -27,9 +30,10 @@ __all__ = [
     "stable_diffusion",
     "stable_diffusion_3",
     "stable_diffusion_xl",
+    "with_controls",
 ]
 
-FAMILIES: Mapping[str, Family] = {
+PLAIN: dict[str, Family] = {
     "DDPMPipeline": pixels.pixels,
     "DDIMPipeline": pixels.pixels,
     "LDMPipeline": pixels.latents,
@@ -50,5 +54,10 @@ FAMILIES: Mapping[str, Family] = {
     "PixArtAlphaPipeline": pixart.alpha,
     "PixArtSigmaPipeline": pixart.sigma,
     "FluxPipeline": flux.base,
+}
+"""Those without control networks."""
+
+FAMILIES: Mapping[str, Family] = PLAIN | {
+    kind: with_controls(PLAIN[base], folder) for kind, (base, folder) in LED.items()
 }
 """Class in `model_index.json` -> what makes its codec and conditions."""

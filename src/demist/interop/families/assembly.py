@@ -54,11 +54,13 @@ class Assembly:
         codec: Between images and states.
         conditions: By name.
         defaults: How it is usually sampled: fields of `demist.model.sampling.Sampling`.
+        controls: Networks that read a further image, by the names of their conditions.
     """
 
     codec: Codec
     conditions: Mapping[str, Condition] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    controls: Mapping[str, Published] = field(default_factory=dict)
 
 
 Family = Callable[[Opened], Assembly]

@@ -11,6 +11,7 @@ from demist.networks.published.flux import FluxConfig, FluxTransformer
 from demist.networks.published.pixart import PixArtConfig, PixArtTransformer
 from demist.networks.published.published import Published
 from demist.networks.published.sd3 import SD3Config, SD3Transformer
+from demist.networks.published.t2i_adapter import T2IAdapter, T2IAdapterConfig
 from demist.networks.published.unet_2d import UNet2D, UNet2DConfig
 from demist.networks.published.unet_2d_condition import UNet2DCondition, UNet2DConditionConfig
 from demist.networks.published.vq_model import VQModel, VQModelConfig
@@ -31,6 +32,8 @@ __all__ = [
     "Published",
     "SD3Config",
     "SD3Transformer",
+    "T2IAdapter",
+    "T2IAdapterConfig",
     "UNet2D",
     "UNet2DCondition",
     "UNet2DConditionConfig",
@@ -48,6 +51,7 @@ __all__ = [
     "layers",
     "pixart",
     "sd3",
+    "t2i_adapter",
     "tokens",
     "unet_2d",
     "unet_2d_condition",

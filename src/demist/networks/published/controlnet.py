@@ -84,7 +84,7 @@ class ControlNet(Trunk):
         t: Float[Tensor, " b"],
         hint: Float[Tensor, "b m hh ww"],
         *,
-        strength: float = 1.0,
+        strength: float | Tensor = 1.0,
         states: Float[Tensor, "b n d"] | None = None,
         mask: Float[Tensor, "b n"] | None = None,
         pooled: Float[Tensor, "b p"] | None = None,
@@ -97,7 +97,7 @@ class ControlNet(Trunk):
             x: The noisy latents.
             t: Index of the timestep.
             hint: The image, in [0, 1], of the size of the data.
-            strength: Multiplies the result.
+            strength: Multiplies the result; of a tensor, `(b, 1, 1, 1)`.
             states: See `UNet2DCondition.run`, also for what follows.
             mask: Log-weights of the tokens.
             pooled: One vector of the prompt.

@@ -70,13 +70,16 @@ class Published(nn.Module):
             cond: Encoded conditions.
         """
         t = t.expand(len(x)) if t.ndim == 0 else t
+        y: Tensor = self.run(x, t, **self.routed(cond))
+        return y
+
+    def routed(self, cond: Mapping[str, Any]) -> dict[str, Any]:
+        """Conditions as arguments of `run`; several of one argument stand side by side."""
         given: dict[str, list[Any]] = {}
         for key in [*self.routes, *(key for key in cond if key not in self.routes)]:
             if key in cond:
                 given.setdefault(self.routes.get(key, key), []).append(cond[key])
-        joined = {k: v[0] if len(v) == 1 else torch.cat(v, dim=1) for k, v in given.items()}
-        y: Tensor = self.run(x, t, **joined)
-        return y
+        return {k: v[0] if len(v) == 1 else torch.cat(v, dim=1) for k, v in given.items()}
 
     @staticmethod
     def _known(table: Mapping[str, Any], name: str) -> Any:

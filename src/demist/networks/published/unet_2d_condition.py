@@ -318,7 +318,8 @@ class UNet2DCondition(Trunk):
             beside: More input channels, after those of x: masks and masked latents, an image.
             down: Added to the maps that the way up takes in, by a ControlNet.
             mid: Added in the middle, by a ControlNet.
-            inside: Added level by level on the way down, by a T2I-Adapter.
+            inside: Added level by level on the way down, by a T2I-Adapter; one map more is added
+                in the middle.
         """
         config: UNet2DConditionConfig = self.config_object
         emb = self.embedding(t, label, pooled, sizes, scale)
@@ -332,6 +333,8 @@ class UNet2DCondition(Trunk):
             skips = [a + b for a, b in zip(skips, down, strict=True)]
         if self.mid_block is not None:
             x = self.mid_block(x, emb, states, mask)
+        if len(inside) > len(self.down_blocks):
+            x = x + inside[-1]
         x = x if mid is None else x + mid
         for level in levels_of(self.up_blocks):
             x = level.steps(x, emb, states, mask, skips)[-1]
