@@ -197,6 +197,13 @@ def test_what_it_does_not(text):
     assert not is_pickle(text.encode())
 
 
+@pytest.mark.parametrize("length", [0x0080, 0x0480, 0x010580, 0x280280])
+def test_the_length_of_a_header_is_no_pickle(length):
+    """A safetensors file of 1152 bytes of header begins as pickles of protocol 4 do."""
+    assert not is_pickle(length.to_bytes(8, "little") + b'{"x":')
+    assert is_pickle(length.to_bytes(8, "little")[:2] + b"}q\x00.")
+
+
 def test_a_configuration_may_begin_like_a_pickle(tmp_path):
     (tmp_path / "x.toml").write_text("data.path = 'eight'\n")  # d, a, t, a and . are instructions
     assert load_toml(tmp_path / "x.toml").data.path == "eight"

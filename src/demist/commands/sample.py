@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,7 +27,10 @@ class Options:
     """Classes by name or number: `3` or `3,7`, also several times; `none` for no class. Without it:
     each in turn."""
     prompt: Annotated[str | None, arg(metavar="TEXT")] = None
-    """What to show, for a model of captions; (word:1.5) gives a word more weight."""
+    """What to show, for a model of captions; (word:1.5) gives a word more weight, and
+    <lora:ink:0.8> stands for --lora ink.safetensors:0.8."""
+    lora_folder: Path | None = None
+    """Where files that a prompt names so are; else beside the files of --lora."""
     cond: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=VALUE")] = ()
     """Any condition of the model, also several times: digit=3, angle=45, tags=cat|dog, edges=a.png,
     or hole=a.png,mask.png for an image and its mask. `none` for none."""
@@ -91,9 +94,12 @@ def main(args: list[str]) -> None:
     for path in filter(None, (out, options.animate, options.arrays)):
         require_free(path, options.force)
     from demist.measuring import pages
-    from demist.model import controlled, noisy_classifier, values
+    from demist.model import adapted, controlled, noisy_classifier, values
 
     pages.require_endings(out, options.animate, options.arrays)
+    if options.prompt is not None:
+        prompt, loras = adapted.named_in(options.prompt, options.source.lora, options.lora_folder)
+        options = replace(options, prompt=prompt, source=replace(options.source, lora=loras))
     pipeline, sampling = options.source.open(options.model), options.sampling.sampling()
     if options.compile:
         pipeline.compile(partial(print, file=sys.stderr))

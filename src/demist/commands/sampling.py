@@ -2,7 +2,9 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import UseAppendAction, arg
 
 from demist.errors import UsageError
 
@@ -66,6 +68,12 @@ class ModelOptions:
     dtype: Literal["fp32", "fp16", "bf16"] = "fp32"
     """Of the weights of a model of another maker, which are converted while they are read: halves
     take half the memory. Its autoencoder runs in fp32 where this says fp16."""
+    lora: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FILE[:WEIGHT]")] = ()
+    """A LoRA (.safetensors) for a model of another maker, also several times: ink.safetensors:0.8.
+    Without a weight: 1."""
+    embedding: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FILE[=WORD]")] = ()
+    """A textual inversion (.safetensors) for such a model, also several times; prompts call it by
+    the file's name, or by WORD."""
 
     def candidate(self, spec: str) -> "demist.measuring.candidate.Candidate":
         """See `demist.measuring.candidate.open_candidate`."""

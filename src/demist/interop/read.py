@@ -31,9 +31,13 @@ class Reading:
     Attributes:
         dtype: What weights become while they are read, and what networks compute in: fp32, fp16 or
             bf16. An autoencoder never has fp16.
+        lora: Files whose changes are added to the networks, `FILE` or `FILE:0.8`.
+        embedding: Files of words for prompts, `FILE` or `FILE=word`.
     """
 
     dtype: str = "fp32"
+    lora: tuple[str, ...] = ()
+    embedding: tuple[str, ...] = ()
 
 
 def is_published(place: Path) -> bool:

@@ -97,8 +97,13 @@ def refuse_pickle(head: bytes, path: str | os.PathLike[str]) -> None:
 
 
 def is_pickle(head: bytes) -> bool:
-    """Whether the first bytes of a file are a pickle's."""
+    """Whether the first bytes of a file are a pickle's.
+
+    A safetensors file begins with the length of its header, which may look like a pickle's first
+    two bytes; five zeros and a brace after it do not.
+    """
     binary = len(head) > 1 and head[:1] == b"\x80" and head[1] <= 5
+    binary = binary and head[3:9] != b"\0\0\0\0\0{"
     return binary or _is_text_pickle(head)
 
 

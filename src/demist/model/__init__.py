@@ -22,6 +22,7 @@ __all__ = [
     "Pipeline",
     "Plan",
     "Sampling",
+    "adapted",
     "card",
     "components",
     "consistent",

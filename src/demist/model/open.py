@@ -12,6 +12,7 @@ from demist.errors import DataError
 from demist.interop import Reading
 from demist.machine.device import pick_device
 from demist.machine.threads import fastest_threads
+from demist.model import adapted
 from demist.model import folder as model_folder
 from demist.model.pipeline import Pipeline
 from demist.runs import Run, all_runs, find
@@ -67,7 +68,7 @@ def open_model(
     if _is_saved(place):
         pipeline = Pipeline.load(place, reading)
     else:
-        pipeline = Pipeline.from_run(Run(place), at_step)
+        pipeline = adapted.as_read(Pipeline.from_run(Run(place), at_step), reading)
     if reading is not None and reading.dtype != "fp32" and pipeline.origin is None:
         warnings.warn(f"{spec} stays in fp32: {reading.dtype} is for models of other makers")
     torch.set_num_threads(fastest_threads())  # samples are the same bits with any number
@@ -94,6 +95,7 @@ def open_weak(
         As `open_model`.
     """
     device = str(next(strong.denoiser.parameters()).device)
+    reading = reading and replace(reading, lora=(), embedding=())  # it is read as it was published
     weak = open_model(spec, device=device, runs=runs, reading=reading)
     return replace(weak, facts={**weak.facts, "name": locate(spec, runs).name})
 

@@ -21,8 +21,8 @@ from demist.io.files import write_text
 from demist.io.folders import atomic_folder
 from demist.io.untrusted import refuse_links_out
 from demist.machine.compiling import compile_network
+from demist.model import adapted, components
 from demist.model import card as model_card
-from demist.model import components
 from demist.model import folder as model_folder
 from demist.model.controlled import Controlled, with_controls
 from demist.model.export import Kind, export
@@ -236,6 +236,32 @@ class Pipeline:
         conditioner = Conditioner({k: c.sized(*shape[1:]) for k, c in conditions.items()})
         return replace(self, shape=shape, conditioner=conditioner)
 
+    def with_lora(self, file: str | os.PathLike[str], weight: float = 1.0) -> "Pipeline":
+        """This pipeline with the changes of a LoRA file; this one stays as it was, to the bit.
+
+        Args:
+            file: `.safetensors`, or a folder of peft or diffusers.
+            weight: 0 changes nothing.
+
+        Raises:
+            MissingError: There is no such file.
+            DataError: It is damaged, or belongs to a model of another family.
+            UsageError: This model is not a published one.
+        """
+        return adapted.with_loras(self, [(file, weight)])
+
+    def with_embedding(self, file: str | os.PathLike[str], word: str = "") -> "Pipeline":
+        """This pipeline, in whose prompts a word stands for what a file learned.
+
+        Args:
+            file: A textual inversion, `.safetensors`.
+            word: If not the one in the file, or the file's name.
+
+        Raises:
+            As `with_lora`.
+        """
+        return adapted.with_embeddings(self, [f"{os.fspath(file)}={word}" if word else str(file)])
+
     @torch.no_grad()
     def encode(self, x: np.ndarray) -> Tensor:
         """States from data, on the network's device."""
@@ -331,9 +357,9 @@ class Pipeline:
             DataError: It is damaged, or of another format.
         """
         place = zoo.locate(os.fspath(folder))
-        if interop.is_published(place):
-            return cls._assemble(interop.read(place, reading), str(place))
-        return cls._assemble(model_folder.read(place), str(place))
+        foreign = interop.is_published(place)
+        parts = interop.read(place, reading) if foreign else model_folder.read(place)
+        return adapted.as_read(cls._assemble(parts, str(place)), reading)
 
     @classmethod
     def from_run(

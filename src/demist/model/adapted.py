@@ -1,0 +1,89 @@
+"""A pipeline with adapters: LoRA and textual inversion, told in its facts."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from demist.interop import Reading, adapters
+from demist.io.files import sha256
+
+if TYPE_CHECKING:
+    from demist.model.pipeline import Pipeline
+
+KEY = "adapters"
+"""The fact that lists them."""
+
+
+def as_read(pipeline: "Pipeline", reading: Reading | None) -> "Pipeline":
+    """A pipeline with the adapters that its reading names; see `with_loras` for what is raised."""
+    if reading is None:
+        return pipeline
+    changed = with_loras(pipeline, [adapters.weighted_file(text) for text in reading.lora])
+    return with_embeddings(changed, reading.embedding)
+
+
+def with_loras(
+    pipeline: "Pipeline", files: Sequence[tuple[str | os.PathLike[str], float]]
+) -> "Pipeline":
+    """A pipeline whose networks are changed by LoRA files, each with its weight.
+
+    The one given stays as it was, to the bit; weights that no file changes are shared.
+
+    Raises:
+        MissingError: A file is not there.
+        RefusedError: One is a pickle.
+        DataError: One is damaged or does not fit the model.
+        UsageError: The model is not a published one.
+    """
+    if not files:
+        return pipeline
+    read = [(adapters.read_lora(Path(file)), weight) for file, weight in files]
+    denoiser, conditioner = adapters.with_loras(pipeline.denoiser, pipeline.conditioner, read)
+    told = [
+        {"lora": Path(lora.place).name, "sha256": sha256(Path(lora.place)), "weight": weight}
+        for lora, weight in read
+    ]
+    return replace(
+        pipeline, denoiser=denoiser, conditioner=conditioner, facts=_told(pipeline, told)
+    )
+
+
+def with_embeddings(pipeline: "Pipeline", files: Sequence[str]) -> "Pipeline":
+    """A pipeline whose prompts have further words, each from a file: `FILE`, or `FILE=word`.
+
+    Raises:
+        As `with_loras`.
+    """
+    if not files:
+        return pipeline
+    read = [adapters.read_embedding(file) for file in files]
+    told = [
+        {"embedding": Path(e.place).name, "sha256": sha256(Path(e.place)), "word": e.word}
+        for e in read
+    ]
+    conditioner = adapters.with_embeddings(pipeline.conditioner, read)
+    return replace(pipeline, conditioner=conditioner, facts=_told(pipeline, told))
+
+
+def named_in(prompt: str, loras: Sequence[str], folder: Path | None) -> tuple[str, tuple[str, ...]]:
+    """A prompt without `<lora:name:0.8>`, and the files that it names after those of `loras`.
+
+    Args:
+        prompt: As it was typed.
+        loras: `FILE` or `FILE:0.8`.
+        folder: Where names are looked for, before the folders of these files.
+
+    Raises:
+        MissingError: A name is nowhere.
+        UsageError: A weight is no number.
+    """
+    beside = [adapters.weighted_file(text)[0].parent for text in loras]
+    folders = [*([folder] if folder else []), *dict.fromkeys(beside)]
+    prompt, found = adapters.named_in(prompt, folders)
+    return prompt, (*loras, *(f"{path}:{weight!r}" for path, weight in found))
+
+
+def _told(pipeline: "Pipeline", more: Sequence[Mapping[str, object]]) -> dict[str, object]:
+    return {**pipeline.facts, KEY: [*pipeline.facts.get(KEY, ()), *more]}
