@@ -192,3 +192,16 @@ def test_xl_image_to_image_and_the_refiner(tmp_path):
         theirs, pipeline, x, text=PROMPTS, aesthetic=7.5, negative={"aesthetic": 1.0}, end=0.0
     )
     require_equal(last(plan), expected)
+
+
+def test_the_refiner_after_the_base(tmp_path):
+    """An ensemble of experts: the base down to 0.4 of the noise, then the refiner."""
+    first, base = xl(diffusers.StableDiffusionXLPipeline, tmp_path / "b", tmp_path / "tb", XL)
+    cls = diffusers.StableDiffusionXLImg2ImgPipeline
+    second, refiner = xl(cls, tmp_path / "r", tmp_path / "tr", REFINER, True)
+    x = torch.randn(2, 4, 16, 16)
+    between = first(PROMPTS, latents=x.clone(), denoising_end=0.6, **ASKED).images
+    expected = second(PROMPTS, image=between, denoising_start=0.6, **ASKED).images
+    require_equal(
+        last(asked_of(first, base.refined(refiner, 0.4), x, text=PROMPTS, end=0.0)), expected
+    )

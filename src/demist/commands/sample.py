@@ -46,6 +46,12 @@ class Options:
     weak: Annotated[str | None, arg(metavar="RUN|FOLDER")] = None
     """The weaker model that --guidance-rule autoguidance leads away from: a run, a saved model's
     folder, or a name such as `digits`; of the same data."""
+    refiner: Annotated[str | None, arg(metavar="FOLDER")] = None
+    """A second model that takes the last steps, such as the refiner of SDXL; of the same latents.
+    """
+    refine_from: float | None = None
+    """Time from which on the refiner takes the steps, between 0 (data) and 1 (noise). Default: 0.2.
+    """
     classifier: Path | None = None
     """Guide by this classifier, made by `demist classifier DATA --noise-of RUN`. The model itself
     is given no class then, unless --class says one."""
@@ -81,6 +87,8 @@ class Options:
         for name in ("n", "columns", "animate"):
             if self.grid and getattr(self, name) is not None:
                 raise UsageError(f"--{name} and --grid both say how many samples; leave one out")
+        if self.refine_from is not None and self.refiner is None:
+            raise UsageError("--refine-from says when a refiner takes over; give one: --refiner")
         if (self.classifier is None) != (self.classifier_class is None):
             raise UsageError(
                 "--classifier and --classifier-class go together; give both or neither"
@@ -104,6 +112,10 @@ def main(args: list[str]) -> None:
     if options.compile:
         pipeline.compile(partial(print, file=sys.stderr))
     pipeline, cond = controlled.from_flags(pipeline, options.control, pages.read_image)
+    if options.refiner is not None:
+        second = options.source.open(options.refiner, pipeline)
+        start = 0.2 if options.refine_from is None else options.refine_from
+        pipeline = pipeline.refined(second, start)
     known, guiding = pipeline.conditioner.conditions, dict[str, Any]()
     more = values.conditions_of(pipeline, options.cond, pages.read_image)
     if twice := next((name for name in more if name in cond), None):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -59,7 +60,8 @@ class NoisyImage(Condition):
         """`image`: `(n, C, h, w)` in [-1, 1], still without noise; `level`: `(n,)`.
 
         Args:
-            values: Small image(s) as bytes; or a pair of them and the level, one for all.
+            values: Small image(s) as bytes; or a pair of them and the level; or a list of such
+                pairs, one for each sample.
             n: Number of samples.
 
         Raises:
@@ -70,16 +72,20 @@ class NoisyImage(Condition):
                 f"this model makes a small image {self.factor} times larger and was given none; "
                 f"give one of shape {self.shape}"
             )
+        if isinstance(values, list) and any(isinstance(value, tuple) for value in values):
+            pairs = [v if isinstance(v, tuple) else (v, self.level) for v in values]
+            values = np.stack([image for image, _ in pairs]), [level for _, level in pairs]
         image, level = values if isinstance(values, tuple) else (values, self.level)
-        whole = isinstance(level, int) and not isinstance(level, bool)
-        if not whole or not 0 <= level <= self.most:
-            raise UsageError(
-                f"a noise level of {level!r}: give a whole number from 0 to {self.most}, usually "
-                f"{self.level}"
-            )
+        levels = level if isinstance(level, list) else [level] * n
+        for one in levels:
+            if not isinstance(one, int) or isinstance(one, bool) or not 0 <= one <= self.most:
+                raise UsageError(
+                    f"a noise level of {one!r}: give a whole number from 0 to {self.most}, usually "
+                    f"{self.level}"
+                )
         small = images(image, self.shape, n)
         assert small is not None
-        return {"image": small, "level": torch.full((n,), level)}
+        return {"image": small, "level": torch.tensor(levels)}
 
     def sampled(self, encoded: Encoded, draw: Draw) -> Encoded:
         """With the noise of its level."""

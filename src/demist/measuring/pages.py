@@ -23,7 +23,7 @@ from demist.model.pipeline import Pipeline
 from demist.model.plan import Guide
 from demist.model.sampling import Sampling
 from demist.model.sweep import parse_axes, sweep
-from demist.model.values import of_class
+from demist.model.values import name_of, of_class, value_of
 from demist.version import __version__
 
 
@@ -164,7 +164,14 @@ def grid_page(
         read_image=read_image, **cond,
     )  # fmt: skip
     rule = (sampling or Sampling()).over(pipeline.defaults).guidance_rule
-    recipe = pipeline.plan(1, sampling, weak=weak_for(rule, weak)).sampling.recipe()
+    firsts = {
+        name: value_of(pipeline, name, axis.words[0], read_image)
+        for axis in (rows, columns)
+        if axis.words and (name := name_of(pipeline, axis.name)) in pipeline.conditioner.conditions
+    }
+    recipe = pipeline.plan(
+        1, sampling, weak=weak_for(rule, weak), **{**cond, **firsts}
+    ).sampling.recipe()
     options = {
         **recipe,
         **_negative(negative),
@@ -228,4 +235,6 @@ def _weak(weak: Pipeline | None) -> dict[str, Any]:
 
 
 def _identity(pipeline: Pipeline) -> dict[str, Any]:
-    return {"sha256": weights_hash(pipeline), **pipeline.facts}
+    second = pipeline.refinement
+    refiner = second and {"refiner": {**_identity(second.pipeline), "start": second.start}}
+    return {"sha256": weights_hash(pipeline), **pipeline.facts, **(refiner or {})}

@@ -13,6 +13,7 @@ from demist.errors import UsageError
 from demist.model.guided import guided
 from demist.model.keywords import by_name, require_known, whole
 from demist.model.plan import Constrain, Guide, Init, Plan
+from demist.model.refine import Refinement, joined
 from demist.model.sampling import FIELDS, STANDARD, TAKEN, Sampling
 from demist.samplers import checked_grid, make_grid, make_solver
 from demist.samplers.grids import CLOSE
@@ -39,6 +40,11 @@ def make_plan(
         raise UsageError(f"cannot make {n} samples; ask for at least 1")
     require_known(cond, pipeline.conditioner, (*FIELDS, *TAKEN))
     negative = None if negative is None else by_name("negative", negative)
+    if pipeline.refinement is not None:
+        return _refined(
+            pipeline, pipeline.refinement, n, sampling, cond, negative or {}, weak=weak,
+            guide=guide, init=init, constrain=constrain,
+        )  # fmt: skip
     roomy = pipeline.conditioner.holding(cond, negative or {})
     if roomy is not pipeline.conditioner:
         pipeline = replace(pipeline, conditioner=roomy)
@@ -60,6 +66,35 @@ def make_plan(
         return cast(Tensor, Seeded([plan.seed(i) for i in range(n)], field=name)(like))
 
     return replace(plan, cond=pipeline.conditioner.sampled(plan.cond, draw))
+
+
+def _refined(
+    pipeline: "Pipeline",
+    refinement: Refinement,
+    n: int,
+    sampling: Sampling,
+    cond: Mapping[str, Any],
+    negative: Mapping[str, Any],
+    *,
+    weak: "Pipeline | None",
+    guide: Guide | None,
+    init: Init | None,
+    constrain: Constrain | None,
+) -> Plan:
+    """The plan of a model and its refiner; each is given the conditions that it has."""
+    pipeline.conditioner.require(negative)
+    plans: list[Plan] = []
+    for model in (refinement.taken_from(pipeline), refinement.pipeline):
+        known = model.conditioner.conditions
+        given, away = ({k: v for k, v in d.items() if k in known} for d in (cond, negative))
+        how: dict[str, Any] = {"negative": away or None, "guide": guide, "constrain": constrain}
+        if plans:
+            sampling = replace(sampling, start=None)  # it begins where the first model stops
+            plans.append(make_plan(model, n, sampling, given, **how))
+        else:
+            plans.append(make_plan(model, n, sampling, given, **how, weak=weak, init=init))
+    first, second = plans
+    return joined(first, second, refinement.start) if first.steps else first
 
 
 def _times(full: Sampling, suits: str, schedule: Schedule) -> Tensor:

@@ -29,6 +29,7 @@ from demist.model.export import Kind, export
 from demist.model.images import shown
 from demist.model.make_plan import make_plan
 from demist.model.plan import Constrain, Frame, Guide, Init, Plan
+from demist.model.refine import Refinement, refined
 from demist.model.sampling import STANDARD, Sampling, require_free_names, split
 from demist.networks.published import Published
 from demist.parts.typed import require_types
@@ -50,6 +51,7 @@ class Pipeline:
             depend on how many others are made; 1 for large models, where that costs too much.
         origin: The components that a model of another maker was read from; None: it is ours.
         controls: Networks that read a further image, by the names of their conditions.
+        refinement: A second model that takes the last steps; see `refined`.
     """
 
     denoiser: Denoiser
@@ -61,6 +63,7 @@ class Pipeline:
     bucket: int = 8
     origin: interop.Source | None = None
     controls: Mapping[str, Published] = field(default_factory=dict)
+    refinement: Refinement | None = None
 
     def __post_init__(self) -> None:
         require_free_names(list(self.conditioner.conditions))
@@ -234,7 +237,23 @@ class Pipeline:
             return self
         conditions = self.conditioner.conditions
         conditioner = Conditioner({k: c.sized(*shape[1:]) for k, c in conditions.items()})
-        return replace(self, shape=shape, conditioner=conditioner)
+        second = self.refinement and self.refinement.sized(size)
+        return replace(self, shape=shape, conditioner=conditioner, refinement=second)
+
+    def refined(self, refiner: "Pipeline", start: float = 0.2) -> "Pipeline":
+        """This model, whose last steps a second one takes, such as the refiner of SDXL.
+
+        Both are given what is asked for, each the conditions that it has; guidance is as asked, or
+        each model's own. The steps are those of this model alone.
+
+        Args:
+            refiner: A model of the same latents and schedule; of another size, it is sized.
+            start: Time from which on it takes the steps, between 0 (data) and 1 (noise).
+
+        Raises:
+            UsageError: The two do not fit.
+        """
+        return refined(self, refiner, start)
 
     def with_lora(self, file: str | os.PathLike[str], weight: float = 1.0) -> "Pipeline":
         """This pipeline with the changes of a LoRA file; this one stays as it was, to the bit.
@@ -293,6 +312,8 @@ class Pipeline:
         self.codec.to(device)
         for net in self.controls.values():
             net.to(device)
+        if self.refinement is not None:
+            self.refinement.pipeline.to(device)
         return self
 
     def compile(self, say: Callable[[str], None] = warnings.warn) -> "Pipeline":
@@ -319,7 +340,13 @@ class Pipeline:
 
         Raises:
             CannotCreateError: The folder exists and `replace` is false.
+            UsageError: It has a refiner, which is a model by itself.
         """
+        if self.refinement is not None:
+            raise UsageError(
+                "a model with a refiner is two models; save each by itself: the first before "
+                "`refined`, and the refiner"
+            )
         with atomic_folder(folder, replace=replace) as temporary:
             model_folder.write(self, temporary)
             page = model_card.edited(Path(folder)) or model_card.card(self)

@@ -67,6 +67,8 @@ class Plan:
         init: What to start from, `(n, ...)` or `(1, ...)` for all; None: pure noise.
         constrain: Projection after each step.
         weak: The weaker model that guidance leads away from.
+        then: The plan of a refiner, which takes the last steps along the same grid.
+        until: The steps before those; None: all are taken here.
     """
 
     pipeline: "Pipeline"
@@ -79,6 +81,8 @@ class Plan:
     init: Init | None = None
     constrain: Constrain | None = None
     weak: "Pipeline | None" = None
+    then: "Plan | None" = None
+    until: int | None = None
 
     @property
     def steps(self) -> int:
@@ -129,24 +133,36 @@ class Plan:
         rows = self._checked(rows)
         keep_freed_memory()
         padded = [*rows, *[rows[-1]] * (self._whole(len(rows)) - len(rows))]
-        noise = Seeded([self.seed(i) for i in padded])
         if after is None:
+            noise = Seeded([self.seed(i) for i in padded])
             after = TrajectoryPoint(0, self.grid[0], self._first(padded, noise), None)
             yield _cut(after, len(rows))
+        until = self.steps if self.until is None else self.until
+        if after.index < until:
+            for point in self._stepped(padded, after, until, len(rows)):
+                yield _cut(point, len(rows))
+                after = point
+        if self.then is not None and after.index < self.steps:
+            # A solver's memory is of one model: of another one it would be a jump.
+            begun = replace(after, memory=None) if after.index == until else after
+            yield from self.then.states(rows, after=_cut(begun, len(rows)))
+
+    def _stepped(
+        self, padded: Sequence[int], after: TrajectoryPoint, until: int, n: int
+    ) -> Iterator[TrajectoryPoint]:
+        """The points after `after`, up to step `until`, of a padded batch with `n` true samples."""
         x = after.x[torch.arange(len(padded)).clamp(max=len(after.x) - 1)]
-        if after.index >= self.steps:
-            return
+        noise = Seeded([self.seed(i) for i in padded])
         cond = {name: _take(value, padded, x.device) for name, value in self.cond.items()}
         denoisers = [p.denoiser for p in (self.pipeline, self.weak) if p is not None]
         training = [denoiser.training for denoiser in denoisers]
         for denoiser in denoisers:
             denoiser.eval()
         try:
-            for point in trajectory(
-                self.model, x, self.grid, self.solver, noise, constrain=self._constrain(len(rows)),
-                index=after.index, memory=after.memory, **cond,
-            ):  # fmt: skip
-                yield _cut(point, len(rows))
+            yield from trajectory(
+                self.model, x, self.grid[: until + 1], self.solver, noise,
+                constrain=self._constrain(n), index=after.index, memory=after.memory, **cond,
+            )  # fmt: skip
         finally:
             for denoiser, before in zip(denoisers, training, strict=True):
                 denoiser.train(before)
@@ -158,7 +174,7 @@ class Plan:
 
     def decode(self, x: Tensor) -> np.ndarray:
         """Data from states."""
-        return self.pipeline.decode(x)
+        return self.pipeline.decode(x) if self.then is None else self.then.decode(x)
 
     def seed(self, row: int) -> int:
         """The seed of a sample's own noise stream."""
