@@ -60,7 +60,8 @@ OPTIONAL = {"conditions": {"tokenizers", "transformers"}, "samplers": {"scipy"}}
 LAZY = {
     "commands/bulk.py": 2,
     "commands/classifier.py": 4,
-    "commands/demo.py": 4,
+    "commands/convert.py": 1,
+    "commands/demo.py": 2,
     "commands/doctor.py": 1,
     "commands/evaluate.py": 1,
     "commands/pack.py": 1,
@@ -283,7 +284,7 @@ MAY_COUNT_AXES = (
     "core/", "samplers/", "guidance/", "objectives/",  # broadcasting over states of any shape
     "networks/", "codecs/", "conditions/",  # each checks its own tensors
     "data/readers/", "data/images/", # what the format of a file says of an array
-    "io/headers.py", "io/weights.py",
+    "io/headers.py", "io/weights.py", "io/pickles/",
     "modalities/",
 )  # fmt: skip
 """Rooms that may ask how many axes an array has; all others ask the modality."""

@@ -51,12 +51,10 @@ def main(args: list[str]) -> None:
         say(f"Computing with {threads} of {os.cpu_count()} cores: more would be no faster now.")
     say(f"Training on 10,000 handwritten digits for {options.budget}. Ctrl-C ends it early.")
 
-    from demist.measuring.judging import label_accuracy_of
-    from demist.measuring.pages import sample_page
-    from demist.model import Pipeline, values
+    from demist.measuring import judging, pages
 
     run = demist.train(config, command=["demist", "demo", *args])
-    pipeline = Pipeline.from_run(run)
+    pipeline, values = demist.Pipeline.from_run(run), demist.model.values
 
     say("Drawing samples.")
     classes, each = values.classes_of(pipeline), 8
@@ -64,12 +62,14 @@ def main(args: list[str]) -> None:
     asked = SamplingOptions(steps=STEPS, guidance=options.guidance, seed=options.seed)
     sampling = pipeline.plan(1, asked.sampling()).sampling
     samples, moving = run.path / "samples.png", run.path / "denoising.gif"
-    page = sample_page(pipeline, len(labels), sampling, labels=labels, columns=each, film=True)
+    page = pages.sample_page(
+        pipeline, len(labels), sampling, labels=labels, columns=each, film=True
+    )
     page.save(samples, shlex.join(["demist", "demo", *args]))
     page.animate(moving, fps=5)
 
     say(f"Measuring: {options.n} samples, judged by a classifier that never saw the model.")
-    found = label_accuracy_of(pipeline, config.data, options.n, sampling)
+    found = judging.label_accuracy_of(pipeline, config.data, options.n, sampling)
     how = f"guidance {options.guidance:g}, {STEPS} steps of {sampling.solver}: "
     how += f"{2 * STEPS} network evaluations"
     kept = {"label_accuracy": found.share, "label_accuracy_measured": f"{found}; {how}"}

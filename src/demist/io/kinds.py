@@ -20,9 +20,10 @@ FLOATS = {
 }  # fmt: skip
 WHOLE = {
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8,
-    "U8": torch.uint8, "BOOL": torch.bool,
+    "U64": torch.uint64, "U32": torch.uint32, "U16": torch.uint16, "U8": torch.uint8,
+    "BOOL": torch.bool,
 }  # fmt: skip
-PLAIN = FLOATS | WHOLE
+PLAIN = FLOATS | WHOLE | {"C64": torch.complex64}
 """Name in a file -> torch's type."""
 
 Bytes = np.ndarray

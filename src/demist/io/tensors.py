@@ -5,8 +5,9 @@ ordinary OSError with its number.
 """
 
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,23 +36,42 @@ def write_tensors(
     Raises:
         OSError: That failed; part of the file may be there.
     """
-    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    order = sorted(plain, key=lambda name: (-plain[name].element_size(), name))
+    layout = {name: (t.dtype, tuple(t.shape)) for name, t in sorted(tensors.items())}
+    write_stream(path, layout, lambda name: tensors[name], metadata)
+
+
+def write_stream(
+    path: str | os.PathLike[str],
+    layout: Mapping[str, tuple[torch.dtype, tuple[int, ...]]],
+    read: Callable[[str], Tensor],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write named tensors one after the other, so that one is in memory.
+
+    Args:
+        path: As in `write_tensors`.
+        layout: Name -> type and shape; of one size of type, they are read in this order.
+        read: Gives the tensor of a name, of any layout and on any device.
+        metadata: Texts kept in the header.
+
+    Raises:
+        OSError: That failed; part of the file may be there.
+    """
+    order = sorted(layout, key=lambda name: -layout[name][0].itemsize)
     header: dict[str, Any] = {"__metadata__": {"format": "pt", **(metadata or {})}}
     end = 0
     for name in order:
-        begin, end = end, end + plain[name].nbytes
+        dtype, shape = layout[name]
+        begin, end = end, end + math.prod(shape) * dtype.itemsize
         header[name] = {
-            "dtype": _NAMES[plain[name].dtype],
-            "shape": list(plain[name].shape),
-            "data_offsets": [begin, end],
-        }
+            "dtype": _NAMES[dtype], "shape": list(shape), "data_offsets": [begin, end],
+        }  # fmt: skip
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     with Path(path).open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for name in order:
-            file.write(bytes_of(plain[name]))
+            file.write(bytes_of(read(name).detach().cpu().contiguous()))
 
 
 def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:

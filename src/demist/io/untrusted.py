@@ -92,7 +92,7 @@ def refuse_pickle(head: bytes, path: str | os.PathLike[str]) -> None:
     if is_pickle(head) or head.startswith(b"PK\x03\x04"):
         raise RefusedError(
             f"{os.fspath(path)} is a pickle, which could run code when loaded; it is refused "
-            f"whatever its name. Use a safetensors file from a source you trust"
+            f"whatever its name. Use a safetensors file; `demist convert` makes one of weights"
         )
 
 

@@ -18,7 +18,11 @@ from demist.networks.published.published import Published
 
 @dataclass(frozen=True)
 class AutoencoderTinyConfig:
-    """Keys and defaults of AutoencoderTiny's config.json; see its documentation."""
+    """Keys and defaults of AutoencoderTiny's config.json; see its documentation.
+
+    One is not diffusers': `use_midblock_gn`, as in TAEF2, whose blocks at the smallest size begin
+    with a normalised layer.
+    """
 
     in_channels: int = 3
     out_channels: int = 3
@@ -36,17 +40,30 @@ class AutoencoderTinyConfig:
     scaling_factor: float = 1.0
     shift_factor: float = 0.0
     block_out_channels: tuple[int, ...] | None = None
+    use_midblock_gn: bool = False
 
 
 class Block(nn.Module):
-    """Three convolutions, added to the input."""
+    """Three convolutions, added to the input; before them, if asked, a layer that sees the mean."""
 
-    def __init__(self, channels: int, act: str):
+    def __init__(self, channels: int, act: str, normed: bool = False):
         super().__init__()
         convs = [nn.Conv2d(channels, channels, 3, padding=1) for _ in range(3)]
         self.conv = nn.Sequential(convs[0], activation(act), convs[1], activation(act), convs[2])
+        self.pool = (
+            nn.Sequential(
+                nn.Conv2d(channels, 4 * channels, 1, bias=False),
+                nn.GroupNorm(4, 4 * channels),
+                nn.ReLU(),
+                nn.Conv2d(4 * channels, channels, 1, bias=False),
+            )
+            if normed
+            else None
+        )
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        if self.pool is not None:
+            x = x + self.pool(x)
         y: Tensor = torch.relu(self.conv(x) + x)
         return y
 
@@ -88,12 +105,13 @@ class AutoencoderTiny(Published):
                 if i
                 else nn.Conv2d(config.in_channels, wide, 3, padding=1)
             )
-            layers += [Block(wide, act) for _ in range(count)]
+            normed = config.use_midblock_gn and i == len(down) - 1
+            layers += [Block(wide, act, normed) for _ in range(count)]
         self.encoder = Stack([*layers, nn.Conv2d(down[-1], k, 3, padding=1)])
         layers = [nn.Conv2d(k, up[0], 3, padding=1), activation(act)]
         for i, (wide, count) in enumerate(zip(up, counts[1], strict=True)):
             last = i == len(up) - 1
-            layers += [Block(wide, act) for _ in range(count)]
+            layers += [Block(wide, act, config.use_midblock_gn and i == 0) for _ in range(count)]
             if not last:
                 factor = config.upsampling_scaling_factor
                 layers.append(nn.Upsample(scale_factor=factor, mode=config.upsample_fn))
