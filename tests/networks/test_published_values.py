@@ -93,3 +93,23 @@ def test_the_numbers_of_that_day(kind):
         y = net(waves(2, 4, 8, 8), torch.tensor([3.0, 700.0]), **{n: INPUTS[n] for n in names})
     found = [y.mean(), y.std(), y[0, 1, 2, 3], y[1, 3, 7, 0]]
     torch.testing.assert_close(torch.stack(found), torch.tensor(recorded), atol=2e-4, rtol=2e-4)
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_in_bf16(kind):
+    """Weights in bf16: so is the prediction, and it is that of the same weights in fp32."""
+    config, names, _ = CASES[kind]
+    net = getattr(published, kind).from_json(config, "here").eval()
+    net.routes = {"sides": "sizes"}
+    for parameter in net.parameters():
+        parameter.data = parameter.data.bfloat16().float()
+    x, t, cond = (
+        waves(2, 4, 8, 8).bfloat16(),
+        torch.tensor([3.0, 700.0]),
+        {n: INPUTS[n] for n in names},
+    )
+    with torch.no_grad():
+        exact = net(x.float(), t, **cond)
+        found = net.bfloat16()(x, t, **cond)
+    assert found.dtype == torch.bfloat16
+    assert (found.float() - exact).std() < 0.03 * exact.std() + 1e-6

@@ -74,6 +74,14 @@ class ModelOptions:
     embedding: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FILE[=WORD]")] = ()
     """A textual inversion (.safetensors) for such a model, also several times; prompts call it by
     the file's name, or by WORD."""
+    offload: bool = False
+    """Keep networks on the CPU and bring each to the device while it runs: text encoders, then the
+    denoiser, then the autoencoder."""
+    tile: bool = False
+    """Send images above 512 pixels through the autoencoder in overlapping tiles, which takes the
+    memory of one tile."""
+    slice: bool = False
+    """Run the network on one sample at a time, guided and unguided too: less memory, slower."""
 
     def candidate(self, spec: str) -> "demist.measuring.candidate.Candidate":
         """See `demist.measuring.candidate.open_candidate`."""

@@ -98,6 +98,10 @@ class Condition(abc.ABC):
         """Frozen networks that belong to it, by the names of their folders; asking opens them."""
         return {}
 
+    def to(self, device: torch.device, turns: bool = False) -> None:
+        """Let its networks run on a device, or be there while they run; a condition has none."""
+        return
+
     @property
     def choices(self) -> tuple[Any, ...]:
         """All values there are, if they can be counted; else empty."""

@@ -100,6 +100,10 @@ class PromptStates(Condition):
         """The encoders."""
         return {encoder.name: encoder.model for encoder in self.readers}
 
+    def to(self, device: torch.device, turns: bool = False) -> None:
+        for encoder in self.readers:
+            encoder.to(device, turns)
+
     @property
     def readers(self) -> tuple[TextEncoder, ...]:
         """All encoders, the long one last."""
@@ -197,6 +201,4 @@ def _encoded(encoder: TextEncoder, chunk: Chunk, masked: bool = False) -> Any:
         chunk: What it reads.
         masked: Whether padding is hidden from the encoder.
     """
-    ids, mask = torch.tensor([chunk.ids]), chunk.mask[None] if masked else None
-    with torch.inference_mode(False), torch.no_grad():
-        return encoder.model(ids, attention_mask=mask, output_hidden_states=True)
+    return encoder.run(torch.tensor([chunk.ids]), chunk.mask[None] if masked else None)

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from demist.conditions.states import transformers_for
 from demist.errors import UsageError
+from demist.machine.offload import moved, turns_on
 
 KINDS = {
     "CLIPTextModel": "CLIPTextModel",
@@ -51,11 +52,43 @@ class TextEncoder:
         """
         self.name, self.where, self.words = name, where, dict(words or {})
         self._open_model, self._open_tokenizer, self._length = open_model, open_tokenizer, length
+        self._device, self._turns = torch.device("cpu"), False
 
     @cached_property
     def model(self) -> Any:
         """The encoder, in evaluation, without gradients."""
-        return self._open_model().eval().requires_grad_(False)
+        return self._placed(self._open_model().eval().requires_grad_(False))
+
+    def to(self, device: torch.device, turns: bool = False) -> None:
+        """Run on a device, now or once it is opened.
+
+        Args:
+            device: Which.
+            turns: Whether it is there only while it runs; see `demist.machine.offload`.
+        """
+        self._device, self._turns = device, turns
+        if self.opened:
+            self._placed(self.model)
+
+    def _placed(self, model: nn.Module) -> nn.Module:
+        if not self._turns:
+            return model.to(self._device)
+        turns_on(self._device).add(model)
+        return model
+
+    def run(self, ids: Tensor, mask: Tensor | None = None) -> Any:
+        """What the encoder makes of tokens, with all hidden states, on the CPU.
+
+        Args:
+            ids: Tokens `(b, L)`.
+            mask: 1 for what is read, 0 for padding that is hidden, `(b, L)`; None: all is read.
+        """
+        model = self.model
+        ids = ids if self._turns else ids.to(self._device)
+        mask = mask if mask is None else mask.to(ids.device)
+        with torch.inference_mode(False), torch.no_grad():
+            found = model(ids, attention_mask=mask, output_hidden_states=True)
+        return moved(found, torch.device("cpu"))
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -79,10 +112,12 @@ class TextEncoder:
             words: Further words.
         """
         more = {**self.words, **(words or {})}
-        return TextEncoder(
+        made = TextEncoder(
             self.name, self.where, lambda: change(self.model), lambda: self.tokenizer,
             self._length, more,
         )  # fmt: skip
+        made.to(self._device, self._turns)
+        return made
 
     @property
     def length(self) -> int:

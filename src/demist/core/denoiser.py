@@ -52,7 +52,12 @@ class Denoiser(nn.Module):
             the frequent ends of the range exactly (the black of a digit's background) but may
             overshoot them at no cost.
         dtype: Precision the network is run in; the state keeps its own. None: the state's.
+
+    Attributes:
+        at_once: Samples that the network is given in one call, which bounds its memory; 0: all.
     """
+
+    at_once: int = 0
 
     def __init__(
         self,
@@ -95,7 +100,7 @@ class Denoiser(nn.Module):
         seen = x if self.input_std is None else x * (1 / torch.hypot(a * self.input_std, s))
         if clock.ndim == 0 and isinstance(x, Tensor | Fields):
             clock = torch.full((len(x),), float(clock), device=x.device)
-        output = self.net(seen if self.dtype is None else seen.to(self.dtype), clock, **cond)
+        output = self._run(seen if self.dtype is None else seen.to(self.dtype), clock, cond)
         if isinstance(x, Tensor):
             output = output.to(x.dtype)
         spread = None
@@ -116,6 +121,14 @@ class Denoiser(nn.Module):
             x0, eps = inside, eps + torch.where(s > 0, a / s, 0) * (x0 - inside)
         return Prediction(x0, eps, a, s, spread)
 
+    def _run(self, x: State, clock: Tensor, cond: Mapping[str, Any]) -> Any:
+        """The network's output, some samples at a time."""
+        n, k = len(clock) if clock.ndim else 0, self.at_once
+        if not isinstance(x, Tensor) or not 0 < k < n:
+            return self.net(x, clock, **cond)
+        rows = [slice(i, i + k) for i in range(0, n, k)]
+        return torch.cat([self.net(x[r], clock[r], **_rows(cond, r, n)) for r in rows])
+
     def _require_fit(self, x: State, clock: Tensor) -> None:
         if isinstance(x, Tensor) and not x.is_floating_point():
             raise ValueError(
@@ -130,6 +143,17 @@ class Denoiser(nn.Module):
             )
         if not isinstance(x, Tensor) and (self.bounds is not None or self.learn_variance):
             raise ValueError("bounds and a learned variance are for states of one tensor")
+
+
+def _rows(value: Any, rows: slice, n: int) -> Any:
+    """Rows of all tensors that have `n`, in mappings and sequences too."""
+    if isinstance(value, Tensor):
+        return value[rows] if value.ndim and len(value) == n else value
+    if isinstance(value, Mapping):
+        return {key: _rows(item, rows, n) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(_rows(item, rows, n) for item in value)
+    return value
 
 
 @dataclass(frozen=True)

@@ -23,19 +23,25 @@ from demist.machine.precision import dtype_called
 
 @dataclass(frozen=True)
 class Reading:
-    """How a model of another maker is read: what its files leave open, or the user wants otherwise.
+    """How a model is read and run: what its files leave open, or the user wants otherwise.
 
     Fields of their own are added by what needs them, each with a default that changes nothing. A
     field that is also one of `demist.commands.sampling.ModelOptions` is a flag.
 
     Attributes:
         dtype: What weights become while they are read, and what networks compute in: fp32, fp16 or
-            bf16. An autoencoder never has fp16.
+            bf16. An autoencoder never has fp16. Only for models of other makers.
+        offload: Networks are on the device only while they run.
+        tile: Images larger than 512 pixels go through the autoencoder in overlapping tiles.
+        slice: The network runs on one sample at a time, guided and unguided.
         lora: Files whose changes are added to the networks, `FILE` or `FILE:0.8`.
         embedding: Files of words for prompts, `FILE` or `FILE=word`.
     """
 
     dtype: str = "fp32"
+    offload: bool = False
+    tile: bool = False
+    slice: bool = False
     lora: tuple[str, ...] = ()
     embedding: tuple[str, ...] = ()
 

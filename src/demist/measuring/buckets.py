@@ -40,7 +40,7 @@ class Source:
         at_step: Checkpoint; None: the newest.
         device: Where the network runs.
         precision: Of the network: fp32 or bf16.
-        reading: How a model of another maker is read.
+        reading: How it is read and run.
     """
 
     place: str
@@ -90,7 +90,7 @@ class Bucket:
 
     def sample(self, pipeline: Pipeline, precision: str = "fp32") -> np.ndarray:
         """The samples."""
-        device = next(pipeline.denoiser.parameters()).device.type
+        device = pipeline.device.type
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
             return pipeline.sample(self.n, sampling=self.sampling, rows=self.rows, **self.cond)
 

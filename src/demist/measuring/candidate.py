@@ -29,7 +29,7 @@ class Candidate:
         folder: Where its evaluation is kept.
         at_step: Checkpoint of the run; None: the newest.
         device: Where the network runs.
-        reading: How a model of another maker was read.
+        reading: How it was read.
     """
 
     name: str
@@ -62,7 +62,7 @@ def open_candidate(
         at_step: Checkpoint of the run; None: the newest.
         device: auto, cpu, cuda, cuda:1 or mps.
         runs: Folder in which run folders are.
-        reading: How a model of another maker is read.
+        reading: How it is read and run.
 
     Raises:
         MissingError: There is no such model.

@@ -40,6 +40,7 @@ __all__ = [
     "open_codec",
     "open_model",
     "parse_axes",
+    "placing",
     "refine",
     "sample_seed",
     "sampling",

@@ -118,7 +118,7 @@ def with_controls(
         else read_control(Path(net), dtype)
         for number, net in enumerate(nets, start=first)
     }
-    device = next(pipeline.denoiser.parameters()).device
+    device = pipeline.device
     for net in added.values():
         net.to(device)
     further = controls.conditions_of(added, pipeline.denoiser.net, pipeline.codec, pipeline.shape)

@@ -119,7 +119,7 @@ def require_alike(pipeline: "Pipeline", weak: "Pipeline") -> None:
                 f"the weak model's {what} is {its}, this model's {mine}; guidance takes the "
                 f"difference of two predictions, so give a weak model with the same {what}"
             )
-    devices = [next(p.denoiser.parameters()).device for p in (pipeline, weak)]
+    devices = [p.device for p in (pipeline, weak)]
     if devices[0] != devices[1]:
         raise UsageError(
             f"the weak model is on {devices[1]}, this model on {devices[0]}; move it there with "

@@ -160,7 +160,7 @@ def _checked_init(
 
 def _as_data(pipeline: "Pipeline", x: np.ndarray) -> np.ndarray:
     """`x` in the type of the model's data."""
-    device = next(pipeline.denoiser.parameters()).device
+    device = pipeline.device
     kind = pipeline.decode(torch.zeros(1, *pipeline.state_shape, device=device)).dtype
     if not np.can_cast(x.dtype, kind, "same_kind"):
         raise UsageError(

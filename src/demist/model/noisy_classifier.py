@@ -150,6 +150,6 @@ def classifier_guide(
     """
     made = NoisyClassifier.load(path)
     made.require_fits(pipeline)
-    made.to(next(pipeline.denoiser.parameters()).device)
+    made.to(pipeline.device)
     log_prob = made.towards(towards)
     return lambda model: Classifier(model, log_prob, scale)

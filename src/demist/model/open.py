@@ -15,6 +15,7 @@ from demist.machine.threads import fastest_threads
 from demist.model import adapted
 from demist.model import folder as model_folder
 from demist.model.pipeline import Pipeline
+from demist.model.placing import thrifty
 from demist.runs import Run, all_runs, find
 
 RUNS = Path("runs")
@@ -50,7 +51,7 @@ def open_model(
         at_step: Checkpoint of a run; None: the newest.
         device: auto, cpu, cuda, cuda:1 or mps.
         runs: Folder in which run folders are.
-        reading: How a model of another maker is read.
+        reading: How it is read and run.
 
     Raises:
         MissingError: There is no such run, or it has no checkpoint yet.
@@ -69,10 +70,17 @@ def open_model(
         pipeline = Pipeline.load(place, reading)
     else:
         pipeline = adapted.as_read(Pipeline.from_run(Run(place), at_step), reading)
+        pipeline = pipeline if reading is None else thrifty(pipeline, reading)
     if reading is not None and reading.dtype != "fp32" and pipeline.origin is None:
         warnings.warn(f"{spec} stays in fp32: {reading.dtype} is for models of other makers")
     torch.set_num_threads(fastest_threads())  # samples are the same bits with any number
-    return pipeline.to(pick_device(device))
+    where = pick_device(device)
+    if reading is None or not reading.offload:
+        return pipeline.to(where)
+    if where.type == "cpu":
+        warnings.warn("nothing is offloaded: the networks run on the CPU, where they are")
+        return pipeline
+    return pipeline.offload(where)
 
 
 def reading_of(options: object) -> Reading:
@@ -89,12 +97,12 @@ def open_weak(
         spec: See `locate`; of a run, the newest checkpoint.
         strong: The model that is guided.
         runs: Folder in which run folders are.
-        reading: How a model of another maker is read.
+        reading: How it is read and run.
 
     Raises:
         As `open_model`.
     """
-    device = str(next(strong.denoiser.parameters()).device)
+    device = str(strong.device)
     reading = reading and replace(reading, lora=(), embedding=())  # it is read as it was published
     weak = open_model(spec, device=device, runs=runs, reading=reading)
     return replace(weak, facts={**weak.facts, "name": locate(spec, runs).name})
@@ -111,7 +119,7 @@ def open_again(
         sha256: Its `weights_hash`.
         at_step: Checkpoint of a run.
         device: Where it runs.
-        reading: How a model of another maker is read.
+        reading: How it is read and run.
 
     Raises:
         DataError: It is not the model that was meant.
@@ -126,7 +134,7 @@ def open_again(
 
 def gpus_of(pipeline: Pipeline) -> int:
     """How many graphics processors a model runs on."""
-    return int(next(pipeline.denoiser.parameters()).is_cuda)
+    return int(pipeline.device.type == "cuda")
 
 
 def _is_saved(place: Path) -> bool:

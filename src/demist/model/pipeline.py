@@ -21,6 +21,7 @@ from demist.io.files import write_text
 from demist.io.folders import atomic_folder
 from demist.io.untrusted import refuse_links_out
 from demist.machine.compiling import compile_network
+from demist.machine.offload import Turns, turns_on
 from demist.model import adapted, components
 from demist.model import card as model_card
 from demist.model import folder as model_folder
@@ -28,6 +29,7 @@ from demist.model.controlled import Controlled, with_controls
 from demist.model.export import Kind, export
 from demist.model.images import shown
 from demist.model.make_plan import make_plan
+from demist.model.placing import thrifty
 from demist.model.plan import Constrain, Frame, Guide, Init, Plan
 from demist.model.refine import Refinement, refined
 from demist.model.sampling import STANDARD, Sampling, require_free_names, split
@@ -285,7 +287,7 @@ class Pipeline:
     def encode(self, x: np.ndarray) -> Tensor:
         """States from data, on the network's device."""
         data = torch.from_numpy(np.ascontiguousarray(x))
-        return self.codec.encode(data.to(next(self.denoiser.parameters()).device))
+        return self.codec.encode(data.to(self.device))
 
     @torch.no_grad()
     def decode(self, x: Tensor) -> np.ndarray:
@@ -306,14 +308,38 @@ class Pipeline:
         further = {name: net for c in conditions for name, net in c.components.items()}
         return {**model_folder.modules_of(self), **further}
 
+    @property
+    def device(self) -> torch.device:
+        """Where its networks run, though they may wait elsewhere."""
+        turns: Turns | None = getattr(self.denoiser.net, "turns", None)
+        return next(self.denoiser.parameters()).device if turns is None else turns.device
+
     def to(self, device: str | torch.device) -> "Pipeline":
-        """This pipeline, all its networks moved to `device`."""
+        """This pipeline, all its networks moved to `device`; text encoders once they are opened."""
         self.denoiser.to(device)
         self.codec.to(device)
         for net in self.controls.values():
             net.to(device)
         if self.refinement is not None:
             self.refinement.pipeline.to(device)
+        for condition in self.conditioner.conditions.values():
+            condition.to(torch.device(device))
+        return self
+
+    def offload(self, device: str | torch.device) -> "Pipeline":
+        """This pipeline, each network on `device` while it runs, on the CPU once another does.
+
+        The device holds the largest of them and not all; moving takes a second or two per image.
+        """
+        where = torch.device(device)
+        for net in (self.denoiser.net, *self.codec.components.values()):
+            turns_on(where).add(net)
+        for condition in self.conditioner.conditions.values():
+            condition.to(where, turns=True)
+        for net in self.controls.values():  # they run in every step beside the network, and stay
+            net.to(where)
+        if self.refinement is not None:
+            self.refinement.pipeline.offload(where)
         return self
 
     def compile(self, say: Callable[[str], None] = warnings.warn) -> "Pipeline":
@@ -377,7 +403,7 @@ class Pipeline:
         Args:
             folder: Where it is, or the name of a model in `demist.zoo`; see `demist.interop` for
                 what is read of others.
-            reading: How a model of another maker is read.
+            reading: How it is read and run.
 
         Raises:
             MissingError: There is none in `folder`.
@@ -386,7 +412,8 @@ class Pipeline:
         place = zoo.locate(os.fspath(folder))
         foreign = interop.is_published(place)
         parts = interop.read(place, reading) if foreign else model_folder.read(place)
-        return adapted.as_read(cls._assemble(parts, str(place)), reading)
+        made = adapted.as_read(cls._assemble(parts, str(place)), reading)
+        return made if reading is None else thrifty(made, reading)
 
     @classmethod
     def from_run(

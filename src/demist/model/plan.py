@@ -185,7 +185,7 @@ class Plan:
     def _first(self, rows: Sequence[int], noise: Seeded) -> Tensor:
         """The states at `grid[0]`."""
         pipeline = self.pipeline
-        device = next(pipeline.denoiser.parameters()).device
+        device = pipeline.device
         if isinstance(self.init, Tensor):
             state: Tensor = _take(self.init, rows, device)
             return state.float()

@@ -1,0 +1,45 @@
+"""How a model runs in little memory."""
+
+import dataclasses
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from demist.codecs import KLAutoencoder
+from demist.conditions import Conditioner
+from demist.interop import Reading
+
+if TYPE_CHECKING:
+    from demist.model.pipeline import Pipeline
+
+TILE = 512
+"""Side of a tile in pixels; neighbours share a quarter of it."""
+
+
+def thrifty(pipeline: "Pipeline", reading: Reading) -> "Pipeline":
+    """The pipeline as `tile` and `slice` say; the same networks.
+
+    Args:
+        pipeline: The model.
+        reading: With the two.
+    """
+    if reading.slice:
+        pipeline.denoiser.at_once = 1
+    if not reading.tile:
+        return pipeline
+    codec = pipeline.codec
+    if not isinstance(codec, KLAutoencoder):
+        warnings.warn("tiles are for images that go through an autoencoder; this model has none")
+        return pipeline
+    tiled = dataclasses.replace(codec, tile=TILE)
+    conditions = {
+        name: _with(condition, codec, tiled)
+        for name, condition in pipeline.conditioner.conditions.items()
+    }
+    return dataclasses.replace(pipeline, codec=tiled, conditioner=Conditioner(conditions))
+
+
+def _with(condition: Any, codec: KLAutoencoder, other: KLAutoencoder) -> Any:
+    """A condition that uses another codec, if it uses this one."""
+    names = [f.name for f in dataclasses.fields(condition)]
+    uses = {name: other for name in names if getattr(condition, name) is codec}
+    return dataclasses.replace(condition, **uses) if uses else condition
