@@ -29,6 +29,11 @@ class Options:
     prompt: Annotated[str | None, arg(metavar="TEXT")] = None
     """What to show, for a model of captions; (word:1.5) gives a word more weight, and
     <lora:ink:0.8> stands for --lora ink.safetensors:0.8."""
+    ip_adapter: Annotated[str | None, arg(metavar="FILE=IMAGE[:SCALE]")] = None
+    """An IP-Adapter (.safetensors) and the image that it looks at: plus.safetensors=cat.png:0.6."""
+    image_encoder: Path | None = None
+    """Folder of the image encoder that it needs. Default: image_encoder beside it or in the
+    model."""
     lora_folder: Path | None = None
     """Where files that a prompt names so are; else beside the files of --lora."""
     cond: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=VALUE")] = ()
@@ -109,6 +114,9 @@ def main(args: list[str]) -> None:
         prompt, loras = adapted.named_in(options.prompt, options.source.lora, options.lora_folder)
         options = replace(options, prompt=prompt, source=replace(options.source, lora=loras))
     pipeline, sampling = options.source.open(options.model), options.sampling.sampling()
+    pipeline, seen = adapted.from_flag(
+        pipeline, options.ip_adapter, options.image_encoder, pages.read_image
+    )
     if options.compile:
         pipeline.compile(partial(print, file=sys.stderr))
     pipeline, cond = controlled.from_flags(pipeline, options.control, pages.read_image)
@@ -120,7 +128,7 @@ def main(args: list[str]) -> None:
     more = values.conditions_of(pipeline, options.cond, pages.read_image)
     if twice := next((name for name in more if name in cond), None):
         raise UsageError(f"--cond gives {twice}, and so does --control; leave one out")
-    cond |= more
+    cond |= more | seen
     label, text = (values.name_of(pipeline, short) for short in (values.CLASS, values.PROMPT))
     for name, typed in ((label, options.label or None), (text, options.prompt)):
         if name in cond and typed is not None:

@@ -20,6 +20,7 @@ from demist.conditions.conditioner import (
 from demist.conditions.control import Control, ControlImage, typed_control
 from demist.conditions.embedded_guidance import EmbeddedGuidance
 from demist.conditions.image import ImageRoute, LowResolution, Masked, Picture, images
+from demist.conditions.image_prompt import ImageEncoder, ImagePrompt, prepared
 from demist.conditions.in_latents import InLatents, ToLatents
 from demist.conditions.label import Label, Value, class_index, translated
 from demist.conditions.labels import Labels
@@ -47,6 +48,8 @@ __all__ = [
     "EmbeddedGuidance",
     "Encoded",
     "FrozenText",
+    "ImageEncoder",
+    "ImagePrompt",
     "ImageRoute",
     "InLatents",
     "Label",
@@ -74,6 +77,7 @@ __all__ = [
     "library",
     "nested",
     "plain_numbers",
+    "prepared",
     "split_weights",
     "tell_brackets",
     "text_encoder",

@@ -7,11 +7,13 @@ from typing import Any
 from torch import nn
 
 from demist.conditions import TextEncoder
+from demist.errors import UsageError
 from demist.interop import controls
 from demist.interop.source import INDEX, Source
 from demist.io.files import write_json
 from demist.io.tensors import write_tensors
 from demist.networks.published import Published
+from demist.networks.published.image_prompt import Decoupled
 
 VERSION = "0.30.0"
 """The version of diffusers whose layout this is."""
@@ -58,6 +60,11 @@ def save(
             write_json(_made(folder / name) / "scheduler_config.json", scheduler)
             index[name] = ["diffusers", str(scheduler["_class_name"])]
     for encoder in encoders:
+        if encoder.words:
+            raise UsageError(
+                f"a folder of diffusers does not hold the words of a textual inversion "
+                f"({', '.join(encoder.words)}); save the model without it"
+            )
         tokenizer = encoder.name.replace("text_encoder", "tokenizer")
         encoder.model.save_pretrained(str(folder / encoder.name))
         encoder.tokenizer.save_pretrained(str(folder / tokenizer))
@@ -74,6 +81,10 @@ def write_network(folder: Path, net: Published, config: Mapping[str, Any] | None
         net: The network.
         config: Its `config.json`; None: the one it was made from.
     """
+    if any(isinstance(module, Decoupled) for module in net.modules()):
+        raise UsageError(
+            "a folder of diffusers does not hold an IP-Adapter; save the model without it"
+        )
     plain = net.config if config is None else dict(config)
     head = {"_class_name": net.kind, "_diffusers_version": VERSION}
     write_json(

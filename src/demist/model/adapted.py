@@ -4,8 +4,10 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from demist.conditions import ReadImage
+from demist.errors import UsageError
 from demist.interop import Reading, adapters
 from demist.io.files import sha256
 
@@ -65,6 +67,69 @@ def with_embeddings(pipeline: "Pipeline", files: Sequence[str]) -> "Pipeline":
     ]
     conditioner = adapters.with_embeddings(pipeline.conditioner, read)
     return replace(pipeline, conditioner=conditioner, facts=_told(pipeline, told))
+
+
+def with_ip_adapter(
+    pipeline: "Pipeline",
+    file: str | os.PathLike[str],
+    scale: float = 1.0,
+    encoder: str | os.PathLike[str] | None = None,
+) -> "Pipeline":
+    """A pipeline with a further condition, `image_prompt`; the one given stays as it was.
+
+    Args:
+        pipeline: Of Stable Diffusion 1, 2 or XL.
+        file: An IP-Adapter, `.safetensors`.
+        scale: How much the image counts.
+        encoder: Folder of its image encoder; None: `image_encoder` beside the file, in the model,
+            or in `models` beside the file's folder.
+
+    Raises:
+        As `with_loras`.
+    """
+    adapter = adapters.read_ip_adapter(Path(file))
+    beside = Path(file).resolve().parent
+    places = [
+        beside,
+        *([pipeline.origin.place] if pipeline.origin else []),
+        beside.parent / "models",
+    ]
+    folders = [place / "image_encoder" for place in places]
+    found = adapters.find_encoder(adapter, folders if encoder is None else [Path(encoder)])
+    denoiser, conditioner = adapters.with_ip_adapter(
+        pipeline.denoiser, pipeline.conditioner, adapter, found, scale
+    )
+    told = [{"ip_adapter": Path(file).name, "sha256": sha256(Path(file)), "scale": scale}]
+    facts = _told(pipeline, told)
+    return replace(pipeline, denoiser=denoiser, conditioner=conditioner, facts=facts)
+
+
+def from_flag(
+    pipeline: "Pipeline", text: str | None, encoder: Path | None, read_image: ReadImage
+) -> tuple["Pipeline", dict[str, Any]]:
+    """A pipeline with the IP-Adapter in `FILE=image.png:0.6`, and the image as its condition.
+
+    Args:
+        pipeline: The model.
+        text: What was typed; None: nothing.
+        encoder: See `with_ip_adapter`.
+        read_image: Reads the image.
+
+    Raises:
+        UsageError: It is not written so; see `with_ip_adapter` for more.
+    """
+    if text is None:
+        return pipeline, {}
+    heads = [i for i, letter in enumerate(text) if letter == "=" and Path(text[:i]).is_file()]
+    if not heads:
+        raise UsageError(
+            f"--ip-adapter {text}: write FILE=image.png, or FILE=image.png:0.6, with a file that "
+            f"is there"
+        )
+    file, (image, scale) = text[: heads[0]], adapters.weighted_file(text[heads[0] + 1 :])
+    changed = with_ip_adapter(pipeline, file, scale, encoder)
+    name = adapters.ip_adapter.NAME
+    return changed, {name: changed.conditioner.conditions[name].parse(str(image), read_image)}
 
 
 def named_in(prompt: str, loras: Sequence[str], folder: Path | None) -> tuple[str, tuple[str, ...]]:

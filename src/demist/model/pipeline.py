@@ -283,6 +283,24 @@ class Pipeline:
         """
         return adapted.with_embeddings(self, [f"{os.fspath(file)}={word}" if word else str(file)])
 
+    def with_ip_adapter(
+        self,
+        file: str | os.PathLike[str],
+        scale: float = 1.0,
+        encoder: str | os.PathLike[str] | None = None,
+    ) -> "Pipeline":
+        """This pipeline, prompted by an image as well: `sample(image_prompt=array)`.
+
+        Args:
+            file: An IP-Adapter, `.safetensors`, in its plain or plus form.
+            scale: How much the image counts.
+            encoder: Folder of its image encoder; see `demist.model.adapted.with_ip_adapter`.
+
+        Raises:
+            As `with_lora`.
+        """
+        return adapted.with_ip_adapter(self, file, scale, encoder)
+
     @torch.no_grad()
     def encode(self, x: np.ndarray) -> Tensor:
         """States from data, on the network's device."""

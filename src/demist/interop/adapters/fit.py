@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from demist.errors import DataError
@@ -48,13 +49,13 @@ class Target:
     Attributes:
         component: Such as `unet`.
         weights: Name of the parameter.
-        part: Which share of the file's rows it is,
-        of: of how many; 1: all of them.
+        take: Which equal shares of the file's rows it has,
+        of: of how many.
     """
 
     component: str
     weights: str
-    part: int = 0
+    take: tuple[int, ...] = (0,)
     of: int = 1
 
 
@@ -76,8 +77,8 @@ class Change:
 
     def delta(self, like: Tensor) -> Tensor:
         """What is added to the weights `like`, in float32 and in their shape."""
-        whole = self.layer.delta(like.device)
-        return whole.chunk(self.target.of)[self.target.part].reshape(like.shape)
+        shares = self.layer.delta(like.device).chunk(self.target.of)
+        return torch.cat([shares[i] for i in self.target.take]).reshape(like.shape)
 
 
 def fitted(
@@ -203,7 +204,7 @@ def _numbered(lora: Lora, component: str, components: Mapping[str, nn.Module]) -
 def _require_shape(lora: Lora, change: Change, weights: Mapping[str, Mapping[str, Any]]) -> None:
     target, (rows, *rest) = change.target, change.layer.shape
     here = tuple(weights[target.component][target.weights].shape)
-    there = (rows // target.of, *rest)
+    there = (rows // target.of * len(target.take), *rest)
     same = there == here or _squeezed(there) == _squeezed(here)
     if rows % target.of or not same:
         name = f"{target.component}.{target.weights}"

@@ -47,6 +47,7 @@ __all__ = [
     "controlnet",
     "dit_2d",
     "flux",
+    "image_prompt",
     "joint",
     "layers",
     "pixart",

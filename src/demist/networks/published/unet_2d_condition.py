@@ -294,6 +294,7 @@ class UNet2DCondition(Trunk):
         t: Float[Tensor, " b"],
         *,
         states: Float[Tensor, "b n d"] | None = None,
+        seen: Float[Tensor, "b s d"] | None = None,
         mask: Float[Tensor, "b n"] | None = None,
         pooled: Float[Tensor, "b p"] | None = None,
         sizes: Float[Tensor, "b s"] | None = None,
@@ -310,6 +311,7 @@ class UNet2DCondition(Trunk):
             x: The noisy latents.
             t: Index of the timestep.
             states: Tokens of the prompt.
+            seen: Tokens of an image, for layers of an IP-Adapter.
             mask: Their log-weights, added to the logits of attention; None: all count.
             pooled: One vector of the prompt (XL).
             sizes: Six numbers: original size, corner of the crop, target size, in pixels (XL).
@@ -327,7 +329,8 @@ class UNet2DCondition(Trunk):
             emb = self.post_act(emb)
         x = x if beside is None else torch.cat([x, beside.to(x.dtype)], dim=1)
         x = self.conv_in(2 * x - 1 if config.center_input_sample else x)
-        states = None if states is None else states.to(x.dtype)
+        told = [tokens.to(x.dtype) for tokens in (states, seen) if tokens is not None]
+        states = torch.cat(told, dim=1) if seen is not None else next(iter(told), None)
         x, skips = self.descend(x, emb, states, mask, inside)
         if down:
             skips = [a + b for a, b in zip(skips, down, strict=True)]
