@@ -82,6 +82,9 @@ class ModelOptions:
     memory of one tile."""
     slice: bool = False
     """Run the network on one sample at a time, guided and unguided too: less memory, slower."""
+    codec: Annotated[str, arg(metavar="FOLDER")] = ""
+    """The folder of another autoencoder of the same latents for such a model, such as a tiny one.
+    Default: its own."""
 
     def candidate(self, spec: str) -> "demist.measuring.candidate.Candidate":
         """See `demist.measuring.candidate.open_candidate`."""

@@ -8,6 +8,7 @@ from demist.interop.codecs import read_codec
 from demist.interop.controls import read_control
 from demist.interop.families import FAMILIES
 from demist.interop.read import Reading, assembled, is_published, open_source, read
+from demist.interop.replaced import Replaced, with_codec
 from demist.interop.save import save, write_network
 from demist.interop.schedulers import Scheduled, read_scheduler
 from demist.interop.source import FolderSource, Source
@@ -18,6 +19,7 @@ __all__ = [
     "Called",
     "FolderSource",
     "Reading",
+    "Replaced",
     "Scheduled",
     "Source",
     "Wrapped",
@@ -37,6 +39,7 @@ __all__ = [
     "source",
     "tiny",
     "weights",
+    "with_codec",
     "wrap",
     "write_network",
 ]

@@ -13,6 +13,7 @@ from demist.core import Denoiser
 from demist.errors import DataError, DemistError
 from demist.interop.controls import alone
 from demist.interop.families import FAMILIES, Opened
+from demist.interop.replaced import with_codec
 from demist.interop.schedulers import read_scheduler
 from demist.interop.source import INDEX, FolderSource, Source
 from demist.interop.weights import facts
@@ -36,6 +37,7 @@ class Reading:
         slice: The network runs on one sample at a time, guided and unguided.
         lora: Files whose changes are added to the networks, `FILE` or `FILE:0.8`.
         embedding: Files of words for prompts, `FILE` or `FILE=word`.
+        codec: Folder of an autoencoder of the same latents, in place of the model's; "": its own.
     """
 
     dtype: str = "fp32"
@@ -44,6 +46,7 @@ class Reading:
     slice: bool = False
     lora: tuple[str, ...] = ()
     embedding: tuple[str, ...] = ()
+    codec: str = ""
 
 
 def is_published(place: Path) -> bool:
@@ -58,12 +61,13 @@ def open_source(place: Path, reading: Reading) -> Source:
     """The components of a folder.
 
     Raises:
+        MissingError: There is no codec where the reading says.
         DataError: Its index is damaged, or it is a network that makes no images by itself.
     """
     source = FolderSource.open(place, dtype_called(reading.dtype))
     if source.flat and (why := alone(place, source.config("").get("_class_name"))):
         raise DataError(why)
-    return source
+    return with_codec(source, Path(reading.codec)) if reading.codec else source
 
 
 def read(place: Path, reading: Reading | None = None) -> dict[str, Any]:
@@ -110,11 +114,18 @@ def assembled(source: Source) -> dict[str, Any]:
     )
     if not all(math.isfinite(side) for side in scheduled.bounds or ()):
         raise DataError(f"{source.place} clamps its samples to {scheduled.bounds}")
+    state = (outputs // (1 + learned), *opened.sides)
+    shape = around.codec.data_shape(state)
+    if around.codec.state_shape(shape) != state:
+        raise DataError(
+            f"the autoencoder of {source.place} makes states of shape "
+            f"{around.codec.state_shape(shape)} and its network {state}; take another autoencoder"
+        )
     return {
         "denoiser": denoiser.eval(),
         "codec": around.codec,
         "conditioner": Conditioner(around.conditions),
-        "shape": around.codec.data_shape((outputs // (1 + learned), *opened.sides)),
+        "shape": shape,
         "defaults": dict(around.defaults),
         "facts": {"maker": kind, **facts(opened.net)},
         "bucket": 1,

@@ -22,6 +22,11 @@ def as_read(pipeline: "Pipeline", reading: Reading | None) -> "Pipeline":
     """A pipeline with the adapters that its reading names; see `with_loras` for what is raised."""
     if reading is None:
         return pipeline
+    if reading.codec and pipeline.origin is None:
+        raise UsageError(
+            f"codec {reading.codec}: the latents of a model of demist's own are its own codec's; "
+            f"leave it out"
+        )
     changed = with_loras(pipeline, [adapters.weighted_file(text) for text in reading.lora])
     return with_embeddings(changed, reading.embedding)
 
