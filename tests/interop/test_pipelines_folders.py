@@ -12,7 +12,9 @@ from demist.conditions import Condition, Conditioner, Score
 from demist.core import Seeded
 from demist.errors import DataError, UsageError
 from demist.guidance import CFG, Dual
+from demist.interop import Reading
 from demist.interop.save import save
+from demist.model import open_model
 from demist.model.plan import sample_seed
 from demist.networks import published
 
@@ -107,6 +109,23 @@ def test_instructions_lead_from_the_image_and_from_none(tmp_path):
     assert torch.equal(pipeline.conditioner.null(cond)["image"], torch.zeros_like(mean))
     x = torch.randn(2, 4, 8, 8)
     require_said(pipeline, net, {**cond, "text": STATES}, x, states=STATES, beside=mean)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "channels"),
+    [
+        ("StableDiffusionInstructPix2PixPipeline", "image", 8),
+        ("StableDiffusionInpaintPipeline", "hole", 9),
+    ],
+)
+def test_images_of_conditions_are_tiled_as_samples_are(tmp_path, kind, name, channels):
+    made(tmp_path, kind, {**NET, "in_channels": channels})
+    place = str(tmp_path)
+    tiled = open_model(place, device="cpu", reading=Reading(tile=True))
+    for pipeline, side in ((Pipeline.load(place), 0), (tiled, 512)):
+        coder = pipeline.conditioner.conditions[name].coder
+        assert coder.tile == pipeline.codec.tile == side
+        assert coder.scale.scale == (1.0 if name == "image" else 0.5)
 
 
 def test_two_scales(tmp_path):

@@ -31,15 +31,16 @@ def thrifty(pipeline: "Pipeline", reading: Reading) -> "Pipeline":
         warnings.warn("tiles are for images that go through an autoencoder; this model has none")
         return pipeline
     tiled = dataclasses.replace(codec, tile=TILE)
-    conditions = {
-        name: _with(condition, codec, tiled)
-        for name, condition in pipeline.conditioner.conditions.items()
-    }
+    conditions = {k: _tiled(c) for k, c in pipeline.conditioner.conditions.items()}
     return dataclasses.replace(pipeline, codec=tiled, conditioner=Conditioner(conditions))
 
 
-def _with(condition: Any, codec: KLAutoencoder, other: KLAutoencoder) -> Any:
-    """A condition that uses another codec, if it uses this one."""
-    names = [f.name for f in dataclasses.fields(condition)]
-    uses = {name: other for name in names if getattr(condition, name) is codec}
-    return dataclasses.replace(condition, **uses) if uses else condition
+def _tiled(condition: Any) -> Any:
+    """A condition whose codec, if it has one, works in tiles."""
+    values = {f.name: getattr(condition, f.name) for f in dataclasses.fields(condition)}
+    tiled = {
+        name: dataclasses.replace(value, tile=TILE)
+        for name, value in values.items()
+        if isinstance(value, KLAutoencoder)
+    }
+    return dataclasses.replace(condition, **tiled) if tiled else condition
