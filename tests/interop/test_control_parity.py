@@ -37,6 +37,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 SHARED = {k: v for k, v in SD.items() if k not in ("up_block_types", "sample_size")}
 SHARED_XL = {k: v for k, v in XL.items() if k not in ("up_block_types", "sample_size")}
+NINE = {**SD, "in_channels": 9}
 HINT = {"conditioning_embedding_out_channels": (4, 6)}
 ASKED = {"num_inference_steps": 5, "guidance_scale": 5.0, "output_type": "latent"}
 
@@ -152,6 +153,27 @@ def test_xl_control_net(tmp_path):
     ).images  # fmt: skip
     led = [Control(image, 0.7) for image in images]
     require_equal(ours(Pipeline.load(tmp_path / "m"), theirs, x, control=led), latents)
+
+
+def test_inpainting(tmp_path, monkeypatch):
+    """Where diffusers draws latents of the image with the hole, it is given their mean."""
+    torch.manual_seed(0)
+    parts = pieces(tmp_path) | {"unet": drawn(diffusers.UNet2DConditionModel(**NINE))}
+    cls, net = diffusers.StableDiffusionControlNetInpaintPipeline, control_net()
+    theirs = made(cls, tmp_path, **parts, controlnet=net)
+    drawing = type(parts["vae"].encode(torch.zeros(1, 3, 32, 32)).latent_dist)
+    monkeypatch.setattr(drawing, "sample", lambda self, generator=None: self.mean)
+    images, x = two_images(), torch.randn(2, 4, 16, 16)
+    mask = np.zeros((2, 1, 32, 32), np.uint8)
+    mask[:, :, 8:24, 4:20] = 1
+    latents = theirs(
+        PROMPTS, latents=x.clone(), image=as_theirs(images[::-1].copy()), strength=1.0,
+        mask_image=torch.from_numpy(mask).float(), control_image=as_theirs(images),
+        controlnet_conditioning_scale=0.7, **ASKED,
+    ).images  # fmt: skip
+    led, hole = [Control(image, 0.7) for image in images], (images[::-1].copy(), mask)
+    pipeline = Pipeline.load(tmp_path / "m")
+    require_equal(ours(pipeline, theirs, x, control=led, hole=hole), latents)
 
 
 @pytest.mark.parametrize("kind", ["full_adapter", "light_adapter"])

@@ -93,5 +93,10 @@ def test_what_a_u_net_does_with_both():
 def test_what_is_not_known_is_said():
     with pytest.raises(DataError, match="adapter_type = 'style'; known are full_adapter"):
         T2IAdapter.from_json({"adapter_type": "style"}, "here")
+    with pytest.raises(DataError, match="num_res_blocks = 10000000, deeper than any network"):
+        T2IAdapter.from_json({"num_res_blocks": 10**7}, "here")
+    options = {"layers_per_block": 100, "transformer_layers_per_block": [1, 99, 100, 1]}
+    with pytest.raises(DataError, match="layers_per_block = 100, transformer_layers_per_block"):
+        UNet2DCondition.from_json(options, "here")
     with pytest.raises(DataError, match="has no channels"):
         T2IAdapter.from_json({"channels": []}, "here")

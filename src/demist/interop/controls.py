@@ -24,9 +24,13 @@ SEVERAL = {ControlNet.folder: "MultiControlNetModel", T2IAdapter.folder: "MultiA
 LED = {
     "StableDiffusionControlNetPipeline": ("StableDiffusionPipeline", "controlnet"),
     "StableDiffusionControlNetImg2ImgPipeline": ("StableDiffusionImg2ImgPipeline", "controlnet"),
+    "StableDiffusionControlNetInpaintPipeline": ("StableDiffusionInpaintPipeline", "controlnet"),
     "StableDiffusionXLControlNetPipeline": ("StableDiffusionXLPipeline", "controlnet"),
     "StableDiffusionXLControlNetImg2ImgPipeline": (
         "StableDiffusionXLImg2ImgPipeline", "controlnet",
+    ),
+    "StableDiffusionXLControlNetInpaintPipeline": (
+        "StableDiffusionXLInpaintPipeline", "controlnet",
     ),
     "StableDiffusionAdapterPipeline": ("StableDiffusionPipeline", "adapter"),
     "StableDiffusionXLAdapterPipeline": ("StableDiffusionXLPipeline", "adapter"),

@@ -87,7 +87,7 @@ class Controlled:
         seen = self.denoiser.net.routed(cond)
         kind = next(net.parameters()).dtype
         down, mid = net.control(
-            x.to(kind), clock, image.to(kind), strength=strength.to(kind),
+            x.to(kind), clock, image, strength=strength.to(kind),
             **{key: value for key, value in seen.items() if key in SEEN},
         )  # fmt: skip
         work = self.denoiser.dtype or x.dtype

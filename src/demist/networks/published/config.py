@@ -5,6 +5,7 @@ A key that it does not know is refused unless its value changes nothing (None, f
 """
 
 import dataclasses
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar, cast
@@ -21,6 +22,10 @@ NEUTRAL: tuple[Any, ...] = (None, False, 0, 0.0, "", "default", [], {})
 IGNORED = {"sample_size", "force_upcast", "scaling_factor", "shift_factor", "latents_mean",
            "latents_std", "num_train_timesteps", "interpolation_type"}  # fmt: skip
 """Keys that say nothing of the network itself; others read them."""
+
+
+DEEPEST = 2000
+"""The most layers, all counts multiplied; published networks have up to 722."""
 
 
 @cache
@@ -56,7 +61,20 @@ def read(cls: type[C], values: Mapping[str, Any], where: str) -> C:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"])) or "configuration"
         raise DataError(f"{where} has {key} = {first['input']!r}: {first['msg'].lower()}") from None
+    _require_shallow(made, where)
     return made
+
+
+def _require_shallow(config: object, where: str) -> None:
+    """Refuse a network that takes for ever to build, before its weights could contradict it."""
+    deep = {}
+    for key, value in vars(config).items():
+        if "layers" in key or "blocks" in key:
+            numbers = value if isinstance(value, tuple) else (value,)
+            deep[key] = max((n for n in numbers if isinstance(n, int)), default=1)
+    if math.prod(max(1, count) for count in deep.values()) > DEEPEST:
+        said = ", ".join(f"{key} = {count}" for key, count in deep.items() if count > 1)
+        raise DataError(f"{where} has {said}, deeper than any network that is known")
 
 
 def each(value: Any, levels: int, key: str) -> list[Any]:

@@ -108,7 +108,8 @@ class ControlNet(Trunk):
         emb = self.embedding(t, label, pooled, sizes, None)
         if config.controlnet_conditioning_channel_order == "bgr":
             hint = hint.flip(1)
-        x = self.conv_in(x) + self.controlnet_cond_embedding(hint)
+        states = None if states is None else states.to(x.dtype)
+        x = self.conv_in(x) + self.controlnet_cond_embedding(hint.to(x.dtype))
         x, skips = self.descend(x, emb, states, mask)
         x = x if self.mid_block is None else self.mid_block(x, emb, states, mask)
         down = [
