@@ -149,6 +149,24 @@ def test_pixart(tmp_path, kind, options):
     require_same_images(plan, images)
 
 
+@pytest.mark.parametrize("kind", ["FluxPipeline", "PixArtSigmaPipeline"])
+def test_what_is_saved_opens_in_diffusers(tmp_path, kind):
+    torch.manual_seed(0)
+    if kind == "FluxPipeline":
+        theirs = flux(tmp_path, True, diffusers.FlowMatchEulerDiscreteScheduler())
+        x, asked = torch.randn(2, 8 * 12, 16), ASKED
+    else:
+        theirs = pixart(tmp_path, kind)
+        x, asked = torch.randn(2, 4, 16, 24), {**ASKED, "use_resolution_binning": False}
+    Pipeline.load(tmp_path / "m").save(tmp_path / "saved")
+    again = getattr(diffusers, kind).from_pretrained(tmp_path / "saved")
+    again.set_progress_bar_config(disable=True)
+    one, other = (
+        p(PROMPTS, latents=x.clone(), output_type="latent", **asked).images for p in (theirs, again)
+    )
+    assert torch.equal(one, other)
+
+
 def test_a_missing_encoder_is_named(tmp_path):
     flux(tmp_path, False, diffusers.FlowMatchEulerDiscreteScheduler())
     index = tmp_path / "m/model_index.json"

@@ -92,6 +92,18 @@ def test_flux_knows_distances_only():
     assert (q @ k.transpose(-1, -2) - logits).abs().max() > 0.1
 
 
+def test_flux_in_halves_stays_in_their_range():
+    net = small_flux(num_layers=1).half()
+    with torch.no_grad():
+        net.single_transformer_blocks[0].norm.linear.bias[-24:] = 60_000
+        net.single_transformer_blocks[0].proj_out.bias[:] = 60_000
+        found = net(
+            torch.randn(1, 4, 4, 4).half(), torch.tensor(3.0), states=torch.randn(1, 2, 12),
+            pooled=torch.randn(1, 10),
+        )  # fmt: skip
+    assert found.isfinite().all()
+
+
 def test_what_is_refused():
     with pytest.raises(UsageError, match=r"must be given the guidance scale; 3\.5 is usual"):
         small_flux(guidance_embeds=True)(

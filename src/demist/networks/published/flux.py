@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from demist.errors import DataError, UsageError
-from demist.networks.published.joint import JointAttention, JointBlock, rotations
+from demist.networks.published.joint import JointAttention, JointBlock, in_range, rotations
 from demist.networks.published.published import Published
 from demist.networks.published.tokens import AdaNorm, FinalNorm, TextTime, modulated
 
@@ -55,8 +55,7 @@ class SingleBlock(nn.Module):
         y = modulated(self.norm.norm(x), shift, scale)
         wide = F.gelu(self.proj_mlp(y), approximate="tanh")
         update = self.proj_out(torch.cat([self.attn(y, rotation=rotation)[0], wide], dim=2))
-        out: Tensor = x + gate[:, None] * update
-        return out
+        return in_range(x + gate[:, None] * update)
 
 
 class FluxTransformer(Published):

@@ -42,6 +42,12 @@ def turned(x: Float[Tensor, "b h l w"], rotation: Float[Tensor, "l k 2"]) -> Ten
     return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2).to(x.dtype)
 
 
+def in_range(x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+    """In float16, where sums of large networks leave its range: their nearest numbers in it."""
+    most = torch.finfo(torch.float16).max
+    return x.clamp(-most, most) if x.dtype == torch.float16 else x
+
+
 class JointAttention(nn.Module):
     """Attention among the tokens of the image and, if there are any, those of the prompt.
 
@@ -157,4 +163,4 @@ class JointBlock(nn.Module):
             return x, context
         context = context + turns[2][:, None] * back
         further = modulated(self.norm2(context), turns[3], turns[4])
-        return x, context + turns[5][:, None] * self.ff_context(further)
+        return x, in_range(context + turns[5][:, None] * self.ff_context(further))
