@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "drawing": {"runs"},
     "zoo": set(),
     "runs": {"config"},
-    "interop": {"core", "networks", "codecs", "conditions"},
+    "interop": {"core", "networks", "codecs", "conditions", "samplers"},
     "model": MODEL,
     "editing": MODEL,
     "modalities": MODEL | DATA,

@@ -42,6 +42,17 @@ class Options:
     """What to list. Without it: the kinds."""
 
 
+PUBLISHED = {
+    "solvers": Row(
+        "published",
+        "The sampler in the scheduler_config.json of a model from elsewhere, step for step.",
+        ("eta=0.0 (number, of DDIM alone)",),
+    ),
+    "grids": Row("published", "The times that the same file describes.", ()),
+}
+"""What a model brings along, and no family holds."""
+
+
 def main(args: list[str]) -> None:
     """Print the kinds, or the parts of one kind."""
     options = read(Options, "list", args)
@@ -61,7 +72,8 @@ def table(kind: str | None) -> list[Row]:
         return [Row(name, line, ()) for name, line in kinds.items()]
     if kind == "recipes":
         return [Row(name, recipes.find(name).summary, ()) for name in recipes.names()]
-    return family(kind).rows()
+    own = [PUBLISHED[kind]] if kind in PUBLISHED else []
+    return sorted([*family(kind).rows(), *own], key=lambda row: row.name)
 
 
 def family(kind: str) -> Family[object]:

@@ -21,10 +21,12 @@ class SamplingOptions:
     steps: int | None = None
     """Steps from noise to data, usually 20."""
     solver: str | None = None
-    """adams, heun, dpmpp-2m, ddim, ddim:eta=1 (DDPM), ...; an unknown name lists them all."""
+    """adams, heun, dpmpp-2m, ddim, ddim:eta=1 (DDPM), ...; an unknown name lists them all.
+    published: as the maker of a model from elsewhere samples it."""
     time_grid: str | None = None
     """Where the steps are: angular, smooth, uniform, karras:rho=5, trailing, ... (an unknown name
-    lists them all), or the times themselves: 1,0.6,0.2,0. Default: where the solver is best."""
+    lists them all), published, or the times themselves: 1,0.6,0.2,0. Default: where the solver is
+    best."""
     guidance: float | None = None
     """How strongly class and prompt are followed; 1 is as learned, 1.5 to 3 is clearer and less
     varied."""
@@ -36,6 +38,9 @@ class SamplingOptions:
     apg:parallel=0.2; `demist list rules` explains them. Default: cfg."""
     seed: int = 0
     """Sample i depends on the seed and i alone."""
+    noise: Literal["seeded", "torch"] = "seeded"
+    """torch: the numbers that torch's generator gives for this seed on the CPU, as elsewhere; then
+    a sample depends on --n, too."""
     batch_size: int | None = None
     """Samples at once: changes speed and memory, never the samples."""
 

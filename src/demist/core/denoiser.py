@@ -5,6 +5,7 @@ A denoiser is anything with a `schedule` that maps `(x_t, t, **cond)` to a `Pred
 """
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -128,6 +129,12 @@ class Denoiser(nn.Module):
             return self.net(x, clock, **cond)
         rows = [slice(i, i + k) for i in range(0, n, k)]
         return torch.cat([self.net(x[r], clock[r], **_rows(cond, r, n)) for r in rows])
+
+    def seeing(self, clock: Clock, bounds: tuple[float, float] | None) -> "Denoiser":
+        """This network behind another clock, in evaluation mode, with other bounds or none."""
+        other = copy(self)
+        other.clock, other.bounds, other.training = clock, bounds, False
+        return other
 
     def _require_fit(self, x: State, clock: Tensor) -> None:
         if isinstance(x, Tensor) and not x.is_floating_point():

@@ -145,6 +145,53 @@ class Seeded(Noise):
         return standard_normal_log_prob(z)
 
 
+class TorchSeeded(Noise):
+    """The numbers that `torch.randn` gives on the CPU after `manual_seed`, as people know them.
+
+    With one seed all samples come from one generator, drawn at once; with one seed per sample each
+    has its own. Every draw goes on where the last one ended, so what a sample gets depends on how
+    many there are, and on all draws before.
+
+    Args:
+        seed: One for all, or one per sample.
+        n: How many samples there are.
+        rows: Which of them are asked for.
+        dtype: In which numbers are drawn: in another they are other numbers.
+
+    Raises:
+        ValueError: A seed has more than 64 bits.
+    """
+
+    def __init__(
+        self,
+        seed: int | Sequence[int],
+        n: int,
+        rows: Sequence[int],
+        dtype: torch.dtype = torch.float32,
+    ):
+        seeds = (seed,) if isinstance(seed, int) else tuple(seed)
+        for one in seeds:
+            if not -(2**63) <= one < 2**64:
+                raise ValueError(f"torch takes seeds of 64 bits, got {one}")
+        self.generators = [torch.Generator().manual_seed(one) for one in seeds]
+        self.each = n if isinstance(seed, int) else 1
+        self.rows, self.dtype = list(rows), dtype
+
+    def __call__(self, like: State) -> State:
+        if isinstance(like, Fields):
+            drawn = {name: self(like[name]) for name in sorted(like)}
+            return Fields({name: drawn[name] for name in like})
+        shape = (self.each, *like.shape[1:])
+        each = [torch.randn(shape, generator=g, dtype=self.dtype) for g in self.generators]
+        return torch.cat(each)[self.rows].to(like)
+
+    def at(self, index: int, t: Tensor | None = None, s: Tensor | None = None) -> "TorchSeeded":
+        return self
+
+    def log_prob(self, z: State) -> Tensor:
+        return standard_normal_log_prob(z)
+
+
 class Centred(Noise):
     """Noise without a centre of mass: for molecules, whose place in space means nothing.
 

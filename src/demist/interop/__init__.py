@@ -4,11 +4,13 @@ A `Source` gives configurations and tensors by the names of components; `familie
 around a network; `read` puts them together.
 """
 
+from demist.interop.asked import PublishedSampler
 from demist.interop.codecs import read_codec
 from demist.interop.controls import read_control
 from demist.interop.families import FAMILIES
 from demist.interop.read import Reading, assembled, is_published, open_source, read
 from demist.interop.replaced import Replaced, with_codec
+from demist.interop.sampler import published_sampler
 from demist.interop.save import save, write_network
 from demist.interop.schedulers import Scheduled, read_scheduler
 from demist.interop.source import FolderSource, Source
@@ -18,22 +20,27 @@ __all__ = [
     "FAMILIES",
     "Called",
     "FolderSource",
+    "PublishedSampler",
     "Reading",
     "Replaced",
     "Scheduled",
     "Source",
     "Wrapped",
+    "asked",
     "assembled",
     "choose",
     "codecs",
     "controls",
     "convert",
     "is_published",
+    "levels",
     "open_source",
+    "published_sampler",
     "read",
     "read_codec",
     "read_control",
     "read_scheduler",
+    "sampler",
     "save",
     "schedulers",
     "source",

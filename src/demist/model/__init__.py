@@ -41,6 +41,7 @@ __all__ = [
     "open_model",
     "parse_axes",
     "placing",
+    "published",
     "refine",
     "sample_seed",
     "sampling",

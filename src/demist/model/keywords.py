@@ -38,6 +38,9 @@ _LISTS = {
     "grid": "a name such as 'angular', or times such as (1, 0.6, 0.2, 0)",
     "guidance_interval": "two times, the lower first, such as (0.1, 0.8)",
 }
+NOISES = ("seeded", "torch")
+"""Ours, a function of the seed and the sample alone; and that of torch's generator on the CPU."""
+
 _NAMES = {"solver": "heun", "guidance_rule": "apg"}
 
 
@@ -143,6 +146,8 @@ def checked(name: str, value: Any) -> Any:
         if not many:
             raise UsageError(f"{name} = {value!r}: give {_LISTS[name]}")
         return tuple(number(name, one, "0.5") for one in value)
+    if name == "noise" and value not in NOISES:
+        raise UsageError(f"noise = {value!r}: choose one of {', '.join(NOISES)}")
     if name in ("solver", "grid", "guidance_rule") and not isinstance(value, str):
         raise UsageError(f"{name} = {value!r}: give a name, such as {_NAMES[name]!r}")
     return value

@@ -13,6 +13,7 @@ from demist.errors import UsageError
 from demist.model.guided import guided
 from demist.model.keywords import by_name, require_known, whole
 from demist.model.plan import Constrain, Guide, Init, Plan
+from demist.model.published import Way, published_way
 from demist.model.refine import Refinement, joined
 from demist.model.sampling import FIELDS, STANDARD, TAKEN, Sampling
 from demist.samplers import checked_grid, make_grid, make_solver
@@ -51,15 +52,15 @@ def make_plan(
     full = sampling.over(pipeline.defaults).over(STANDARD)
     if not isinstance(full.seed, int | None) and len(full.seed) != n:
         raise UsageError(f"got {len(full.seed)} seeds for {n} samples; give one for all, or {n}")
-    assert full.solver is not None
-    model = guided(pipeline, full, cond, negative=negative, weak=weak, guide=guide)
-    solver = make_solver(full.solver)
-    times = _times(full, solver.grid, pipeline.denoiser.schedule)
-    grid = solvable_grid(model, solvable_grid(pipeline.denoiser, times))
+    way = published_way(pipeline, full) or _own_way(pipeline, full)
+    seen = way.seen(pipeline)
+    dim = None if weak is None else way.seen(weak)
+    model = way.kept(guided(seen, full, cond, negative=negative, weak=dim, guide=guide))
+    grid = solvable_grid(model, solvable_grid(seen.denoiser, way.times))
     plan = Plan(
-        pipeline, n, _as_taken(full, times), model, solver, grid,
+        pipeline, n, way.taken, model, way.solver, grid,
         pipeline.conditioner.encode(n, cond), _checked_init(pipeline, init, n, sampling, full),
-        constrain, weak,
+        constrain, weak, way.scale,
     )  # fmt: skip
 
     def draw(name: str, like: Tensor) -> Tensor:
@@ -95,6 +96,14 @@ def _refined(
             plans.append(make_plan(model, n, sampling, given, **how, weak=weak, init=init))
     first, second = plans
     return joined(first, second, refinement.start) if first.steps else first
+
+
+def _own_way(pipeline: "Pipeline", full: Sampling) -> Way:
+    """With a solver and a grid of ours."""
+    assert full.solver is not None
+    solver = make_solver(full.solver)
+    times = _times(full, solver.grid, pipeline.denoiser.schedule)
+    return Way(solver, times, _as_taken(full, times))
 
 
 def _times(full: Sampling, suits: str, schedule: Schedule) -> Tensor:

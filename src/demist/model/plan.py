@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from demist.core import Model, Seeded
+from demist.core import Model, Noise, Seeded, TorchSeeded
 from demist.errors import UsageError
 from demist.machine.allocator import keep_freed_memory
 from demist.model.sampling import Sampling
@@ -69,6 +69,7 @@ class Plan:
         weak: The weaker model that guidance leads away from.
         then: The plan of a refiner, which takes the last steps along the same grid.
         until: The steps before those; None: all are taken here.
+        scale: Standard deviation of the start in pure noise; None: the schedule's sigma there.
     """
 
     pipeline: "Pipeline"
@@ -83,6 +84,7 @@ class Plan:
     weak: "Pipeline | None" = None
     then: "Plan | None" = None
     until: int | None = None
+    scale: float | None = None
 
     @property
     def steps(self) -> int:
@@ -128,11 +130,13 @@ class Plan:
             Points whose `x` has the rows asked for. Their `memory` is of the padded batch.
 
         Raises:
-            UsageError: `rows` is empty or has numbers beyond the samples of the plan.
+            UsageError: `rows` is empty or has numbers beyond the samples of the plan; or there is
+                no going on with this noise.
         """
         rows = self._checked(rows)
         keep_freed_memory()
         padded = [*rows, *[rows[-1]] * (self._whole(len(rows)) - len(rows))]
+        noise = self._noise(padded)
         if after is None:
             noise = Seeded([self.seed(i) for i in padded])
             after = TrajectoryPoint(0, self.grid[0], self._first(padded, noise), None)
@@ -151,6 +155,11 @@ class Plan:
         self, padded: Sequence[int], after: TrajectoryPoint, until: int, n: int
     ) -> Iterator[TrajectoryPoint]:
         """The points after `after`, up to step `until`, of a padded batch with `n` true samples."""
+        elif self.sampling.noise == "torch" and self.solver.stochastic:
+            raise UsageError(
+                "noise = 'torch' cannot go on within a trajectory, for each draw depends on those "
+                "before; begin anew, or use noise = 'seeded'"
+            )
         x = after.x[torch.arange(len(padded)).clamp(max=len(after.x) - 1)]
         noise = Seeded([self.seed(i) for i in padded])
         cond = {name: _take(value, padded, x.device) for name, value in self.cond.items()}
@@ -182,7 +191,17 @@ class Plan:
         assert seed is not None
         return sample_seed(seed, row) if isinstance(seed, int) else sample_seed(seed[row], 0)
 
-    def _first(self, rows: Sequence[int], noise: Seeded) -> Tensor:
+    def _noise(self, rows: Sequence[int]) -> Noise:
+        seed = self.sampling.seed
+        if self.sampling.noise != "torch" or seed is None:
+            return Seeded([self.seed(i) for i in rows])
+        kept = next(self.pipeline.denoiser.parameters()).dtype
+        try:
+            return TorchSeeded(seed, self.n, rows, kept if kept.itemsize == 2 else torch.float32)
+        except ValueError as error:
+            raise UsageError(f"seed: {error}") from None
+
+    def _first(self, rows: Sequence[int], noise: Noise) -> Tensor:
         """The states at `grid[0]`."""
         pipeline = self.pipeline
         device = pipeline.device
@@ -192,7 +211,7 @@ class Plan:
         draw = noise(torch.empty(len(rows), *pipeline.state_shape, device=device))
         alpha, sigma = pipeline.denoiser.schedule(self.grid[0])
         if self.init is None:
-            start: Tensor = draw * sigma
+            start: Tensor = draw * (sigma if self.scale is None else self.scale)
             return start
         data = self.init if len(self.init) == 1 else self.init[np.array(rows)]
         begun: Tensor = alpha * pipeline.encode(data) + draw * sigma

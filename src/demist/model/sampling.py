@@ -20,8 +20,10 @@ class Sampling:
     Attributes:
         steps: Steps from `start` to data, at least 1. Times that are given bring their own number.
         solver: Name and options, such as `"ddim:eta=1"`; see `demist.samplers.make_solver`.
+            `"published"`: as the maker of the model samples; see `demist.model.published`.
         grid: Name and options, as in `demist.samplers.make_grid`, or the times themselves,
             decreasing from at most 1 to 0. If nobody says: the one that suits the solver.
+            `"published"`: the times that the maker of the model visits.
         start: Time in [0, 1] at which sampling begins, on what `init` gives: 1 is pure noise, 0 is
             the data itself.
         guidance: Scale; 1 is none. Of a rule that starts from the null (`cfg`, `apg`, `rescale`),
@@ -31,6 +33,8 @@ class Sampling:
         guidance_rule: Name and options, as in `demist.guidance.make_rule`: `"apg:parallel=0.2"`.
         seed: Sample i depends on (seed, i) only. With one seed per sample, each is what that seed
             gives as its first.
+        noise: `"seeded"`, or `"torch"`: the numbers that `torch.manual_seed` gives on the CPU, with
+            one seed drawn at once for all samples, so that a known seed gives the known image.
         batch_size: Samples at once, rounded up to whole buckets: changes speed and memory, never
             the samples.
     """
@@ -43,6 +47,7 @@ class Sampling:
     guidance_interval: Sequence[float] | None = None
     guidance_rule: str | None = None
     seed: int | Sequence[int] | None = None
+    noise: str | None = None
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
@@ -70,7 +75,7 @@ class Sampling:
         return whole
 
 
-STANDARD = Sampling(20, "adams", None, 1.0, 1.0, None, "cfg", 0, 32)
+STANDARD = Sampling(20, "adams", None, 1.0, 1.0, None, "cfg", 0, "seeded", 32)
 """What holds where neither a call nor the model says anything."""
 
 FIRST = ("steps", "solver", "grid", "guidance", "batch_size")

@@ -20,7 +20,7 @@ from demist.samplers.solvers.sde_adams import SDEAdams
 from demist.samplers.solvers.sde_dpmpp_2m import SDEDPMpp2M
 from demist.samplers.solvers.sde_dpmpp_3m import SDEDPMpp3M
 from demist.samplers.solvers.trig import Trig
-from demist.samplers.solvers.unipc import UniPC
+from demist.samplers.solvers.unipc import UniPC, unipc_average
 
 __all__ = [
     "DDIM",
@@ -52,4 +52,5 @@ __all__ = [
     "pseudo_runge_kutta",
     "psi",
     "transfer",
+    "unipc_average",
 ]

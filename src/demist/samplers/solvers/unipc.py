@@ -74,32 +74,39 @@ class UniPC(Solver):
         now = (half_log_snr(p.alpha, p.sigma), p.x0)
         if predicted is not None:  # as a difference, so that what `constrain` did is kept
             known = (levels[0], now, *levels[1:])
-            x = x + p.alpha * (self._average(known, now[0]) - predicted)
+            x = x + p.alpha * (unipc_average(known, now[0], self.variant) - predicted)
         end = half_log_snr(alpha, sigma)
         levels = apart((now, *levels), end)[: self.p]
         if s == 0:
             return alpha * p.x0, (levels, None)
         if len(levels) <= starting_steps(self.p, self.start):
             return runge_kutta(model, x, p, s, 3), (levels, None)
-        average = self._average(levels, end)
+        average = unipc_average(levels, end, self.variant)
         return (sigma / p.sigma) * x + alpha * average, (levels, average)
 
     def evaluations(self, steps: int) -> int:
         """One per step, and two more in a Runge-Kutta step."""
         return steps + 2 * min(starting_steps(self.p, self.start), steps - 1)
 
-    def _average(self, levels: Levels, end: float) -> State:
-        """int_0^h e^(v - h) P(v) dv, P through `levels`, over the step from the first of them."""
-        (begin, _), *others = levels
-        h = end - begin
-        known = [levels[0], *((lam, x0) for lam, x0 in others if math.isfinite(lam))]
-        nodes = [0.0, *(1.0 if lam == end else (lam - begin) / h for lam, _ in known[1:])]
-        total = -math.expm1(-h)
-        if len(nodes) == 1:
-            weights = [total]
-        elif len(nodes) == 2:
-            b = h if self.variant == "bh1" and h < math.inf else total
-            weights = [total - b / (2 * nodes[1]), b / (2 * nodes[1])]
-        else:
-            weights = [h * w for w in lagrange(nodes, exponential_moments(-h, len(nodes)))]
-        return combine(weights, [x0 for _, x0 in known])
+
+def unipc_average(levels: Levels, end: float, variant: str) -> State:
+    """int_0^h e^(v - h) P(v) dv, P through `levels`, over the step from the first of them.
+
+    Args:
+        levels: Values at their points, the first at the beginning of the step.
+        end: Point to which the step leads.
+        variant: `"bh1"` or `"bh2"`: the weight where there is one value besides the first.
+    """
+    (begin, _), *others = levels
+    h = end - begin
+    known = [levels[0], *((lam, x0) for lam, x0 in others if math.isfinite(lam))]
+    nodes = [0.0, *(1.0 if lam == end else (lam - begin) / h for lam, _ in known[1:])]
+    total = -math.expm1(-h)
+    if len(nodes) == 1:
+        weights = [total]
+    elif len(nodes) == 2:
+        b = h if variant == "bh1" and h < math.inf else total
+        weights = [total - b / (2 * nodes[1]), b / (2 * nodes[1])]
+    else:
+        weights = [h * w for w in lagrange(nodes, exponential_moments(-h, len(nodes)))]
+    return combine(weights, [x0 for _, x0 in known])
