@@ -38,7 +38,7 @@ class SamplingOptions:
     apg:parallel=0.2; `demist list rules` explains them. Default: cfg."""
     seed: int = 0
     """Sample i depends on the seed and i alone."""
-    noise: Literal["seeded", "torch"] = "seeded"
+    noise: Literal["seeded", "torch"] | None = None
     """torch: the numbers that torch's generator gives for this seed on the CPU, as elsewhere; then
     a sample depends on --n, too."""
     batch_size: int | None = None

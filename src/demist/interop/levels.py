@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from demist.errors import DataError, MissingError, UsageError
+from demist.errors import DataError, UsageError
+from demist.samplers import beta
 
 Values = Mapping[str, Any]
 """Keys of a scheduler's configuration, its class's defaults filled in."""
@@ -127,11 +128,8 @@ def reshaped(values: Values, high: float, low: float, n: int) -> np.ndarray | No
         return np.asarray((ends[0] + u * (ends[1] - ends[0])) ** RHO)
     if asked == ["use_exponential_sigmas"]:
         return np.asarray(np.exp(np.linspace(math.log(high), math.log(low), n)))
-    try:
-        from scipy.special import betaincinv
-    except ImportError:
-        raise MissingError("use_beta_sigmas needs scipy: pip install 'demist[eval]'") from None
-    return np.asarray(low + betaincinv(0.6, 0.6, 1 - u) * (high - low))
+    quantiles = beta(n - 1).numpy() if n > 1 else np.ones(1)
+    return np.asarray(low + quantiles * (high - low))
 
 
 def straight(values: Values, n: int, tokens: int, evenly: bool) -> np.ndarray:

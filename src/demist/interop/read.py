@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from demist.codecs import Pixels
-from demist.conditions import Conditioner
+from demist.conditions import Conditioner, EmbeddedGuidance
 from demist.core import Denoiser
 from demist.errors import DataError, DemistError
 from demist.interop.controls import alone
@@ -121,12 +121,14 @@ def assembled(source: Source) -> dict[str, Any]:
             f"the autoencoder of {source.place} makes states of shape "
             f"{around.codec.state_shape(shape)} and its network {state}; take another autoencoder"
         )
+    scales = [c.default for c in around.conditions.values() if isinstance(c, EmbeddedGuidance)]
+    told = {"guidance": scales[0]} if scales else {}
     return {
         "denoiser": denoiser.eval(),
         "codec": around.codec,
         "conditioner": Conditioner(around.conditions),
         "shape": shape,
-        "defaults": dict(around.defaults),
+        "defaults": {**around.defaults, **told},
         "facts": {"maker": kind, **facts(opened.net)},
         "bucket": 1,
         "controls": around.controls,

@@ -16,6 +16,7 @@ from demist.model.plan import Constrain, Guide, Init, Plan
 from demist.model.published import Way, published_way
 from demist.model.refine import Refinement, joined
 from demist.model.sampling import FIELDS, STANDARD, TAKEN, Sampling
+from demist.model.values import GUIDANCE
 from demist.samplers import checked_grid, make_grid, make_solver
 from demist.samplers.grids import CLOSE
 
@@ -52,10 +53,11 @@ def make_plan(
     full = sampling.over(pipeline.defaults).over(STANDARD)
     if not isinstance(full.seed, int | None) and len(full.seed) != n:
         raise UsageError(f"got {len(full.seed)} seeds for {n} samples; give one for all, or {n}")
+    cond, full, guiding = _with_told_guidance(pipeline, cond, sampling, full, negative)
     way = published_way(pipeline, full) or _own_way(pipeline, full)
     seen = way.seen(pipeline)
     dim = None if weak is None else way.seen(weak)
-    model = way.kept(guided(seen, full, cond, negative=negative, weak=dim, guide=guide))
+    model = way.kept(guided(seen, guiding, cond, negative=negative, weak=dim, guide=guide))
     grid = solvable_grid(model, solvable_grid(seen.denoiser, way.times))
     plan = Plan(
         pipeline, n, way.taken, model, way.solver, grid,
@@ -96,6 +98,33 @@ def _refined(
             plans.append(make_plan(model, n, sampling, given, **how, weak=weak, init=init))
     first, second = plans
     return joined(first, second, refinement.start) if first.steps else first
+
+
+def _with_told_guidance(
+    pipeline: "Pipeline",
+    cond: Mapping[str, Any],
+    sampling: Sampling,
+    full: Sampling,
+    negative: Mapping[str, Any] | None,
+) -> tuple[Mapping[str, Any], Sampling, Sampling]:
+    """Conditions, the recipe, and the recipe by which the model is guided.
+
+    A network that was distilled with a guidance scale is told it, and not guided any further. Who
+    gives the condition itself may guide it as well.
+    """
+    name = pipeline.conditioner.called(GUIDANCE)
+    if name is None:
+        return cond, full, full
+    unguided = replace(full, guidance=1.0)
+    if cond.get(name) is not None:
+        kept = full if sampling.guidance is not None else unguided
+        return cond, kept, kept
+    if any(value is not None for value in (negative or {}).values()):
+        raise UsageError(
+            f"negative: this model is told its guidance and leads away from nothing; leave it out, "
+            f"or give the condition {name}, such as {full.guidance:g}, and a guidance besides"
+        )
+    return {**cond, name: full.guidance}, full, unguided
 
 
 def _own_way(pipeline: "Pipeline", full: Sampling) -> Way:

@@ -31,10 +31,10 @@ class Sampling:
         guidance_interval: Times between which there is guidance, the lower first; if nobody says,
             at all times.
         guidance_rule: Name and options, as in `demist.guidance.make_rule`: `"apg:parallel=0.2"`.
-        seed: Sample i depends on (seed, i) only. With one seed per sample, each is what that seed
-            gives as its first.
         noise: `"seeded"`, or `"torch"`: the numbers that `torch.manual_seed` gives on the CPU, with
             one seed drawn at once for all samples, so that a known seed gives the known image.
+        seed: Sample i depends on (seed, i) only. With one seed per sample, each is what that seed
+            gives as its first.
         batch_size: Samples at once, rounded up to whole buckets: changes speed and memory, never
             the samples.
     """
@@ -46,8 +46,8 @@ class Sampling:
     guidance: float | None = None
     guidance_interval: Sequence[float] | None = None
     guidance_rule: str | None = None
-    seed: int | Sequence[int] | None = None
     noise: str | None = None
+    seed: int | Sequence[int] | None = None
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
@@ -75,7 +75,7 @@ class Sampling:
         return whole
 
 
-STANDARD = Sampling(20, "adams", None, 1.0, 1.0, None, "cfg", 0, "seeded", 32)
+STANDARD = Sampling(20, "adams", None, 1.0, 1.0, None, "cfg", "seeded", 0, 32)
 """What holds where neither a call nor the model says anything."""
 
 FIRST = ("steps", "solver", "grid", "guidance", "batch_size")

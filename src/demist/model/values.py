@@ -15,6 +15,9 @@ CLASS, PROMPT = "class", "prompt"
 """What people write for the two most frequent conditions; see `Condition.short`."""
 
 
+GUIDANCE = "guidance"
+"""The short form of the condition by which a network is told a guidance scale."""
+
 UNSEEN = "classes_without_items"
 """The fact of a model that names classes of which it saw nothing."""
 

@@ -102,6 +102,7 @@ class Trunk(Published):
         self, config: ConditionConfig, time_width: int = 0, time_cond: int = 0, kernel: int = 3
     ):
         super().__init__(config)
+        self.time_cond = time_cond
         channels, levels = config.block_out_channels, len(config.block_out_channels)
         emb = time_width or 4 * channels[0]
         self.style = Style(
@@ -210,7 +211,10 @@ class Trunk(Published):
             return timesteps(values, width, config.flip_sin_to_cos, config.freq_shift)
 
         first = config.block_out_channels[0]
-        emb: Tensor = self.time_embedding(waves(t, first), scale)
+        told = None
+        if scale is not None and self.time_cond:
+            told = timesteps(1000 * (scale.float() - 1), self.time_cond, flip=False, shift=1.0)
+        emb: Tensor = self.time_embedding(waves(t, first), told)
         if self.class_embedding is not None and label is not None:
             if config.class_embed_type == "timestep":
                 label = waves(label, first)
@@ -299,7 +303,7 @@ class UNet2DCondition(Trunk):
         pooled: Float[Tensor, "b p"] | None = None,
         sizes: Float[Tensor, "b s"] | None = None,
         label: Tensor | None = None,
-        scale: Float[Tensor, "b g"] | None = None,
+        scale: Float[Tensor, " b"] | None = None,
         beside: Float[Tensor, "b m h w"] | None = None,
         down: Sequence[Tensor] = (),
         mid: Tensor | None = None,
@@ -316,7 +320,7 @@ class UNet2DCondition(Trunk):
             pooled: One vector of the prompt (XL).
             sizes: Six numbers: original size, corner of the crop, target size, in pixels (XL).
             label: A class, or a noise level (upscaler).
-            scale: Features of the guidance scale (LCM).
+            scale: The guidance scale whose result is predicted (LCM).
             beside: More input channels, after those of x: masks and masked latents, an image.
             down: Added to the maps that the way up takes in, by a ControlNet.
             mid: Added in the middle, by a ControlNet.

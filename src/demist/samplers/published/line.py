@@ -93,7 +93,7 @@ class Posterior(Solver):
             return mean, None
         log_small = small.clamp(min=LEAST).log()
         fixed: dict[str, Any] = {"small": 0.0, "large": 1.0}
-        share = fixed.get(self.variance, p.spread)
+        share: Any = fixed.get(self.variance, p.spread)
         return mean + torch.exp(0.5 * (log_small + share * (large.log() - log_small))) * noise(
             x
         ), None
