@@ -142,7 +142,8 @@ class Asked:
 
     def at_levels(self, rho: np.ndarray) -> Tensor:
         """The times at which sigma / alpha has these values, and 0."""
-        angles = torch.from_numpy(np.append(np.arctan(rho), 0.0))
+        rounded = rho.astype(np.float32).astype(np.float64)  # as published
+        angles = torch.from_numpy(np.append(np.arctan(rounded), 0.0))
         return self.schedule.time_at_angle(angles)
 
     def in_table(self, *, multistep: bool) -> tuple[np.ndarray, np.ndarray]:

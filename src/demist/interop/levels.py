@@ -141,31 +141,29 @@ def straight(values: Values, n: int, tokens: int, evenly: bool) -> np.ndarray:
         tokens: Of the image, on which the shift may depend.
         evenly: Begin with 1, 1 - 1/n, ..., 1/n, not with steps of the model.
     """
-    total, shift = int(values["num_train_timesteps"]), float(values["shift"])
-    dynamic = bool(values["use_dynamic_shifting"])
-
-    def shifted(u: np.ndarray) -> np.ndarray:
-        return np.asarray(shift * u / (1 + (shift - 1) * u))
-
+    dynamic, shift = bool(values["use_dynamic_shifting"]), shift_of(values, tokens)
     if evenly:
         u = np.linspace(1, 1 / n, n)
-    else:
-        low = np.array(1 / total)
-        u = np.linspace(1.0, float(low if dynamic else shifted(low)), n)
-    if dynamic:
-        mu = _at_size(values, tokens)
-        strength = math.exp(mu) if values["time_shift_type"] == "exponential" else mu
-        u = strength / (strength + (1 / u - 1))
-    else:
-        u = shifted(u)
+    else:  # the model's last step, which is shifted twice where the shift is always the same
+        low = 1 / int(values["num_train_timesteps"])
+        u = np.linspace(1, low if dynamic else shift * low / (1 + (shift - 1) * low), n)
+    u = shift * u / (1 + (shift - 1) * u)
     if terminal := values.get("shift_terminal"):
         u = 1 - (1 - u) * ((1 - float(terminal)) / (1 - u[-1]))
     other = reshaped(values, float(u[0]), float(u[-1]), n)
     return np.asarray((u if other is None else other).astype(np.float32), dtype=np.float64)
 
 
-def _at_size(values: Values, tokens: int) -> float:
-    """The shift for an image of so many tokens, on a line through two."""
+def shift_of(values: Values, tokens: int) -> float:
+    """By what a flow scheduler multiplies sigma / alpha, at this size or always.
+
+    Args:
+        values: With its shift, or with two sizes and what belongs to them.
+        tokens: Of the image, as the network counts.
+    """
+    if not values["use_dynamic_shifting"]:
+        return float(values["shift"])
     few, many = float(values["base_image_seq_len"]), float(values["max_image_seq_len"])
     low, high = float(values["base_shift"]), float(values["max_shift"])
-    return low + (tokens - few) * (high - low) / (many - few)
+    mu = low + (tokens - few) * (high - low) / (many - few)
+    return math.exp(mu) if values["time_shift_type"] == "exponential" else mu

@@ -15,7 +15,7 @@ from demist.errors import UsageError
 from demist.interop import PublishedSampler, published_sampler
 from demist.model.sampling import Sampling
 from demist.parts import parse, unknown
-from demist.samplers import Solver, make_solver
+from demist.samplers import Solver, checked_grid, make_solver
 from demist.samplers.grids import CLOSE
 from demist.samplers.published import UNBOUNDED, Kept, Range
 
@@ -81,7 +81,10 @@ def published_way(pipeline: "Pipeline", full: Sampling) -> Way | None:
             f"out, or choose another solver"
         )
     sampler = _described(pipeline, full, options if name == NAME else {})
-    times, start = sampler.times, full.start
+    try:
+        times, start = checked_grid(sampler.times), full.start
+    except ValueError as error:
+        raise UsageError(f"the published times of {full.steps} steps: {error}") from None
     times = times[times <= start * (1 + CLOSE)]
     if len(times) < 2 and start > 0:
         raise UsageError(
