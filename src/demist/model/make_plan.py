@@ -62,7 +62,7 @@ def make_plan(
     plan = Plan(
         pipeline, n, way.taken, model, way.solver, grid,
         pipeline.conditioner.encode(n, cond), _checked_init(pipeline, init, n, sampling, full),
-        constrain, weak, way.scale,
+        constrain, weak, scale=way.scale,
     )  # fmt: skip
 
     def draw(name: str, like: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ rounding.)
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -136,32 +137,39 @@ class Plan:
         rows = self._checked(rows)
         keep_freed_memory()
         padded = [*rows, *[rows[-1]] * (self._whole(len(rows)) - len(rows))]
-        noise = self._noise(padded)
+        if after is not None and self.sampling.noise == "torch" and self.solver.stochastic:
+            raise UsageError(
+                "noise = 'torch' cannot go on within a trajectory, for each draw depends on those "
+                "before; begin anew, or use noise = 'seeded'"
+            )
+        yield from self._walked(rows, padded, after, self._noise(padded))
+
+    def _walked(
+        self,
+        rows: Sequence[int],
+        padded: Sequence[int],
+        after: TrajectoryPoint | None,
+        noise: Noise,
+    ) -> Iterator[TrajectoryPoint]:
+        """The points of this plan, then of the refiner's, all with one noise."""
         if after is None:
-            noise = Seeded([self.seed(i) for i in padded])
             after = TrajectoryPoint(0, self.grid[0], self._first(padded, noise), None)
             yield _cut(after, len(rows))
         until = self.steps if self.until is None else self.until
         if after.index < until:
-            for point in self._stepped(padded, after, until, len(rows)):
+            for point in self._stepped(padded, after, until, len(rows), noise):
                 yield _cut(point, len(rows))
                 after = point
         if self.then is not None and after.index < self.steps:
             # A solver's memory is of one model: of another one it would be a jump.
             begun = replace(after, memory=None) if after.index == until else after
-            yield from self.then.states(rows, after=_cut(begun, len(rows)))
+            yield from self.then._walked(rows, padded, _cut(begun, len(rows)), noise)
 
     def _stepped(
-        self, padded: Sequence[int], after: TrajectoryPoint, until: int, n: int
+        self, padded: Sequence[int], after: TrajectoryPoint, until: int, n: int, noise: Noise
     ) -> Iterator[TrajectoryPoint]:
         """The points after `after`, up to step `until`, of a padded batch with `n` true samples."""
-        elif self.sampling.noise == "torch" and self.solver.stochastic:
-            raise UsageError(
-                "noise = 'torch' cannot go on within a trajectory, for each draw depends on those "
-                "before; begin anew, or use noise = 'seeded'"
-            )
         x = after.x[torch.arange(len(padded)).clamp(max=len(after.x) - 1)]
-        noise = Seeded([self.seed(i) for i in padded])
         cond = {name: _take(value, padded, x.device) for name, value in self.cond.items()}
         denoisers = [p.denoiser for p in (self.pipeline, self.weak) if p is not None]
         training = [denoiser.training for denoiser in denoisers]
@@ -231,8 +239,9 @@ class Plan:
         return rows
 
     def _whole(self, n: int) -> int:
-        """`n` rounded up to whole buckets."""
-        return -(-n // self.pipeline.bucket) * self.pipeline.bucket
+        """`n` rounded up to whole buckets, of the refiner as well."""
+        bucket = math.lcm(self.pipeline.bucket, self.then.pipeline.bucket if self.then else 1)
+        return -(-n // bucket) * bucket
 
 
 def sample_seed(seed: int, index: int) -> int:
