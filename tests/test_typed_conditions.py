@@ -96,3 +96,18 @@ def test_mistakes(model, monkeypatch, text, words):
     monkeypatch.chdir(model.parent)
     with pytest.raises(UsageError, match=words):
         sample.main([str(model), "--cond", text])
+
+
+def test_size_is_width_and_height(model, tmp_path):
+    flags = ["--n", "2", "--steps", "2", "--out", str(tmp_path / "x.png")]
+    for size, shape in (("16x24", (2, 1, 24, 16)), ("16", (2, 1, 16, 16))):
+        arrays = tmp_path / f"{size}.npy"
+        sample.main(["digits", *flags, "--size", size, "--arrays", str(arrays), "--force"])
+        assert np.load(arrays).shape == shape
+    for size in ("16x", "0", "axb", "1x2x3", "-8"):
+        with pytest.raises(UsageError, match=f"--size {size}: write one side, 512, or width and"):
+            sample.main(["digits", *flags, f"--size={size}", "--force"])
+    with pytest.raises(UsageError, match=r"'edges' is an image of shape \(1, 8, 8\), so the size"):
+        sample.main([str(model), *flags, "--size", "16", "--force"])
+    with pytest.raises(UsageError, match=r"size = \(30, 30\): this model needs sides that are mul"):
+        sample.main(["digits", *flags, "--size", "30", "--force"])

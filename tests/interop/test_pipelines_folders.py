@@ -6,16 +6,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from demist import Pipeline
 from demist.conditions import Condition, Conditioner, Score
 from demist.core import Seeded
+from demist.data.images.decode import read_image
 from demist.errors import DataError, UsageError
 from demist.guidance import CFG, Dual
 from demist.interop import Reading
 from demist.interop.save import save
 from demist.model import open_model
 from demist.model.plan import sample_seed
+from demist.model.values import conditions_of
 from demist.networks import published
 
 from .test_flux_pixart_folders import VAE
@@ -227,10 +230,15 @@ def test_a_small_image_is_typed_with_its_level(tmp_path):
     pipeline, _ = upscaler(tmp_path)
     image = pipeline.conditioner.conditions["image"]
     assert image.most == 59  # the network knows no more
-    assert image.parse("a,b.png,7", lambda file, c, sides: (file, c, sides)) == (
-        ("a,b.png", 3, (8, 8)), 7,
-    )  # fmt: skip
-    assert image.parse("a,b.png", lambda file, *_: file) == "a,b.png"
+    files = []
+
+    def read(file, channels, sides):
+        files.append(file)
+        return np.zeros((channels, 8, 8), np.uint8)
+
+    assert image.parse("a,b.png,7", read)[1] == 7
+    assert image.parse("a,b.png", read).shape == (3, 8, 8)
+    assert files == ["a,b.png"] * 2
     assert image.sized(32, 48).shape == (3, 16, 24)
 
 
@@ -281,6 +289,23 @@ def test_a_hole_follows_the_size_too(tmp_path):
     assert cond["hole.image"].shape == (2, 4, 4, 16)
     with pytest.raises(UsageError, match=r"takes \(1, 16, 16\), one for all or 2 of them"):
         pipeline.conditioner.encode_only(2, {"hole": given})
+
+
+def test_image_files_are_cut_and_resized_which_is_said(tmp_path):
+    pipeline, _ = made(tmp_path / "m", "StableDiffusionInpaintPipeline", {**NET, "in_channels": 9})
+    tall, exact = np.zeros((40, 30, 3), np.uint8), np.full((16, 16), 255, np.uint8)
+    for name, image in (("a", tall), ("b", exact)):
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+    files = [str(tmp_path / f"{name}.png") for name in "ab"]
+    with pytest.warns(UserWarning, match="30x40 pixels: its middle is cut out and resized to 16x1"):
+        given = conditions_of(pipeline, [f"hole={files[0]},{files[1]}"], read_image)
+    image, mask = given["hole"]
+    assert image.shape == (3, 16, 16)
+    assert (mask == 1).all()
+    with pytest.raises(UsageError, match="has 16x16 pixels, and 24x8 are needed: resize it"):
+        conditions_of(pipeline.sized((8, 24)), [f"hole={files[0]},{files[1]}"], read_image)
+    with pytest.raises(UsageError, match=r"give an image and its mask, image\.png,mask\.png"):
+        conditions_of(pipeline, ["hole=a.png"], read_image)
 
 
 def test_a_plain_network_is_not_inpainted_by_a_condition(tmp_path):

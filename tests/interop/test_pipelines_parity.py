@@ -8,8 +8,10 @@ import importlib
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from demist import Pipeline
+from demist.cli import main
 from demist.core import Seeded
 from demist.model.plan import sample_seed
 
@@ -205,3 +207,16 @@ def test_the_refiner_after_the_base(tmp_path):
     require_equal(
         last(asked_of(first, base.refined(refiner, 0.4), x, text=PROMPTS, end=0.0)), expected
     )
+
+
+def test_inpainting_on_the_command_line(tmp_path, monkeypatch):
+    cls = diffusers.StableDiffusionInpaintPipeline
+    _, pipeline = sd(cls, tmp_path / "m", 9, tmp_path / "t")
+    image, mask = picture(32, 1)[0], a_mask()[0]
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(image.transpose(1, 2, 0)).save("a.png")
+    Image.fromarray(255 * mask[0]).save("mask.png")
+    line = "sample m --prompt cat --cond hole=a.png,mask.png --n 2 --steps 3 --arrays x.npy"
+    assert main(line.split()) == 0
+    expected = pipeline.sample(2, text="cat", hole=(image, mask), steps=3)
+    np.testing.assert_array_equal(np.load("x.npy"), expected)

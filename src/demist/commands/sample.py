@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from demist.commands.sampling import ModelOptions, SamplingOptions, require_positive
+from demist.commands.sampling import ModelOptions, SamplingOptions, parse_size, require_positive
 from demist.commands.shared import free_name, read, require_free
 from demist.errors import UsageError
 
@@ -70,6 +70,8 @@ class Options:
     n: int | None = None
     """How many samples. Default: 8 images of each of up to ten classes, 16 of a prompt, else 64;
     1000 points."""
+    size: Annotated[str | None, arg(metavar="SIDE|WIDTHxHEIGHT")] = None
+    """Of the images, in pixels, if not the size the model was trained on: 512 or 768x512."""
     out: Path | None = None
     """Image to write: .png, .jpg, .webp, .gif or .tif. Default: samples.png, samples-2.png, ..."""
     animate: Path | None = None
@@ -114,6 +116,8 @@ def main(args: list[str]) -> None:
         prompt, loras = adapted.named_in(options.prompt, options.source.lora, options.lora_folder)
         options = replace(options, prompt=prompt, source=replace(options.source, lora=loras))
     pipeline, sampling = options.source.open(options.model), options.sampling.sampling()
+    if options.size is not None:
+        pipeline = pipeline.sized(parse_size(options.size))
     pipeline, seen = adapted.from_flag(
         pipeline, options.ip_adapter, options.image_encoder, pages.read_image
     )

@@ -125,6 +125,18 @@ def parse_shard(text: str) -> tuple[int, int]:
     return int(first), int(second)
 
 
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width of "512" or "768x512", width first as people say it.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    words = text.lower().split("x")
+    if len(words) > 2 or not all(word.isdecimal() and int(word) for word in words):
+        raise UsageError(f"--size {text}: write one side, 512, or width and height, 768x512")
+    return int(words[-1]), int(words[0])
+
+
 def require_positive(name: str, value: int | None) -> None:
     """Raise UsageError if a count is given and below 1."""
     if value is not None and value < 1:

@@ -19,7 +19,7 @@ from demist.conditions.conditioner import (
 )
 from demist.conditions.control import Control, ControlImage, typed_control
 from demist.conditions.embedded_guidance import EmbeddedGuidance
-from demist.conditions.image import ImageRoute, LowResolution, Masked, Picture, images
+from demist.conditions.image import ImageRoute, LowResolution, Masked, Picture, images, telling
 from demist.conditions.image_prompt import ImageEncoder, ImagePrompt, prepared
 from demist.conditions.in_latents import InLatents, ToLatents
 from demist.conditions.label import Label, Value, class_index, translated
@@ -80,6 +80,7 @@ __all__ = [
     "prepared",
     "split_weights",
     "tell_brackets",
+    "telling",
     "text_encoder",
     "transformers_for",
     "translated",

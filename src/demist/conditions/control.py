@@ -2,7 +2,6 @@
 
 import math
 import re
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from demist.conditions.conditioner import Column, Condition, ReadImage
+from demist.conditions.image import telling
 from demist.errors import UsageError
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)"
@@ -141,14 +141,7 @@ class ControlImage(Condition):
         Of files that are there, the one with the longest name at the beginning is the image.
         """
         file, scale, window = typed_control(text)
-        own = read_image(file, self.channels, None)
-        if own.shape[1:] == self.sides:
-            return Control(own, scale, window)
-        image = read_image(file, self.channels, self.sides)
-        (h, w), (height, width) = own.shape[1:], self.sides
-        cut = "" if h * width == w * height else "its middle is cut out and "
-        warnings.warn(f"{file} has {w}x{h} pixels: {cut}resized to {width}x{height}", stacklevel=2)
-        return Control(image, scale, window)
+        return Control(telling(read_image)(file, self.channels, self.sides), scale, window)
 
     def words(self, value: Any) -> str:
         return ""

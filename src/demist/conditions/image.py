@@ -3,6 +3,7 @@
 All are given as bytes, `(n, C, H, W)` or one image `(C, H, W)` for all, and encoded to [-1, 1].
 """
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -225,6 +226,22 @@ class LowResolution(Condition):
 def _require_images(shape: tuple[int, ...]) -> None:
     if len(shape) != 3:
         raise UsageError("an image conditions only images, and this data is not")
+
+
+def telling(read_image: ReadImage) -> ReadImage:
+    """A reader of image files that tells where it cuts and resizes one."""
+
+    def read(file: str, channels: int, sides: tuple[int, int] | None) -> np.ndarray:
+        own = read_image(file, channels, None)
+        if sides is None or own.shape[1:] == sides:
+            return own
+        image = read_image(file, channels, sides)
+        (h, w), (height, width) = own.shape[1:], sides
+        cut = "" if h * width == w * height else "its middle is cut out and "
+        warnings.warn(f"{file} has {w}x{h} pixels: {cut}resized to {width}x{height}", stacklevel=3)
+        return image
+
+    return read
 
 
 def images(values: Any, shape: tuple[int, ...], n: int) -> Float[Tensor, "n c h w"] | None:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from demist.conditions.conditioner import Column, Condition, ReadImage
-from demist.conditions.image import Masked, Picture
+from demist.conditions.image import Masked, Picture, telling
 from demist.errors import UsageError
 
 
@@ -84,8 +84,8 @@ class InLatents(Condition):
         return {"route": "concat", "channels": channels + isinstance(self.inner, Masked)}
 
     def parse(self, text: str, read_image: ReadImage) -> Any:
-        """As the same in pixels."""
-        return self.inner.parse(text, read_image)
+        """As the same in pixels; an image of another size is cut and resized (told)."""
+        return self.inner.parse(text, telling(read_image))
 
     def sized(self, height: int, width: int) -> "InLatents":
         """For images of this size."""

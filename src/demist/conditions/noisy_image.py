@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from demist.conditions.conditioner import Column, Condition, Draw, Encoded, ReadImage
-from demist.conditions.image import images
+from demist.conditions.image import images, telling
 from demist.errors import UsageError
 
 
@@ -99,12 +99,16 @@ class NoisyImage(Condition):
         return {"route": "concat", "channels": self.shape[0], "classes": len(self.alpha_bar)}
 
     def parse(self, text: str, read_image: ReadImage) -> Any:
-        """The small image in an image file, perhaps with a level: `a.png` or `a.png,50`."""
+        """The small image in an image file, perhaps with a level: `a.png` or `a.png,50`.
+
+        One of another size is cut and resized (told).
+        """
         file, comma, level = text.rpartition(",")
         c, *sides = self.shape
+        read = telling(read_image)
         if comma and level.strip().isdecimal():
-            return read_image(file, c, (sides[0], sides[1])), int(level)
-        return read_image(text, c, (sides[0], sides[1]))
+            return read(file, c, (sides[0], sides[1])), int(level)
+        return read(text, c, (sides[0], sides[1]))
 
     def sized(self, height: int, width: int) -> "NoisyImage":
         """For samples of this size: the small image is smaller by the factor."""
