@@ -1,11 +1,13 @@
 """Tensors straight into their type: pieces, eight-bit floats, and what is refused."""
 
+import random
+
 import pytest
 import torch
 
-from demist.errors import DataError
+from demist.errors import DataError, DemistError
 from demist.io.tensors import read_tensors, write_tensors
-from demist.io.weights import open_tensors
+from demist.io.weights import open_tensors, read_all
 
 TYPES = (torch.float32, torch.float16, torch.bfloat16)
 E4, E5 = torch.float8_e4m3fn, torch.float8_e5m2
@@ -117,3 +119,47 @@ def test_a_file_cut_after_it_was_opened(tmp_path):
     for wanted in (None, torch.bfloat16):
         with pytest.raises(DataError, match="ends within 'a'"):
             file.read("a", wanted)
+
+
+def test_all_tensors_at_once(tmp_path, monkeypatch):
+    """By several threads, in jobs of several tensors: the same, in the order of the files."""
+    monkeypatch.setattr("demist.io.weights.JOB", 3000)
+    tensors = {f"t{i:02d}": torch.randn(i, 7, 5).half() for i in range(40)}
+    files = []
+    for k in range(2):
+        write_tensors(tmp_path / str(k), dict(list(tensors.items())[k::2]))
+        files.append(open_tensors(tmp_path / str(k)))
+    found = read_all(files, torch.bfloat16)
+    assert list(found) == [name for file in files for name in file.entries]
+    assert all(torch.equal(found[name], value.bfloat16()) for name, value in tensors.items())
+    assert list(read_all(files, wanted=lambda name: name == "t03")) == ["t03"]
+    assert read_all([]) == {}
+    tensors["t20"][3, 0, 0] = torch.nan
+    write_tensors(tmp_path / "0", tensors)
+    with pytest.raises(DataError, match="'t20' holds NaN"):
+        read_all([open_tensors(tmp_path / "0")])
+
+
+def test_mutants_are_one_sentence_or_sound(tmp_path):
+    """Bits turned and ends cut: an error of ours, or tensors of the shapes that are told."""
+    weight = torch.randn(4, 4).to(E4)
+    more = {
+        "l.weight_scale": torch.tensor(0.5),
+        "l.comfy_quant": letters('{"format":"float8_e4m3fn"}'),
+    }
+    stored(tmp_path, **{"l.weight": weight, "l.bias": torch.randn(3).bfloat16(), **more})
+    whole, path, said = (tmp_path / "x.safetensors").read_bytes(), tmp_path / "mutant", []
+    draw = random.Random(0)
+    for _ in range(400):
+        data = bytearray(whole)
+        for _ in range(draw.randint(1, 3)):
+            data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
+        path.write_bytes(data[: draw.randrange(len(data)) if draw.random() < 0.1 else None])
+        try:
+            file = open_tensors(path)
+            for name, value in read_all([file], torch.float16).items():
+                assert value.shape == file.shapes[name]
+        except DemistError as error:
+            said.append(str(error))
+    assert 100 < len(said) < 400
+    assert all(str(path) in words and "\n" not in words for words in said)

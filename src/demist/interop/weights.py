@@ -12,7 +12,7 @@ from demist.errors import DataError, MissingError
 from demist.io.files import read_json
 from demist.io.sizes import BLOCKS
 from demist.io.untrusted import inside
-from demist.io.weights import open_tensors
+from demist.io.weights import open_tensors, read_all
 from demist.machine.precision import DTYPES
 from demist.networks import published
 from demist.networks.published import Published
@@ -44,7 +44,7 @@ def read_weights(folder: Path, place: str, dtype: torch.dtype | None = None) -> 
     """
     files = [open_tensors(path) for path in files_of(folder, place)]
     tell_widened(folder, {kind for file in files for kind in file.kinds.values()}, dtype)
-    return {name: file.read(name, dtype) for file in files for name in file.entries}
+    return read_all(files, dtype)
 
 
 def tell_widened(place: Path, kinds: Collection[str], dtype: torch.dtype | None) -> None:

@@ -95,7 +95,9 @@ DECODE: Mapping[str, Callable[[Bytes], Numbers]] = {
 """Block type -> blocks `(n, bytes)` to numbers `(n, numbers)`."""
 
 
-def convert(raw: np.ndarray, kind: str, out: Tensor, scale: float = 1.0) -> None:
+def convert(
+    raw: np.ndarray, kind: str, out: Tensor, scale: float = 1.0, room: Tensor | None = None
+) -> None:
     """Numbers from the bytes of a file, rounded to the type of `out` once.
 
     Args:
@@ -103,6 +105,7 @@ def convert(raw: np.ndarray, kind: str, out: Tensor, scale: float = 1.0) -> None
         kind: Their type.
         out: Where they go, of one axis.
         scale: What eight-bit floats are multiplied by.
+        room: For as many float32 numbers; None: it is made.
     """
     if kind in BLOCKS:
         found = DECODE[kind](raw.reshape(-1, BLOCKS[kind][1]))
@@ -115,8 +118,10 @@ def convert(raw: np.ndarray, kind: str, out: Tensor, scale: float = 1.0) -> None
         halves = (torch.float16, torch.bfloat16)
         # Between the two halves torch goes number by number; by way of float32 it is five times
         # as fast, and the same numbers.
-        between = given.dtype in halves and out.dtype in halves
-        out.copy_(given.float() if between else given)
+        if given.dtype in halves and out.dtype in halves:
+            room = torch.empty(len(out)) if room is None else room[: len(out)]
+            given = room.copy_(given)
+        out.copy_(given)
 
 
 @lru_cache(maxsize=8)

@@ -6,6 +6,9 @@ more than one piece. Eight-bit floats and blocks of integers come out as the typ
 
 import math
 import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
 
@@ -21,6 +24,8 @@ from demist.io.untrusted import open_regular
 
 PIECE = 2**18
 """Numbers that are converted at once; they stay in the processor's cache."""
+JOB = 2**25
+"""Bytes after which another thread goes on."""
 
 
 @dataclass(frozen=True)
@@ -40,24 +45,32 @@ class TensorFile(Header):
             DataError: The file is cut, or the tensor holds NaN or infinity, or numbers that
                 `dtype` cannot hold.
         """
+        with self._opened() as file:
+            return self._read(file, name, dtype)
+
+    @contextmanager
+    def _opened(self) -> Iterator[BufferedReader]:
+        with sentences(self.path, "holds no sound weights"), open_regular(self.path) as file:
+            yield file
+
+    def _read(self, file: BufferedReader, name: str, dtype: torch.dtype | None) -> Tensor:
         entry = self.entries[name]
         kind = PLAIN.get(entry.kind, torch.float32)
         if entry.kind in FLOATS or entry.kind in BLOCKS:
             kind = dtype or (torch.float32 if name in self.scales else kind)
-        with sentences(self.path, "holds no sound weights"), open_regular(self.path) as file:
-            scale = self._scale(file, name)
-            # One scale of eight-bit floats is multiplied into the table of what each byte is.
-            apart = scale.numel() > 1 or (name in self.scales and not entry.kind.startswith("F8"))
-            out = torch.empty(entry.shape, dtype=torch.float32 if apart else kind)
-            if name not in self.scales and PLAIN.get(entry.kind) == kind:
-                _copy(file, entry, out, name)
-            else:
-                _convert(file, entry, out, name, 1.0 if apart else scale.item())
-            if apart:
-                wide = out.mul_(scale)
-                out = wide.to(kind)
-                if not _finite(out.reshape(-1)):
-                    raise _broken(wide.reshape(-1), name)
+        scale = self._scale(file, name)
+        # One scale of eight-bit floats is multiplied into the table of what each byte is.
+        apart = scale.numel() > 1 or (name in self.scales and not entry.kind.startswith("F8"))
+        out = torch.empty(entry.shape, dtype=torch.float32 if apart else kind)
+        if name not in self.scales and PLAIN.get(entry.kind) == kind:
+            _copy(file, entry, out, name)
+        else:
+            _convert(file, entry, out, name, 1.0 if apart else scale.item())
+        if apart:
+            wide = out.mul_(scale)
+            out = wide.to(kind)
+            if not _finite(out.reshape(-1)):
+                raise _broken(wide.reshape(-1), name)
         return out
 
     def _scale(self, file: BufferedReader, name: str) -> Tensor:
@@ -69,6 +82,40 @@ class TensorFile(Header):
         _convert(file, entry, found, name, 1.0)
         axes = len(self.entries[name].shape) - 1
         return found if found.numel() == 1 else found.reshape(-1, *[1] * axes)
+
+
+def read_all(
+    files: Iterable[TensorFile],
+    dtype: torch.dtype | None = None,
+    wanted: Callable[[str], bool] = lambda name: True,
+) -> dict[str, Tensor]:
+    """The tensors of files, by several threads; see `TensorFile.read`, also for what is raised.
+
+    Args:
+        files: In which they are.
+        dtype: Of real numbers.
+        wanted: Whether a tensor of this name is read.
+    """
+    jobs, size = list[tuple[TensorFile, list[str]]](), 0
+    for file in files:
+        jobs, size = [*jobs, (file, [])], 0
+        for name in filter(wanted, file.entries):
+            if size > JOB:
+                jobs, size = [*jobs, (file, [])], 0
+            jobs[-1][1].append(name)
+            size += file.entries[name].nbytes
+
+    def work(job: tuple[TensorFile, list[str]]) -> dict[str, Tensor]:
+        file, names = job
+        with file._opened() as handle:
+            return {name: file._read(handle, name, dtype) for name in names}
+
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        found = [pool.submit(work, job) for job in jobs]
+        try:
+            return {name: value for part in found for name, value in part.result().items()}
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def open_tensors(path: str | os.PathLike[str]) -> TensorFile:
@@ -100,18 +147,18 @@ def _convert(file: BufferedReader, entry: Entry, out: Tensor, name: str, scale: 
     flat = out.reshape(-1)
     numbers, count = block_of(entry.kind)
     step = PIECE // numbers * numbers
-    room = np.empty(step // numbers * count, dtype=np.uint8)
+    room = np.empty(min(step, flat.numel()) // numbers * count, dtype=np.uint8)
+    wide = torch.empty(min(step, flat.numel()))
     file.seek(entry.begin)
     for begin in range(0, len(flat), step):
         piece = flat[begin : begin + step]
         raw = room[: len(piece) // numbers * count]
         if file.readinto(raw.data) != len(raw):
             raise ValueError(f"it ends within {name!r}")
-        convert(raw, entry.kind, piece, scale)
+        convert(raw, entry.kind, piece, scale, wide)
         if not _finite(piece):
-            wide = torch.empty(len(piece))
-            convert(raw, entry.kind, wide, scale)
-            raise _broken(wide, name)
+            convert(raw, entry.kind, wide[: len(piece)], scale)
+            raise _broken(wide[: len(piece)], name)
 
 
 def _finite(piece: Tensor) -> bool:
