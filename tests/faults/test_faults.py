@@ -63,3 +63,9 @@ def test_sixteen_hundred_mutants_of_models_runs_and_data():
     facts = run("hostile", 1600)
     assert facts["internal"] == facts["hangs"] == facts["other"] == facts["trapped"] == 0
     assert min(facts["refused"], facts["harmless"]) > 300
+
+
+def test_mutants_of_published_files():
+    facts = run("published", 300)
+    assert facts["internal"] == facts["hangs"] == facts["trapped"] == 0
+    assert min(facts["refused"], facts["read"]) > 50
