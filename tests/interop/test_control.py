@@ -159,12 +159,26 @@ def test_each_sample_follows_its_own_image_when_it_shall(pipeline):
     assert torch.equal(states(led, 3, control=stacked)[1], states(led, 3, control=image(2))[1])
 
 
+def test_little_memory_changes_nothing(pipeline):
+    """The network, too, is given one sample at a time."""
+    led, seen = pipeline.controlled([filled(control_net())]), []
+    whole = list(led.plan(2, text="house", steps=2, control=image()).states())[-1].x
+    net = led.controls["control"]
+    plain = net.control
+    net.control = lambda **given: seen.append(len(given["x"])) or plain(**given)
+    led.denoiser.at_once = 1
+    parts = list(led.plan(2, text="house", steps=2, control=image()).states())[-1].x
+    led.denoiser.at_once = 0
+    assert set(seen) == {1}
+    assert (parts - whole).abs().max() < 1e-5 * whole.std()
+
+
 def test_a_window_is_of_times(pipeline):
     """A network is run exactly at the steps whose time lies in the window, ends included."""
     led, seen = pipeline.controlled([filled(control_net())]), []
     net = led.controls["control"]
     plain = net.control
-    net.control = lambda x, t, *rest, **more: seen.append(float(t[0])) or plain(x, t, *rest, **more)
+    net.control = lambda **given: seen.append(float(given["t"][0])) or plain(**given)
     value = Control(image(), 1.0, (0.8, 0.4))
     grid = (1.0, 0.8, 0.6, 0.4, 0.2, 0.0)
     states(led, 1, control=value, grid=grid, solver="ddim")
@@ -269,8 +283,10 @@ def test_what_is_typed(tmp_path, monkeypatch):
     assert split("u:v=a.png") == ("u:v", "a.png")
     assert split("a.png:0.5") == ("", "a.png:0.5")
     assert split("c=d.png:0.5") == ("", "c=d.png:0.5")
-    with pytest.raises(UsageError, match=r"--control other=a\.png: there is no folder other"):
+    with pytest.raises(UsageError, match=r"--control other=a\.png: there is no folder other;"):
         split("other=a.png")
+    with pytest.raises(UsageError, match=r"a\.png is a file, and a control network is a folder"):
+        split("a.png=b.png")
 
 
 def test_images_in_files(pipeline, tmp_path):

@@ -80,18 +80,21 @@ class Controlled:
         strength: Tensor,
         cond: Mapping[str, Any],
     ) -> tuple[list[Tensor], Tensor]:
-        """What a ControlNet adds, seeing what the U-Net sees."""
+        """What a ControlNet adds, which sees what the U-Net sees, as many samples at once."""
         alpha, sigma = self.schedule(t)
         clock = self.denoiser.clock(t, alpha, sigma).to(x.device, torch.float32).expand(len(x))
         assert isinstance(self.denoiser.net, Published)
         seen = self.denoiser.net.routed(cond)
         kind = next(net.parameters()).dtype
-        down, mid = net.control(
-            x.to(kind), clock, image, strength=strength.to(kind),
-            **{key: value for key, value in seen.items() if key in SEEN},
-        )  # fmt: skip
-        work = self.denoiser.dtype or x.dtype
-        return [m.to(work) for m in down], mid.to(work)
+        given = {"x": x.to(kind), "t": clock, "hint": image, "strength": strength.to(kind)}
+        given |= {key: value for key, value in seen.items() if key in SEEN}
+        k, work = self.denoiser.at_once or len(x), self.denoiser.dtype or x.dtype
+        pieces = []
+        for i in range(0, len(x), k):
+            down, mid = net.control(**{key: value[i : i + k] for key, value in given.items()})
+            pieces.append([*down, mid])
+        *down, mid = (torch.cat(maps).to(work) for maps in zip(*pieces, strict=True))
+        return down, mid
 
 
 def _strength(how: Tensor, t: Tensor) -> Tensor:
@@ -177,5 +180,9 @@ def split(text: str) -> tuple[str, str]:
         if Path(text[:i]).is_dir():
             return text[:i], text[i + 1 :]
     if places and not Path(typed_control(text)[0]).is_file():
-        raise UsageError(f"--control {text}: there is no folder {text[: places[0]]}")
+        name = text[: places[0]]
+        why = f"{name} is a file, and" if Path(name).is_file() else f"there is no folder {name};"
+        raise UsageError(
+            f"--control {text}: {why} a control network is a folder with a config.json and weights"
+        )
     return "", text
