@@ -358,3 +358,38 @@ def test_the_index_of_a_saved_upscaler_has_both_schedulers(tmp_path):
     written = json.loads((tmp_path / "out/model_index.json").read_text())
     assert written["low_res_scheduler"] == ["diffusers", "DDIMScheduler"]
     assert (tmp_path / "out/low_res_scheduler/scheduler_config.json").is_file()
+
+
+def test_latent_consistency_is_told_its_guidance(tmp_path):
+    config = {**NET, "time_cond_proj_dim": 6}
+    pipeline, net = made(tmp_path, "LatentConsistencyModelPipeline", config)
+    assert pipeline.defaults.guidance == 8.5
+    plan = prompted(pipeline).plan(2, text="x", guidance=3.0)
+    assert plan.cond["embedded_guidance"].tolist() == [3, 3]
+    assert plan.model is plan.pipeline.model
+    x = torch.randn(2, 4, 8, 8)
+    given = {"states": STATES[:1].expand(2, 5, 12), "scale": torch.tensor([3.0, 3.0])}
+    require_said(pipeline, net, plan.cond, x, **given)
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "fp16"])
+def test_in_half_the_conditions_are_taken_too(tmp_path, dtype):
+    """Images, levels, numbers and scales reach a network of another type."""
+    reading = Reading(dtype=dtype)
+    upscaler(tmp_path / "u")
+    xl(tmp_path / "r", True, time_cond_proj_dim=6)
+    made(tmp_path / "i", "StableDiffusionInpaintPipeline", {**NET, "in_channels": 9})
+    hole = (pixels(), np.ones((2, 1, 16, 16), np.uint8))
+    parts = {"states": STATES, "pooled": POOLED}
+    for name, text, cond in (
+        ("u", {"states": STATES}, {"image": pixels(8)}), ("i", {"states": STATES}, {"hole": hole}),
+        ("r", parts, {"aesthetic": 7.0}),
+    ):  # fmt: skip
+        pipeline = prompted(Pipeline.load(tmp_path / name, reading), **text)
+        whole = prompted(Pipeline.load(tmp_path / name), **text)
+        ends = [
+            list(p.plan(2, text="x", steps=2, solver="ddim", **cond).states())[-1].x
+            for p in (pipeline, whole)
+        ]
+        assert ends[0].isfinite().all()
+        assert (ends[0] - ends[1]).abs().mean() / ends[1].std() < 0.1

@@ -220,3 +220,35 @@ def test_inpainting_on_the_command_line(tmp_path, monkeypatch):
     assert main(line.split()) == 0
     expected = pipeline.sample(2, text="cat", hole=(image, mask), steps=3)
     np.testing.assert_array_equal(np.load("x.npy"), expected)
+
+
+def test_guidance_told_to_the_network(tmp_path):
+    """A network of latent consistency: no guidance of ours, at any scale."""
+    net = {"time_cond_proj_dim": 8}
+    theirs, pipeline = sd(
+        diffusers.StableDiffusionPipeline, tmp_path / "m", 4, tmp_path / "t", net=net
+    )
+    x = torch.randn(2, 4, 16, 16)
+    expected = theirs(PROMPTS, latents=x.clone(), **ASKED).images
+    require_equal(last(asked_of(theirs, pipeline, x, text=PROMPTS)), expected)
+
+
+def test_latent_consistency_in_one_step(tmp_path):
+    torch.manual_seed(0)
+    scheduler = diffusers.LCMScheduler(**PATH)
+    net = {**SD, "time_cond_proj_dim": 8}
+    theirs = diffusers.LatentConsistencyModelPipeline(
+        vae=drawn(diffusers.AutoencoderKL(**VAE)),
+        text_encoder=encoder(transformers.CLIPTextModel, 12), tokenizer=tokenizer(tmp_path / "t"),
+        unet=drawn(diffusers.UNet2DConditionModel(**net)), scheduler=scheduler,
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    )  # fmt: skip
+    theirs, pipeline = saved(theirs, tmp_path / "m")
+    assert pipeline.defaults.guidance == 8.5
+    x = torch.randn(2, 4, 16, 16)
+    asked = {**ASKED, "num_inference_steps": 1}
+    for scale in (5.0, 8.5):
+        asked |= {"guidance_scale": scale}
+        expected = theirs(PROMPTS, latents=x.clone(), **asked).images
+        plan = asked_of(theirs, pipeline, x, text=PROMPTS, end=0.0, guidance=scale)
+        require_equal(last(plan), expected)

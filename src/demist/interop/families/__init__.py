@@ -54,6 +54,8 @@ PLAIN: dict[str, Family] = {
     "PixArtAlphaPipeline": pixart.alpha,
     "PixArtSigmaPipeline": pixart.sigma,
     "FluxPipeline": flux.base,
+    "FluxImg2ImgPipeline": flux.base,
+    "FluxInpaintPipeline": flux.base,
 }
 """Those without control networks."""
 
