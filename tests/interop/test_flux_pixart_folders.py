@@ -1,13 +1,18 @@
 """Folders of Flux and PixArt without diffusers and transformers: what is told to the network."""
 
 import json
+import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from demist import Pipeline
-from demist.errors import UsageError
+from demist.conditions import Conditioner
+from demist.core import Linear
+from demist.errors import DataError, UsageError
 from demist.networks import published
+from demist.samplers import make_grid
 
 from .test_folders import write, write_net
 
@@ -75,6 +80,39 @@ def test_flux(tmp_path, dev):
     # One pixel of the latents is two of the image, and two of the latents are one token.
     with pytest.raises(UsageError, match="multiples of 4"):
         pipeline.sized((32, 30))
+
+
+def shifted(u, shift):
+    return shift * u / (1 + (shift - 1) * u)
+
+
+def test_our_grid_is_moved_by_the_shift_of_the_model(tmp_path):
+    """In dev the shift is exp(mu), where mu is a line in the number of tokens."""
+    encoders = ["text_encoder", "text_encoder_2"]
+    pipeline, _ = made(tmp_path, "FluxPipeline", published.FluxTransformer, FLUX, FLOW, encoders)
+    pipeline = replace(pipeline, conditioner=Conditioner({}))
+    path = tmp_path / "scheduler/scheduler_config.json"
+    plain = make_grid("angular", 8, Linear(), 1.0)
+    assert torch.equal(pipeline.plan(1, steps=8).grid, plain)
+    write(path, {"_class_name": FLOW, "shift": 3.0})
+    torch.testing.assert_close(pipeline.plan(1, steps=8).grid, shifted(plain, 3.0))
+    write(path, {"_class_name": FLOW, "shift": 3.0, "use_dynamic_shifting": True,
+                 "base_shift": 0.5, "max_shift": 1.15})  # fmt: skip
+    # 128 x 128 latents are 4096 tokens, 16 x 24 are 96.
+    torch.testing.assert_close(pipeline.plan(1, steps=8).grid, shifted(plain, math.exp(1.15)))
+    small = math.exp(0.5 - 160 * 0.65 / 3840)
+    torch.testing.assert_close(pipeline.plan(1, steps=8, size=(32, 48)).grid, shifted(plain, small))
+    # What is named is taken as it is, and a start is where it begins.
+    assert torch.equal(pipeline.plan(1, steps=8, grid="angular").grid, plain)
+    part = pipeline.plan(1, steps=8, start=0.6, init=torch.zeros(1, 4, 128, 128)).grid
+    assert part[0] == 0.6
+    begun = 0.6 / (0.6 + math.exp(1.15) * 0.4)
+    again = shifted(make_grid("angular", 8, Linear(), begun), math.exp(1.15))
+    torch.testing.assert_close(part, again)
+    for bad in ("x", 0, float("inf")):
+        write(path, {"_class_name": FLOW, "shift": bad})
+        with pytest.raises(DataError, match=r"scheduler_config\.json"):
+            pipeline.plan(1)
 
 
 @pytest.mark.parametrize(("kind", "length"), [("Alpha", 120), ("Sigma", 300)])

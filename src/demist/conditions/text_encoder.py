@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from demist.conditions.states import transformers_for
-from demist.errors import UsageError
+from demist.errors import DataError, DemistError, UsageError
 from demist.machine.offload import moved, turns_on
+from demist.machine.packages import require_packages
 
 KINDS = {
     "CLIPTextModel": "CLIPTextModel",
@@ -20,6 +21,9 @@ KINDS = {
     "T5ForConditionalGeneration": "T5EncoderModel",
 }
 """Class of an encoder in its configuration -> that of `transformers`."""
+
+PIECES = "spiece.model"
+"""The words of T5 in the form of SentencePiece, often without tokenizer.json beside it."""
 
 
 class TextEncoder:
@@ -160,8 +164,33 @@ def from_folder(
         return model
 
     def open_tokenizer() -> Any:
+        place = folder / tokenizer
+        if (place / PIECES).is_file() and not (place / "tokenizer.json").is_file():
+            needed = ("sentencepiece", "google.protobuf")
+            require_packages(f"{place}, whose words are in {PIECES},", needed, "encoders")
         return transformers_for(str(folder)).AutoTokenizer.from_pretrained(
-            str(folder / tokenizer), local_files_only=True, trust_remote_code=False
+            str(place), local_files_only=True, trust_remote_code=False
         )
 
-    return TextEncoder(encoder, where, open_model, open_tokenizer, length)
+    return TextEncoder(
+        encoder,
+        where,
+        lambda: _said(open_model, where),
+        lambda: _said(open_tokenizer, str(folder / tokenizer)),
+        length,
+    )
+
+
+def _said(open_it: Callable[[], Any], where: str) -> Any:
+    """What a function opens.
+
+    Raises:
+        DataError: It cannot, for whatever reason.
+    """
+    try:
+        return open_it()
+    except DemistError:
+        raise
+    except Exception as error:  # what a file says may make transformers raise anything
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DataError(f"{where} cannot be opened: {why}") from None

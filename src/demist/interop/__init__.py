@@ -10,7 +10,7 @@ from demist.interop.controls import read_control
 from demist.interop.families import FAMILIES
 from demist.interop.read import Reading, assembled, is_published, open_source, read
 from demist.interop.replaced import Replaced, with_codec
-from demist.interop.sampler import published_sampler
+from demist.interop.sampler import published_sampler, published_shift
 from demist.interop.save import save, write_network
 from demist.interop.schedulers import Scheduled, read_scheduler
 from demist.interop.source import FolderSource, Source
@@ -36,6 +36,7 @@ __all__ = [
     "levels",
     "open_source",
     "published_sampler",
+    "published_shift",
     "read",
     "read_codec",
     "read_control",

@@ -1,5 +1,6 @@
 """The sampler that `scheduler_config.json` describes: a solver, its times, and where it starts."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from demist.errors import DataError, DemistError, UsageError
 from demist.interop import levels
 from demist.interop.asked import MORE, Asked, PublishedSampler, SeenClock
-from demist.interop.schedulers import COMMON, DEFAULTS
+from demist.interop.schedulers import COMMON, DEFAULTS, FLOWS
 from demist.samplers import LMS, Solver
 from demist.samplers.published import (
     PLMS,
@@ -49,8 +50,7 @@ def published_sampler(
             f"any solver of `demist list solvers` goes with this model. Known are "
             f"{', '.join(SAMPLERS)}"
         )
-    given = {key: value for key, value in config.items() if value is not None}
-    values = {**COMMON, **MORE, **DEFAULTS.get(kind, {}), **given}
+    values = _values(config)
     try:
         return SAMPLERS[kind](Asked(values=values, **asked))
     except UsageError:
@@ -59,6 +59,33 @@ def published_sampler(
         raise DataError(f"{where}: {error}") from None
     except (TypeError, ValueError, ArithmeticError, KeyError, IndexError) as error:
         raise DataError(f"{where} describes no sampler: {error}") from None
+
+
+def published_shift(config: Mapping[str, Any], tokens: int, where: str) -> float:
+    """By what a flow scheduler multiplies the noise levels of its steps; 1 for other schedulers.
+
+    Args:
+        config: Content of `scheduler_config.json`.
+        tokens: Of the image, as the network counts.
+        where: For messages.
+
+    Raises:
+        DataError: It is no positive number.
+    """
+    if config.get("_class_name") not in FLOWS:
+        return 1.0
+    try:
+        shift = levels.shift_of(_values(config), tokens)
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise DataError(f"{where} describes no shift: {error}") from None
+    if not 0 < shift < math.inf:
+        raise DataError(f"{where} shifts its steps by {shift:g}; it must be a positive number")
+    return shift
+
+
+def _values(config: Mapping[str, Any]) -> dict[str, Any]:
+    given = {key: value for key, value in config.items() if value is not None}
+    return {**COMMON, **MORE, **DEFAULTS.get(str(config.get("_class_name")), {}), **given}
 
 
 def _ddim(asked: Asked) -> PublishedSampler:

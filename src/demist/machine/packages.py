@@ -9,7 +9,10 @@ from demist.errors import MissingError
 
 def installed(package: str) -> bool:
     """Whether a package can be imported."""
-    return package in sys.modules or importlib.util.find_spec(package) is not None
+    try:
+        return package in sys.modules or importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # nor is the package that it lies in
+        return False
 
 
 def require_packages(what: str, packages: Sequence[str], extra: str) -> None:

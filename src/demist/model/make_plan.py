@@ -13,7 +13,7 @@ from demist.errors import UsageError
 from demist.model.guided import guided
 from demist.model.keywords import by_name, require_known, whole
 from demist.model.plan import Constrain, Guide, Init, Plan
-from demist.model.published import Way, published_way
+from demist.model.published import Way, published_way, usual_shift
 from demist.model.refine import Refinement, joined
 from demist.model.sampling import FIELDS, STANDARD, TAKEN, Sampling
 from demist.model.values import GUIDANCE
@@ -131,12 +131,20 @@ def _own_way(pipeline: "Pipeline", full: Sampling) -> Way:
     """With a solver and a grid of ours."""
     assert full.solver is not None
     solver = make_solver(full.solver)
-    times = _times(full, solver.grid, pipeline.denoiser.schedule)
+    shift = 1.0 if full.grid is not None else usual_shift(pipeline)
+    times = _times(full, solver.grid, pipeline.denoiser.schedule, shift)
     return Way(solver, times, _as_taken(full, times))
 
 
-def _times(full: Sampling, suits: str, schedule: Schedule) -> Tensor:
-    """The grid that is asked for, from `full.start` down."""
+def _times(full: Sampling, suits: str, schedule: Schedule, shift: float = 1.0) -> Tensor:
+    """The grid that is asked for, from `full.start` down.
+
+    Args:
+        full: The complete recipe.
+        suits: The grid where it names none.
+        schedule: The model's.
+        shift: Times of named grids are moved by it, as those of the grid `shifted` are.
+    """
     start, spec = full.start, full.grid
     assert start is not None
     assert full.steps is not None
@@ -144,7 +152,9 @@ def _times(full: Sampling, suits: str, schedule: Schedule) -> Tensor:
     if start == 0:
         return first
     if spec is None or isinstance(spec, str):
-        grid = make_grid(spec or suits, full.steps, schedule, start)
+        low = start if shift == 1 else start / (start + shift * (1 - start))
+        u = make_grid(spec or suits, full.steps, schedule, low)
+        grid = torch.where(u == low, start, shift * u / (1 + (shift - 1) * u))
     else:
         grid = torch.tensor(spec, dtype=torch.float64)
     # Times that were typed may begin above the start.

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from demist.core import Clock, Model
+from demist.core import Clock, Linear, Model
 from demist.errors import UsageError
-from demist.interop import PublishedSampler, published_sampler
+from demist.interop import PublishedSampler, published_sampler, published_shift
 from demist.model.sampling import Sampling
 from demist.parts import parse, unknown
 from demist.samplers import Solver, checked_grid, make_solver
@@ -96,9 +96,31 @@ def published_way(pipeline: "Pipeline", full: Sampling) -> Way | None:
     return Way(sampler.solver, times, full, sampler.clock, sampler.range, sampler.scale)
 
 
+def usual_shift(pipeline: "Pipeline") -> float:
+    """By what the maker of a flow model multiplies noise levels at this size; 1 for other models.
+
+    The larger an image, the more noise it takes to hide what it shows.
+
+    References:
+        Esser et al. 2024, arXiv:2403.03206, section 5.3.2.
+    """
+    origin = pipeline.origin
+    if origin is None or not isinstance(pipeline.denoiser.schedule, Linear):
+        return 1.0
+    where = origin.where("scheduler/scheduler_config.json")
+    return published_shift(origin.scheduler(), _tokens(pipeline), where)
+
+
+def _tokens(pipeline: "Pipeline") -> int:
+    """How many tokens a transformer makes of a state."""
+    side = int(getattr(pipeline.denoiser.net, "multiple", 1))
+    _, height, width = (*pipeline.state_shape, 1, 1)[:3]
+    return (height // side) * (width // side)
+
+
 def _described(pipeline: "Pipeline", full: Sampling, options: dict[str, str]) -> PublishedSampler:
     """The sampler of the model's own `scheduler_config.json`."""
-    origin, net = pipeline.origin, pipeline.denoiser.net
+    origin = pipeline.origin
     if origin is None:
         raise UsageError(
             "'published' is the sampler of a model from elsewhere, in its scheduler_config.json; "
@@ -119,16 +141,11 @@ def _described(pipeline: "Pipeline", full: Sampling, options: dict[str, str]) ->
     if not 0 <= eta <= 1:
         raise UsageError(f"solver {full.solver!r}: eta is from 0 to 1")
     maker = str(pipeline.facts.get("maker", ""))
-    # Flux packs 2 x 2 numbers of a channel into one token before its network.
-    patch = (
-        2 if maker.startswith("Flux") else int(getattr(net, "config", {}).get("patch_size") or 1)
-    )
-    _, height, width = (*pipeline.state_shape, 1, 1)[:3]
     asked = {
         "schedule": pipeline.denoiser.schedule,
         "n": full.steps,
         "eta": eta,
-        "tokens": (height // patch) * (width // patch),
+        "tokens": _tokens(pipeline),
         "maker": maker,
         "learned": pipeline.denoiser.learn_variance,
     }
