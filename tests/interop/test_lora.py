@@ -243,6 +243,7 @@ Z = torch.zeros
 BAD = {
     "unknown tensors": (few(**{f"x{i}.hada_w1_a": Z(1) for i in range(7)}), DataError,
                         r"7 \(x0.hada_w1_a, .*x4.hada_w1_a, \.\.\.\).*neither LoHa"),
+    "not to be printed": (few(**{"x\x1b[2J": Z(1)}), DataError, r"1 \('x\\x1b\[2J'\)"),
     "no pairs": ({"<s>": Z(3)}, DataError, "does not know in a LoRA"),
     "half a pair": (few(**{"unet.conv_in.lora_B.weight": None}), DataError, "no up"),
     "ranks": (few(**{"unet.conv_in.lora_B.weight": Z(8, 2)}), DataError, "do not fit together"),
@@ -322,6 +323,20 @@ def test_a_kernel_between_is_multiplied_in_where_a_form_has_none(tmp_path):
         write_lora(tmp_path / f"{form}.safetensors", {"unet.conv_in": layer}, form)
         (found,) = read_lora(tmp_path / f"{form}.safetensors").layers.values()
         torch.testing.assert_close(found.delta(), layer.delta(), atol=tolerance * 20, rtol=0)
+
+
+def test_kohya_names_text_encoders_as_they_were_called(tmp_path):
+    """By the prefix that younger ones dropped; one alone by `te`, one of several by its number."""
+    name = "encoder.layers.0.self_attn.q_proj"
+    made = {f"text_encoder.{name}": low_rank((6, 6))}
+    write_lora(tmp_path / "a.safetensors", made, "kohya")
+    write_lora(
+        tmp_path / "b.safetensors", made | {f"text_encoder_2.{name}": low_rank((6, 6))}, "kohya"
+    )
+    end = f"_text_model_{name.replace('.', '_')}.alpha"
+    found = [set(load_file(tmp_path / f"{x}.safetensors")) for x in "ab"]
+    assert f"lora_te{end}" in found[0]
+    assert {f"lora_te1{end}", f"lora_te2{end}"} <= found[1]
 
 
 def test_files_weights_and_prompts(tmp_path):

@@ -108,12 +108,12 @@ def tell_brackets(text: str) -> None:
         warnings.warn(
             f"{inside[0]} is no change of the prompt while sampling here: these words only weigh "
             f"1 / 1.1 times as much",
-            stacklevel=2,
+            stacklevel=1,
         )
     elif set(weighted_text(text)[1]) - {1.0} and not re.search(r":\s*[\d.+-]+\s*\)", text):
         warnings.warn(
             "brackets in the prompt are weights, (more) and [less]; write \\( for a plain bracket",
-            stacklevel=2,
+            stacklevel=1,
         )
 
 
@@ -206,5 +206,5 @@ def _tell(
     )
     warnings.warn(
         f"the prompt has {count} tokens and {encoder.name} reads {size} at once: {done}",
-        stacklevel=2,
+        stacklevel=1,
     )

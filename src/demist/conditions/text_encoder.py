@@ -97,7 +97,11 @@ class TextEncoder:
     @cached_property
     def tokenizer(self) -> Any:
         """Its tokenizer."""
-        return self._open_tokenizer()
+        tokenizer = self._open_tokenizer()
+        # It would say that long prompts end in errors; they are read in chunks.
+        known = getattr(tokenizer, "deprecation_warnings", {})
+        known["sequence-length-is-longer-than-the-specified-maximum"] = True
+        return tokenizer
 
     @property
     def opened(self) -> bool:

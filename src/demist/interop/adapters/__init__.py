@@ -18,7 +18,7 @@ from demist.interop.adapters.ip_adapter import (
     read_ip_adapter,
     with_ip_adapter,
 )
-from demist.interop.adapters.lora import Lora, LowRank, named, read_lora
+from demist.interop.adapters.lora import Lora, LowRank, named, read_lora, shown
 from demist.interop.adapters.merge import merged, replaced
 from demist.interop.adapters.readers import readers_of, with_readers
 from demist.interop.adapters.write import write_lora
@@ -48,6 +48,7 @@ __all__ = [
     "readers",
     "readers_of",
     "replaced",
+    "shown",
     "weighted_file",
     "with_embeddings",
     "with_ip_adapter",

@@ -108,7 +108,7 @@ def _find(name: str, folders: Sequence[Path]) -> Path:
         for path in sorted(folder.rglob("*.safetensors")):
             if name in (path.stem, path.name):
                 return path
-    places = ", ".join(map(str, folders)) or "no folder"
+    places = f" in {', '.join(map(str, folders))}" if folders else ", and no folder is said"
     raise MissingError(
-        f"<lora:{name}> names no file {name}.safetensors in {places}; say where with --lora-folder"
+        f"<lora:{name}> names no file {name}.safetensors{places}; say where with --lora-folder"
     )

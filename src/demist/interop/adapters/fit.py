@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from demist.errors import DataError
-from demist.interop.adapters.lora import Lora, LowRank, named
+from demist.interop.adapters.lora import Lora, LowRank, named, shown
 
 NET = ("unet", "transformer")
 T5 = ("text_encoder_3", "text_encoder_2")
@@ -172,8 +172,8 @@ def _numbered(lora: Lora, component: str, components: Mapping[str, nn.Module]) -
     known = {"CrossAttention", "Attention", "GEGLU"} if component == "unet" else {"CLIPAttention"}
     if not classes <= known:
         raise DataError(
-            f"{lora.place} counts layers of {', '.join(sorted(classes - known))} in the "
-            f"{component}; known are {', '.join(sorted(known))}"
+            f"{lora.place} counts layers of {', '.join(map(shown, sorted(classes - known)))} in "
+            f"the {component}; known are {', '.join(sorted(known))}"
         )
     if net is None:
         return []

@@ -136,7 +136,13 @@ def read_lora(path: Path) -> Lora:
 def named(names: list[str]) -> str:
     """How many tensors or layers, and the first five."""
     more = ", ..." if len(names) > 5 else ""
-    return f"{len(names)} ({', '.join(sorted(names)[:5])}{more})"
+    return f"{len(names)} ({', '.join(map(shown, sorted(names)[:5]))}{more})"
+
+
+def shown(name: str) -> str:
+    """A name from a file as a message can hold it."""
+    name = name if len(name) <= 120 else f"{name[:117]}..."
+    return name if name.isprintable() else repr(name)
 
 
 def _file(path: Path) -> tuple[Path, Any]:
@@ -177,7 +183,9 @@ def _classes(metadata: Mapping[str, str], path: Path) -> dict[str, tuple[str, ..
 def _layer(stem: str, found: dict[str, Tensor], alpha_of: Any, path: Path) -> LowRank:
     lacking = [role for role in ("down", "up") if role not in found]
     if lacking:
-        raise DataError(f"{path} has no {lacking[0]} for the layer {stem}; the file is damaged")
+        raise DataError(
+            f"{path} has no {lacking[0]} for the layer {shown(stem)}; the file is damaged"
+        )
     down, up, mid = found["down"], found["up"], found.get("mid")
     fits = (
         all(x.shape[1:] and len(x.shape[2:]) in (0, 2) for x in (down, up))
@@ -189,13 +197,13 @@ def _layer(stem: str, found: dict[str, Tensor], alpha_of: Any, path: Path) -> Lo
         fits = fits and square and math.prod(down.shape[2:]) == 1
     if not fits:
         shapes = " and ".join(str(tuple(x.shape)) for x in found.values() if x.shape)
-        raise DataError(f"{path}: the factors of {stem} do not fit together: {shapes}")
+        raise DataError(f"{path}: the factors of {shown(stem)} do not fit together: {shapes}")
     given = found.get("alpha")
     if given is not None and given.numel() != 1:
-        raise DataError(f"{path}: the alpha of {stem} is not one number")
+        raise DataError(f"{path}: the alpha of {shown(stem)} is not one number")
     alpha = alpha_of(stem, len(down)) if given is None else float(given)
     if not all(bool(x.isfinite().all()) for x in found.values()) or not math.isfinite(alpha or 0):
-        raise DataError(f"{path}: the layer {stem} has NaN or infinity; the file is damaged")
+        raise DataError(f"{path}: the layer {shown(stem)} has NaN or infinity; the file is damaged")
     return LowRank(down, up, mid, alpha)
 
 

@@ -86,7 +86,8 @@ def _kohya(parts: Mapping[str, Mapping[str, LowRank]]) -> dict[str, Tensor]:
     for component, found in parts.items():
         head = "lora_te" if texts == [component] == ["text_encoder"] else KOHYA[component]
         for name, layer in found.items():
-            stem = f"{head}_{name.replace('.', '_')}"
+            clip = name.startswith("encoder.layers.")  # younger transformers dropped the prefix
+            stem = f"{head}_{'text_model_' * clip}{name.replace('.', '_')}"
             tensors[f"{stem}.lora_down.weight"] = layer.down
             tensors[f"{stem}.lora_up.weight"] = layer.up
             if layer.mid is not None:
