@@ -59,12 +59,13 @@ OPTIONAL = {"conditions": {"tokenizers", "transformers"}, "samplers": {"scipy"}}
 
 LAZY = {
     "commands/bulk.py": 2,
-    "commands/classifier.py": 4,
+    "commands/classifier.py": 3,
     "commands/convert.py": 1,
     "commands/demo.py": 2,
     "commands/doctor.py": 1,
     "commands/evaluate.py": 1,
     "commands/pack.py": 1,
+    "commands/push.py": 1,
     "commands/sample.py": 2,
     "commands/sampling.py": 3,
     "commands/train.py": 1,
@@ -77,6 +78,7 @@ LAZY = {
     "data/readers/scenes.py": 2,
     "drawing/curves.py": 1,
     "evaluation/extractors/pretrained.py": 1,
+    "io/hub.py": 1,
     "measuring/on_ray.py": 1,
     "samplers/grids/in_time.py": 1,
     "training/sharding.py": 1,
@@ -509,6 +511,7 @@ def test_importing_everything_costs_no_more_than_torch():
         "tensorboard",
         "tokenizers",
         "datasets",
+        "huggingface_hub",
         "ray",
     }
 

@@ -3,16 +3,14 @@
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+import demist
 from demist.commands.shared import read, require_free
 from demist.errors import UsageError
 from demist.io.files import cache_folder
-
-if TYPE_CHECKING:
-    import demist.data
 
 
 @dataclass(frozen=True)
@@ -37,9 +35,7 @@ class Options:
 
     def load(self) -> "tuple[demist.data.Dataset, demist.data.Dataset]":
         """Training and test data."""
-        from demist.data import train_and_test
-
-        return train_and_test(self.data, size=self.size, channels=self.channels)
+        return demist.data.train_and_test(self.data, size=self.size, channels=self.channels)
 
 
 def main(args: list[str]) -> None:

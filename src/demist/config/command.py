@@ -15,7 +15,8 @@ def training_command(config: TrainConfig) -> str:
 
     Of the data's place only the name is written: folders of one's machine are nobody's affair.
     """
-    words = ["demist", "train", Path(config.data.path).name or config.data.path]
+    path = config.data.path
+    words = ["demist", "train", path if path.startswith("hf:") else Path(path).name or path]
     for name, (_, value) in differences(TrainConfig(), config).items():
         if name in MACHINE or name == "path" or name in vars(OutputConfig()):
             continue

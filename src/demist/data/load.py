@@ -31,6 +31,7 @@ from demist.errors import (
     RefusedError,
     UsageError,
 )
+from demist.io import hub
 from demist.io.untrusted import is_pickle
 from demist.machine.memory import check_memory
 
@@ -211,11 +212,13 @@ def _unknown(path: Path, head: bytes) -> DemistError:
 
 
 def existing(text: str) -> Path:
-    """The path that was typed.
+    """The path that was typed, or where the data of the hub is, `hf:owner/name[@revision]`.
 
     Raises:
         MissingError: Nothing is there.
     """
+    if hub.is_named(text):
+        return hub.fetched(text, "dataset")
     path = Path(text).expanduser()
     if text and os.path.exists(path):
         return path
@@ -230,6 +233,8 @@ def existing(text: str) -> Path:
 
 def _short_name(path: Path) -> str:
     """The last part of the path, of a file without its extensions."""
+    if hub.origin_of(path):
+        return hub.title(path)
     name = path.resolve().name
     return name if path.is_dir() else name.split(".")[0] or name
 

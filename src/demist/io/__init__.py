@@ -6,6 +6,7 @@ __all__ = [
     "folders",
     "gguf",
     "headers",
+    "hub",
     "kinds",
     "notation",
     "sizes",

@@ -58,12 +58,25 @@ def inside(folder: str | os.PathLike[str], name: str) -> Path:
     """
     path = Path(folder) / name
     place = Path(os.path.realpath(path))  # `Path.resolve` does not return from a link to itself
-    if not place.is_relative_to(os.path.realpath(folder)):
+    if not any(place.is_relative_to(os.path.realpath(root)) for root in _roots(Path(folder))):
         raise RefusedError(
             f"{path} leads out of {os.fspath(folder)}, to {place}; what belongs to a run "
             f"or model lies in its folder. Copy it there if you trust it"
         )
     return path
+
+
+def _roots(folder: Path) -> tuple[Path, ...]:
+    """Where what belongs to a folder may lie.
+
+    The cache of huggingface_hub keeps contents beside its snapshots, which are links to them:
+    `models--owner--name/snapshots/COMMIT` and `models--owner--name/blobs`.
+    """
+    for place in (folder, *folder.parents):
+        home = place.parent.parent
+        if place.parent.name == "snapshots" and home.name.startswith(("models--", "datasets--")):
+            return folder, home / "blobs"
+    return (folder,)
 
 
 def refuse_links_out(folder: str | os.PathLike[str]) -> None:

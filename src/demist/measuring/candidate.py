@@ -8,6 +8,7 @@ from demist import zoo
 from demist.config import DataConfig
 from demist.errors import UsageError
 from demist.interop import Reading
+from demist.io import hub
 from demist.modalities import of
 from demist.model.folder import INDEX
 from demist.model.open import RUNS, locate, open_model
@@ -74,7 +75,9 @@ def open_candidate(
     pipeline = open_model(str(place), at_step=at_step, device=device, runs=runs, reading=reading)
     if (place / INDEX).is_file():
         known = data_like(pipeline, spec) if spec in zoo.NAMES else None
-        return Candidate(place.name, place, pipeline, "auto", known, Path(), None, device, reading)
+        return Candidate(
+            hub.title(place), place, pipeline, "auto", known, Path(), None, device, reading
+        )
     config = Run(place).config()
     precision = config.optimization.precision
     return Candidate(place.name, place, pipeline, precision, config.data, place, at_step, device)

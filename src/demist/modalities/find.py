@@ -19,6 +19,7 @@ from demist.data.load import existing, reader_of
 from demist.data.readers import Source, arrays, shapes
 from demist.data.readers.labels import labels_of
 from demist.errors import DataError, UsageError
+from demist.io import hub
 from demist.modalities.modality import Modality, Shape, Wanted
 from demist.parts import Family
 
@@ -175,7 +176,7 @@ def load(
     if place != existing(path) and split_word(place.name):
         wanted = replace(wanted, split="train")  # all of the file, whose name says the split
     data = modality.read(place, wanted, tree)
-    name = data.name if place == existing(path) else existing(path).resolve().name
+    name = data.name if place == existing(path) else hub.title(existing(path).resolve())
     return replace(data, name=name, source=path, kind=modality.name, unread=unread)
 
 

@@ -41,6 +41,7 @@ __all__ = [
     "open_model",
     "parse_axes",
     "placing",
+    "publish",
     "published",
     "refine",
     "sample_seed",

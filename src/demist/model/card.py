@@ -25,13 +25,23 @@ _SHOWN = 30
 """Classes that are listed."""
 
 
-def card(pipeline: "Pipeline", how: str | None = None) -> str:
+def card(
+    pipeline: "Pipeline",
+    how: str | None = None,
+    *,
+    place: str = "FOLDER",
+    samples: str | None = None,
+    table: str = "",
+) -> str:
     """The page of a model.
 
     Args:
         pipeline: The model. Of its facts, `license` goes to the head of the page, if somebody put
             it there.
-        how: What is said of its use; None: how a saved folder is opened and sampled.
+        how: What is said of its use; None: how it is opened and sampled.
+        place: What is written there for the place of the model.
+        samples: An image beside the page.
+        table: Of an evaluation.
     """
     facts = pipeline.facts
     trained = facts.get("trained", {})
@@ -47,7 +57,11 @@ def card(pipeline: "Pipeline", how: str | None = None) -> str:
         parts.append(f"## Data\n\n{trained['data']}\n")
     if trained.get("command"):
         parts.append(f"## Trained by\n\n```\n{trained['command']}\n```\n")
-    parts.append(f"## Use\n\n{_use(pipeline) if how is None else how}")
+    if samples:
+        parts.append(f"## Samples\n\n![Samples]({samples})\n")
+    parts.append(f"## Use\n\n{_use(pipeline, place) if how is None else how}")
+    if table:
+        parts.append(f"{TABLE}\n{table}")
     return marked("\n".join(parts))
 
 
@@ -66,6 +80,14 @@ def edited(folder: Path) -> str | None:
     found = _MARK.search(text)
     ours = found and hashlib.sha256(text[: found.start()].encode()).hexdigest() == found[1]
     return None if ours else text
+
+
+def table_in(folder: Path) -> str:
+    """The table of an evaluation in the page in a folder; "" if there is none."""
+    path = folder / NAME
+    if not path.is_file() or edited(folder) is not None:
+        return ""
+    return _MARK.sub("", path.read_text(encoding="utf-8")).partition(TABLE)[2].strip("\n")
 
 
 def add_table(folder: Path, table: str) -> bool:
@@ -126,7 +148,7 @@ def _span(facts: Mapping[str, Any], trained: Mapping[str, Any]) -> str:
     return ", ".join(steps + seconds)
 
 
-def _use(pipeline: "Pipeline") -> str:
+def _use(pipeline: "Pipeline", place: str) -> str:
     """How to sample, from Python and from the command line."""
     python, typed = [""], [""]
     for name, c in pipeline.conditioner.conditions.items():
@@ -141,12 +163,12 @@ def _use(pipeline: "Pipeline") -> str:
     return f"""```python
 from demist import Pipeline
 
-pipeline = Pipeline.load("FOLDER")  # where this page is
+pipeline = Pipeline.load("{place}")  # where this page is
 samples = pipeline.sample(16{", ".join(python)})
 ```
 
 ```
-demist sample FOLDER{" ".join(typed)}
+demist sample {place}{" ".join(typed)}
 ```
 """
 

@@ -20,6 +20,7 @@ from demist import runs
 from demist.codecs import Codec
 from demist.conditions import Conditioner
 from demist.errors import DataError, MissingError, UsageError
+from demist.io import hub
 from demist.io.files import read_json, write_json
 from demist.io.folders import atomic_folder
 from demist.io.untrusted import inside, refuse_links_out
@@ -105,7 +106,8 @@ class LearnedCodec:
             DataError: It is damaged, of another format, or has no network.
             RefusedError: A file is a pickle, or a link out of the folder.
         """
-        where = Path(path)
+        name = os.fspath(path)
+        where = hub.fetched(name, "model") if hub.is_named(name) else Path(name)
         index = read_json(inside(where, INDEX))
         _require_format(index, str(where))
         require_sealed(index, where / INDEX)
@@ -168,7 +170,7 @@ def open_codec(spec: str, root: str | os.PathLike[str] = "runs") -> LearnedCodec
         DataError: It is damaged.
         UsageError: What is there has no learned codec.
     """
-    if (Path(spec) / INDEX).is_file():
+    if hub.is_named(spec) or (Path(spec) / INDEX).is_file():
         return LearnedCodec.load(spec)
     try:
         run = runs.find(spec, root)

@@ -10,6 +10,7 @@ import torch
 from demist import interop, zoo
 from demist.errors import DataError
 from demist.interop import Reading
+from demist.io import hub
 from demist.machine.device import pick_device
 from demist.machine.threads import fastest_threads
 from demist.model import adapted
@@ -26,7 +27,8 @@ def locate(spec: str, runs: Path = RUNS) -> Path:
     """The folder that `open_model` would read: a run's or a model's.
 
     Args:
-        spec: A run (path, number, name or `latest`), a model's folder, or a name in `demist.zoo`.
+        spec: A run (path, number, name or `latest`), a model's folder, a name in `demist.zoo`, or
+            one of the hub, `hf:owner/name[@revision]`.
         runs: Folder in which run folders are.
 
     Raises:
@@ -105,7 +107,7 @@ def open_weak(
     device = str(strong.device)
     reading = reading and replace(reading, lora=(), embedding=())  # it is read as it was published
     weak = open_model(spec, device=device, runs=runs, reading=reading)
-    return replace(weak, facts={**weak.facts, "name": locate(spec, runs).name})
+    return replace(weak, facts={**weak.facts, "name": hub.title(locate(spec, runs))})
 
 
 @lru_cache(maxsize=1)

@@ -17,6 +17,7 @@ from demist.codecs import Codec, require_finite
 from demist.conditions import Conditioner
 from demist.core import Denoiser, Model
 from demist.errors import DataError, MissingError, UsageError
+from demist.io import hub
 from demist.io.files import write_text
 from demist.io.folders import atomic_folder
 from demist.io.untrusted import refuse_links_out
@@ -419,8 +420,8 @@ class Pipeline:
         """Read a saved pipeline, or a folder of another maker, to the CPU.
 
         Args:
-            folder: Where it is, or the name of a model in `demist.zoo`; see `demist.interop` for
-                what is read of others.
+            folder: Where it is, the name of a model in `demist.zoo`, or `hf:owner/name@revision`;
+                see `demist.interop` for what is read of others.
             reading: How it is read and run.
 
         Raises:
@@ -430,6 +431,8 @@ class Pipeline:
         place = zoo.locate(os.fspath(folder))
         foreign = interop.is_published(place)
         parts = interop.read(place, reading) if foreign else model_folder.read(place)
+        if origin := hub.origin_of(place):
+            parts["facts"] = {**parts["facts"], "hub": origin}
         made = adapted.as_read(cls._assemble(parts, str(place)), reading)
         return made if reading is None else thrifty(made, reading)
 

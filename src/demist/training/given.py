@@ -6,6 +6,7 @@ from typing import Any
 
 from demist.config import TrainConfig, update
 from demist.errors import UsageError
+from demist.io import hub
 
 Given = TrainConfig | str | os.PathLike[str] | Mapping[str, Any]
 """Options: all of them, where the data is, or some by name."""
@@ -31,3 +32,23 @@ def config_of(given: Any, options: Mapping[str, Any]) -> TrainConfig:
         f"train({given!r}): give where the data is, options by name or a TrainConfig, as in "
         f"demist.train('photos', size=32, budget='10m')"
     )
+
+
+def pinned(config: TrainConfig, old: TrainConfig | None = None) -> TrainConfig:
+    """The options with the commit of data of the hub, so that a run says what it learned from.
+
+    Args:
+        config: What was asked for.
+        old: The run that goes on: where no revision is named, its own is meant.
+
+    Raises:
+        DemistError: The data cannot be had.
+    """
+    path = config.data.path
+    if not hub.is_named(path):
+        return config
+    named = hub.parse(path)
+    before = "" if old is None else old.data.path
+    if named.revision is None and before.partition("@")[0] == path:
+        return update(config, {"path": before})
+    return update(config, {"path": hub.pinned(path, "dataset")})

@@ -1,10 +1,9 @@
 """A look at a large folder: some of its images, and how many there are in all."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from demist.config import TrainConfig, update
-from demist.data import NAMES, Dataset, Report, files_at, reader_of
+from demist.data import NAMES, Dataset, Report, existing, files_at, reader_of
 from demist.data.images.layout import arrange
 from demist.data.readers import Source
 from demist.data.readers.images import ImageFiles
@@ -47,8 +46,10 @@ def look(config: TrainConfig) -> Look:
     Raises:
         DemistError: The data cannot be listed.
     """
-    path = Path(config.data.path).expanduser()
-    if config.data.path in NAMES or config.data.limit or not path.is_dir():
+    if config.data.path in NAMES or config.data.limit:
+        return Look(config)
+    path = existing(config.data.path)
+    if not path.is_dir():
         return Look(config)
     tree = files_at(config.data.path)
     source = Source(config.data.path, path, listed=tree)

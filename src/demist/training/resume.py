@@ -7,6 +7,7 @@ from typing import Any
 from demist import runs
 from demist.config import LimitsConfig, OutputConfig, TrainConfig, differences, flat, update
 from demist.errors import DemistError, LockedError, UsageError
+from demist.io import hub
 from demist.machine.streams import tell
 from demist.runs import Run
 
@@ -132,6 +133,8 @@ def _comparable(config: TrainConfig, asked: TrainConfig) -> TrainConfig:
     for name in ("path", "teacher", "codec"):
         place = flat(config)[name]
         values[name] = os.path.realpath(place) if place and os.path.exists(place) else place
+        if place and hub.is_named(place):
+            values[name] = place.partition("@")[0]  # a run has the commit, a command need not
     return update(config, values)
 
 

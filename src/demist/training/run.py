@@ -41,7 +41,7 @@ from demist.training.cadence import Cadence
 from demist.training.conditions import examples
 from demist.training.fit import TrainState, fit, scalars, start
 from demist.training.footprint import require_fits
-from demist.training.given import Given, config_of
+from demist.training.given import Given, config_of, pinned
 from demist.training.gradient import network_of
 from demist.training.interrupt import Interrupt, interruptible
 from demist.training.parallel import ALONE, World
@@ -102,7 +102,10 @@ def train(
         config = with_hold_out(config, old.data.hold_out)
         if config.optimization.precision == "auto":
             config = update(config, {"precision": old.optimization.precision})
+        config = pinned(config, old)
         require_resumable(old, config, override)
+    elif data is None:
+        config = pinned(config)
     experiment = build(config, data, world)
     require_fits(experiment, world.size)
     if not resume:
