@@ -25,6 +25,7 @@ OFFSET = {**SD, "steps_offset": 1, "timestep_spacing": "leading"}
 V = {"prediction_type": "v_prediction"}
 ZERO = {**SD, **V, "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
 MIN = {"final_sigmas_type": "sigma_min"}
+FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
 COSINE = {"beta_schedule": "squaredcos_cap_v2"}
 
 CASES = {
@@ -96,6 +97,7 @@ CASES = {
                    "solver_order": 3}, 8),
         "noise-heun": ({**SD, "algorithm_type": "dpmsolver", **MIN,
                         "solver_type": "heun"}, 8),
+        "flow": ({**FLOW, "flow_shift": 3.0}, 8),
         "thresholded": ({**SD, "thresholding": True, "sample_max_value": 1.5}, 8),
         "exponential": ({**SD, "use_exponential_sigmas": True}, 7),
     },
@@ -108,6 +110,7 @@ CASES = {
         "noise": ({**SD, "predict_x0": False, **MIN}, 8),
         "sigma-min": ({**OFFSET, **MIN, "lower_order_final": False}, 8),
         "zero-snr": ({**ZERO}, 6),
+        "flow": ({**FLOW, "flow_shift": 5.0, "shift_terminal": 0.05}, 8),
     },
     "LMSDiscrete": {
         "default": ({}, 8),
@@ -192,7 +195,7 @@ class Net(torch.nn.Module):
 
 def networks(kind, config):
     learned = config.get("variance_type") == "learned_range"
-    flow = kind.startswith("Flow")
+    flow = kind.startswith("Flow") or "use_flow_sigmas" in config
     exact = mixture("flow" if flow else config.get("prediction_type", "epsilon"))
     if learned:
         return [tiny(4)]

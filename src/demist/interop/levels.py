@@ -149,9 +149,30 @@ def straight(values: Values, n: int, tokens: int, evenly: bool) -> np.ndarray:
         u = np.linspace(1, low if dynamic else shift * low / (1 + (shift - 1) * low), n)
     u = shift * u / (1 + (shift - 1) * u)
     if terminal := values.get("shift_terminal"):
-        u = 1 - (1 - u) * ((1 - float(terminal)) / (1 - u[-1]))
+        u = 1 - (1 - u) / ((1 - u[-1]) / (1 - float(terminal)))
     other = reshaped(values, float(u[0]), float(u[-1]), n)
     return np.asarray((u if other is None else other).astype(np.float32), dtype=np.float64)
+
+
+def straight_for_multistep(values: Values, n: int, from_noise: bool) -> np.ndarray:
+    """The same for DPM-Solver, and for UniPC, which begins in all but pure noise.
+
+    Raises:
+        DataError: The shift depends on what the configuration does not hold, or levels are
+            reshaped.
+    """
+    for key in ("use_dynamic_shifting", "use_lu_lambdas", *RESHAPED):
+        if values.get(key):
+            raise DataError(f"it has {key} with use_flow_sigmas, which is not known")
+    total, shift = int(values["num_train_timesteps"]), float(values.get("flow_shift", 1.0))
+    ends = (1.0, 1 / total) if from_noise else (1 - 1 / total, 0.0)
+    u = np.linspace(*ends, n + 1)[:-1]
+    u = shift * u / (1 + (shift - 1) * u)
+    if from_noise:
+        if terminal := values.get("shift_terminal"):
+            u = 1 - (1 - u) / ((1 - u[-1]) / (1 - float(terminal)))
+        u[0] -= 1e-6 if u[0] > 1 - 1e-6 else 0.0
+    return np.asarray(u)
 
 
 def shift_of(values: Values, tokens: int) -> float:

@@ -158,11 +158,17 @@ def _multistep(asked: Asked, solver: Callable[..., Solver], **options: Any) -> P
     """DPM-Solver and UniPC."""
     values = asked.values
     if values.get("use_flow_sigmas"):
-        raise DataError("it has use_flow_sigmas, which is not known of its class")
-    steps, rho = asked.in_table(multistep=True)
-    times = asked.at_levels(rho)
+        rho = levels.straight_for_multistep(values, asked.n, solver is UniformPC)
+        times = torch.from_numpy(np.append(rho.astype(np.float32), 0.0))
+        steps = np.floor(rho * int(values["num_train_timesteps"]))
+    else:
+        steps, rho = asked.in_table(multistep=True)
+        times = asked.at_levels(rho)
     clock = SeenClock(tuple(times[:-1].tolist()), tuple(map(float, steps)))
-    p, data, end = int(values["solver_order"]), options.pop("data"), asked.end
+    p, data = int(values["solver_order"]), options.pop("data")
+    if values.get("use_flow_sigmas") and values["final_sigmas_type"] != "zero":
+        raise DataError("it has use_flow_sigmas, which is known with final_sigmas_type = zero")
+    end = asked.end
     if not 1 <= p <= 3:
         raise DataError(f"it has solver_order = {p}; known are 1 to 3")
     if not data and end == 0:

@@ -106,10 +106,7 @@ def read_scheduler(config: Mapping[str, Any], where: str) -> Scheduled:
     """
     kind = str(config.get("_class_name"))
     if kind in FLOWS:
-        steps = config.get("num_train_timesteps", 1000)
-        if not isinstance(steps, int) or not 1 <= steps <= 1_000_000:
-            raise DataError(f"{where} has num_train_timesteps = {steps!r}; it must be a number")
-        return Scheduled(Linear(), Velocity(), steps, None, ScaledClock(float(steps)))
+        return _straight(config, where)
     if kind not in DEFAULTS:
         raise DataError(
             f"{where} is of the class {kind!r}, which is not known; known are "
@@ -117,6 +114,8 @@ def read_scheduler(config: Mapping[str, Any], where: str) -> Scheduled:
         )
     values = {**COMMON, **DEFAULTS[kind], **{k: v for k, v in config.items() if v is not None}}
     predicted = values["prediction_type"]
+    if values.get("use_flow_sigmas") and predicted == "flow_prediction":
+        return _straight(config, where)
     if predicted not in PREDICTIONS:
         raise DataError(
             f"{where} has prediction_type = {predicted!r}; known are {', '.join(PREDICTIONS)}"
@@ -133,6 +132,14 @@ def read_scheduler(config: Mapping[str, Any], where: str) -> Scheduled:
         (-reach, reach) if values["clip_sample"] is True else None,
         IndexClock(len(bar)),
     )
+
+
+def _straight(config: Mapping[str, Any], where: str) -> Scheduled:
+    """A straight path whose network predicts the velocity."""
+    steps = config.get("num_train_timesteps", 1000)
+    if not isinstance(steps, int) or not 1 <= steps <= 1_000_000:
+        raise DataError(f"{where} has num_train_timesteps = {steps!r}; it must be a number")
+    return Scheduled(Linear(), Velocity(), steps, None, ScaledClock(float(steps)))
 
 
 def alpha_bar(values: Mapping[str, Any]) -> Tensor:
