@@ -83,6 +83,7 @@ CASES = {
         "sd-karras": ({**SD, "use_karras_sigmas": True}, 10),
         "order-3": ({**SD, "solver_order": 3}, 9),
         "order-1": ({**OFFSET, "solver_order": 1}, 6),
+        "order-3-long": ({**SD, **MIN, "solver_order": 3}, 15),
         "heun": ({**SD, "solver_type": "heun", **MIN,
                   "lower_order_final": False}, 8),
         "long": ({**SD, "timestep_spacing": "trailing"}, 16),
