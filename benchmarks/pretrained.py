@@ -10,6 +10,8 @@ denoising network, ours and diffusers', on the same weights, in turn. Writes `pr
 
 import argparse
 import datetime
+import hashlib
+import json
 import os
 import platform
 import statistics
@@ -21,8 +23,12 @@ from pathlib import Path
 
 import diffusers
 import torch
+import transformers
+from torch import Tensor
 
+from demist import Pipeline
 from demist.interop.weights import NETWORKS
+from demist.samplers import make_grid
 
 HERE = Path(__file__).parent
 TESTS = HERE.parent / "tests" / "interop"
@@ -105,6 +111,102 @@ def times() -> list[tuple[str, int, float, float, float]]:
     return rows
 
 
+PUBLISHED = {
+    "StableDiffusion": [
+        ("DDIM", {}, 1), ("PNDM", {"skip_prk_steps": True}, 1), ("EulerDiscrete", {}, 1),
+        ("HeunDiscrete", {}, 2), ("LMSDiscrete", {}, 1), ("DPMSolverMultistep", {}, 1),
+        ("DPMSolverMultistep", {"use_karras_sigmas": True}, 1), ("UniPCMultistep", {}, 1),
+    ],
+    "StableDiffusion3": [
+        ("FlowMatchEulerDiscrete", {}, 1), ("FlowMatchEulerDiscrete", {"shift": 3.0}, 1),
+    ],
+}  # fmt: skip
+"""Model -> class of its scheduler without the word, options, evaluations a step."""
+OURS = ("adams", "deis", "dpmpp-2m", "unipc", "heun", "ddim")
+BUDGETS = (6, 10, 20, 40)
+N = 4
+"""Samples."""
+
+
+def tiny(kind: str, folder: Path) -> Path:
+    """A tiny model with random weights, saved by diffusers."""
+    sys.path.insert(0, str(TESTS.parent))
+    from interop import test_interop_parity as parity  # tests that know how to make one
+
+    torch.manual_seed(0)
+    tokens = parity.tokenizer(folder / "tokens")
+    vae = parity.drawn(diffusers.AutoencoderKL(**parity.VAE))
+    if kind == "StableDiffusion":
+        net = parity.drawn(diffusers.UNet2DConditionModel(**parity.SD))
+        text = parity.encoder(transformers.CLIPTextModel, 12)
+        made = diffusers.StableDiffusionPipeline(
+            vae, text, tokens, net, diffusers.DDIMScheduler(**parity.PATH), None, None,
+            requires_safety_checker=False,
+        )  # fmt: skip
+    else:
+        cls = transformers.CLIPTextModelWithProjection
+        made = diffusers.StableDiffusion3Pipeline(
+            parity.drawn(diffusers.SD3Transformer2DModel(**parity.SD3)),
+            diffusers.FlowMatchEulerDiscreteScheduler(), vae, parity.encoder(cls, 12, 12), tokens,
+            parity.encoder(cls, 16, 10), tokens, None, None,
+        )  # fmt: skip
+    made.save_pretrained(folder / "m")
+    return folder / "m"
+
+
+def error(
+    pipeline: Pipeline, steps: int, known: dict[tuple[float, str], Tensor], **how: str
+) -> float:
+    """Distance of the latents from the solution of 500 steps from the same start, in deviations.
+
+    Args:
+        pipeline: The model.
+        steps: How many are taken.
+        known: Solutions by their start, which are added to.
+        how: The solver.
+    """
+    plan = pipeline.plan(N, steps=steps, text="a cat", guidance=1.0, **how)
+    first, *_, last = plan.states()
+    start = float(plan.grid[0])
+    key = start, hashlib.sha256(first.x.numpy().tobytes()).hexdigest()
+    if key not in known:
+        grid = make_grid("angular", 500, pipeline.denoiser.schedule, start).tolist()
+        *_, end = pipeline.plan(
+            N, solver="adams", grid=grid, init=first.x, text="a cat", guidance=1.0, start=start
+        ).states()
+        known[key] = end.x
+    return float((last.x - known[key]).square().mean().sqrt() / known[key].std())
+
+
+def solvers() -> list[str]:
+    """Rows of the table: model, sampler, error at each budget."""
+    rows = []
+    for kind, theirs in PUBLISHED.items():
+        with tempfile.TemporaryDirectory() as place:
+            folder = tiny(kind, Path(place))
+            file = folder / "scheduler" / "scheduler_config.json"
+            config = json.loads(file.read_text())
+            found: list[tuple[str, list[float]]] = []
+            known: Known = {}
+            for name, options, each in theirs:
+                changed = {"_class_name": f"{name}Scheduler", "timestep_spacing": "trailing"}
+                file.write_text(json.dumps({**config, **changed, "steps_offset": 0, **options}))
+                pipeline = Pipeline.load(folder)
+                words = ", ".join(f"{key}={value}" for key, value in options.items())
+                text = f"diffusers' {name}" + (f" ({words})" if words else "")
+                errors = [error(pipeline, n // each, known, solver="published") for n in BUDGETS]
+                found.append((text, errors))
+            for name in OURS:
+                each = 2 if name == "heun" else 1
+                errors = [error(pipeline, n // each, known, solver=name) for n in BUDGETS]
+                found.append((f"demist's {name}", errors))
+            rows += [
+                f"| {kind} | {name} | " + " | ".join(f"{e:.1e}" for e in errors) + " |"
+                for name, errors in found
+            ]
+    return rows
+
+
 PAGE = """# Published models beside diffusers
 
 `python benchmarks/pretrained.py`; {machine}.
@@ -126,6 +228,16 @@ the ratios of neighbours, demist to diffusers.
 | network | parameters | diffusers, ms | demist, ms | ratio |
 |---|---|---|---|---|
 {speed}
+
+## Solvers
+
+Distance of the latents from the solution of the same ODE by 500 steps from the same start, in their
+standard deviations, with at most so many evaluations; tiny networks with random weights, 4 samples,
+no guidance. Times of theirs are spaced "trailing", which begins at the last step of training.
+
+| model | sampler | 6 | 10 | 20 | 40 |
+|---|---|---|---|---|---|
+{solvers}
 """
 
 
@@ -150,8 +262,9 @@ def main() -> None:
     ]
     near = [f"| `{name}` | {count} | {value:.1e} |" for name, count, value in differences()]
     page = PAGE.format(
-        machine=machine(), near="\n".join(near), speed="\n".join(speed), rounds=ROUNDS
-    )
+        machine=machine(), near="\n".join(near), speed="\n".join(speed), rounds=ROUNDS,
+        solvers="\n".join(solvers()),
+    )  # fmt: skip
     (out / "pretrained.md").write_text(page)
     print(out / "pretrained.md")
 
