@@ -116,6 +116,8 @@ def test_what_is_refused():
         small_flux(patch_size=2)
     with pytest.raises(DataError, match="norm_type = 'ada_norm_zero'"):
         published.PixArtTransformer.from_json({"norm_type": "ada_norm_zero"}, "here")
+    with pytest.raises(DataError, match="patches of side 2 in 1 x 1 pixels"):
+        published.PixArtTransformer.from_json({**PIXART, "sample_size": 1}, "here")
     with pytest.raises(UsageError, match="must be given the height and width"):
         published.PixArtTransformer.from_json(ALPHA, "here")(
             torch.randn(1, 4, 4, 4), torch.tensor(3.0), states=torch.randn(1, 2, 12)

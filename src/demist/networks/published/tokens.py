@@ -58,6 +58,9 @@ class Patches(nn.Module):
         sides: Height and width in training, in pixels.
         most: Patches along a side of the saved table, whose middle is used; 0: no table is saved.
         scale: See `positions`.
+
+    Raises:
+        UsageError: A side holds no patch.
     """
 
     pos_embed: Tensor
@@ -72,6 +75,8 @@ class Patches(nn.Module):
         scale: float = 1.0,
     ):
         super().__init__()
+        if not 1 <= patch <= min(sides):
+            raise UsageError(f"patches of side {patch} in {sides[0]} x {sides[1]} pixels")
         self.proj = nn.Conv2d(inputs, width, patch, stride=patch)
         self.width, self.patch, self.most, self.scale = width, patch, most, scale
         self.base = sides[0] // patch
