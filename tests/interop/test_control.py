@@ -331,6 +331,17 @@ def test_a_grid_of_scales(pipeline, tmp_path):
         assert np.abs(cell.astype(int) - one).max() <= 1
 
 
+def test_a_weaker_model_follows_the_image_too(pipeline):
+    net = filled(control_net())
+    led, weak = (pipeline.controlled([net]) for _ in range(2))
+    again = {"weak": weak, "guidance_rule": "autoguidance", "control": image()}
+    one = states(led, guidance=1.0, control=image())
+    same = states(led, **again)  # the difference of two equal models leads nowhere
+    torch.testing.assert_close(same, one, atol=1e-4, rtol=1e-4)
+    with pytest.raises(UsageError, match="the weak model's conditions are text, this model's"):
+        led.plan(2, **{**again, "weak": pipeline})
+
+
 def test_what_is_wrong_is_said(pipeline, tmp_path):
     led = pipeline.controlled([control_net()])
     for value, words in (
@@ -362,6 +373,8 @@ def test_what_is_wrong_is_said(pipeline, tmp_path):
     for options in ({"channels": [8]}, {"channels": [8, 8]}, {"downscale_factor": 4}):
         with pytest.raises(DataError, match=r"control is a T2IAdapter whose maps.*of different"):
             pipeline.controlled([adapter(**options)])
+    with pytest.raises(UsageError, match="not written as torch-export, which holds one network"):
+        led.export(tmp_path / "exported", "torch-export")
     write_net(tmp_path / "net", NET, ControlNet)
     with pytest.raises(DataError, match="makes no images by itself; give it to a model"):
         Pipeline.load(tmp_path / "net")

@@ -124,9 +124,10 @@ class Denoiser(nn.Module):
 
     def _run(self, x: State, clock: Tensor, cond: Mapping[str, Any]) -> Any:
         """The network's output, some samples at a time."""
-        n, k = len(clock) if clock.ndim else 0, self.at_once
-        if not isinstance(x, Tensor) or not 0 < k < n:
+        k = self.at_once
+        if not k or not isinstance(x, Tensor) or not clock.ndim or k >= len(clock):
             return self.net(x, clock, **cond)
+        n = len(clock)  # not sooner: asking for it would fix the batch of a traced network
         rows = [slice(i, i + k) for i in range(0, n, k)]
         return torch.cat([self.net(x[r], clock[r], **_rows(cond, r, n)) for r in rows])
 

@@ -99,13 +99,18 @@ def export(pipeline: "Pipeline", folder: Path, kind: Kind) -> dict[str, Any]:
         None if there is no onnxruntime to run the program in.
 
     Raises:
-        UsageError: There is no such kind.
+        UsageError: There is no such kind, or the model has control networks.
         CannotCreateError: The folder exists.
         MissingError: A package is not installed.
         DemistError: The network cannot be exported, or what came out answers differently.
     """
     if kind not in ENDINGS:
         raise UsageError(f"kind = {kind!r}: choose one of {', '.join(ENDINGS)}")
+    if pipeline.controls:
+        raise UsageError(
+            f"control networks are not written as {kind}, which holds one network; export the "
+            f"model without them"
+        )
     if kind == "onnx":
         require_packages("--format onnx", ("onnx", "onnxscript"), "export")
     pipeline = pipeline.to("cpu")

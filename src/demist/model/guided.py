@@ -175,9 +175,20 @@ def _require_first(rule: RuleMaker, spec: str, pipeline: "Pipeline") -> None:
 
 
 def _of_data(pipeline: "Pipeline", name: str) -> Any:
-    """A condition as JSON, without how often training hides it."""
-    condition = model_folder.to_json(pipeline.conditioner.conditions[name])
-    return {k: v for k, v in condition.items() if k not in ("drop", "group")}
+    """A condition's class and fields, without how often training hides it."""
+    condition: Any = pipeline.conditioner.conditions[name]
+    named = {f.name: getattr(condition, f.name) for f in fields(condition)}
+    return type(condition), {k: _seen(v) for k, v in named.items() if k not in ("drop", "group")}
+
+
+def _seen(value: Any) -> Any:
+    """A field as JSON; of what JSON does not hold, such as a text encoder, its class."""
+    if isinstance(value, tuple):
+        return [_seen(item) for item in value]
+    try:
+        return model_folder.to_json(value)
+    except TypeError:
+        return type(value)
 
 
 def _codec(pipeline: "Pipeline") -> Any:
