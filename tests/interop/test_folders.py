@@ -136,6 +136,10 @@ BROKEN = {
         lambda m: change(m / "unet/config.json", down_block_types=["DownBlock2D", "Skip2D"]),
         DataError, "block 'Skip2D'",
     ),
+    "no groups": (
+        lambda m: change(m / "unet/config.json", norm_num_groups=-1), DataError,
+        "norm_num_groups = -1; it must be 1 or more",
+    ),
     "a wrong type": (
         lambda m: change(m / "unet/config.json", layers_per_block="x"), DataError,
         "layers_per_block = 'x'",

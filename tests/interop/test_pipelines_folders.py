@@ -274,6 +274,16 @@ def test_numbers_of_xl(tmp_path, refiner):
     require_said(pipeline, net, {**null, **text}, x, sizes=rows, **given)
 
 
+def test_a_refiner_that_does_not_say_so_is_refused(tmp_path):
+    xl(tmp_path, True)
+    write(tmp_path / "text_encoder_2/config.json", {"projection_dim": 10})
+    assert Pipeline.load(tmp_path).conditioner.conditions["aesthetic"]
+    index = json.loads((tmp_path / "model_index.json").read_text())
+    write(tmp_path / "model_index.json", {**index, "requires_aesthetics_score": False})
+    with pytest.raises(DataError, match=r"takes 50 features, but 6 numbers of 8 and .* 10 are 58"):
+        Pipeline.load(tmp_path)
+
+
 def test_sizes_follow_the_size_that_is_asked_for(tmp_path):
     pipeline, _ = xl(tmp_path, False, in_channels=4)
     conditions = pipeline.sized((8, 32)).conditioner.conditions

@@ -13,6 +13,7 @@ from PIL import Image
 from demist import Pipeline
 from demist.cli import main
 from demist.core import Seeded
+from demist.interop import Reading
 from demist.model.plan import sample_seed
 
 from .test_interop_parity import (
@@ -252,3 +253,25 @@ def test_latent_consistency_in_one_step(tmp_path):
         expected = theirs(PROMPTS, latents=x.clone(), **asked).images
         plan = asked_of(theirs, pipeline, x, text=PROMPTS, end=0.0, guidance=scale)
         require_equal(last(plan), expected)
+
+
+def test_a_tiny_autoencoder_beside_a_model(tmp_path):
+    """Its folder in place of the own one, for images that go in and for those that come out."""
+    vae = drawn(diffusers.AutoencoderTiny(
+        encoder_block_out_channels=(8, 8), decoder_block_out_channels=(8, 8),
+        num_encoder_blocks=(1, 1), num_decoder_blocks=(1, 1),
+    ))  # fmt: skip
+    cls = diffusers.StableDiffusionInstructPix2PixPipeline
+    theirs, _ = sd(cls, tmp_path / "m", 8, tmp_path / "t")
+    theirs.vae = vae
+    vae.save_pretrained(tmp_path / "tiny")
+    pipeline = Pipeline.load(tmp_path / "m", Reading(codec=str(tmp_path / "tiny")))
+    image, x = picture(), torch.randn(2, 4, 16, 16)
+    given = {"image": torch.from_numpy(image) / 255, "latents": x.clone()}
+    expected = theirs(PROMPTS, **given, image_guidance_scale=1.5, **ASKED).images
+    plan = asked_of(theirs, pipeline, x, text=PROMPTS, image=image)
+    require_equal(last(plan), expected)
+    images = theirs(
+        PROMPTS, **given, image_guidance_scale=1.5, **{**ASKED, "output_type": "np"}
+    ).images
+    assert np.abs(plan.sample() / 255 - images.transpose(0, 3, 1, 2)).max() <= 0.51 / 255

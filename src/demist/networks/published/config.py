@@ -61,6 +61,9 @@ def read(cls: type[C], values: Mapping[str, Any], where: str) -> C:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"])) or "configuration"
         raise DataError(f"{where} has {key} = {first['input']!r}: {first['msg'].lower()}") from None
+    groups = getattr(made, "norm_num_groups", 1)
+    if groups is not None and groups < 1:  # which no weights could contradict
+        raise DataError(f"{where} has norm_num_groups = {groups}; it must be 1 or more")
     _require_shallow(made, where)
     return made
 
