@@ -109,3 +109,15 @@ def test_the_flag(tmp_path, capsys, monkeypatch):
         Pipeline.load(folder, Reading(dtype="x"))
     with pytest.warns(UserWarning, match="digits stays in fp32"):
         open_model("digits", reading=Reading(dtype="bf16"))
+
+
+def test_sides_that_the_blocks_cannot_halve(tmp_path):
+    folder = latents(tmp_path / "m")
+    made = Pipeline.load(folder)
+    with pytest.raises(UsageError, match="multiples of 4; the nearest size has height 8 and width"):
+        made.sized((10, 30))
+    assert made.sized((8, 20)).sample(1, steps=1).shape == (1, 3, 8, 20)
+    file = folder / "unet/config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "sample_size": [8, 7]}))
+    with pytest.raises(DataError, match=r"latents of 8 x 7, and its blocks need .* multiples of 2"):
+        Pipeline.load(folder)

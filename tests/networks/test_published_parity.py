@@ -171,6 +171,19 @@ def test_same_weights_same_function(ours, theirs, options, inputs):
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("sides", [(5, 7), (9, 16)])
+def test_sides_that_cannot_be_halved(sides):
+    other = diffusers.UNet2DConditionModel(**SD).eval()
+    net = published.UNet2DCondition.from_json(dict(other.config), "here").eval()
+    net.load_state_dict(other.state_dict())
+    x, t, states = torch.randn(2, 4, *sides), torch.tensor([3.0, 700.0]), torch.randn(2, 5, 12)
+    with torch.no_grad():
+        expected = other(x, t, states).sample
+        torch.testing.assert_close(net(x, t, states=states), expected, atol=1e-5, rtol=1e-5)
+    assert net.multiple == 1
+
+
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("config", [SD, XL], ids=["sd", "xl"])
 def test_control(config):
     shared = {k: v for k, v in config.items() if k != "up_block_types"}

@@ -101,6 +101,12 @@ def assembled(source: Source) -> dict[str, Any]:
     opened = Opened(source, name, source.network(name))
     scheduled = read_scheduler(source.scheduler(), source.where("scheduler/scheduler_config.json"))
     around = FAMILIES[kind](opened)
+    multiple = getattr(opened.net, "multiple", 1)
+    if any(side % multiple for side in opened.sides):
+        raise DataError(
+            f"{source.where(name)} makes latents of {opened.sides[0]} x {opened.sides[1]}, and its "
+            f"blocks need sides that are multiples of {multiple}; mend sample_size in its config"
+        )
     inputs, outputs = opened.net.channels
     learned = outputs == 2 * inputs
     denoiser = Denoiser(

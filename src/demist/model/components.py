@@ -15,6 +15,7 @@ it stays whole when the model they came from is gone.
 
 import dataclasses
 import hashlib
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -199,8 +200,14 @@ def sized(pipeline: Any, size: tuple[int, int]) -> tuple[int, ...]:
         except UsageError as error:
             raise UsageError(f"{what}: the condition {name!r} {error}") from None
     factor = pipeline.codec.data_shape((1, multiple, multiple))[1]
+    for control in pipeline.controls.values():  # some see their image in blocks of pixels
+        factor = math.lcm(factor, int(control.config.get("downscale_factor", 1)))
     if min(height, width) < 1 or height % factor or width % factor:
-        raise UsageError(f"{what}: this model needs sides that are multiples of {factor}")
+        h, w = (max(1, round(side / factor)) * factor for side in (height, width))
+        raise UsageError(
+            f"{what}: this model needs sides that are multiples of {factor}; the nearest size has "
+            f"height {h} and width {w}"
+        )
     return shape
 
 

@@ -144,7 +144,7 @@ class Trunk(Published):
             for i, widths in enumerate(down_widths(channels, self.blocks))
         )
         self.mid_block = self._middle(config)
-        self.multiple = 2 ** (levels - 1)
+        self.multiple = 1  # the way up enlarges to the size that the way down had
 
     def _attend(self, level: int) -> Callable[[int], nn.Module]:
         config: ConditionConfig = self.config_object
