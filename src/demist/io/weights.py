@@ -6,6 +6,7 @@ more than one piece. Eight-bit floats and blocks of integers come out as the typ
 
 import math
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -28,6 +29,15 @@ JOB = 2**25
 """Bytes after which another thread goes on."""
 
 
+class Room:
+    """Where one thread keeps a piece: its bytes as they are in the file, and as float32."""
+
+    def __init__(self) -> None:
+        """Made once for many tensors, since memory freed among them would stay taken."""
+        self.raw = np.empty(8 * PIECE, dtype=np.uint8)
+        self.wide = torch.empty(PIECE)
+
+
 @dataclass(frozen=True)
 class TensorFile(Header):
     """A file of weights; nothing is kept open."""
@@ -46,26 +56,28 @@ class TensorFile(Header):
                 `dtype` cannot hold.
         """
         with self._opened() as file:
-            return self._read(file, name, dtype)
+            return self._read(file, name, dtype, Room())
 
     @contextmanager
     def _opened(self) -> Iterator[BufferedReader]:
         with sentences(self.path, "holds no sound weights"), open_regular(self.path) as file:
             yield file
 
-    def _read(self, file: BufferedReader, name: str, dtype: torch.dtype | None) -> Tensor:
+    def _read(
+        self, file: BufferedReader, name: str, dtype: torch.dtype | None, room: "Room"
+    ) -> Tensor:
         entry = self.entries[name]
         kind = PLAIN.get(entry.kind, torch.float32)
         if entry.kind in FLOATS or entry.kind in BLOCKS:
             kind = dtype or (torch.float32 if name in self.scales else kind)
-        scale = self._scale(file, name)
+        scale = self._scale(file, name, room)
         # One scale of eight-bit floats is multiplied into the table of what each byte is.
         apart = scale.numel() > 1 or (name in self.scales and not entry.kind.startswith("F8"))
         out = torch.empty(entry.shape, dtype=torch.float32 if apart else kind)
         if name not in self.scales and PLAIN.get(entry.kind) == kind:
             _copy(file, entry, out, name)
         else:
-            _convert(file, entry, out, name, 1.0 if apart else scale.item())
+            _convert(file, entry, out, name, 1.0 if apart else scale.item(), room)
         if apart:
             wide = out.mul_(scale)
             out = wide.to(kind)
@@ -73,13 +85,13 @@ class TensorFile(Header):
                 raise _broken(wide.reshape(-1), name)
         return out
 
-    def _scale(self, file: BufferedReader, name: str) -> Tensor:
+    def _scale(self, file: BufferedReader, name: str, room: "Room") -> Tensor:
         """The scale of a weight: one number, or one for each row."""
         if name not in self.scales:
             return torch.ones(())
         entry = self.scales[name]
         found = torch.empty(entry.shape)
-        _convert(file, entry, found, name, 1.0)
+        _convert(file, entry, found, name, 1.0, room)
         axes = len(self.entries[name].shape) - 1
         return found if found.numel() == 1 else found.reshape(-1, *[1] * axes)
 
@@ -105,12 +117,17 @@ def read_all(
             jobs[-1][1].append(name)
             size += file.entries[name].nbytes
 
+    own = threading.local()
+
+    def begin() -> None:
+        own.room = Room()
+
     def work(job: tuple[TensorFile, list[str]]) -> dict[str, Tensor]:
         file, names = job
         with file._opened() as handle:
-            return {name: file._read(handle, name, dtype) for name in names}
+            return {name: file._read(handle, name, dtype, own.room) for name in names}
 
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1), initializer=begin) as pool:
         found = [pool.submit(work, job) for job in jobs]
         try:
             return {name: value for part in found for name, value in part.result().items()}
@@ -142,17 +159,18 @@ def _copy(file: BufferedReader, entry: Entry, out: Tensor, name: str) -> None:
             raise _broken(piece, name)
 
 
-def _convert(file: BufferedReader, entry: Entry, out: Tensor, name: str, scale: float) -> None:
+def _convert(
+    file: BufferedReader, entry: Entry, out: Tensor, name: str, scale: float, room: Room
+) -> None:
     """The numbers of a tensor in another type."""
     flat = out.reshape(-1)
     numbers, count = block_of(entry.kind)
     step = PIECE // numbers * numbers
-    room = np.empty(min(step, flat.numel()) // numbers * count, dtype=np.uint8)
-    wide = torch.empty(min(step, flat.numel()))
+    wide = room.wide
     file.seek(entry.begin)
     for begin in range(0, len(flat), step):
         piece = flat[begin : begin + step]
-        raw = room[: len(piece) // numbers * count]
+        raw = room.raw[: len(piece) // numbers * count]
         if file.readinto(raw.data) != len(raw):
             raise ValueError(f"it ends within {name!r}")
         convert(raw, entry.kind, piece, scale, wide)
