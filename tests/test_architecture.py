@@ -16,7 +16,9 @@ LEAVES = {"errors", "version", "parts", "io", "machine"}
 """Small utilities that any room may use."""
 
 MATH = {"core", "samplers", "guidance", "objectives"}
-MODEL = MATH | {"networks", "codecs", "conditions", "config", "runs", "interop", "model", "zoo"}
+MODEL = MATH | {
+    "formats", "networks", "codecs", "conditions", "config", "runs", "interop", "model", "zoo",
+}  # fmt: skip
 DATA = {"data", "evaluation", "modalities", "drawing"}
 
 MAY_IMPORT = {
@@ -37,8 +39,9 @@ MAY_IMPORT = {
     "evaluation": {"data"},
     "drawing": {"runs"},
     "zoo": set(),
+    "formats": set(),
     "runs": {"config"},
-    "interop": {"core", "networks", "codecs", "conditions", "samplers"},
+    "interop": {"core", "formats", "networks", "codecs", "conditions", "samplers"},
     "model": MODEL,
     "editing": MODEL,
     "modalities": MODEL | DATA,

@@ -17,9 +17,11 @@ class Options:
     model: Annotated[Positional[str], arg(metavar="RUN|FOLDER")]
     """A run (number, name, path or `latest`), or a saved model's folder."""
     out: Annotated[Positional[Path], arg(metavar="OUT")]
-    """New folder: for denoiser.onnx (or .pt2) and denoiser.json, or for the whole model."""
-    format: Literal["onnx", "torch-export", "diffusers"] = "onnx"
-    """onnx, which needs demist[export]; torch-export; or diffusers, for published models."""
+    """New folder: for denoiser.onnx (or .pt2) and denoiser.json, or for the whole model; a new file
+    with single."""
+    format: Literal["onnx", "torch-export", "diffusers", "single", "comfy"] = "onnx"
+    """onnx, which needs demist[export]; torch-export; or for published models diffusers, single
+    (one file, as A1111 and ComfyUI read it) or comfy (the parts that ComfyUI reads)."""
     source: Annotated[ModelOptions, arg(name="")] = field(default_factory=ModelOptions)
 
 
@@ -27,8 +29,8 @@ def main(args: list[str]) -> None:
     """Export, and say how exact it is."""
     options = read(Options, "export", args)
     pipeline = options.source.open(options.model)
-    if options.format == "diffusers":
-        print(pipeline.save_published(options.out))
+    if options.format != "onnx" and options.format != "torch-export":
+        print(pipeline.save_published(options.out, options.format))
         return
     made = pipeline.export(options.out, options.format)
     exact = made["error"]

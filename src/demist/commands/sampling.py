@@ -90,6 +90,11 @@ class ModelOptions:
     codec: Annotated[str, arg(metavar="FOLDER")] = ""
     """The folder of another autoencoder of the same latents for such a model, such as a tiny one.
     Default: its own."""
+    part: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=PATH")] = ()
+    """Of a model in several files, also several times: vae=FILE, text=FILE (any text encoder),
+    tokenizer_2=FOLDER, config=FOLDER."""
+    prediction: Literal["v", "eps"] | None = None
+    """What a single file predicts that does not say it."""
 
     def candidate(self, spec: str) -> "demist.measuring.candidate.Candidate":
         """See `demist.measuring.candidate.open_candidate`."""

@@ -182,8 +182,15 @@ class FrozenText(Condition):
         return tokenizer, model.eval().requires_grad_(False)
 
 
-def transformers_for(folder: str) -> Any:
-    """The `transformers` library, imported when an encoder is first needed."""
+def transformers_for(folder: str | None) -> Any:
+    """The `transformers` library, imported when an encoder is first needed.
+
+    Args:
+        folder: That of the encoder, if it is in one.
+
+    Raises:
+        MissingError: There is no such folder, or the library is not installed.
+    """
     try:
         import transformers
     except ImportError:
@@ -191,7 +198,7 @@ def transformers_for(folder: str) -> Any:
             "a pretrained text encoder needs the package transformers: "
             "pip install 'demist[encoders]'"
         ) from None
-    if not Path(folder).is_dir():
+    if folder is not None and not Path(folder).is_dir():
         raise MissingError(f"there is no folder {folder} with a text encoder")
     transformers.utils.logging.disable_progress_bar()
     return transformers

@@ -13,12 +13,14 @@ from demist.interop.replaced import Replaced, with_codec
 from demist.interop.sampler import published_sampler, published_shift
 from demist.interop.save import save, write_network
 from demist.interop.schedulers import Scheduled, read_scheduler
+from demist.interop.single import FileSource, open_file, write_single
 from demist.interop.source import FolderSource, Source
 from demist.interop.wrap import Called, Wrapped, wrap
 
 __all__ = [
     "FAMILIES",
     "Called",
+    "FileSource",
     "FolderSource",
     "PublishedSampler",
     "Reading",
@@ -34,6 +36,7 @@ __all__ = [
     "convert",
     "is_published",
     "levels",
+    "open_file",
     "open_source",
     "published_sampler",
     "published_shift",
@@ -50,4 +53,5 @@ __all__ = [
     "with_codec",
     "wrap",
     "write_network",
+    "write_single",
 ]

@@ -10,11 +10,12 @@ import torch
 from demist.codecs import Pixels
 from demist.conditions import Conditioner, EmbeddedGuidance
 from demist.core import Denoiser
-from demist.errors import DataError, DemistError
+from demist.errors import DataError, DemistError, UsageError
 from demist.interop.controls import alone
 from demist.interop.families import FAMILIES, Opened
 from demist.interop.replaced import with_codec
 from demist.interop.schedulers import read_scheduler
+from demist.interop.single import open_file
 from demist.interop.source import INDEX, FolderSource, Source
 from demist.interop.weights import facts
 from demist.io.files import read_json
@@ -38,6 +39,9 @@ class Reading:
         lora: Files whose changes are added to the networks, `FILE` or `FILE:0.8`.
         embedding: Files of words for prompts, `FILE` or `FILE=word`.
         codec: Folder of an autoencoder of the same latents, in place of the model's; "": its own.
+        part: `NAME=PATH` of further files and folders of a model in parts: `vae=FILE`,
+            `text=FILE`, `tokenizer_2=FOLDER`, ...
+        prediction: `v` or `eps`, where a single file does not say what it predicts.
     """
 
     dtype: str = "fp32"
@@ -47,10 +51,14 @@ class Reading:
     lora: tuple[str, ...] = ()
     embedding: tuple[str, ...] = ()
     codec: str = ""
+    part: tuple[str, ...] = ()
+    prediction: str | None = None
 
 
 def is_published(place: Path) -> bool:
-    """Whether it is a folder of another maker: an index that is not ours, or a U-Net alone."""
+    """Whether it is of another maker: a file, a folder with an index not ours, or a U-Net alone."""
+    if place.is_file():
+        return True
     for name in (INDEX, "config.json"):
         if (place / name).is_file():
             return "_demist_version" not in read_json(inside(place, name))
@@ -58,15 +66,26 @@ def is_published(place: Path) -> bool:
 
 
 def open_source(place: Path, reading: Reading) -> Source:
-    """The components of a folder.
+    """The components of a folder or a single file.
 
     Raises:
         MissingError: There is no codec where the reading says.
-        DataError: Its index is damaged, or it is a network that makes no images by itself.
+        DataError: Its index is damaged, the file is no model that is known, or it is a network
+            that makes no images by itself.
+        UsageError: The reading makes no sense for it.
     """
-    source = FolderSource.open(place, dtype_called(reading.dtype))
-    if source.flat and (why := alone(place, source.config("").get("_class_name"))):
-        raise DataError(why)
+    dtype = dtype_called(reading.dtype)
+    source: Source
+    if place.is_file():
+        source = open_file(place, reading.part, reading.prediction, dtype)
+    elif reading.part or reading.prediction:
+        raise UsageError(
+            f"--part and --prediction are for a model in a single file, and {place} is a folder"
+        )
+    else:
+        source = folder = FolderSource.open(place, dtype)
+        if folder.flat and (why := alone(place, folder.config("").get("_class_name"))):
+            raise DataError(why)
     return with_codec(source, Path(reading.codec)) if reading.codec else source
 
 
@@ -74,7 +93,7 @@ def read(place: Path, reading: Reading | None = None) -> dict[str, Any]:
     """The arguments of `Pipeline` from a model of another maker.
 
     Args:
-        place: A folder.
+        place: A folder or a file.
         reading: How.
 
     Raises:

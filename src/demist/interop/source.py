@@ -8,7 +8,7 @@ import abc
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -41,11 +41,13 @@ class Source(abc.ABC):
         index: What kind of model it is (`_class_name`) and which components it has, as in
             `model_index.json`.
         dtype: What weights are converted to while they are read; see `dtype_of`.
+        remedy: What to do about a component that is missing, after a semicolon.
     """
 
     place: Path
     index: Mapping[str, Any]
     dtype: torch.dtype = torch.float32
+    remedy: ClassVar[str] = ""
 
     @abc.abstractmethod
     def has(self, name: str) -> bool:
@@ -132,6 +134,7 @@ class Source(abc.ABC):
             if not self.has(name):
                 raise MissingError(
                     f"{self.place} has no {name!r}, which a {self.index['_class_name']} needs"
+                    f"{self.remedy}"
                 )
 
 

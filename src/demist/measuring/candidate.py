@@ -73,7 +73,7 @@ def open_candidate(
     spec = str(model) if isinstance(model, int) else os.fspath(_folder(model))
     place = locate(spec, runs)
     pipeline = open_model(str(place), at_step=at_step, device=device, runs=runs, reading=reading)
-    if (place / INDEX).is_file():
+    if (place / INDEX).is_file() or pipeline.origin is not None:
         known = data_like(pipeline, spec) if spec in zoo.NAMES else None
         return Candidate(
             hub.title(place), place, pipeline, "auto", known, Path(), None, device, reading

@@ -98,6 +98,12 @@ def modules_of(pipeline: Any) -> dict[str, nn.Module]:
     return {found[0]: net, **pipeline.codec.components}
 
 
+def encoders_of(pipeline: Any) -> list[conditions.TextEncoder]:
+    """The text encoders of a model of another maker."""
+    known = pipeline.conditioner.conditions.values()
+    return [encoder for c in known for encoder in getattr(c, "readers", ())]
+
+
 def describe(pipeline: Any) -> dict[str, Any]:
     """All of a pipeline but its weights: name of a JSON file -> content."""
     denoiser = pipeline.denoiser
@@ -242,9 +248,7 @@ def place_of(index: Mapping[str, Any]) -> str:
 def write(pipeline: Any, folder: Path) -> None:
     """Write a model into an existing, empty folder; one of another maker in that maker's form."""
     if pipeline.origin is not None:
-        conditions = pipeline.conditioner.conditions.values()
-        encoders = [encoder for c in conditions for encoder in getattr(c, "readers", ())]
-        interop.save(folder, pipeline.origin, modules_of(pipeline), encoders)
+        interop.save(folder, pipeline.origin, modules_of(pipeline), encoders_of(pipeline))
         return
     description = describe(pipeline)
     sums = components.write(folder, modules_of(pipeline))

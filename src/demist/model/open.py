@@ -21,6 +21,8 @@ from demist.runs import Run, all_runs, find
 
 RUNS = Path("runs")
 """Where run folders are, if nobody says."""
+WEIGHTS = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
+"""Endings of files of weights; those that are pickles are refused when they are opened."""
 
 
 def locate(spec: str, runs: Path = RUNS) -> Path:
@@ -140,7 +142,9 @@ def gpus_of(pipeline: Pipeline) -> int:
 
 
 def _is_saved(place: Path) -> bool:
-    """Whether it is a model's folder: with an index, or a network of another maker alone."""
+    """Whether it is a model: a file of weights, a folder with an index, or a network alone."""
+    if place.suffix.lower() in WEIGHTS and place.is_file():
+        return True
     return (place / model_folder.INDEX).is_file() or (
         (place / "config.json").is_file() and interop.is_published(place)
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from demist import interop, zoo
 from demist.codecs import Codec, require_finite
 from demist.conditions import Conditioner
 from demist.core import Denoiser, Model
-from demist.errors import DataError, MissingError, UsageError
+from demist.errors import CannotCreateError, DataError, MissingError, UsageError
 from demist.io import hub
 from demist.io.files import write_text
 from demist.io.folders import atomic_folder
@@ -398,12 +398,26 @@ class Pipeline:
             write_text(temporary / model_card.NAME, page)
         return Path(folder)
 
-    def save_published(self, folder: str | os.PathLike[str], *, replace: bool = False) -> Path:
-        """Write the model to a new folder that diffusers opens, too.
+    def save_published(
+        self,
+        path: str | os.PathLike[str],
+        form: Literal["diffusers", "single", "comfy"] = "diffusers",
+        *,
+        replace: bool = False,
+        say: Callable[[str], None] = warnings.warn,
+    ) -> Path:
+        """Write the model for other programs.
+
+        Args:
+            path: Where to.
+            form: `diffusers`: a new folder. `single`: one file with the names of CompVis, which
+                ComfyUI and A1111 open. `comfy`: a new folder of the parts that ComfyUI loads.
+            replace: Whether what is there already may be replaced.
+            say: Called with what a reader has to know.
 
         Raises:
-            UsageError: Its networks are not in that form.
-            CannotCreateError: The folder exists and `replace` is false.
+            UsageError: Its networks have no such form.
+            CannotCreateError: The path exists and `replace` is false.
         """
         if self.origin is None:
             name = type(self.denoiser.net).__name__
@@ -411,7 +425,15 @@ class Pipeline:
                 f"a {name} is a network of demist's own, which diffusers does not know; export it "
                 f"as onnx or torch-export, or train one in the published form"
             )
-        return self.save(folder, replace=replace)
+        if form == "diffusers":
+            return self.save(path, replace=replace)
+        if form == "single" and Path(path).exists() and not replace:
+            raise CannotCreateError(f"{os.fspath(path)} exists already; choose another name")
+        interop.write_single(
+            Path(path), form, self.origin, model_folder.modules_of(self),
+            model_folder.encoders_of(self), say, replace=replace,
+        )  # fmt: skip
+        return Path(path)
 
     @classmethod
     def load(

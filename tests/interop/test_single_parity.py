@@ -1,0 +1,154 @@
+"""Single files that demist writes: diffusers makes the same image of them, demist the same bits.
+
+Needs diffusers and transformers, on which the project does not depend.
+"""
+
+import numpy as np
+import pytest
+import torch
+
+from demist import Pipeline
+from demist.interop import Reading
+
+diffusers = pytest.importorskip("diffusers")
+transformers = pytest.importorskip("transformers")
+
+from .test_flux_pixart_parity import FLUX, t5  # noqa: E402  (it needs diffusers)
+from .test_interop_parity import PATH, PROMPTS, SD, SD3, VAE, XL, drawn, encoder, tokenizer  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+FLOW = diffusers.FlowMatchEulerDiscreteScheduler
+CLIP, PROJECTED = transformers.CLIPTextModel, transformers.CLIPTextModelWithProjection
+
+
+def kl(**options):
+    return drawn(diffusers.AutoencoderKL(**VAE, **options))
+
+
+def ddim(**options):
+    return diffusers.DDIMScheduler(**PATH, clip_sample=False, steps_offset=1, **options)
+
+
+def sd1(tokens):
+    net = drawn(diffusers.UNet2DConditionModel(**SD))
+    parts = (kl(), encoder(CLIP, 12), tokens, net, ddim(), None, None)
+    return diffusers.StableDiffusionPipeline(*parts, requires_safety_checker=False)
+
+
+def sd2(tokens):
+    net = drawn(diffusers.UNet2DConditionModel(**SD, use_linear_projection=True))
+    scheduler = ddim(prediction_type="v_prediction")
+    parts = (kl(), encoder(CLIP, 12), tokens, net, scheduler, None, None)
+    return diffusers.StableDiffusionPipeline(*parts, requires_safety_checker=False)
+
+
+def xl(tokens):
+    return diffusers.StableDiffusionXLPipeline(
+        kl(), encoder(CLIP, 12), encoder(PROJECTED, 16, 16), tokens, tokens,
+        drawn(diffusers.UNet2DConditionModel(
+            **{**XL, "projection_class_embeddings_input_dim": 16 + 6 * 8}
+        )),
+        ddim(), add_watermarker=False,
+    )  # fmt: skip
+
+
+def sd3(tokens):
+    first = encoder(PROJECTED, 12, 12)
+    first.text_projection.weight.data = torch.eye(12)  # diffusers takes no other from a file
+    net = {**SD3, "pooled_projection_dim": 12 + 16, "joint_attention_dim": 32}
+    return diffusers.StableDiffusion3Pipeline(
+        drawn(diffusers.SD3Transformer2DModel(**net)), FLOW(shift=3.0),
+        kl(scaling_factor=1.5, shift_factor=0.06), first, tokens, encoder(PROJECTED, 16, 16),
+        tokens, None, None,
+    )  # fmt: skip
+
+
+def flux(tokens):
+    long, words = t5()
+    return diffusers.FluxPipeline(
+        FLOW(shift=1.0), kl(scaling_factor=0.36, shift_factor=0.12), encoder(CLIP, 12), tokens,
+        long, words, drawn(diffusers.FluxTransformer2DModel(**FLUX)),
+    )  # fmt: skip
+
+
+MODELS = {"sd1": sd1, "sd2": sd2, "xl": xl, "sd3": sd3, "flux": flux}
+THERE = ("sd1", "sd2", "xl", "sd3")
+"""Those that diffusers reads at this size: it takes for granted that Flux is 3072 wide."""
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A pipeline of diffusers, its folder, ours, and our single file of it."""
+
+    def make(name):
+        torch.manual_seed(0)
+        theirs = MODELS[name](tokenizer(tmp_path / "t"))
+        theirs.set_progress_bar_config(disable=True)
+        theirs.save_pretrained(tmp_path / "m")
+        ours = Pipeline.load(tmp_path / "m")
+        ours.save_published(tmp_path / "one.safetensors", "single", say=pytest.fail)
+        return theirs, tmp_path / "m", ours, tmp_path / "one.safetensors"
+
+    return make
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_it_reads_again_with_the_same_bits(files, name):
+    *_, ours, file = files(name)
+    again = Pipeline.load(file)
+    wanted = ours.components()
+    assert again.components().keys() == wanted.keys()
+    for key, net in again.components().items():
+        known = wanted[key].state_dict()
+        assert net.state_dict().keys() == known.keys()
+        assert all(torch.equal(value, known[k]) for k, value in net.state_dict().items())
+    asked = {"text": PROMPTS, "steps": 2, "size": (32, 32)}
+    np.testing.assert_array_equal(again.sample(2, **asked), ours.sample(2, **asked))
+
+
+@pytest.mark.parametrize("name", THERE)
+def test_diffusers_makes_the_same_image_of_it(files, name):
+    theirs, folder, _, file = files(name)
+    left = {"text_encoder_3": None, "tokenizer_3": None} if name == "sd3" else {}
+    again = type(theirs).from_single_file(file, config=str(folder), local_files_only=True, **left)
+    again.set_progress_bar_config(disable=True)
+    x = torch.randn(2, 4, 16, 16)
+    asked = {"num_inference_steps": 3, "guidance_scale": 5.0, "output_type": "np", "height": 32,
+             "width": 32}  # fmt: skip
+    first, second = (p(PROMPTS, latents=x.clone(), **asked).images for p in (theirs, again))
+    assert np.abs(first - second).max() <= 1e-6
+    assert first.std() > 0.01
+
+
+@pytest.mark.parametrize("name", ["sd1", "sd3"])
+def test_parts_and_configurations_of_a_folder(files, name, tmp_path):
+    """A file without what demist says in its metadata, and the folder that says it."""
+    _, folder, ours, _ = files(name)
+    ours.save_published(tmp_path / "c", "comfy", say=pytest.fail)
+    net = tmp_path / "c/diffusion_models/c.safetensors"
+    clips = sorted((tmp_path / "c/text_encoders").glob("*"))
+    names = ["text_encoder", "text_encoder_2"]
+    from safetensors.torch import load_file, save_file
+
+    save_file(load_file(net), net)
+    parts = [f"config={folder}", f"vae={folder / 'vae'}"]
+    files = [p for stem in ("clip_l", "clip_g") for p in clips if p.stem == stem]
+    parts += [f"{key}={path}" for key, path in zip(names, files, strict=False)]
+    parts += [f"{key}={folder / key}" for key in ("tokenizer", "tokenizer_2")[: len(files)]]
+    again = Pipeline.load(net, Reading(part=tuple(parts)))
+    asked = {"text": PROMPTS, "steps": 2, "size": (32, 32)}
+    np.testing.assert_array_equal(again.sample(2, **asked), ours.sample(2, **asked))
+
+
+def test_clips_own_tokenizer():
+    """The vocabulary that comes along splits as one made of the published files does."""
+    from demist.interop.single.vocabulary import clip_tokenizer
+
+    made = clip_tokenizer("here", "!")
+    known = [49406, 320, 1125, 539, 320, 736, 1615, 525, 518, 3293, 267]
+    assert made("A photo of a red car on the moon, übergr 8")["input_ids"][:11] == known
+    assert made("a photo of a red car")["input_ids"] == [*known[:7], 49407]
+    padded = made("a", padding="max_length", max_length=77)["input_ids"]
+    assert padded == [49406, 320, 49407, *[0] * 74]
+    assert clip_tokenizer("here").pad_token_id == 49407
