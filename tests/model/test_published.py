@@ -157,7 +157,7 @@ def test_what_is_wrong_is_said(make, config, asked, kind, words):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("value", [-3, 1e30, "x", [], float("nan")])
+@pytest.mark.parametrize("value", [-3, "x", float("nan")])
 @pytest.mark.parametrize("kind", ["PNDM", "EulerDiscrete", "UniPCMultistep", "LCM"])
 def test_values_of_no_sense_are_one_sentence(make, tmp_path, kind, value):
     keys = (
