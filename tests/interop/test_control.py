@@ -14,6 +14,7 @@ from demist.conditions import Condition, Conditioner, Control, typed_control
 from demist.data.images.decode import read_image
 from demist.errors import DataError, MissingError, UsageError
 from demist.interop import read_control
+from demist.io import hub
 from demist.measuring.pages import sample_page
 from demist.model import Sampling, parse_axes, sweep
 from demist.model.controlled import from_flags, split
@@ -289,7 +290,7 @@ def test_what_is_typed(tmp_path, monkeypatch):
         split("a.png=b.png")
 
 
-def test_images_in_files(pipeline, tmp_path):
+def test_images_in_files(pipeline, tmp_path, monkeypatch):
     net, grey = filled(control_net()), filled(adapter(in_channels=1))
     for name, config, cls in (("net", NET, ControlNet), ("grey", T2I, T2IAdapter)):
         write_net(
@@ -307,6 +308,9 @@ def test_images_in_files(pipeline, tmp_path):
     assert page.facts["sampling"]["control"] == {
         "image": "image", "scale": 0.5, "window": [1.0, 0.3],
     }  # fmt: skip
+    monkeypatch.setattr(hub, "fetched", lambda name, kind: tmp_path / name.removeprefix("hf:a/"))
+    fetched, _ = from_flags(pipeline, [f"hf:a/net={small}:0.5"], read_image)
+    assert [net.kind for net in fetched.controls.values()] == ["ControlNetModel"]
     own = pipeline.controlled([net, grey])
     with warnings.catch_warnings():
         warnings.simplefilter("error")

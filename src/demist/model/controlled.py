@@ -14,6 +14,7 @@ from demist.conditions import Conditioner, ReadImage, nested, typed_control
 from demist.core import Denoiser, Prediction, Schedule, State
 from demist.errors import UsageError
 from demist.interop import controls, read_control
+from demist.io import hub
 from demist.model.values import value_of
 from demist.networks.published import ControlNet, Published
 
@@ -118,7 +119,7 @@ def with_controls(
     added: dict[str, Published] = {
         controls.name_of(number): net
         if isinstance(net, Published)
-        else read_control(Path(net), dtype)
+        else read_control(hub.local(os.fspath(net)), dtype)
         for number, net in enumerate(nets, start=first)
     }
     device = pipeline.device
@@ -170,14 +171,14 @@ def from_flags(
 
 
 def split(text: str) -> tuple[str, str]:
-    """Folder and image in `FOLDER=IMAGE`: the first `=` after which what stands before is a folder.
+    """Folder and image in `FOLDER=IMAGE`, at the first `=` that ends a folder or a name of the hub.
 
     Raises:
         UsageError: None is.
     """
     places = [i for i, letter in enumerate(text) if letter == "="]
     for i in places:
-        if Path(text[:i]).is_dir():
+        if Path(text[:i]).is_dir() or hub.is_named(text):
             return text[:i], text[i + 1 :]
     if places and not Path(typed_control(text)[0]).is_file():
         name = text[: places[0]]

@@ -214,8 +214,9 @@ class Pipeline:
         ```
 
         Args:
-            nets: Networks, or their folders; see `demist.interop.read_control`. Their conditions
-                are `control`, `control_2`, ...; see `demist.conditions.ControlImage`.
+            nets: Networks, their folders, or names of the hub; see `demist.interop.read_control`.
+                Their conditions are `control`, `control_2`, ...; see
+                `demist.conditions.ControlImage`.
 
         Raises:
             UsageError: Nothing can be put beside this model's network.
