@@ -233,6 +233,77 @@ def test_numbers_for_names(tmp_path):
     assert lora.words["<s1>"].shape == (1, 768)
 
 
+XL = {
+    "block_out_channels": [320, 640, 1280],
+    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+    "cross_attention_dim": 2048, "attention_head_dim": [5, 10, 20],
+    "transformer_layers_per_block": [1, 2, 10], "use_linear_projection": True,
+    "addition_embed_type": "text_time", "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+}  # fmt: skip
+SAID = {
+    "input_blocks_4_1_transformer_blocks_0_attn1_to_q":
+        "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q",
+    "input_blocks_8_1_transformer_blocks_9_ff_net_0_proj":
+        "down_blocks.2.attentions.1.transformer_blocks.9.ff.net.0.proj",
+    "middle_block_1_transformer_blocks_0_attn2_to_out_0":
+        "mid_block.attentions.0.transformer_blocks.0.attn2.to_out.0",
+    "output_blocks_5_1_proj_out": "up_blocks.1.attentions.2.proj_out",
+    "input_blocks_1_0_in_layers_2": "down_blocks.0.resnets.0.conv1",
+    "input_blocks_4_0_skip_connection": "down_blocks.1.resnets.0.conv_shortcut",
+    "input_blocks_3_0_op": "down_blocks.0.downsamplers.0.conv",
+    "output_blocks_8_0_emb_layers_1": "up_blocks.2.resnets.2.time_emb_proj",
+    "time_embed_2": "time_embedding.linear_2", "label_emb_0_0": "add_embedding.linear_1",
+    "input_blocks_0_0": "conv_in", "out_2": "conv_out",
+}  # fmt: skip
+"""Layers of SDXL: kohya's name -> diffusers'."""
+
+
+def test_kohyas_names_of_sdxl(tmp_path):
+    with torch.device("meta"):
+        net = published.UNet2DCondition.from_json(XL, "here")
+    tensors = {}
+    for said, name in SAID.items():
+        out, inputs, *kernel = net.get_submodule(name).weight.shape
+        ones = [1] * len(kernel)
+        tensors[f"lora_unet_{said}.lora_down.weight"] = torch.zeros(1, inputs, *kernel)
+        tensors[f"lora_unet_{said}.lora_up.weight"] = torch.zeros(out, 1, *ones)
+    lora = read_lora(save(tmp_path / "x.safetensors", tensors))
+    found = fitted(lora, {"unet": net}, adapters.aliases_of(net))
+    assert {c.target.weights: c.layer for c in found} == {
+        f"{name}.weight": lora.layers[f"lora_unet_{said}"] for said, name in SAID.items()
+    }
+
+
+@pytest.mark.parametrize("begin", ["lora_unet_", "diffusion_model."])
+def test_fused_layers_of_flux(tmp_path, begin):
+    """One matrix of queries, keys, values (and more) changes three layers, each by its rows."""
+    torch.manual_seed(0)
+    options = {"num_layers": 1, "num_single_layers": 1, "attention_head_dim": 8,
+               "num_attention_heads": 2, "joint_attention_dim": 6, "pooled_projection_dim": 5,
+               "axes_dims_rope": [2, 2, 4], "in_channels": 4}  # fmt: skip
+    net = published.FluxTransformer.from_json(options, "here").requires_grad_(False)
+    rows = {"double_blocks.0.txt_attn.qkv": 48, "single_blocks.0.linear1": 112}
+    tensors, whole = {}, {}
+    for name, out in rows.items():
+        down, up = torch.randn(2, 16), torch.randn(out, 2)
+        stem = begin + (name if begin.endswith(".") else name.replace(".", "_"))
+        tensors |= {f"{stem}.lora_down.weight": down, f"{stem}.lora_up.weight": up}
+        whole[name] = up @ down
+    lora = read_lora(save(tmp_path / "x.safetensors", tensors))
+    changed, _ = adapters.with_loras(Denoiser(net, Linear(), Eps()), Conditioner(), [(lora, 1.0)])
+    double, single = whole.values()
+    first, second = "transformer_blocks.0.attn.add_{}_proj", "single_transformer_blocks.0."
+    expected = {first.format(x): double[16 * i :][:16] for i, x in enumerate("qkv")}
+    expected |= {f"{second}attn.to_{x}": single[16 * i :][:16] for i, x in enumerate("qkv")}
+    expected[f"{second}proj_mlp"] = single[48:]
+    for name, value in changed.net.state_dict().items():
+        old = net.state_dict()[name]
+        new = old + expected.get(name.removesuffix(".weight"), torch.zeros_like(old))
+        torch.testing.assert_close(value, new)
+
+
 def few(**changes):
     tensors = {"unet.conv_in.lora_A.weight": torch.zeros(1, 4, 3, 3),
                "unet.conv_in.lora_B.weight": torch.zeros(8, 1, 1, 1)}  # fmt: skip

@@ -3,6 +3,7 @@
 LoRA (`lora`, `fit`, `merge`, `write`), textual inversion (`embedding`), IP-Adapter (`ip_adapter`).
 """
 
+from demist.interop.adapters.aliases import aliases_of
 from demist.interop.adapters.apply import named_in, weighted_file, with_loras
 from demist.interop.adapters.embedding import (
     Embedding,
@@ -30,6 +31,8 @@ __all__ = [
     "Lora",
     "LowRank",
     "Target",
+    "aliases",
+    "aliases_of",
     "apply",
     "checked_word",
     "embedding",

@@ -9,6 +9,7 @@ from torch import nn
 from demist.conditions import Conditioner
 from demist.core import Denoiser
 from demist.errors import MissingError, UsageError
+from demist.interop.adapters.aliases import aliases_of
 from demist.interop.adapters.embedding import Embedding, checked_word, with_embeddings
 from demist.interop.adapters.fit import Change, fitted
 from demist.interop.adapters.lora import Lora
@@ -63,8 +64,9 @@ def with_loras(
     if any(READ.match(stem) for lora, _ in loras for stem in lora.layers):
         parts |= {name: reader.model for name, reader in readers.items()}
     found: dict[str, list[tuple[Change, float]]] = {}
+    aliases = aliases_of(net)
     for lora, weight in loras:
-        for change in fitted(lora, parts):
+        for change in fitted(lora, parts, aliases):
             found.setdefault(change.target.component, []).append((change, weight))
     denoiser = merged(denoiser, found.pop(net.folder, ()), "net.")
     new = {name: readers[name].changed(_merging(changes)) for name, changes in found.items()}
