@@ -196,5 +196,6 @@ def test_what_is_understood_is_told():
         prompt.encode("a [x|y]", 1)
     with pytest.raises(UsageError, match=r"--lora FILE:0\.8"):
         prompt.encode("a <lora:x:1>", 1)
-    with pytest.raises(UsageError, match="at most 100"):
-        prompt.encode("(a:1000)", 1)
+    for text in ("(a:1000)", "(" * 9999 + "a"):
+        with pytest.raises(UsageError, match="100 is the limit"):
+            prompt.encode(text, 1)

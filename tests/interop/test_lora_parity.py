@@ -5,15 +5,16 @@ Needs diffusers, transformers and peft, on which the project does not depend.
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from demist import Pipeline
-from demist.interop.adapters import LowRank, write_lora
+from demist.interop.adapters import LowRank, aliases_of, write_lora
 
 diffusers = pytest.importorskip("diffusers")
 transformers = pytest.importorskip("transformers")
 peft = pytest.importorskip("peft")
 
-from .test_interop_parity import PATH, SD, VAE, drawn, encoder, tokenizer  # noqa: E402
+from .test_interop_parity import PATH, SD, VAE, XL, drawn, encoder, tokenizer  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -104,3 +105,40 @@ def test_what_diffusers_saves_is_read(tmp_path, theirs):
     }
     for key, value in after.denoiser.net.state_dict().items():
         torch.testing.assert_close(value, fused[key], atol=1e-6, rtol=0)
+
+
+def test_kohyas_names_of_sdxl(tmp_path):
+    """Every attention and feed-forward layer under the names of single files."""
+    torch.manual_seed(0)
+    tokens = tokenizer(tmp_path / "t")
+    options = {
+        **XL, "block_out_channels": (8, 16, 16), "layers_per_block": 2,
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        "transformer_layers_per_block": (1, 2, 3), "attention_head_dim": (2, 4, 4),
+    }  # fmt: skip
+    theirs = diffusers.StableDiffusionXLPipeline(
+        drawn(diffusers.AutoencoderKL(**VAE)), encoder(transformers.CLIPTextModel, 12),
+        encoder(transformers.CLIPTextModelWithProjection, 16, 10), tokens, tokens,
+        drawn(diffusers.UNet2DConditionModel(**options)), diffusers.DDIMScheduler(**PATH),
+        add_watermarker=False,
+    )  # fmt: skip
+    theirs.save_pretrained(tmp_path / "m")
+    before = Pipeline.load(tmp_path / "m")
+    net, tensors = before.denoiser.net, {}
+    for said, (target,) in aliases_of(net).items():
+        out, *inputs = net.get_parameter(target.weights).shape
+        if "transformer_blocks" in said and inputs:
+            tensors[f"lora_unet_{said}.lora_down.weight"] = 0.1 * torch.randn(2, *inputs)
+            tensors[f"lora_unet_{said}.lora_up.weight"] = torch.randn(out, 2)
+            tensors[f"lora_unet_{said}.alpha"] = torch.tensor(1.0)
+    save_file(tensors, tmp_path / "x.safetensors")
+    after = before.with_lora(tmp_path / "x.safetensors", 0.7)
+    theirs.load_lora_weights(str(tmp_path), weight_name="x.safetensors")
+    theirs.fuse_lora(lora_scale=0.7)
+    theirs.unload_lora_weights()
+    fused, old, moved = theirs.unet.state_dict(), net.state_dict(), 0
+    for key, value in after.denoiser.net.state_dict().items():
+        torch.testing.assert_close(value, fused[key], atol=1e-6, rtol=0)
+        moved += not torch.equal(value, old[key])
+    assert moved == len(tensors) / 3 > 200

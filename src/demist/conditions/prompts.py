@@ -86,8 +86,6 @@ def weighted_text(text: str) -> tuple[str, list[float]]:
         elif sign == ")" and open_round:
             scale(open_round.pop(), _STRESS)
         elif match[1] is not None and open_round:
-            if abs(float(match[1])) > 100:
-                raise UsageError(f"({match[1]}): a word's weight is at most 100; 1.3 is much")
             scale(open_round.pop(), float(match[1]))
         else:  # a letter: escaped, or a bracket that closes nothing
             plain += sign[1] if sign[0] == "\\" else sign
@@ -98,6 +96,9 @@ def weighted_text(text: str) -> tuple[str, list[float]]:
         scale(start, _STRESS)
     for start in open_square:
         scale(start, 1 / _STRESS)
+    most = max(map(abs, at), default=0.0)
+    if not most <= 100:
+        raise UsageError(f"a word of the prompt weighs {most:g}, and 100 is the limit; 1.3 is much")
     return plain, at
 
 
