@@ -1,6 +1,9 @@
 """The type of weights and of arithmetic: what --dtype does to the parts of a model."""
 
 import json
+import shutil
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -121,3 +124,36 @@ def test_sides_that_the_blocks_cannot_halve(tmp_path):
     file.write_text(json.dumps({**json.loads(file.read_text()), "sample_size": [8, 7]}))
     with pytest.raises(DataError, match=r"latents of 8 x 7, and its blocks need .* multiples of 2"):
         Pipeline.load(folder)
+
+
+OPENED = """
+import sys
+from pathlib import Path
+from demist import Pipeline
+from demist.interop import Reading
+import demist.model.open
+
+def peak():
+    rows = dict(row.split(":", 1) for row in Path("/proc/self/status").read_text().splitlines())
+    return int(rows["VmHWM"].split()[0]) * 1024
+
+before = peak()
+made = Pipeline.load(sys.argv[1], Reading(dtype=sys.argv[2]))
+held = sum(p.nbytes for net in made.components().values() for p in net.parameters())
+print(held, peak() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("stored", [torch.float32, torch.float16, torch.bfloat16])
+def test_weights_are_never_held_twice(tmp_path, stored):
+    wide = {**UNET, "block_out_channels": [256, 1024], "layers_per_block": 2}
+    folder = latents(tmp_path / "m")
+    shutil.rmtree(folder / "unet")
+    write(folder / "unet", published.UNet2D, wide, lambda x: x.to(stored))
+    command = [sys.executable, "-c", OPENED, str(folder), "bf16"]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    held, more = map(int, told.split())
+    assert held > 150e6
+    assert more < 1.15 * held
