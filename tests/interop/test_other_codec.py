@@ -7,6 +7,7 @@ import torch
 from demist import Pipeline
 from demist.errors import DataError, MissingError, UsageError
 from demist.interop import Reading
+from demist.io import hub
 from demist.networks import published
 
 from .test_folders import NET as PIXELS
@@ -47,6 +48,12 @@ def test_the_autoencoder_of_a_whole_model(model, tmp_path):
     vae = {**VAE, "scaling_factor": 0.25}
     write_net(tmp_path / "other/vae", vae, published.AutoencoderKL)
     assert with_codec(model, tmp_path / "other").codec.scale.scale == 0.25
+
+
+def test_a_name_of_the_hub(model, tmp_path, monkeypatch):
+    write_net(tmp_path / "tiny", TINY, published.AutoencoderTiny)
+    monkeypatch.setattr(hub, "fetched", lambda spec, kind: {"hf:a/tiny": tmp_path / "tiny"}[spec])
+    assert with_codec(model, "hf:a/tiny").codec.scale.scale == 1.0
 
 
 def test_in_half_the_autoencoder_stays_whole(model, tmp_path):

@@ -88,8 +88,8 @@ class ModelOptions:
     slice: bool = False
     """Run the network on one sample at a time, guided and unguided too: less memory, slower."""
     codec: Annotated[str, arg(metavar="FOLDER")] = ""
-    """The folder of another autoencoder of the same latents for such a model, such as a tiny one.
-    Default: its own."""
+    """The folder, or hf:owner/name, of another autoencoder of the same latents for such a model,
+    such as a tiny one. Default: its own."""
     part: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=PATH")] = ()
     """Of a model in several files, also several times: vae=FILE, text=FILE (any text encoder),
     tokenizer_2=FOLDER, config=FOLDER."""

@@ -19,6 +19,7 @@ from demist.interop.single import open_file
 from demist.interop.source import INDEX, FolderSource, Source
 from demist.interop.weights import facts
 from demist.io.files import read_json
+from demist.io.hub import local
 from demist.io.untrusted import inside
 from demist.machine.precision import dtype_called
 
@@ -86,7 +87,7 @@ def open_source(place: Path, reading: Reading) -> Source:
         source = folder = FolderSource.open(place, dtype)
         if folder.flat and (why := alone(place, folder.config("").get("_class_name"))):
             raise DataError(why)
-    return with_codec(source, Path(reading.codec)) if reading.codec else source
+    return with_codec(source, local(reading.codec)) if reading.codec else source
 
 
 def read(place: Path, reading: Reading | None = None) -> dict[str, Any]:

@@ -107,7 +107,8 @@ def open_weak(
         As `open_model`.
     """
     device = str(strong.device)
-    reading = reading and replace(reading, lora=(), embedding=())  # it is read as it was published
+    # It is read as it was published: what belongs to the strong model does not fit it.
+    reading = reading and replace(reading, lora=(), embedding=(), part=(), prediction=None)
     weak = open_model(spec, device=device, runs=runs, reading=reading)
     return replace(weak, facts={**weak.facts, "name": hub.title(locate(spec, runs))})
 
