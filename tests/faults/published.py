@@ -24,14 +24,18 @@ import torch
 from hostile import Hang, command, limited
 from mutants import damage, retype
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from demist.errors import DemistError
 from demist.interop import read_control
 from demist.interop.adapters import LowRank, write_lora
+from demist.interop.single import write_single
 from demist.io.headers import header_of
 from demist.io.tensors import write_tensors
 from demist.io.weights import open_tensors
 from demist.model import Pipeline
 from demist.networks import published
+from interop import test_single_files as single_files  # which know how to make one
 
 UNET = {
     "block_out_channels": [8, 16], "norm_num_groups": 4, "layers_per_block": 1, "sample_size": 8,
@@ -72,13 +76,25 @@ def stable_diffusion(folder):
     network(folder / "unet", published.UNet2DCondition, UNET)
 
 
-def open_model(place):
+def open_model(place, width=12):
     """Load, predict and decode once; the prompt's states are given."""
     model = Pipeline.load(place)
     x = torch.linspace(-1, 1, int(np.prod(model.state_shape))).reshape(1, *model.state_shape)
     with torch.no_grad():
-        model.denoiser(x, torch.tensor(0.5).double(), text=torch.ones(1, 4, 12))
+        model.denoiser(x, torch.tensor(0.5).double(), text=torch.ones(1, 4, width))
         model.decode(x)
+
+
+def single(folder):
+    """A model in one file, text encoder included."""
+    source, networks, texts = single_files.model("sd1", folder / "m")
+    write_single(folder / "x.safetensors", "single", source, networks, texts, print)
+    shutil.rmtree(folder / "m")
+
+
+def open_single(place):
+    open_model(place / "x.safetensors", 16)
+    command("show", str(place / "x.safetensors"))
 
 
 def control(folder):
@@ -141,6 +157,7 @@ def open_pickled(place):
 
 SUBJECTS = {
     "folder": (stable_diffusion, open_model, 3),
+    "single": (single, open_single, 3),
     "control": (control, open_control, 1),
     "lora": (lora, open_lora, 2),
     "gguf": (gguf, open_gguf, 1),
