@@ -25,6 +25,8 @@ FILMS = {".gif": "GIF", ".webp": "WEBP"}
 """The same for a film."""
 _DESCRIPTION = 0x010E
 """Tag of EXIF and TIFF for what is said of an image."""
+_EXIF, _COMMENT = 0x8769, 0x9286
+"""Tags of EXIF for its own table, and in it for a comment, where A1111 writes in a JPEG."""
 
 
 def format_of(path: str | os.PathLike[str], formats: Mapping[str, str] = FORMATS) -> str:
@@ -104,6 +106,27 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise DataError(
             f"{path} is not an image made by demist: it has no text named {KEY!r}"
         ) from error
+
+
+def read_texts(path: str | os.PathLike[str]) -> dict[str, str]:
+    """All texts in an image by name, whoever wrote them: ours, A1111's, ComfyUI's.
+
+    Raises:
+        DataError: Not an image.
+    """
+    try:
+        with Image.open(path) as image:
+            exif = image.getexif()
+            found: dict[Any, Any] = dict(image.info)
+            found[KEY] = found.get(KEY) or exif.get(_DESCRIPTION)
+            comment = exif.get_ifd(_EXIF).get(_COMMENT)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"{os.fspath(path)} is not an image: {error}") from None
+    if isinstance(comment, bytes) and comment.startswith(b"UNICODE\0"):
+        found["parameters"] = comment[8:].decode("utf-16-be", "replace")
+    if isinstance(found.get("comment"), bytes):
+        found[KEY] = found["comment"].decode("utf-8", "replace")
+    return {key: text for key, text in found.items() if isinstance(text, str) and text.strip()}
 
 
 def animation(

@@ -21,8 +21,10 @@ __all__ = [
     "alone_of",
     "config_of",
     "configs",
+    "contents",
     "kind_of",
     "kinds",
     "parts",
     "parts_of",
+    "recipes",
 ]
