@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from demist import Pipeline
 from demist.conditions import Condition, Conditioner, Control, typed_control
@@ -254,6 +255,23 @@ def test_what_is_put_beside_a_model_is_saved_with_it(pipeline, tmp_path):
     assert set(one.components()) == {"unet", "vae", "controlnet"}
     with pytest.raises(UsageError, match="no pipeline for a StableDiffusionPipeline with adapter"):
         pipeline.controlled([control_net(), adapter()]).save(tmp_path / "both")
+
+
+def test_single_files_leave_control_networks_to_themselves(pipeline, tmp_path):
+    led = pipeline.controlled([filled(control_net()), filled(adapter())])
+    told = []
+    led.save_published(tmp_path / "m.safetensors", "single", say=told.append)
+    assert told == [
+        "controlnet, adapter left out: a control network has a file of its own elsewhere"
+    ]
+    plain = load_file(tmp_path / "m.safetensors")
+    assert not [name for name in plain if "control" in name or "adapter" in name]
+    led.save_published(tmp_path / "parts", "comfy", say=told.append)
+    for name, net in zip(("controlnet", "adapter"), led.controls.values(), strict=True):
+        held = load_file(tmp_path / f"parts/controlnet/{name}.safetensors")
+        assert held.keys() == net.state_dict().keys()
+        assert all(torch.equal(value, held[key]) for key, value in net.state_dict().items())
+    assert len(told) == 1
 
 
 def picture(path, sides=(16, 16), seed=0):

@@ -2,7 +2,8 @@
 
 ```
 single    NAME.safetensors
-comfy     diffusion_models/NAME.safetensors, vae/NAME.safetensors, text_encoders/clip_l.safetensors
+comfy     diffusion_models/NAME.safetensors, vae/NAME.safetensors, text_encoders/clip_l.safetensors,
+          controlnet/controlnet.safetensors
 ```
 
 The names are those of the tables that reading uses. Configurations that names and shapes do not
@@ -12,6 +13,7 @@ tell are kept in the metadata, where other programs do not look.
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +21,7 @@ from torch import Tensor, nn
 
 from demist.conditions import TextEncoder
 from demist.errors import UsageError
+from demist.interop.controls import is_control, kind_with
 from demist.interop.single.held import PLACES
 from demist.interop.single.places import below, joined
 from demist.interop.single.said import KEY
@@ -138,7 +141,9 @@ def write_single(
     nets = [net for net in networks.values() if isinstance(net, Published)]
     net, vae = nets[0], next((n for n in nets if n.folder == VAE), None)
     places = rows(source, net)
-    others = [one.kind for one in nets if one is not net and one is not vae]
+    led = {name: one for name, one in networks.items() if is_control(one)}
+    known = (net, vae, *led.values())
+    others = [one.kind for one in nets if all(one is not other for other in known)]
     if others:
         raise UsageError(f"a single file has no place for a {others[0]}; leave it out")
     if not isinstance(vae, AutoencoderKL):
@@ -151,7 +156,7 @@ def write_single(
     }  # fmt: skip
     plain = {k: v for k, v in source.index.items() if not isinstance(v, list) and k[:1] != "_"}
     said: dict[str, Any] = {
-        "index": {"_class_name": source.index["_class_name"], **plain},
+        "index": {**plain, "_class_name": kind_with(source.index["_class_name"], {})},
         "scheduler": source.scheduler(),
         net.folder: source.config(net.folder),
         VAE: source.config(VAE),
@@ -173,9 +178,14 @@ def write_single(
             file = row.file.format(path.name)
         files.setdefault(file, {}).update(joined(table, state.__getitem__))
     if form == "single":
+        if led:
+            say(f"{', '.join(led)} left out: a control network has a file of its own elsewhere")
         with atomic(path) as temporary:
             _write(temporary, files[path.name], header)
         return [path]
+    for name, control in led.items():  # ComfyUI reads diffusers' names
+        held = control.state_dict()
+        files[f"controlnet/{name}.safetensors"] = {k: partial(held.__getitem__, k) for k in held}
     with atomic_folder(path, replace=replace) as folder:
         for file, tensors in files.items():
             (folder / file).parent.mkdir(exist_ok=True)
