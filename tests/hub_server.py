@@ -7,6 +7,10 @@ import threading
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pytest
+
+from demist.io import hub
+
 
 class Hub(ThreadingHTTPServer):
     """Repositories by kind and name: commit -> path -> content; the last commit is `main`."""
@@ -135,3 +139,22 @@ class Handler(BaseHTTPRequestHandler):
 def oid(content):
     """Git's name for a content."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    made = Hub()
+    monkeypatch.setattr(constants, "ENDPOINT", made.url)
+    files = made.url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", files)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.chdir(tmp_path)
+    hub.fetched.cache_clear()
+    yield made
+    made.shutdown()
+    made.server_close()
+    hub.fetched.cache_clear()

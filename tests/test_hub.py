@@ -20,32 +20,15 @@ from demist.io.untrusted import inside
 from demist.model import locate
 from demist.model.folder import weights_hash
 from demist.training.given import config_of, pinned
-from hub_server import Hub
+from hub_server import server
+
+__all__ = ["server"]
 
 pytest.importorskip("huggingface_hub")
 pytestmark = pytest.mark.filterwarnings("ignore:hf.me/:UserWarning")
 ZOO = Path(data.__file__).parents[1] / "zoo/digits"
 DIGITS = {str(p.relative_to(ZOO)): p.read_bytes() for p in ZOO.rglob("*") if p.is_file()}
 WEIGHTS = save({"w": torch.ones(2)})
-
-
-@pytest.fixture
-def server(tmp_path, monkeypatch):
-    from huggingface_hub import constants
-
-    made = Hub()
-    monkeypatch.setattr(constants, "ENDPOINT", made.url)
-    files = made.url + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", files)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    monkeypatch.chdir(tmp_path)
-    hub.fetched.cache_clear()
-    yield made
-    made.shutdown()
-    made.server_close()
-    hub.fetched.cache_clear()
 
 
 def test_names():

@@ -83,7 +83,8 @@ def files_of(folder: Path, place: str) -> list[Path]:
         pickles = sorted(p.name for p in here.glob("*.bin")) + sorted(
             p.name for p in here.glob("*.ckpt")
         )
-        more = f"; {pickles[0]} is a pickle, which is never read" if pickles else ""
+        how = "is a pickle, which is never read; `demist convert` makes safetensors of it"
+        more = f"; {pickles[0]} {how}" if pickles else ""
         raise MissingError(f"there is no file of weights .safetensors in {here}{more}")
     path = (plain or found)[0]  # of several variants the plain one; the only one, whatever its name
     return [inside(folder, place + path.name)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from demist.conditions import ReadImage
 from demist.errors import UsageError
 from demist.interop import Reading, adapters
+from demist.io import hub
 from demist.io.files import sha256
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def with_loras(
     """
     if not files:
         return pipeline
-    read = [(adapters.read_lora(Path(file)), weight) for file, weight in files]
+    read = [(adapters.read_lora(hub.local(str(file))), weight) for file, weight in files]
     denoiser, conditioner = adapters.with_loras(pipeline.denoiser, pipeline.conditioner, read)
     told = [
         {"lora": Path(lora.place).name, "sha256": sha256(Path(lora.place)), "weight": weight}
@@ -92,8 +93,9 @@ def with_ip_adapter(
     Raises:
         As `with_loras`.
     """
-    adapter = adapters.read_ip_adapter(Path(file))
-    beside = Path(file).resolve().parent
+    file = hub.local(str(file))
+    adapter = adapters.read_ip_adapter(file)
+    beside = file.resolve().parent
     places = [
         beside,
         *([pipeline.origin.place] if pipeline.origin else []),
@@ -104,7 +106,7 @@ def with_ip_adapter(
     denoiser, conditioner = adapters.with_ip_adapter(
         pipeline.denoiser, pipeline.conditioner, adapter, found, scale
     )
-    told = [{"ip_adapter": Path(file).name, "sha256": sha256(Path(file)), "scale": scale}]
+    told = [{"ip_adapter": file.name, "sha256": sha256(file), "scale": scale}]
     facts = _told(pipeline, told)
     return replace(pipeline, denoiser=denoiser, conditioner=conditioner, facts=facts)
 
@@ -125,7 +127,7 @@ def from_flag(
     """
     if text is None:
         return pipeline, {}
-    heads = [i for i, letter in enumerate(text) if letter == "=" and Path(text[:i]).is_file()]
+    heads = [i for i, letter in enumerate(text) if letter == "=" and _is_there(text[:i])]
     if not heads:
         raise UsageError(
             f"--ip-adapter {text}: write FILE=image.png, or FILE=image.png:0.6, with a file that "
@@ -135,6 +137,10 @@ def from_flag(
     changed = with_ip_adapter(pipeline, file, scale, encoder)
     name = adapters.ip_adapter.NAME
     return changed, {name: changed.conditioner.conditions[name].parse(str(image), read_image)}
+
+
+def _is_there(file: str) -> bool:
+    return hub.is_named(file) or Path(file).is_file()
 
 
 def named_in(prompt: str, loras: Sequence[str], folder: Path | None) -> tuple[str, tuple[str, ...]]:

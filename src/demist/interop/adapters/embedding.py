@@ -17,6 +17,7 @@ from demist.errors import DataError, UsageError
 from demist.interop.adapters.lora import named
 from demist.interop.adapters.merge import replaced
 from demist.interop.adapters.readers import readers_of, with_readers
+from demist.io import hub
 from demist.io.tensors import read_tensors
 
 ENCODERS = {"clip_l": "text_encoder", "clip_g": "text_encoder_2", "t5xxl": "text_encoder_3"}
@@ -50,7 +51,7 @@ def read_embedding(text: str) -> Embedding:
     head, equals, word = text.rpartition("=")
     path = Path(head) if equals and not Path(text).exists() else Path(text)
     word = word if equals and path == Path(head) else ""
-    tensors = read_tensors(path)
+    tensors = read_tensors(hub.local(str(path)))
     if set(tensors) <= set(ENCODERS) and tensors:
         tables, usual = {ENCODERS[name]: tensor for name, tensor in tensors.items()}, path.stem
     elif len(tensors) == 1:

@@ -8,6 +8,7 @@ from typing import Any
 from demist.errors import DataError, MissingError, UsageError
 from demist.formats import COMPONENTS, ENCODERS, Kind, Part, config_of, parts_of
 from demist.interop.single.held import REMAINS, Held, require_none
+from demist.io import hub
 from demist.io.weights import TensorFile, open_tensors
 
 CONFIG, TEXT, VAE = "config", "text", "vae"
@@ -51,11 +52,12 @@ def split_parts(parts: Sequence[str]) -> dict[str, list[Path]]:
         name, equals, path = text.partition("=")
         if name not in NAMES or not equals:
             raise UsageError(f"--part {text}: write NAME=PATH, NAME one of {', '.join(NAMES)}")
-        if not Path(path).exists():
+        place = hub.local(path)
+        if not place.exists():
             raise MissingError(f"--part {text}: there is no file or folder {path}")
         if name in found and name != TEXT:
             raise UsageError(f"--part {name} is given twice; give it once")
-        found.setdefault(name, []).append(Path(path))
+        found.setdefault(name, []).append(place)
     return found
 
 
