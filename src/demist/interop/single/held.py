@@ -13,7 +13,7 @@ from demist.formats import Part
 from demist.interop.single import streams, text, unet
 from demist.interop.single.places import Place, below, gathered, names_in_file
 from demist.interop.weights import NETWORKS, tell_widened
-from demist.io.weights import TensorFile
+from demist.io.weights import TensorFile, read_all
 
 PLACES: Mapping[str, Callable[[Collection[str]], dict[str, Place]]] = {
     "unet": unet.unet,
@@ -132,7 +132,7 @@ class Held:
         require_none(left, self.where)
         kinds = {self.file.entries[name].kind for name in used}
         tell_widened(self.file.path, kinds, dtype)
-        found = gathered(places, lambda name: self.file.read(name, dtype))
+        found = gathered(places, read_all([self.file], dtype, used.__contains__).pop)
         if alone:
             width = int(self.config["hidden_size"])
             found[last] = torch.eye(width, dtype=dtype or torch.float32)
