@@ -205,9 +205,10 @@ def test_the_refiner_after_the_base(tmp_path):
     x = torch.randn(2, 4, 16, 16)
     between = first(PROMPTS, latents=x.clone(), denoising_end=0.6, **ASKED).images
     expected = second(PROMPTS, image=between, denoising_start=0.6, **ASKED).images
-    require_equal(
-        last(asked_of(first, base.refined(refiner, 0.4), x, text=PROMPTS, end=0.0)), expected
-    )
+    both = base.refined(refiner, 0.4)
+    require_equal(last(asked_of(first, both, x, text=PROMPTS, end=0.0)), expected)
+    asked = {"solver": "published", "grid": "published", "steps": 5, "guidance": 5.0}
+    require_equal(last(both.plan(2, init=x, text=PROMPTS, **asked)), expected)
 
 
 def test_inpainting_on_the_command_line(tmp_path, monkeypatch):
