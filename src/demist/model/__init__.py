@@ -47,6 +47,7 @@ __all__ = [
     "sample_seed",
     "sampling",
     "shown",
+    "stored",
     "sums",
     "sweep",
     "values",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,27 +16,22 @@ from demist import interop, zoo
 from demist.codecs import Codec, require_finite
 from demist.conditions import Conditioner
 from demist.core import Denoiser, Model
-from demist.errors import CannotCreateError, DataError, MissingError, UsageError
-from demist.io import hub
-from demist.io.files import write_text
-from demist.io.folders import atomic_folder
-from demist.io.untrusted import refuse_links_out
+from demist.errors import DataError, UsageError
 from demist.machine.compiling import compile_network
-from demist.machine.offload import Turns, turns_on
-from demist.model import adapted, components
-from demist.model import card as model_card
+from demist.machine.offload import Turns
+from demist.model import adapted, components, stored
 from demist.model import folder as model_folder
 from demist.model.controlled import Controlled, with_controls
 from demist.model.export import Kind, export
 from demist.model.images import shown
 from demist.model.make_plan import make_plan
-from demist.model.placing import thrifty
+from demist.model.placing import move, take_turns, thrifty
 from demist.model.plan import Constrain, Frame, Guide, Init, Plan
 from demist.model.refine import Refinement, refined
 from demist.model.sampling import STANDARD, Sampling, require_free_names, split
 from demist.networks.published import Published
 from demist.parts.typed import require_types
-from demist.runs import Run, checkpoint, find
+from demist.runs import Run, find
 
 
 @dataclass(frozen=True)
@@ -336,14 +331,7 @@ class Pipeline:
 
     def to(self, device: str | torch.device) -> "Pipeline":
         """This pipeline, all its networks moved to `device`; text encoders once they are opened."""
-        self.denoiser.to(device)
-        self.codec.to(device)
-        for net in self.controls.values():
-            net.to(device)
-        if self.refinement is not None:
-            self.refinement.pipeline.to(device)
-        for condition in self.conditioner.conditions.values():
-            condition.to(torch.device(device))
+        move(self, torch.device(device))
         return self
 
     def offload(self, device: str | torch.device) -> "Pipeline":
@@ -351,15 +339,7 @@ class Pipeline:
 
         The device holds the largest of them and not all; moving takes a second or two per image.
         """
-        where = torch.device(device)
-        for net in (self.denoiser.net, *self.codec.components.values()):
-            turns_on(where).add(net)
-        for condition in self.conditioner.conditions.values():
-            condition.to(where, turns=True)
-        for net in self.controls.values():  # they run in every step beside the network, and stay
-            net.to(where)
-        if self.refinement is not None:
-            self.refinement.pipeline.offload(where)
+        take_turns(self, torch.device(device))
         return self
 
     def compile(self, say: Callable[[str], None] = warnings.warn) -> "Pipeline":
@@ -388,21 +368,12 @@ class Pipeline:
             CannotCreateError: The folder exists and `replace` is false.
             UsageError: It has a refiner, which is a model by itself.
         """
-        if self.refinement is not None:
-            raise UsageError(
-                "a model with a refiner is two models; save each by itself: the first before "
-                "`refined`, and the refiner"
-            )
-        with atomic_folder(folder, replace=replace) as temporary:
-            model_folder.write(self, temporary)
-            page = model_card.edited(Path(folder)) or model_card.card(self)
-            write_text(temporary / model_card.NAME, page)
-        return Path(folder)
+        return stored.save(self, Path(folder), replace)
 
     def save_published(
         self,
         path: str | os.PathLike[str],
-        form: Literal["diffusers", "single", "comfy"] = "diffusers",
+        form: stored.Form = "diffusers",
         *,
         replace: bool = False,
         say: Callable[[str], None] = warnings.warn,
@@ -420,21 +391,7 @@ class Pipeline:
             UsageError: Its networks have no such form.
             CannotCreateError: The path exists and `replace` is false.
         """
-        if self.origin is None:
-            name = type(self.denoiser.net).__name__
-            raise UsageError(
-                f"a {name} is a network of demist's own, which diffusers does not know; export it "
-                f"as onnx or torch-export, or train one in the published form"
-            )
-        if form == "diffusers":
-            return self.save(path, replace=replace)
-        if form == "single" and Path(path).exists() and not replace:
-            raise CannotCreateError(f"{os.fspath(path)} exists already; choose another name")
-        interop.write_single(
-            Path(path), form, self.origin, model_folder.modules_of(self),
-            model_folder.encoders_of(self), say, replace=replace,
-        )  # fmt: skip
-        return Path(path)
+        return stored.save_published(self, Path(path), form, replace, say)
 
     @classmethod
     def load(
@@ -452,11 +409,7 @@ class Pipeline:
             DataError: It is damaged, or of another format.
         """
         place = zoo.locate(os.fspath(folder))
-        foreign = interop.is_published(place)
-        parts = interop.read(place, reading) if foreign else model_folder.read(place)
-        if origin := hub.origin_of(place):
-            parts["facts"] = {**parts["facts"], "hub": origin}
-        made = adapted.as_read(cls._assemble(parts, str(place)), reading)
+        made = adapted.as_read(cls._assemble(stored.read(place, reading), str(place)), reading)
         return made if reading is None else thrifty(made, reading)
 
     @classmethod
@@ -474,25 +427,7 @@ class Pipeline:
             DataError: No checkpoint is good.
         """
         run = run if isinstance(run, Run) else find(run)
-        refuse_links_out(run.path)
-        if step is None:
-            found = checkpoint.load_newest(run.checkpoints, warnings.warn, repair=False)
-        else:
-            known = checkpoint.steps(run.checkpoints)
-            if step not in known:
-                there = ", ".join(map(str, known)) or "none"
-                raise MissingError(f"{run.path} has no checkpoint {step}; there are: {there}")
-            found = checkpoint.load(run.checkpoints / checkpoint.folder_name(step))
-        if found is None:
-            raise MissingError(
-                f"{run.path} has no checkpoint; one is written every minute and at the end"
-            )
-        description = model_folder.of_run(run, found)
-        model_folder.refuse_codec(description[model_folder.INDEX], str(run.path))
-        further = components.read(run.path, description[model_folder.INDEX])
-        arguments = model_folder.pieces(description, found.parts["ema"], str(run.path), further)
-        arguments["facts"] = {**arguments["facts"], "step": found.step}
-        return cls._assemble(arguments, str(run.path))
+        return cls._assemble(stored.read_run(run, step), str(run.path))
 
     def of_weights(self, tensors: Mapping[str, Tensor]) -> "Pipeline":
         """This pipeline with other weights: a network of the same kind that holds these tensors."""

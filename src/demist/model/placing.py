@@ -1,12 +1,15 @@
-"""How a model runs in little memory."""
+"""Where a model is, and how it runs in little memory."""
 
 import dataclasses
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from demist.codecs import KLAutoencoder
 from demist.conditions import Conditioner
 from demist.interop import Reading
+from demist.machine.offload import turns_on
 
 if TYPE_CHECKING:
     from demist.model.pipeline import Pipeline
@@ -44,3 +47,27 @@ def _tiled(condition: Any) -> Any:
         if isinstance(value, KLAutoencoder)
     }
     return dataclasses.replace(condition, **tiled) if tiled else condition
+
+
+def move(pipeline: "Pipeline", device: torch.device) -> None:
+    """Put all networks of a pipeline on a device; text encoders once they are opened."""
+    pipeline.denoiser.to(device)
+    pipeline.codec.to(device)
+    for net in pipeline.controls.values():
+        net.to(device)
+    if pipeline.refinement is not None:
+        pipeline.refinement.pipeline.to(device)
+    for condition in pipeline.conditioner.conditions.values():
+        condition.to(device)
+
+
+def take_turns(pipeline: "Pipeline", device: torch.device) -> None:
+    """Let each network be on a device while it runs, and on the CPU once another does."""
+    for net in (pipeline.denoiser.net, *pipeline.codec.components.values()):
+        turns_on(device).add(net)
+    for condition in pipeline.conditioner.conditions.values():
+        condition.to(device, turns=True)
+    for net in pipeline.controls.values():  # they run in every step beside the network, and stay
+        net.to(device)
+    if pipeline.refinement is not None:
+        pipeline.refinement.pipeline.offload(device)

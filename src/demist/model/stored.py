@@ -1,0 +1,93 @@
+"""Models read from where they lie, and written: what stands behind `Pipeline.load` and `save`."""
+
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from demist import interop
+from demist.errors import CannotCreateError, MissingError, UsageError
+from demist.io import hub
+from demist.io.files import write_text
+from demist.io.folders import atomic_folder
+from demist.io.untrusted import refuse_links_out
+from demist.model import card, components, folder
+from demist.runs import Run, checkpoint
+
+if TYPE_CHECKING:
+    from demist.model.pipeline import Pipeline
+
+Form = Literal["diffusers", "single", "comfy"]
+"""Of a model for other programs: a folder, one file, the parts that ComfyUI loads."""
+
+
+def read(place: Path, reading: interop.Reading | None) -> dict[str, Any]:
+    """The arguments of `Pipeline` from a folder or file, ours or another maker's."""
+    foreign = interop.is_published(place)
+    parts = interop.read(place, reading) if foreign else folder.read(place)
+    if origin := hub.origin_of(place):
+        parts["facts"] = {**parts["facts"], "hub": origin}
+    return parts
+
+
+def read_run(run: Run, step: int | None) -> dict[str, Any]:
+    """The arguments of `Pipeline` from a checkpoint of a run, the newest good one or of a step.
+
+    Raises:
+        MissingError: There is none.
+        DataError: None is good.
+    """
+    refuse_links_out(run.path)
+    if step is None:
+        found = checkpoint.load_newest(run.checkpoints, warnings.warn, repair=False)
+    else:
+        known = checkpoint.steps(run.checkpoints)
+        if step not in known:
+            there = ", ".join(map(str, known)) or "none"
+            raise MissingError(f"{run.path} has no checkpoint {step}; there are: {there}")
+        found = checkpoint.load(run.checkpoints / checkpoint.folder_name(step))
+    if found is None:
+        raise MissingError(
+            f"{run.path} has no checkpoint; one is written every minute and at the end"
+        )
+    description = folder.of_run(run, found)
+    folder.refuse_codec(description[folder.INDEX], str(run.path))
+    further = components.read(run.path, description[folder.INDEX])
+    arguments = folder.pieces(description, found.parts["ema"], str(run.path), further)
+    return {**arguments, "facts": {**arguments["facts"], "step": found.step}}
+
+
+def save(pipeline: "Pipeline", place: Path, replace: bool) -> Path:
+    """See `Pipeline.save`."""
+    if pipeline.refinement is not None:
+        raise UsageError(
+            "a model with a refiner is two models; save each by itself: the first before "
+            "`refined`, and the refiner"
+        )
+    with atomic_folder(place, replace=replace) as temporary:
+        folder.write(pipeline, temporary)
+        page = card.edited(place) or card.card(pipeline)
+        write_text(temporary / card.NAME, page)
+    return place
+
+
+def save_published(
+    pipeline: "Pipeline", place: Path, form: Form, replace: bool, say: Callable[[str], None]
+) -> Path:
+    """See `Pipeline.save_published`."""
+    if pipeline.origin is None:
+        name = type(pipeline.denoiser.net).__name__
+        raise UsageError(
+            f"a {name} is a network of demist's own, which diffusers does not know; export it "
+            f"as onnx or torch-export, or train one in the published form"
+        )
+    if form == "diffusers":
+        return save(pipeline, place, replace)
+    if form == "single" and place.exists() and not replace:
+        raise CannotCreateError(f"{os.fspath(place)} exists already; choose another name")
+    interop.write_single(
+        place, form, pipeline.origin, folder.modules_of(pipeline), folder.encoders_of(pipeline),
+        say, replace=replace,
+    )  # fmt: skip
+    return place
