@@ -15,6 +15,8 @@ transformers = pytest.importorskip("transformers")
 
 from .test_flux_pixart_parity import FLUX, t5  # noqa: E402  (it needs diffusers)
 from .test_interop_parity import PATH, PROMPTS, SD, SD3, VAE, XL, drawn, encoder, tokenizer  # noqa: E402
+from .test_pipelines_parity import REFINER, a_mask, picture, sd  # noqa: E402
+from .test_pipelines_parity import xl as xl_model  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -104,6 +106,36 @@ def test_it_reads_again_with_the_same_bits(files, name):
         assert net.state_dict().keys() == known.keys()
         assert all(torch.equal(value, known[k]) for k, value in net.state_dict().items())
     asked = {"text": PROMPTS, "steps": 2, "size": (32, 32)}
+    np.testing.assert_array_equal(again.sample(2, **asked), ours.sample(2, **asked))
+
+
+IMAGE = {"hole": (picture(), a_mask()), "image": picture(), "small": picture(16)}
+EDITORS = {
+    "inpaint": (diffusers.StableDiffusionInpaintPipeline, 9, {"hole": IMAGE["hole"]}),
+    "ip2p": (diffusers.StableDiffusionInstructPix2PixPipeline, 8, {"image": IMAGE["image"]}),
+    "upscale": (diffusers.StableDiffusionUpscalePipeline, 7, {"image": IMAGE["small"]}),
+    "xl inpaint": (diffusers.StableDiffusionXLInpaintPipeline, XL, {"hole": IMAGE["hole"]}),
+    "refiner": (diffusers.StableDiffusionXLImg2ImgPipeline, REFINER, {"aesthetic": 7.5}),
+}
+
+
+@pytest.mark.parametrize("name", EDITORS)
+def test_editors_upscaler_and_refiner(tmp_path, name):
+    cls, form, given = EDITORS[name]
+    places = (tmp_path / "m", tmp_path / "t")
+    if isinstance(form, int):
+        more = {} if form != 7 else {
+            "low_res_scheduler": diffusers.DDPMScheduler(beta_schedule="squaredcos_cap_v2"),
+            "net": {"num_class_embeds": 400},
+        }  # fmt: skip
+        _, ours = sd(cls, places[0], form, places[1], **more)
+    else:
+        net = form if name == "refiner" else {**form, "in_channels": 9}
+        _, ours = xl_model(cls, *places, net, name == "refiner")
+    ours.save_published(tmp_path / "one.safetensors", "single", say=pytest.fail)
+    again = Pipeline.load(tmp_path / "one.safetensors")
+    assert again.defaults == ours.defaults
+    asked = {"text": PROMPTS, "steps": 2, **given}
     np.testing.assert_array_equal(again.sample(2, **asked), ours.sample(2, **asked))
 
 

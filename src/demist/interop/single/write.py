@@ -30,7 +30,7 @@ from demist.interop.single.vocabulary import MARKS, vocabulary
 from demist.interop.source import Source
 from demist.io.files import atomic
 from demist.io.folders import atomic_folder
-from demist.io.tensors import write_tensors
+from demist.io.tensors import write_stream
 from demist.networks.published import AutoencoderKL, Published
 
 Form = Literal["single", "comfy"]
@@ -40,7 +40,9 @@ STYLES = {
     "FluxTransformer2DModel": "flux",
 }
 """Class of a network -> how its names are written."""
-NETWORK = "model.diffusion_model."
+NETWORK, LOW = "model.diffusion_model.", "low_res_scheduler"
+Make = Callable[[], Tensor]
+"""Gives a tensor of the file when it is written, so that one is held twice at a time."""
 LONGEST = 2**18
 """Characters; a tokenizer that takes more is not kept in the metadata."""
 
@@ -160,13 +162,14 @@ def write_single(
         "scheduler": source.scheduler(),
         net.folder: source.config(net.folder),
         VAE: source.config(VAE),
+        **({LOW: source.scheduler(LOW)} if source.has(LOW) else {}),
     }
     for encoder in encoders:
         states[encoder.name] = _names_of_files(encoder.model.state_dict())
         said[encoder.name] = _config_of(encoder.model)
         said[TOKENIZERS[encoder.name]] = _tokenizer_of(encoder, say)
     header = {KEY: json.dumps({key: value for key, value in said.items() if value})}
-    files: dict[str, dict[str, Callable[[], Tensor]]] = {}
+    files: dict[str, dict[str, tuple[Tensor, Make]]] = {}
     for name, state in states.items():
         row = places[name]
         if form == "single":
@@ -176,7 +179,10 @@ def write_single(
             style = "clip" if row.style == "openclip" else row.style
             table = PLACES[style](state.keys())
             file = row.file.format(path.name)
-        files.setdefault(file, {}).update(joined(table, state.__getitem__))
+        sizes = {key: value.to("meta") for key, value in state.items()}
+        likes = {key: make() for key, make in joined(table, sizes.__getitem__).items()}
+        made = joined(table, state.__getitem__)
+        files.setdefault(file, {}).update({key: (likes[key], make) for key, make in made.items()})
     if form == "single":
         if led:
             say(f"{', '.join(led)} left out: a control network has a file of its own elsewhere")
@@ -194,9 +200,10 @@ def write_single(
 
 
 def _write(
-    path: Path, tensors: Mapping[str, Callable[[], Tensor]], header: Mapping[str, str]
+    path: Path, tensors: Mapping[str, tuple[Tensor, Make]], header: Mapping[str, str]
 ) -> None:
-    write_tensors(path, {name: make() for name, make in tensors.items()}, header)
+    layout = {name: (like.dtype, tuple(like.shape)) for name, (like, _) in tensors.items()}
+    write_stream(path, layout, lambda name: tensors[name][1](), header)
 
 
 def _names_of_files(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
