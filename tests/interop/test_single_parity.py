@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from demist import Pipeline
+from demist import Pipeline, __version__
+from demist.cli import main
+from demist.drawing import read_texts
 from demist.interop import Reading
 
 diffusers = pytest.importorskip("diffusers")
@@ -171,6 +173,23 @@ def test_parts_and_configurations_of_a_folder(files, name, tmp_path):
     again = Pipeline.load(net, Reading(part=tuple(parts)))
     asked = {"text": PROMPTS, "steps": 2, "size": (32, 32)}
     np.testing.assert_array_equal(again.sample(2, **asked), ours.sample(2, **asked))
+
+
+def test_on_the_command_line(files, monkeypatch):
+    """A file is sampled and exported; the image says how it was made, unless it must not."""
+    _, folder, _, file = files("sd1")
+    monkeypatch.chdir(folder.parent)
+    asked = ["sample", str(file), "--prompt", "a cat", "--n", "1", "--steps", "2", "--seed", "7"]
+    assert main([*asked, "--negative", "dog", "--guidance", "3", "--out", "a.png"]) == 0
+    assert read_texts("a.png")["parameters"] == (
+        "a cat\nNegative prompt: dog\nSteps: 2, Sampler: adams, CFG scale: 3.0, Seed: 7, "
+        f"Size: 32x32, Model: one, Version: demist {__version__}"
+    )
+    assert main([*asked, "--no-metadata", "--out", "b.png"]) == 0
+    assert read_texts("b.png") == {}
+    assert main(["export", str(folder), "two.safetensors", "--format", "single"]) == 0
+    assert (folder.parent / "two.safetensors").read_bytes() == file.read_bytes()
+    assert main(["export", str(folder), "two.safetensors", "--format", "single"]) == 73
 
 
 def test_clips_own_tokenizer():

@@ -82,6 +82,9 @@ class Options:
     """Samples per row of the image."""
     force: bool = False
     """Overwrite files that exist."""
+    metadata: bool = True
+    """Keep in the image how it was made: our recipe and, for models of other makers, the line that
+    A1111 writes."""
     compile: bool = False
     """Compile the network with torch.compile: a minute at first, then faster; samples agree to
     rounding."""
@@ -174,7 +177,7 @@ def main(args: list[str]) -> None:
             pipeline, n, sampling, labels=values.spread(labels, n), columns=options.columns,
             film=options.animate is not None, **guiding, **cond,
         )  # fmt: skip
-    page.save(out, shlex.join(["demist", "sample", *args]))
+    page.save(out, shlex.join(["demist", "sample", *args]), options.metadata)
     print(out)
     if options.arrays:
         page.save_array(options.arrays)

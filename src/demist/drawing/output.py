@@ -45,7 +45,10 @@ def format_of(path: str | os.PathLike[str], formats: Mapping[str, str] = FORMATS
 
 
 def save_image(
-    image: Image.Image, path: str | os.PathLike[str], metadata: dict[str, Any] | None = None
+    image: Image.Image,
+    path: str | os.PathLike[str],
+    metadata: dict[str, Any] | None = None,
+    texts: Mapping[str, str] | None = None,
 ) -> None:
     """Write an image in the format of its ending, atomically; `read_metadata` reads the facts.
 
@@ -55,6 +58,7 @@ def save_image(
         image: RGB.
         path: Where to; see `FORMATS`.
         metadata: Facts, as JSON.
+        texts: Further texts by name, which only a PNG keeps.
 
     Raises:
         UsageError: The ending is of another format.
@@ -62,7 +66,7 @@ def save_image(
     """
     kind = format_of(path)
     if kind == "PNG":
-        save_png(image, path, metadata)
+        save_png(image, path, metadata, texts)
         return
     text = None if metadata is None else json.dumps(metadata)
     options = dict(_OPTIONS[kind])
@@ -76,9 +80,18 @@ def save_image(
 
 
 def save_png(
-    image: Image.Image, path: str | os.PathLike[str], metadata: dict[str, Any] | None = None
+    image: Image.Image,
+    path: str | os.PathLike[str],
+    metadata: dict[str, Any] | None = None,
+    texts: Mapping[str, str] | None = None,
 ) -> None:
     """Write a PNG, atomically; `metadata` goes as JSON into its text chunk named "demist".
+
+    Args:
+        image: RGB.
+        path: Where to.
+        metadata: Facts, as JSON.
+        texts: Further texts by name.
 
     Raises:
         CannotCreateError: The folder does not exist or cannot be written.
@@ -86,6 +99,8 @@ def save_png(
     info = PngImagePlugin.PngInfo()
     if metadata is not None:
         info.add_text(KEY, json.dumps(metadata))
+    for key, text in (texts or {}).items():
+        info.add_itxt(key, text)
     write(path, lambda file: image.save(file, "PNG", optimize=True, pnginfo=info))
 
 

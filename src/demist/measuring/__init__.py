@@ -14,6 +14,7 @@ __all__ = [
     "likelihood",
     "on_ray",
     "pages",
+    "parameters",
     "prompts",
     "ruler",
     "sets",

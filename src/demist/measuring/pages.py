@@ -15,6 +15,7 @@ from demist.data.images.decode import read_image as read_image
 from demist.drawing import FILMS, animation, format_of, image_grid, save_image
 from demist.errors import UsageError
 from demist.io.arrays import write_array
+from demist.measuring.parameters import parameters_of
 from demist.modalities import Modality
 from demist.modalities import of as of
 from demist.model.folder import weights_hash
@@ -36,21 +37,25 @@ class Page:
         image: All of them.
         facts: With which version, model and recipe they were made.
         frames: One image of the first samples for every state from noise to data, if wanted.
+        texts: What else a PNG is to say, by name.
     """
 
     x: np.ndarray
     image: Image.Image
     facts: Mapping[str, Any]
     frames: Sequence[Image.Image] = field(default=(), repr=False)
+    texts: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    def save(self, path: Path, command: str | None = None) -> None:
+    def save(self, path: Path, command: str | None = None, metadata: bool = True) -> None:
         """Write an image that carries the facts.
 
         Args:
             path: Where to; its ending says the format (`demist.drawing.FORMATS`).
             command: What was typed, for the facts.
+            metadata: Whether it carries them.
         """
-        save_image(self.image, path, {"command": command, **self.facts})
+        facts = {"command": command, **self.facts} if metadata else None
+        save_image(self.image, path, facts, self.texts if metadata else None)
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows."""
@@ -123,11 +128,13 @@ def sample_page(
         **_weak(weak),
         **_plain(cond),
     }
+    line = parameters_of(pipeline, options)
     return Page(
         x,
         modality.draw(x, labels, columns),
         facts_of(pipeline, options),
         modality.film(states, labels[:filmed], columns) if states else (),
+        {} if line is None else {"parameters": line},
     )
 
 

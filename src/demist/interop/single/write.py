@@ -23,7 +23,7 @@ from demist.conditions import TextEncoder
 from demist.errors import UsageError
 from demist.interop.controls import is_control, kind_with
 from demist.interop.single.held import PLACES
-from demist.interop.single.places import below, joined
+from demist.interop.single.places import Places, below, joined
 from demist.interop.single.said import KEY
 from demist.interop.single.sorting import TOKENIZERS, VAE
 from demist.interop.single.vocabulary import MARKS, vocabulary
@@ -179,10 +179,7 @@ def write_single(
             style = "clip" if row.style == "openclip" else row.style
             table = PLACES[style](state.keys())
             file = row.file.format(path.name)
-        sizes = {key: value.to("meta") for key, value in state.items()}
-        likes = {key: make() for key, make in joined(table, sizes.__getitem__).items()}
-        made = joined(table, state.__getitem__)
-        files.setdefault(file, {}).update({key: (likes[key], make) for key, make in made.items()})
+        files.setdefault(file, {}).update(_made(table, state))
     if form == "single":
         if led:
             say(f"{', '.join(led)} left out: a control network has a file of its own elsewhere")
@@ -191,12 +188,21 @@ def write_single(
         return [path]
     for name, control in led.items():  # ComfyUI reads diffusers' names
         held = control.state_dict()
-        files[f"controlnet/{name}.safetensors"] = {k: partial(held.__getitem__, k) for k in held}
+        files[f"controlnet/{name}.safetensors"] = {
+            k: (v, partial(held.__getitem__, k)) for k, v in held.items()
+        }
     with atomic_folder(path, replace=replace) as folder:
         for file, tensors in files.items():
             (folder / file).parent.mkdir(exist_ok=True)
             _write(folder / file, tensors, header if file == next(iter(files)) else {})
     return [path / file for file in files]
+
+
+def _made(table: Places, state: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Make]]:
+    """The file's tensors: one of their type and shape without numbers, and what gives each."""
+    sizes = {key: value.to("meta") for key, value in state.items()}
+    likes = joined(table, sizes.__getitem__)
+    return {key: (likes[key](), make) for key, make in joined(table, state.__getitem__).items()}
 
 
 def _write(
