@@ -12,7 +12,7 @@ from tests.networks.test_published_sizes import SD1, SD2, SD35, VAE, XL
 
 from demist.formats import alone_of, config_of, kind_of, parts_of
 from demist.interop.single import PLACES
-from demist.interop.single.places import below
+from demist.interop.single.places import Place, below
 from demist.interop.single.text import clip_names, t5_names
 from demist.networks import published
 from demist.networks.published.config import read
@@ -246,3 +246,34 @@ def test_other_files_are_known(title):
     assert kind_of(ALONE[title], parts_of(ALONE[title])) is None
     assert alone_of(ALONE[title]).title == title
     assert alone_of({"something.weight": (3, 3, 3)}) is None
+
+
+def test_what_goes_where_in_the_files_of_transformers():
+    """Shares of fused matrices, and the last norms, whose shift and scale change places."""
+    first, last = (f"model.diffusion_model.joint_blocks.{i}.context_block." for i in (0, 23))
+    names = of_net("3")[1]
+    places = below(PREFIXES["sd3"], PLACES["sd3"](names))
+    block = "transformer_blocks.{}.norm1_context.linear.bias"
+    assert places[block.format(0)] == Place(f"{first}adaLN_modulation.1.bias")
+    assert places[block.format(23)] == Place(f"{last}adaLN_modulation.1.bias", (1, 0), 2)
+    key = "transformer_blocks.23.attn.add_k_proj.weight"
+    assert places[key] == Place(f"{last}attn.qkv.weight", (1,), 3)
+    final = "model.diffusion_model.final_layer.adaLN_modulation.1.weight"
+    assert places["norm_out.linear.weight"] == Place(final, (1, 0), 2)
+    places = PLACES["flux"](of_net("flux")[1])
+    single = "single_transformer_blocks.37."
+    assert places[f"{single}attn.to_v.bias"] == Place("single_blocks.37.linear1.bias", (2,), 7)
+    assert places[f"{single}proj_mlp.weight"].take == (3, 4, 5, 6)
+    norm = places["transformer_blocks.0.attn.norm_added_k.weight"]
+    assert norm == Place("double_blocks.0.txt_attn.norm.key_norm.scale")
+    assert places["norm_out.linear.bias"] == Place("final_layer.adaLN_modulation.1.bias", (1, 0), 2)
+    part = of_net("xl")[1]
+    places = PLACES["unet"](part)
+    for name, file in {
+        "down_blocks.1.downsamplers.0.conv.bias": "input_blocks.6.0.op.bias",
+        "up_blocks.0.upsamplers.0.conv.bias": "output_blocks.2.2.conv.bias",
+        "up_blocks.2.resnets.2.time_emb_proj.bias": "output_blocks.8.0.emb_layers.1.bias",
+        "mid_block.resnets.1.conv2.weight": "middle_block.2.out_layers.3.weight",
+        "add_embedding.linear_2.weight": "label_emb.0.2.weight",
+    }.items():
+        assert places[name] == Place(file)
