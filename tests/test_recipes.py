@@ -8,7 +8,7 @@ from demist.recipes import Expectation, Recipe, recipe
 
 NAMES = [
     "digits", "demo", "student", "cifar10", "images64", "scenes", "captions", "autoencoder",
-    "moons", "spiral", "25-gaussians", "eight",
+    "ddpm", "moons", "spiral", "25-gaussians", "eight",
 ]  # fmt: skip
 
 
@@ -36,6 +36,7 @@ def test_every_recipe_is_a_valid_configuration(name):
         "student",
         "scenes",
         "autoencoder",
+        "ddpm",
         "moons",
         "spiral",
         "25-gaussians",

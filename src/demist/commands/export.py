@@ -20,8 +20,9 @@ class Options:
     """New folder: for denoiser.onnx (or .pt2) and denoiser.json, or for the whole model; a new file
     with single."""
     format: Literal["onnx", "torch-export", "diffusers", "single", "comfy"] = "onnx"
-    """onnx, which needs demist[export]; torch-export; or for published models diffusers, single
-    (one file, as A1111 and ComfyUI read it) or comfy (the parts that ComfyUI reads)."""
+    """onnx, which needs demist[export]; torch-export; diffusers, for published models and those of
+    the network unet2d; or for published models single (one file, as A1111 and ComfyUI read it) or
+    comfy (the parts that ComfyUI reads)."""
     source: Annotated[ModelOptions, arg(name="")] = field(default_factory=ModelOptions)
 
 

@@ -15,6 +15,7 @@ from demist.interop.save import save, write_network
 from demist.interop.schedulers import Scheduled, read_scheduler
 from demist.interop.single import FileSource, open_file, write_single
 from demist.interop.source import FolderSource, Source
+from demist.interop.trained import as_published
 from demist.interop.wrap import Called, Wrapped, wrap
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Scheduled",
     "Source",
     "Wrapped",
+    "as_published",
     "asked",
     "assembled",
     "choose",
@@ -49,6 +51,7 @@ __all__ = [
     "schedulers",
     "source",
     "tiny",
+    "trained",
     "weights",
     "with_codec",
     "wrap",

@@ -378,7 +378,7 @@ class Pipeline:
         replace: bool = False,
         say: Callable[[str], None] = warnings.warn,
     ) -> Path:
-        """Write the model for other programs.
+        """Write the model for other programs: one of another maker, or of the network `unet2d`.
 
         Args:
             path: Where to.

@@ -1,5 +1,6 @@
 """Models read from where they lie, and written: what stands behind `Pipeline.load` and `save`."""
 
+import dataclasses
 import os
 import warnings
 from collections.abc import Callable
@@ -77,11 +78,10 @@ def save_published(
 ) -> Path:
     """See `Pipeline.save_published`."""
     if pipeline.origin is None:
-        name = type(pipeline.denoiser.net).__name__
-        raise UsageError(
-            f"a {name} is a network of demist's own, which diffusers does not know; export it "
-            f"as onnx or torch-export, or train one in the published form"
-        )
+        source = interop.as_published(pipeline.denoiser, pipeline.codec, pipeline.state_shape)
+        denoiser = interop.assembled(source)["denoiser"]
+        pipeline = dataclasses.replace(pipeline, denoiser=denoiser, origin=source)
+    assert pipeline.origin is not None
     if form == "diffusers":
         return save(pipeline, place, replace)
     if form == "single" and place.exists() and not replace:

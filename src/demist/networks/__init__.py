@@ -1,5 +1,7 @@
 """Networks: `UNet` and `DiT` for images, `MLP` for points. Called as `net(x, t, label, **cond)`.
 
+`UNet2DNetwork` is the U-Net that diffusers has, without conditions.
+
 `Autoencoder` makes a small code of an image, for `demist.codecs.KLAutoencoder`.
 """
 
@@ -35,6 +37,7 @@ from demist.networks.mlp import MLP, MLPBlock
 from demist.networks.network import NETWORKS, Network
 from demist.networks.text import TextBlock, TextTransformer
 from demist.networks.unet import UNet
+from demist.networks.unet_2d import UNet2DNetwork
 from demist.networks.unet_blocks import DownBlock, MidBlock, UpBlock
 
 __all__ = [
@@ -62,6 +65,7 @@ __all__ = [
     "TextTransformer",
     "TimeEmbedding",
     "UNet",
+    "UNet2DNetwork",
     "UpBlock",
     "Upsample",
     "Words",

@@ -21,6 +21,8 @@ class Network(nn.Module, abc.ABC):
         folder: Of its weights in a saved model; empty: the name.
         kinds: Names of the modalities whose states it fits. A modality may name it as well.
         given: Arguments that come from data and conditions, which nobody can write.
+        unit_variance: Whether it sees the noisy state divided by its standard deviation; else as it
+            is.
         one_time_per_sample: Whether t is `(B,)` and never one time for each part of a sample.
     """
 
@@ -28,6 +30,7 @@ class Network(nn.Module, abc.ABC):
     folder: ClassVar[str] = ""
     kinds: ClassVar[tuple[str, ...]] = ()
     given: ClassVar[tuple[str, ...]] = ("shape", "outputs", "inlets")
+    unit_variance: ClassVar[bool] = True
     one_time_per_sample: ClassVar[bool] = True
 
     @property

@@ -113,3 +113,21 @@ def autoencoder() -> TrainConfig:
         limits=LimitsConfig(budget="5m"),
         output=OutputConfig(name="autoencoder"),
     )
+
+
+@recipe("ddpm")
+def ddpm() -> TrainConfig:
+    """Digits of no class, in the form of diffusers: `demist export RUN OUT --format diffusers`."""
+    return TrainConfig(
+        data=DataConfig(labels=False, captions=False),
+        network=NetworkConfig(network="unet2d"),
+        diffusion=DiffusionConfig(
+            schedule="ddpm-linear",
+            parameterization="eps",
+            clock="index",
+            times="uniform",
+            weight="simple",
+        ),
+        limits=LimitsConfig(budget="10m"),
+        output=OutputConfig(name="ddpm"),
+    )

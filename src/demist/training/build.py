@@ -223,6 +223,7 @@ def make_denoiser(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(replace(streams, rank=0, world=1).torch_seed(-1))
         net = make_network(config, modality, codec.state_shape(shape), conditioner)
+    input_std = spread if net.unit_variance else None
     if config.optimization.parallel == "fsdp" and world.size > 1:
         shard(net, world, device)
     d = config.diffusion
@@ -231,7 +232,7 @@ def make_denoiser(
         make_schedule(d.schedule),
         PARAMETERIZATIONS.make(d.parameterization, sigma_data=spread),
         clock=CLOCKS.make(d.clock),
-        input_std=spread,
+        input_std=input_std,
         learn_variance=d.variance_steps is not None,
         bounds=codec.bounds if d.bounded else None,
     )

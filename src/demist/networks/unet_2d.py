@@ -1,0 +1,188 @@
+"""The U-Net of DDPM in the published form, so that a model trained here opens in diffusers."""
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from jaxtyping import Float
+from torch import Tensor
+
+from demist.errors import UsageError
+from demist.io.notation import size_near
+from demist.networks.conditioning import Specs
+from demist.networks.layers import zeroed
+from demist.networks.network import Network
+from demist.networks.published.unet_2d import UNet2D, UNet2DConfig
+from demist.networks.unet import UNet
+
+_MOST = 16
+"""Levels, and blocks of a level."""
+
+
+class UNet2DNetwork(Network):
+    """The U-Net that diffusers has: maps (image, index) to an image, without conditions.
+
+    UNet2DModel is its only child. A new network returns exactly zero. Pipelines of diffusers with
+    this network take no conditions, so it takes none. It sees the state as it is, and the index of
+    diffusers' timestep: a run has `clock = "index"`. With another clock it learns, but cannot be
+    exported.
+
+    Args:
+        in_channels: Channels of the image.
+        out_channels: Channels of the result; as many as `in_channels` by default.
+        channels: Width at each level, finest first; each level halves the sides of the one before.
+        blocks: Residual blocks per level on the way down; one more on the way up.
+        attention: Levels with self-attention after each block, 0 = finest.
+        mid_attention: Self-attention between the two blocks at the bottom.
+        head_dim: Channels per attention head; it must divide the channels where there is attention.
+            None: one head.
+        norm_groups: Groups of every normalisation; by default groups of about 16 channels.
+        dropout: Probability of dropping a feature inside a residual block, in [0, 1).
+        scale_shift: Time scales and shifts the normalised features; else it is added before the
+            normalisation.
+        inlets: Specs of conditions, of which it takes none.
+
+    Raises:
+        UsageError: Arguments that do not fit together, or a condition.
+    """
+
+    name: ClassVar[str] = "unet2d"
+    kinds: ClassVar[tuple[str, ...]] = ("images",)
+    given: ClassVar[tuple[str, ...]] = ("in_channels", "out_channels", "inlets")
+    unit_variance: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        *,
+        in_channels: int = 1,
+        out_channels: int | None = None,
+        channels: Sequence[int] = (64, 128),
+        blocks: int = 1,
+        attention: Sequence[int] = (),
+        mid_attention: bool = True,
+        head_dim: int | None = None,
+        norm_groups: int | None = None,
+        dropout: float = 0.0,
+        scale_shift: bool = False,
+        inlets: Specs | None = None,
+    ):
+        super().__init__()
+        if inlets:
+            raise UsageError(
+                f"the network unet2d takes no conditions, as in diffusers, and the data has "
+                f"{', '.join(inlets)}; use --no-labels --no-captions, or the network unet"
+            )
+        attended = {channels[i] for i in attention if 0 <= i < len(channels)}
+        attended |= set(channels[-1:]) if mid_attention else set()
+        _check(channels, blocks, attention, dropout)
+        groups = _groups(channels) if norm_groups is None else norm_groups
+        if groups < 1 or any(c % groups for c in channels):
+            raise UsageError(f"norm_groups={groups} does not divide channels={list(channels)}")
+        if head_dim is not None and (head_dim < 1 or any(c % head_dim for c in attended)):
+            raise UsageError(
+                f"head_dim={head_dim} does not divide the channels {sorted(attended)}, where there "
+                f"is attention; choose a number that does"
+            )
+        self._config: dict[str, Any] = {
+            "in_channels": in_channels,
+            "out_channels": out_channels,
+            "channels": list(channels),
+            "blocks": blocks,
+            "attention": list(attention),
+            "mid_attention": mid_attention,
+            "head_dim": head_dim,
+            "norm_groups": norm_groups,
+            "dropout": dropout,
+            "scale_shift": scale_shift,
+            "inlets": {},
+        }
+        levels = range(len(channels))
+        self.net = UNet2D(
+            UNet2DConfig(
+                in_channels=in_channels,
+                out_channels=in_channels if out_channels is None else out_channels,
+                down_block_types=tuple(
+                    "AttnDownBlock2D" if i in attention else "DownBlock2D" for i in levels
+                ),
+                up_block_types=tuple(
+                    "AttnUpBlock2D" if i in attention else "UpBlock2D" for i in reversed(levels)
+                ),
+                block_out_channels=tuple(channels),
+                layers_per_block=blocks,
+                dropout=dropout,
+                attention_head_dim=head_dim,
+                norm_num_groups=groups,
+                attn_norm_num_groups=groups,  # else diffusers has no norm there with scale_shift
+                resnet_time_scale_shift="scale_shift" if scale_shift else "default",
+                add_attention=mid_attention,
+            )
+        )
+        zeroed(self.net.conv_out)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """See `Network.config`."""
+        return copy.deepcopy(self._config)
+
+    @classmethod
+    def arguments(
+        cls, shape: Sequence[int], outputs: int, inlets: Specs, options: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """See `Network.arguments`: options of a run as in `UNet`, without patches."""
+        return UNet.arguments(shape, outputs, inlets, {**options, "patch": 1})
+
+    def require_fit(self, shape: Sequence[int]) -> None:
+        """See `Network.require_fit`."""
+        _, height, width = shape
+        if height % self.net.multiple or width % self.net.multiple:
+            near = size_near(height, width, self.net.multiple)
+            raise UsageError(
+                f"images of {height}x{width} cannot be halved {len(self.net.down_blocks) - 1} "
+                f"times; use --size {near} (with --fit pad all is kept), or fewer "
+                f"--channels-per-level"
+            )
+
+    def forward(self, x: Float[Tensor, "b c h w"], t: Float[Tensor, " b"]) -> Tensor:
+        """The prediction, `(b, c_out, h, w)`.
+
+        Args:
+            x: The noisy image.
+            t: Index of the timestep, perhaps between two.
+
+        Raises:
+            UsageError: Channels or sides the network was not built for.
+        """
+        if x.shape[1] != self._config["in_channels"]:
+            raise UsageError(
+                f"the images have {x.shape[1]} channels but the network was built for "
+                f"{self._config['in_channels']}; convert them"
+            )
+        self.require_fit(x.shape[1:])
+        y: Tensor = self.net(x, t)
+        return y
+
+
+def _check(channels: Sequence[int], blocks: int, attention: Sequence[int], dropout: float) -> None:
+    if not 1 <= len(channels) <= _MOST or min(channels) < 4 or not 1 <= blocks <= _MOST:
+        raise UsageError(
+            f"channels={list(channels)} with blocks={blocks} is no network; give 1 to {_MOST} "
+            f"levels of 4 channels or more, and 1 to {_MOST} blocks"
+        )
+    if any(not 0 <= level < len(channels) for level in attention):
+        raise UsageError(
+            f"attention={list(attention)} names levels that do not exist; they run from 0 (finest) "
+            f"to {len(channels) - 1}"
+        )
+    if channels[0] % 2:
+        raise UsageError(f"channels={list(channels)}: the first is an even number")
+    if not 0 <= dropout < 1:
+        raise UsageError(f"dropout={dropout} is outside [0, 1); 0 to 0.3 is usual")
+
+
+def _groups(channels: Sequence[int]) -> int:
+    """The most groups that divide all channels and have 16 channels of each level or more."""
+    common = math.gcd(*channels)
+    return max(
+        g for g in range(1, common + 1) if common % g == 0 and common // g >= min(16, common)
+    )
