@@ -101,7 +101,8 @@ class Denoiser(nn.Module):
         seen = x if self.input_std is None else x * (1 / torch.hypot(a * self.input_std, s))
         if clock.ndim == 0 and isinstance(x, Tensor | Fields):
             clock = torch.full((len(x),), float(clock), device=x.device)
-        output = self._run(seen if self.dtype is None else seen.to(self.dtype), clock, cond)
+        run = self._in_parts if self.at_once else self.net
+        output = run(seen if self.dtype is None else seen.to(self.dtype), clock, **cond)
         if isinstance(x, Tensor):
             output = output.to(x.dtype)
         spread = None
@@ -122,10 +123,10 @@ class Denoiser(nn.Module):
             x0, eps = inside, eps + torch.where(s > 0, a / s, 0) * (x0 - inside)
         return Prediction(x0, eps, a, s, spread)
 
-    def _run(self, x: State, clock: Tensor, cond: Mapping[str, Any]) -> Any:
+    def _in_parts(self, x: State, clock: Tensor, **cond: Any) -> Any:
         """The network's output, some samples at a time."""
         k = self.at_once
-        if not k or not isinstance(x, Tensor) or not clock.ndim or k >= len(clock):
+        if not isinstance(x, Tensor) or not clock.ndim or k >= len(clock):
             return self.net(x, clock, **cond)
         n = len(clock)  # not sooner: asking for it would fix the batch of a traced network
         rows = [slice(i, i + k) for i in range(0, n, k)]

@@ -174,5 +174,5 @@ def _class_of(kind: str, column: Column, config: TrainConfig, where: str) -> typ
     for cls in able:
         if cls.name == kind or (cls.usual and not kind):
             return cls
-    reads = ", ".join(cls.name for cls in able) or "no condition"
+    reads = ", ".join(cls.name for cls in able if cls.name) or "no condition"
     raise UsageError(f"{where}: the column is of kind {column.kind}, which {reads} reads")
