@@ -115,7 +115,9 @@ def assembled(source: Source) -> dict[str, Any]:
     kind = str(source.index.get("_class_name"))
     if kind not in FAMILIES:
         raise DataError(
-            f"{source.place} holds a {kind!r}, which is not known; known are {', '.join(FAMILIES)}"
+            f"{source.place} holds a {kind!r}, which is not known; known are "
+            f"{', '.join(FAMILIES)}; any other, opened by diffusers, goes through "
+            f"demist.interop.wrap"
         )
     name = next((name for name in ("unet", "transformer") if name in source.index), "")
     opened = Opened(source, name, source.network(name))
