@@ -145,9 +145,10 @@ def test_two_scales(tmp_path):
         none, all_ = model(x, T, **null(cond)).eps, model(x, T, **cond).eps
         first = model(x, T, text=0 * STATES, image=cond["image"]).eps
         expected = none + 1.5 * (first - none) + 7.0 * (all_ - first)
-        torch.testing.assert_close(Dual(model, 7.0, null)(x, T, **cond).eps, expected)
+        near = {"atol": 1e-4, "rtol": 1e-4}  # scales of 7 enlarge what float32 rounds
+        torch.testing.assert_close(Dual(model, 7.0, null)(x, T, **cond).eps, expected, **near)
         equal, plain = Dual(model, 3.0, null, first_scale=3.0), CFG(model, 3.0, null)
-        torch.testing.assert_close(equal(x, T, **cond).eps, plain(x, T, **cond).eps)
+        torch.testing.assert_close(equal(x, T, **cond).eps, plain(x, T, **cond).eps, **near)
         assert torch.equal(Dual(model, 1.0, null, first_scale=1.0)(x, T, **cond).eps, all_)
 
 
