@@ -94,7 +94,19 @@ def class_table(num_classes: int, width: int) -> nn.Embedding | None:
         raise UsageError(
             f"num_classes={num_classes} is negative; use 0 for a model without classes."
         )
-    return nn.Embedding(num_classes + 1, width) if num_classes else None
+    return embedding(num_classes + 1, width) if num_classes else None
+
+
+def embedding(rows: int, width: int) -> nn.Embedding:
+    """`nn.Embedding(rows, width)`, whose numbers are not drawn where there is no memory for them.
+
+    On the meta device torch would load its compiler to do so, which takes more than a second.
+    """
+    weight = torch.empty(rows, width)
+    if not weight.is_meta:
+        nn.init.normal_(weight)
+    table: nn.Embedding = nn.Embedding.from_pretrained(weight, freeze=False)
+    return table
 
 
 def add_class(

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from demist.errors import UsageError
+from demist.networks.layers import embedding
 from demist.networks.published.layers import TimestepEmbedding, timesteps
 
 
@@ -192,7 +193,7 @@ class LabelTime(nn.Module):
         super().__init__()
         self.timestep_embedder = TimestepEmbedding(256, width)
         self.class_embedder = nn.Module()
-        self.class_embedder.embedding_table = nn.Embedding(classes + 1, width)
+        self.class_embedder.embedding_table = embedding(classes + 1, width)
 
     def forward(self, t: Float[Tensor, " b"], label: Tensor) -> Float[Tensor, "b d"]:
         table = self.get_submodule("class_embedder.embedding_table")

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from demist.errors import DataError
+from demist.networks.layers import embedding
 from demist.networks.published.blocks import (
     Level,
     Middle,
@@ -117,7 +118,7 @@ class UNet2D(Published):
             )
         self.time_embedding = TimestepEmbedding(features, emb)
         if config.class_embed_type is None and config.num_class_embeds is not None:
-            self.class_embedding: nn.Module | None = nn.Embedding(config.num_class_embeds, emb)
+            self.class_embedding: nn.Module | None = embedding(config.num_class_embeds, emb)
         elif config.class_embed_type == "timestep":
             self.class_embedding = TimestepEmbedding(features, emb)
         elif config.class_embed_type is None:

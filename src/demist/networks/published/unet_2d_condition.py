@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from demist.errors import DataError
+from demist.networks.layers import embedding
 from demist.networks.published.blocks import Level, Middle, down_widths, levels_of, up_widths
 from demist.networks.published.config import each
 from demist.networks.published.layers import (
@@ -184,7 +185,7 @@ class Trunk(Published):
         kind = config.class_embed_type
         if kind is None:
             count = config.num_class_embeds
-            return None if count is None else nn.Embedding(count, emb)
+            return None if count is None else embedding(count, emb)
         if kind == "timestep":
             return TimestepEmbedding(config.block_out_channels[0], emb, config.act_fn)
         if kind in ("projection", "simple_projection"):

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from demist.errors import DataError
+from demist.networks.layers import embedding
 from demist.networks.published.autoencoder_kl import DOWN, UP, Half
 from demist.networks.published.config import each
 from demist.networks.published.published import Published
@@ -45,7 +46,7 @@ class Codebook(nn.Module):
 
     def __init__(self, count: int, width: int):
         super().__init__()
-        self.embedding = nn.Embedding(count, width)
+        self.embedding = embedding(count, width)
 
     def nearest(self, z: Float[Tensor, "b c h w"]) -> Int[Tensor, "b h w"]:
         """Which vector is the nearest."""
