@@ -105,8 +105,7 @@ def embedding(rows: int, width: int) -> nn.Embedding:
     weight = torch.empty(rows, width)
     if not weight.is_meta:
         nn.init.normal_(weight)
-    table: nn.Embedding = nn.Embedding.from_pretrained(weight, freeze=False)
-    return table
+    return nn.Embedding(rows, width, _weight=weight)
 
 
 def add_class(
