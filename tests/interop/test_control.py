@@ -132,6 +132,13 @@ def test_what_adds_nothing_changes_no_bit(pipeline, make):
     assert torch.equal(states(led, control=Control(image(), 1.0, (1.0, 0.0))), full)
 
 
+def test_an_image_that_nobody_gives_is_missed(pipeline):
+    led = pipeline.controlled([control_net()])
+    with pytest.warns(UserWarning, match="no image is given for control, so the model samples"):
+        led.plan(1, text="house", steps=2)
+    led.plan(1, text="house", steps=2, control=None)  # which says it
+
+
 def test_a_fresh_control_net_changes_no_bit(pipeline):
     led = pipeline.controlled([control_net()])
     assert torch.equal(states(led, control=image()), states(pipeline))

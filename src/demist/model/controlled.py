@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -108,6 +109,17 @@ def _strength(how: Tensor, t: Tensor) -> Tensor:
 def _add(sums: list[Tensor], maps: Sequence[Tensor]) -> None:
     """Add maps to what there is of them already."""
     sums[:] = [a + b for a, b in zip(sums, maps, strict=True)] if sums else maps
+
+
+def say_what_is_missing(pipeline: "Pipeline", cond: Mapping[str, Any]) -> None:
+    """Warn of control networks of which nothing is said, and which so do nothing."""
+    idle = [name for name in pipeline.controls if name not in cond]
+    if idle:
+        warnings.warn(
+            f"no image is given for {', '.join(idle)}, so the model samples without; "
+            f"demist sample has --control IMAGE, Python sample({idle[0]}=image)",
+            stacklevel=2,
+        )
 
 
 def with_controls(

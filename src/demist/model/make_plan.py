@@ -10,6 +10,7 @@ from torch import Tensor
 
 from demist.core import Schedule, Seeded, solvable_grid
 from demist.errors import UsageError
+from demist.model.controlled import say_what_is_missing
 from demist.model.guided import guided
 from demist.model.keywords import by_name, require_known, whole
 from demist.model.plan import Constrain, Guide, Init, Plan
@@ -47,6 +48,7 @@ def make_plan(
             pipeline, pipeline.refinement, n, sampling, cond, negative or {}, weak=weak,
             guide=guide, init=init, constrain=constrain,
         )  # fmt: skip
+    say_what_is_missing(pipeline, cond)
     roomy = pipeline.conditioner.holding(cond, negative or {})
     if roomy is not pipeline.conditioner:
         pipeline = replace(pipeline, conditioner=roomy)

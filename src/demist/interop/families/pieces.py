@@ -1,5 +1,6 @@
 """Conditions that several families have: a hole, an image, an embedded guidance scale."""
 
+import warnings
 from collections.abc import Mapping
 
 from demist.codecs import Codec
@@ -35,7 +36,12 @@ def hole(model: Opened, codec: Codec) -> Mapping[str, Condition]:
     """
     state = state_channels(model)
     if model.net.config["in_channels"] == state:
-        return {}  # the plain network, inpainted by its sampler in diffusers
+        warnings.warn(
+            f"the network of {model.source.place} takes no mask, so it makes images from prompts, "
+            f"and no hole can be given",
+            stacklevel=2,
+        )
+        return {}
     require_further(model, state + 1, "a mask and the latents of an image")
     model.net.routes |= {"hole.mask": "beside", "hole.image": "beside"}
     return {"hole": InLatents(Masked(codec.data_shape((state, *model.sides))), codec)}
