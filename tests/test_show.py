@@ -85,6 +85,19 @@ def test_folders(tmp_path, capsys):
     capsys.readouterr()
 
 
+def test_what_people_call_a_model(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "runs/0007-cats"
+    run.mkdir(parents=True)
+    (run / "config.toml").write_text("")
+    (run / "status.json").write_text('{"state": "done"}')
+    for spec, word in (("digits", "DemistPipeline"), ("7", "0007-cats"), ("cats", "0007-cats")):
+        assert main(["show", spec]) == 0
+        assert word in capsys.readouterr().out
+    assert main(["show", "nothing"]) != 0
+    assert "no file or folder nothing, and there is no run 'nothing'" in capsys.readouterr().err
+
+
 def test_recipes_of_images(tmp_path, capsys):
     image = Image.new("RGB", (4, 4))
     for name in ("a.png", "a.jpg", "a.gif", "a.webp"):
