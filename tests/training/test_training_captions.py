@@ -15,7 +15,8 @@ from demist.errors import UsageError
 from demist.model.pipeline import Pipeline
 from demist.networks import DiT, UNet
 from demist.training.batches import Batches
-from demist.training.build import build, conditions
+from demist.training.build import build
+from demist.training.conditions import conditions
 from demist.training.run import train
 from demist.training.streams import Streams
 

@@ -23,10 +23,10 @@ from demist.model import Pipeline
 from demist.model.components import hash_of
 from demist.model.folder import weights_hash
 from demist.model.learned_codec import LearnedCodec, open_codec
-from demist.training.autoencode import make_autoencoder
 from demist.training.build import build
 from demist.training.noisy_classifier import train_noisy_classifier
 from demist.training.run import train
+from demist.training.tasks.autoencode import make_autoencoder
 
 DATA = pictures(24, ("a", "b"))
 AUTOENCODER = {"network": "autoencoder", "latent_channels": 2, "downsample": 2}

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,35 @@ from demist.model.pipeline import Pipeline
 from demist.model.sums import read_sealed, require_sealed, sealed, sealed_index, short
 from demist.runs import Run, checkpoint
 from demist.version import __version__
+
+
+@runtime_checkable
+class Trained(Protocol):
+    """What comes of a run: a `Pipeline`, a `LearnedCodec`, ..."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Where it comes from, as JSON values."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the data of one sample."""
+
+    @property
+    def conditioner(self) -> Conditioner:
+        """Its conditions."""
+
+    def components(self) -> Mapping[str, nn.Module]:
+        """Its networks by name, the one that is trained first."""
+
+    def of_weights(self, tensors: Mapping[str, Tensor]) -> "Trained":
+        """The same with other weights of its first network."""
+
+    def with_facts(self, facts: Mapping[str, Any]) -> "Trained":
+        """The same with other facts."""
+
+    def save(self, path: str | os.PathLike[str], *, replace: bool = False) -> Path:
+        """Write it to a new folder, all of it or nothing."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +115,10 @@ class LearnedCodec:
         net = components.build(components.FURTHER[first], config, tensors, where)
         return _made(description[INDEX], {**self.components(), first: net}, where)
 
+    def with_facts(self, facts: Mapping[str, Any]) -> "LearnedCodec":
+        """This codec with other facts."""
+        return replace(self, facts=facts)
+
     def save(self, path: str | os.PathLike[str], *, replace: bool = False) -> Path:
         """Write the codec to a new folder, all of it or nothing.
 
@@ -138,12 +171,12 @@ class LearnedCodec:
         return replace(made, facts={**made.facts, "step": found.step})
 
 
-def describe(model: Pipeline | LearnedCodec) -> dict[str, Any]:
+def describe(model: Any) -> dict[str, Any]:
     """All of a model but its weights: name of a JSON file -> content."""
-    return model.describe() if isinstance(model, LearnedCodec) else folder.describe(model)
+    return folder.describe(model) if isinstance(model, Pipeline) else model.describe()
 
 
-def keep(run: Run, model: Pipeline | LearnedCodec) -> dict[str, Any]:
+def keep(run: Run, model: Trained) -> dict[str, Any]:
     """Write a run's description, and the networks that it does not train into its folder.
 
     Returns:

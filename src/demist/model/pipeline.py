@@ -435,6 +435,10 @@ class Pipeline:
         description, further = model_folder.describe(self), self.codec.components
         return self._assemble(model_folder.pieces(description, tensors, where, further), where)
 
+    def with_facts(self, facts: Mapping[str, Any]) -> "Pipeline":
+        """This pipeline with other facts."""
+        return replace(self, facts=facts)
+
     @classmethod
     def _assemble(cls, arguments: dict[str, Any], where: str) -> "Pipeline":
         try:

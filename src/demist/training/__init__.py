@@ -2,7 +2,6 @@
 
 __all__ = [
     "advice",
-    "autoencode",
     "background_saver",
     "batches",
     "build",
@@ -11,6 +10,7 @@ __all__ = [
     "distil",
     "ema",
     "exact_sums",
+    "experiment",
     "fit",
     "footprint",
     "given",

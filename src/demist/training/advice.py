@@ -2,7 +2,7 @@
 
 from demist.modalities import of
 from demist.networks import UNet
-from demist.training.build import Experiment
+from demist.training.experiment import Experiment
 
 FIRST = 50_000
 """Images seen, repeats included, from which samples usually begin to look like something."""
@@ -40,7 +40,7 @@ def middle(e: Experiment) -> str:
 
 def too_short(e: Experiment, images: int, verb: str) -> str:
     """Whether so many images seen are too few for samples that look like something."""
-    alone = e.config.distillation.teacher is None and e.config.network.network != "autoencoder"
+    alone = e.config.distillation.teacher is None and e.task.word == ""
     if images >= FIRST or not (alone and of(e.data).spatial):
         return ""
     size = e.config.optimization.batch_size
@@ -52,7 +52,7 @@ def too_short(e: Experiment, images: int, verb: str) -> str:
 
 def few(e: Experiment) -> str:
     """Whether the data are so few that they will be learned by heart."""
-    if len(e.data) >= FEW or not of(e.data).spatial or e.config.network.network == "autoencoder":
+    if len(e.data) >= FEW or not of(e.data).spatial or e.task.word:
         return ""
     return (
         f"few: {len(e.data):,} images are learned by heart before they are understood, and samples "

@@ -19,8 +19,8 @@ from torch.overrides import TorchFunctionMode
 from demist.core import Denoiser
 from demist.errors import UsageError
 from demist.machine.memory import free_memory
-from demist.model.learned_codec import LearnedCodec
-from demist.training.build import Experiment
+from demist.model.pipeline import Pipeline
+from demist.training.experiment import Experiment
 from demist.training.gradient import network_of
 
 SMALL = 0.25
@@ -133,7 +133,7 @@ def require_fits(e: Experiment, processes: int = 1) -> Footprint | None:
         e: All objects of the run.
         processes: How many train together, on this machine.
     """
-    if e.device.type != "cpu" or isinstance(e.pipeline, LearnedCodec):
+    if e.device.type != "cpu" or not isinstance(e.pipeline, Pipeline):
         return None
     options, cond = e.config.optimization, e.pipeline.conditioner.encode(1, {})
     parts = max(options.micro_batches or 1, processes)

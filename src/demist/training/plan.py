@@ -12,7 +12,8 @@ from demist.data import Dataset
 from demist.data.files.shards import nothing_beside
 from demist.machine.memory import peak_memory
 from demist.training.advice import before
-from demist.training.build import Experiment, build
+from demist.training.build import build
+from demist.training.experiment import Experiment
 from demist.training.fit import fit
 from demist.training.footprint import require_fits
 from demist.training.given import Given, config_of

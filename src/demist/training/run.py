@@ -19,7 +19,6 @@ from demist.errors import (
     DataError,
     DemistError,
     MissingError,
-    NotFiniteError,
 )
 from demist.io.files import read_json
 from demist.io.folders import sweep
@@ -28,17 +27,15 @@ from demist.machine.compiling import compile_network
 from demist.machine.memory import peak_memory
 from demist.modalities import of
 from demist.model import learned_codec
-from demist.model.learned_codec import LearnedCodec
-from demist.model.pipeline import Pipeline
+from demist.model.learned_codec import Trained
 from demist.model.sums import INDEX, read_sealed
 from demist.runs import Run, checkpoint
 from demist.runs.checkpoint import Checkpoint
 from demist.training import advice
-from demist.training.autoencode import finished
 from demist.training.background_saver import BackgroundSaver
-from demist.training.build import Experiment, build, choose_gradient
+from demist.training.build import build, choose_gradient
 from demist.training.cadence import Cadence
-from demist.training.conditions import examples
+from demist.training.experiment import Experiment
 from demist.training.fit import TrainState, fit, scalars, start
 from demist.training.footprint import require_fits
 from demist.training.given import Given, config_of, pinned
@@ -47,7 +44,6 @@ from demist.training.interrupt import Interrupt, interruptible
 from demist.training.parallel import ALONE, World
 from demist.training.progress import Progress
 from demist.training.resume import require_resumable, with_hold_out
-from demist.training.samples import draw_reconstructions, draw_samples
 from demist.training.sharding import collected
 from demist.training.trackers.group import Trackers, open_trackers
 from demist.training.watchdog import Watchdog
@@ -342,7 +338,7 @@ class _Trainer:
         seconds = self.state.seconds - self.begun
         return round(self.experiment.waiting.seconds / max(seconds, 1e-9), 4)
 
-    def _averaged(self) -> Pipeline | LearnedCodec | None:
+    def _averaged(self) -> Trained | None:
         """The model with the averaged weights, on the first process; all must ask for it."""
         tensors = dict(collected(self.state.ema.tensors, self.world))
         return self.experiment.pipeline.of_weights(tensors) if self.world.first else None
@@ -352,14 +348,8 @@ class _Trainer:
         data = self.experiment.data
         count = of(data).drawn if count is None else count
         if count and (pipeline := self._averaged()):
-            if isinstance(pipeline, LearnedCodec):
-                draw_reconstructions(pipeline, self.run, self.state.step, data, count)
-            else:
-                values = examples(pipeline.conditioner, data, count)
-                try:
-                    draw_samples(pipeline, self.run, self.state.step, count, values)
-                except NotFiniteError as error:
-                    self.progress.say(f"no image of samples at step {self.state.step}: {error}")
+            step, say = self.state.step, self.progress.say
+            self.experiment.task.draw(pipeline, self.run, step, data, count, say)
             self.trackers.draw(self.run.image(self.state.step), self.state.step)
 
     def _trained(self) -> dict[str, Any]:
@@ -384,12 +374,9 @@ class _Trainer:
         pipeline = self._averaged()
         if pipeline is None:
             return
-        further = {}
-        if isinstance(pipeline, LearnedCodec):
-            pipeline, decibels = finished(pipeline, e.data)
-            further["psnr"] = round(min(decibels, 99.0), 2)
+        pipeline, further = e.task.finish(pipeline, e.data)
         facts = {**pipeline.facts, "step": state.step, "trained": self._trained()}
-        replace(pipeline, facts=facts).save(run.model, replace=True)
+        pipeline.with_facts(facts).save(run.model, replace=True)
         summary = {
             "data": e.data.name,
             "items": len(e.data),

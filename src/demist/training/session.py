@@ -11,6 +11,7 @@ from demist.runs import Run
 from demist.training.parallel import joined
 from demist.training.plan import plan as plan
 from demist.training.run import train
+from demist.training.tasks import task_of
 
 
 def carry_out(
@@ -34,10 +35,8 @@ def carry_out(
         run = train(config, run, resume=resume, override=override, command=command, world=world)
         if world.first and run.status()["state"] == "done":
             spec = run.path if config.output.runs != "runs" else run.number
-            after = f"demist sample {spec}\n  demist evaluate {spec}"
-            if config.network.network == "autoencoder":
-                after = f"demist train {config.data.path} --codec {spec}"
-            print(f"{run.path} is done. Next:\n  {after}")
+            after = task_of(config.network.network).after(config, spec)
+            print(f"{run.path} is done. Next:\n  " + "\n  ".join(after))
 
 
 def advise(config: TrainConfig) -> None:

@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 
 from demist.core import Seeded
+from demist.errors import UsageError
 from demist.objectives import stratified
+from demist.training.parallel import World
 
 
 def digest(seed: int, purpose: str, number: int) -> bytes:
@@ -54,6 +56,18 @@ class Streams:
     batch_size: int
     rank: int = 0
     world: int = 1
+
+    @classmethod
+    def of(cls, seed: int, n: int, batch_size: int, world: World) -> "Streams":
+        """The share of one of the processes that train together.
+
+        Raises:
+            UsageError: The batch cannot be shared equally.
+        """
+        try:
+            return cls(seed, n, batch_size, world.rank, world.size)
+        except ValueError as error:
+            raise UsageError(f"batch_size = {batch_size}: {error}") from None
 
     def __post_init__(self) -> None:
         if self.batch_size % self.world:

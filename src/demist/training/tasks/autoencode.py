@@ -1,24 +1,35 @@
 """Training an autoencoder: its network, its objective, its options."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from demist.codecs import Codec, KLAutoencoder, Pixels
-from demist.config import TrainConfig, flat
+from demist.config import TrainConfig, flat, update
 from demist.data import Dataset
 from demist.errors import UsageError
 from demist.evaluation.metrics.psnr import psnr
 from demist.io.notation import size_near
+from demist.machine.device import pick_device
+from demist.machine.precision import resolve_precision
+from demist.modalities import of
 from demist.model.learned_codec import LearnedCodec
 from demist.networks import Autoencoder
 from demist.objectives import autoencoding_loss
 from demist.objectives.autoencoding import Autoencode
-from demist.training.batches import Batch
+from demist.runs import Run
+from demist.training.batches import Batch, Batches
+from demist.training.conditions import conditions
+from demist.training.distil import open_teacher
+from demist.training.experiment import Experiment, facts_of
+from demist.training.parallel import World
+from demist.training.samples import draw_reconstructions
+from demist.training.streams import Streams
 
 ONLY = ("latent_channels", "downsample", "kl_weight", "reconstruction")
 """Options that only an autoencoder reads."""
@@ -43,6 +54,48 @@ class Autoencoding:
     def __call__(self, net: Autoencode, batch: Batch) -> Tensor:
         noise = batch.noise(batch.x0.new_empty(len(batch.x0), *self.shape))
         return autoencoding_loss(net, batch.x0, noise, self.kl_weight, self.reconstruction)
+
+
+@dataclass(frozen=True)
+class AutoencodingTask:
+    """See `demist.training.experiment.Task`."""
+
+    word: ClassVar[str] = "autoencoder"
+
+    def build(self, config: TrainConfig, data: Dataset, world: World) -> Experiment:
+        require_consistent(config, of(data).spatial)
+        device = pick_device(config.optimization.device)
+        open_teacher(config, device)  # which refuses: a teacher has a network of its own
+        data = data.only(conditions(config, data)[0].conditions)
+        options = config.optimization
+        streams = Streams.of(options.seed, len(data), options.batch_size, world)
+        with torch.random.fork_rng(devices=[]):  # as in `make_denoiser`
+            torch.manual_seed(replace(streams, rank=0, world=1).torch_seed(-1))
+            net = make_autoencoder(config, data.x.shape[1:]).to(device)
+        batches = Batches(data.x, streams, Pixels(), flip=config.data.flip, device=device)
+        codec, d = codec_of(net), config.latents
+        objective = Autoencoding(codec.state_shape(data.x.shape[1:]), d.kl_weight, d.reconstruction)
+        facts = facts_of(data)
+        made = LearnedCodec(codec, data.x.shape[1:], facts)
+        if config.optimization.threads:
+            torch.set_num_threads(config.optimization.threads)
+        precision = resolve_precision(config.optimization.precision, net)
+        config = update(config, {"precision": precision})
+        return Experiment(
+            config, data, made, batches, streams, objective, batches.waiting, net, self
+        )
+
+    def draw(
+        self, made: Any, run: Run, step: int, data: Dataset, count: int, say: Callable[[str], None]
+    ) -> None:
+        draw_reconstructions(made, run, step, data, count)
+
+    def finish(self, made: Any, data: Dataset) -> tuple[Any, Mapping[str, Any]]:
+        made, decibels = finished(made, data)
+        return made, {"psnr": round(min(decibels, 99.0), 2)}
+
+    def after(self, config: TrainConfig, spec: object) -> Sequence[str]:
+        return (f"demist train {config.data.path} --codec {spec}",)
 
 
 def require_consistent(config: TrainConfig, images: bool) -> None:

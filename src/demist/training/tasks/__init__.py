@@ -1,0 +1,20 @@
+"""What a run can be about, one file each: a denoiser, an autoencoder.
+
+To add one, write a class as in `autoencode`, and name it in `TASKS`; its word is then a value of
+`--network` (see `words` of that option).
+"""
+
+from demist.training.experiment import Task
+from demist.training.tasks.autoencode import AutoencodingTask
+from demist.training.tasks.denoise import DenoisingTask
+
+TASKS: tuple[Task, ...] = (DenoisingTask(), AutoencodingTask())
+"""All of them; the first one has every network that is no task of its own."""
+
+
+def task_of(network: str) -> Task:
+    """What a run with `--network` of this value is about."""
+    return next((task for task in TASKS if task.word == network), TASKS[0])
+
+
+__all__ = ["TASKS", "AutoencodingTask", "DenoisingTask", "autoencode", "denoise", "task_of"]
