@@ -40,10 +40,10 @@ PIXART = {
 ASKED = {"num_inference_steps": 5, "height": 32, "width": 48}
 
 
-def t5():
+def t5(width=16):
     """A tiny encoder and its tokenizer: a vocabulary of letters."""
     config = transformers.T5Config(
-        vocab_size=40, d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2,
+        vocab_size=40, d_model=width, d_kv=8, d_ff=32, num_layers=2, num_heads=2,
         feed_forward_proj="gated-gelu", pad_token_id=0, eos_token_id=1,
     )  # fmt: skip
     words = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
@@ -147,24 +147,6 @@ def test_pixart(tmp_path, kind, options):
     )  # fmt: skip
     require_equal(last(plan), latents)
     require_same_images(plan, images)
-
-
-@pytest.mark.parametrize("kind", ["FluxPipeline", "PixArtSigmaPipeline"])
-def test_what_is_saved_opens_in_diffusers(tmp_path, kind):
-    torch.manual_seed(0)
-    if kind == "FluxPipeline":
-        theirs = flux(tmp_path, True, diffusers.FlowMatchEulerDiscreteScheduler())
-        x, asked = torch.randn(2, 8 * 12, 16), ASKED
-    else:
-        theirs = pixart(tmp_path, kind)
-        x, asked = torch.randn(2, 4, 16, 24), {**ASKED, "use_resolution_binning": False}
-    Pipeline.load(tmp_path / "m").save(tmp_path / "saved")
-    again = getattr(diffusers, kind).from_pretrained(tmp_path / "saved")
-    again.set_progress_bar_config(disable=True)
-    one, other = (
-        p(PROMPTS, latents=x.clone(), output_type="latent", **asked).images for p in (theirs, again)
-    )
-    assert torch.equal(one, other)
 
 
 def test_a_missing_encoder_is_named(tmp_path):

@@ -172,6 +172,13 @@ def test_a_single_file_gives_the_same_bits(files, name):
     assert source.config("vae")["scaling_factor"] == 0.5
 
 
+def test_t5s_words_are_in_a_file_twice(files):
+    """As in published files; the one table is what other programs look for, or the other."""
+    place, *_ = files("flux")
+    held, stem = load_file(place), "text_encoders.t5xxl.transformer."
+    assert torch.equal(held[f"{stem}shared.weight"], held[f"{stem}encoder.embed_tokens.weight"])
+
+
 @pytest.mark.parametrize("name", ["sd2", "xl", "flux"])
 def test_parts_of_comfyui_give_the_same_bits(files, name):
     folder, networks, texts = files(name, "comfy")

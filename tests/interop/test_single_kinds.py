@@ -154,7 +154,7 @@ def test_what_a_network_takes_in_tells_what_it_is_for(name, inputs):
 
 def test_further_tensors_are_options():
     held = dict(of_net("1")[0])
-    held["model.diffusion_model.time_embed.cond_proj.weight"] = (320, 256)
+    held["model.diffusion_model.time_embedding.cond_proj.weight"] = (320, 256)
     _, part = kind_of(held, parts_of(held))
     assert config_of(part, held)["time_cond_proj_dim"] == 256
     schnell = {k: v for k, v in of_net("flux")[0].items() if "guidance_in" not in k}

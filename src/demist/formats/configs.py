@@ -56,8 +56,8 @@ def unet(own: Own) -> Config:
         "flip_sin_to_cos": True,
         "freq_shift": 0,
     }
-    if "time_embed.cond_proj.weight" in own:
-        config["time_cond_proj_dim"] = own["time_embed.cond_proj.weight"][1]
+    if "time_embedding.cond_proj.weight" in own:
+        config["time_cond_proj_dim"] = own["time_embedding.cond_proj.weight"][1]
     if "label_emb.0.0.weight" in own:
         config |= {
             "sample_size": 128,

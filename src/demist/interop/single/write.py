@@ -215,7 +215,8 @@ def _write(
 def _names_of_files(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A text encoder's tensors under the names that files have."""
     if "shared.weight" in state:
-        return {k: v for k, v in state.items() if k != "encoder.embed_tokens.weight"}
+        # Published files hold it twice, and diffusers reads both.
+        return {**state, "encoder.embed_tokens.weight": state["shared.weight"]}
     bare = not any(name.startswith("text_model.") for name in state)
     found = {f"text_model.{k}" if bare else k: v for k, v in state.items()}
     return {k: v for k, v in found.items() if not k.endswith("position_ids")}
