@@ -23,6 +23,8 @@ class Options:
 
     runs: Path = Path("runs")
     """Folder whose disk and write access are checked."""
+    clear_cache: bool = False
+    """Remove the latents and text states in the cache folder; they are made again when needed."""
 
 
 def main(args: list[str]) -> None:
@@ -42,6 +44,7 @@ def main(args: list[str]) -> None:
         "processor": with_torch.processor,
         "memory": memory,
         "disk": lambda: disk(options.runs),
+        "cache": lambda: with_torch.cache(options.clear_cache),
         "speed": with_torch.speed,
         "self-test": with_torch.self_test,
     }

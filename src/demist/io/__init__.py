@@ -7,6 +7,7 @@ __all__ = [
     "gguf",
     "headers",
     "hub",
+    "kept",
     "kinds",
     "notation",
     "sizes",

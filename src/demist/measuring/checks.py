@@ -9,6 +9,8 @@ import torch
 from demist.core import Linear, Seeded
 from demist.core.exact import Exact, Normal
 from demist.errors import DemistError
+from demist.io import kept
+from demist.io.files import cache_folder
 from demist.runs import environment
 from demist.samplers import Heun, angular, sample
 
@@ -32,6 +34,13 @@ def processor() -> str:
     if threads > (cores or threads):
         text += f"; too many, they wait for each other: set OMP_NUM_THREADS={cores}"
     return text
+
+
+def cache(clear: bool = False) -> str:
+    """What is kept in the cache folder to spare work, perhaps removed first."""
+    gone = f", {kept.clear() / 2**20:.0f} MiB removed" if clear else ""
+    parts = [f"{words} {size / 2**20:.0f} MiB" for words, size in kept.sizes().items()]
+    return f"{cache_folder()}: {', '.join(parts)}{gone}"
 
 
 def speed(size: int = 1024, seconds: float = 0.4) -> str:
