@@ -1,20 +1,24 @@
 """All options of a training run, once: flags, TOML files and the Python API read them from here.
 
-`options` holds them, `notation` says how values are written, `toml` turns them into text and back.
+`options` holds them, `notation` says how values are written, `toml` turns them into text and back,
+`stages` divides them where a run trains one thing after another.
 """
 
 from demist.config.command import training_command
 from demist.config.notation import (
     DEFAULT_BUDGET,
     check_size,
+    duration_text,
     nearest,
     parse_cadence,
     parse_duration,
     parse_evaluations,
     parse_list,
+    parse_share,
     require_utf8,
 )
 from demist.config.options import (
+    CODEC_KINDS,
     SECTION_OF,
     SECTIONS,
     DataConfig,
@@ -29,6 +33,14 @@ from demist.config.options import (
     TrainConfig,
     option,
 )
+from demist.config.stages import (
+    AUTOENCODER,
+    CODEC_ONLY,
+    Stage,
+    Stages,
+    codec_first,
+    divide,
+)
 from demist.config.toml import (
     differences,
     flat,
@@ -40,6 +52,9 @@ from demist.config.toml import (
 )
 
 __all__ = [
+    "AUTOENCODER",
+    "CODEC_KINDS",
+    "CODEC_ONLY",
     "DEFAULT_BUDGET",
     "SECTIONS",
     "SECTION_OF",
@@ -52,9 +67,14 @@ __all__ = [
     "OptimizationConfig",
     "OutputConfig",
     "Section",
+    "Stage",
+    "Stages",
     "TrainConfig",
     "check_size",
+    "codec_first",
     "differences",
+    "divide",
+    "duration_text",
     "flat",
     "load_toml",
     "nearest",
@@ -63,8 +83,10 @@ __all__ = [
     "parse_duration",
     "parse_evaluations",
     "parse_list",
+    "parse_share",
     "parse_toml",
     "require_utf8",
+    "stages",
     "to_toml",
     "toml_text",
     "training_command",

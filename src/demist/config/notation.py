@@ -29,6 +29,42 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
+def duration_text(seconds: float) -> str:
+    """The notation of a duration: `"1h30m"`, `"7m30s"`, `"2.5s"`."""
+    whole, rest = divmod(seconds, 60)
+    hours, minutes = divmod(int(whole), 60)
+    parts = [(hours, "h"), (minutes, "m"), (rest, "s")]
+    return "".join(f"{n:.9g}{unit}" for n, unit in parts if n) or "0s"
+
+
+def parse_share(text: str) -> float | None:
+    """0.25 of `"25%"`; None of what is no percentage.
+
+    Raises:
+        UsageError: It is not between 0 and 100 %.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?%", text.strip())
+    if match is None:
+        return None
+    if not 0 < float(match[1]) < 100:
+        raise UsageError(f"{text!r} is not a share between 0% and 100%")
+    return float(match[1]) / 100
+
+
+def check_part(text: str) -> None:
+    """Check a part of a run: a duration (`"5m"`), a share (`"25%"`) or `"2000steps"`.
+
+    Raises:
+        UsageError: It is something else.
+    """
+    if re.fullmatch(r"0*[1-9]\d* ?steps", text.strip()) or parse_share(text):
+        return
+    try:
+        parse_duration(text)
+    except UsageError:
+        raise UsageError("write a duration (5m), a share (25%) or a number (2000steps)") from None
+
+
 def parse_cadence(text: str) -> tuple[int | None, float | None]:
     """(steps, None) of `"500"`, or (None, seconds) of `"60s"`."""
     if re.fullmatch(r"\d+", text.strip()):

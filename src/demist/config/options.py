@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from demist import parts
 from demist.config.notation import (
+    check_part,
     check_size,
     nearest,
     parse_cadence,
@@ -33,7 +34,10 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
     "evaluations": parse_evaluations,
     "size": check_size,
     "range": parse_range,
+    "part": check_part,
 }
+CODEC_KINDS = ("kl", "vq", "tiny", "own")
+"""Values of `codec` that are the kind of an autoencoder and not the place of one."""
 
 
 def _check(name: str, value: Any, rule: Mapping[str, Any], default: Any) -> None:
@@ -65,7 +69,7 @@ def option(
     low: float | None = None,
     high: float | None = None,
     part: tuple[str, str] | None = None,
-    kind: Literal["plain", "duration", "cadence", "evaluations", "size", "range"] = "plain",
+    kind: Literal["plain", "duration", "cadence", "evaluations", "size", "range", "part"] = "plain",
     words: tuple[str, ...] = (),
     many: bool = False,
 ) -> Any:
@@ -84,6 +88,9 @@ class Section:
     def __post_init__(self) -> None:
         for spec in fields(self):  # type: ignore[arg-type]
             value = getattr(self, spec.name)
+            if value == "none" and spec.default is None:  # as in TOML, which lacks None
+                value = None
+                object.__setattr__(self, spec.name, value)
             if value is not None:
                 _check(spec.name, value, spec.metadata, spec.default)
 
@@ -193,8 +200,12 @@ class LatentsConfig(Section):
     """Learning in the latents of an autoencoder, and the autoencoder itself."""
 
     codec: str | None = None
-    """Run or folder of an autoencoder, or of a model that has one: learn in its latents. It is
-    copied and stays as it is. None: learn in pixels."""
+    """Learn in the latents of an autoencoder: its run or folder, or that of a model that has one;
+    it is copied and stays as it is. Or kl, vq, tiny, own: train one first, in a stage of this run.
+    None: learn in pixels."""
+    codec_budget: str | None = option(None, kind="part")
+    """For a codec that is trained first: how much of the budget it gets, as a duration, a share
+    such as 25%, or 2000steps. None: a quarter; 5m where the run has no budget."""
     latent_channels: int = option(4, 1, 256)
     """Autoencoder: channels of the latents."""
     downsample: int = option(4, 1, 64)

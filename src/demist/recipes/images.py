@@ -1,6 +1,9 @@
 """Image runs, from minutes on a processor to hours on an accelerator."""
 
+from dataclasses import replace
+
 from demist.config import (
+    AUTOENCODER,
     DataConfig,
     DiffusionConfig,
     DistillationConfig,
@@ -106,11 +109,9 @@ def captions() -> TrainConfig:
 @recipe("autoencoder")
 def autoencoder() -> TrainConfig:
     """An autoencoder, in whose latents others learn: afterwards `demist train PATH --codec RUN`."""
-    return TrainConfig(
-        network=NetworkConfig(network="autoencoder"),
+    return replace(
+        AUTOENCODER,
         latents=LatentsConfig(latent_channels=4, downsample=4),
-        optimization=OptimizationConfig(batch_size=32, warmup=20, precision="fp32"),
-        limits=LimitsConfig(budget="5m"),
         output=OutputConfig(name="autoencoder"),
     )
 

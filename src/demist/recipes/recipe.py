@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from demist.config import TrainConfig
+from demist.config import Stages, TrainConfig, divide
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,19 @@ class Recipe:
         name: For `demist train --recipe NAME`.
         config: Returns the options of the run.
         expect: What it should give; None while nobody has measured it.
+        stages: Divides the options of the run, flags among them, into what is trained one after
+            another; None: there is one stage. A codec that is to be trained first need not be among
+            them, see `demist.config.stages`.
     """
 
     name: str
     config: Callable[[], TrainConfig]
     expect: Expectation | None = None
+    stages: Callable[[TrainConfig], Stages] | None = None
+
+    def divided(self, config: TrainConfig | None = None) -> Stages:
+        """What `train` takes: all stages, of the recipe's options or of some that were changed."""
+        return divide(config or self.config(), self.stages)
 
     @property
     def summary(self) -> str:
@@ -54,7 +62,9 @@ class Recipe:
 
 
 def recipe(
-    name: str, expect: Expectation | None = None
+    name: str,
+    expect: Expectation | None = None,
+    stages: Callable[[TrainConfig], Stages] | None = None,
 ) -> Callable[[Callable[[], TrainConfig]], Recipe]:
     """Turn a function that returns options into a `Recipe`."""
-    return lambda config: Recipe(name, config, expect)
+    return lambda config: Recipe(name, config, expect, stages)

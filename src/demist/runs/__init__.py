@@ -20,6 +20,7 @@ from demist.runs.run import (
     rewind,
     slug_of,
     write_bad_files,
+    write_options,
     write_report,
     write_summary,
 )
@@ -46,7 +47,9 @@ __all__ = [
     "resume_command",
     "rewind",
     "slug_of",
+    "stages",
     "write_bad_files",
+    "write_options",
     "write_report",
     "write_summary",
 ]

@@ -9,6 +9,7 @@ runs/0007-digits/
   checkpoints/step-00000500/  see `demist.runs.checkpoint`
   data.json          what was understood of the data   lock          held by the one writer
   bad_files.jsonl    unreadable inputs, if any
+  stages/            what was trained before it, if anything; see `demist.runs.stages`
   skipped.jsonl      steps skipped for NaN or infinity, with the items they saw
   model.json         the model but for its weights     model/    the finished model
   autoencoder/       the network of its codec, if that has one: not trained, kept as it was
@@ -29,7 +30,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -198,13 +199,19 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def create(root: str | os.PathLike[str], name: str, config: TrainConfig | None = None) -> Run:
+def create(
+    root: str | os.PathLike[str],
+    name: str,
+    config: TrainConfig | None = None,
+    prepare: Callable[[Run], None] | None = None,
+) -> Run:
     """Make the next run folder, such as `runs/0007-digits`; safe among concurrent callers.
 
     Args:
         root: Folder in which run folders are.
         name: What this one is called behind its number.
         config: Its options, so that it never is without: it appears with them or not at all.
+        prepare: Writes what else must be there from the beginning.
 
     Raises:
         CannotCreateError: The folder cannot be made here.
@@ -224,7 +231,9 @@ def create(root: str | os.PathLike[str], name: str, config: TrainConfig | None =
                 (new.path / "samples").mkdir()
                 new.checkpoints.mkdir()
                 if config is not None:
-                    _write_options(new, config)
+                    write_options(new, config)
+                if prepare is not None:
+                    prepare(new)
                 os.rename(new.path, run.path)
                 files.sync(root)
             finally:
@@ -254,7 +263,7 @@ def all_runs(root: str | os.PathLike[str]) -> list[Run]:
 
 def begin(run: Run, config: TrainConfig, command: Sequence[str]) -> None:
     """Record the resolved options, the command and the environment, before training."""
-    _write_options(run, config)
+    write_options(run, config)
     with (run.path / "command.txt").open("a", encoding="utf-8") as file:
         file.write(shlex.join(command) + "\n")
     files.write_json(run.path / "environment.json", environment())
@@ -376,7 +385,8 @@ def note_skipped(
         file.write(json.dumps(line) + "\n")
 
 
-def _write_options(run: Run, config: TrainConfig) -> None:
+def write_options(run: Run, config: TrainConfig) -> None:
+    """Write config.toml."""
     files.write_text(run.path / "config.toml", config_text(config))
 
 

@@ -5,11 +5,13 @@ from dataclasses import replace
 
 from torch import nn
 
-from demist.config import OptimizationConfig, TrainConfig, update
+from demist.config import OptimizationConfig, TrainConfig, flat, update
+from demist.config.stages import references
 from demist.data import Dataset
 from demist.errors import DataError, UsageError
 from demist.modalities import of
 from demist.modalities.named import to_learn
+from demist.runs import Run, stages
 from demist.training.exact_sums import ExactSums, rows_of
 from demist.training.experiment import Experiment
 from demist.training.gradient import (
@@ -25,8 +27,19 @@ from demist.training.tasks import task_of
 from demist.training.tasks.autoencode import require_consistent
 
 
-def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE) -> Experiment:
+def build(
+    config: TrainConfig,
+    data: Dataset | None = None,
+    world: World = ALONE,
+    run: Run | None = None,
+) -> Experiment:
     """Load the data (unless given) and make everything that `config` names.
+
+    Args:
+        config: All options.
+        data: What to learn from, all of it.
+        world: The processes that train together.
+        run: The run, of which an option may name an earlier stage.
 
     Raises:
         DemistError: The data or an option makes no sense; see `demist.errors`.
@@ -46,8 +59,11 @@ def build(config: TrainConfig, data: Dataset | None = None, world: World = ALONE
             f"flip = True mirrors images, and this data is {modality.name}; leave it out"
         )
     require_consistent(config, modality.spatial)
-    experiment = task_of(config.network.network).build(config, data, world)
-    return replace(experiment, held_out=held_out)
+    named = {name: flat(config)[name] for name in references(config)}
+    found = {name: stages.resolve(value, run) for name, value in named.items()}
+    experiment = task_of(config.network.network).build(update(config, found), data, world)
+    # The run keeps the name of the stage, since its folder may be moved.
+    return replace(experiment, config=update(experiment.config, named), held_out=held_out)
 
 
 def choose_gradient(

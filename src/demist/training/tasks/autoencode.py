@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from demist.codecs import Codec, KLAutoencoder, Pixels
-from demist.config import TrainConfig, flat, update
+from demist.config import CODEC_KINDS, CODEC_ONLY, TrainConfig, flat, update
 from demist.data import Dataset
 from demist.errors import UsageError
 from demist.evaluation.metrics.psnr import psnr
@@ -31,8 +31,6 @@ from demist.training.parallel import World
 from demist.training.samples import draw_reconstructions
 from demist.training.streams import Streams
 
-ONLY = ("latent_channels", "downsample", "kl_weight", "reconstruction")
-"""Options that only an autoencoder reads."""
 SEEN = 2000
 """Items on which a finished autoencoder's scale and PSNR are measured."""
 
@@ -108,7 +106,7 @@ def require_consistent(config: TrainConfig, images: bool) -> None:
     given, usual = flat(config), flat(TrainConfig())
     spec = config.latents.codec
     if not makes:
-        for name in ONLY:
+        for name in CODEC_ONLY:
             if given[name] != usual[name]:
                 raise UsageError(
                     f"{name} = {given[name]!r} says how an autoencoder is made; add --network "
@@ -117,7 +115,7 @@ def require_consistent(config: TrainConfig, images: bool) -> None:
     if (makes or spec) and not images:
         what = "network = 'autoencoder'" if makes else f"codec = {spec!r}"
         raise UsageError(f"{what} needs images, and this data is points; leave it out")
-    if makes and spec:
+    if makes and spec and spec not in CODEC_KINDS:
         raise UsageError(f"codec = {spec!r}: autoencoders learn in pixels; leave it out")
     if makes and config.optimization.parallel == "fsdp":
         raise UsageError("parallel = 'fsdp': an autoencoder is small; use ddp")
