@@ -7,6 +7,7 @@
 from demist.config.command import training_command
 from demist.config.notation import (
     DEFAULT_BUDGET,
+    check_part,
     check_size,
     duration_text,
     nearest,
@@ -70,6 +71,7 @@ __all__ = [
     "Stage",
     "Stages",
     "TrainConfig",
+    "check_part",
     "check_size",
     "codec_first",
     "differences",
