@@ -177,18 +177,20 @@ def test_latents_from_the_cache_are_those_of_each_batch(config):
 def test_the_cache_is_used_and_mended(config, monkeypatch):
     first = build(config, DATA)
     calls = []
-    real = KLAutoencoder.latents
-    monkeypatch.setattr(KLAutoencoder, "latents", lambda *args: calls.append(1) or real(*args))
+    real = KLAutoencoder.moments
+    monkeypatch.setattr(KLAutoencoder, "moments", lambda *args: calls.append(1) or real(*args))
     again = build(config, DATA)
     assert calls == []
     assert torch.equal(first.batches(0).x0, again.batches(0).x0)
     build(config, pictures(24, ("a", "b", "c")))  # other data has latents of its own
     assert len(calls) == 2
-    for file in Path(again.batches.x.filename).parents[1].glob("*/latents.npy"):
+    for file in Path(again.batches.x.filename).parent.glob("*.npy"):
         data = bytearray(file.read_bytes())
-        data[-1] ^= 1
+        data[300] ^= 1
         file.write_bytes(data)
-    assert torch.equal(build(config, DATA).batches(0).x0, first.batches(0).x0)
+    with pytest.warns(UserWarning, match="damaged: its latents are made again"):
+        mended = build(config, DATA)
+    assert torch.equal(mended.batches(0).x0, first.batches(0).x0)
     assert len(calls) == 4
 
 
@@ -197,6 +199,76 @@ def test_the_scale_is_measured_on_the_data(config):
     scale = e.pipeline.codec.scale
     assert scale == ChannelScale.of(torch.from_numpy(np.array(e.batches.x)))
     assert scale != ChannelScale()
+
+
+def test_latents_that_are_drawn(config):
+    """Kept moments and the codec itself give the same bits; every step draws anew."""
+    sampled = update(config, {"latent_draw": "sampled"})
+    e, mean = build(sampled, DATA), build(config, DATA)
+    kept = e.batches(1).x0
+    plain = replace(e.batches, x=DATA.x, mirrored=None, codec=e.pipeline.codec)
+    assert torch.equal(plain(1).x0, kept)
+    assert torch.equal(build(sampled, DATA).batches(1).x0, kept)
+    assert e.batches.x.shape[1] == 2 * mean.batches.x.shape[1]
+    # Not the noise that is added: two streams.
+    batch = e.batches(1)
+    noise = batch.noise(kept)
+    assert abs(float((noise * (kept - replace(e.batches, draws=False)(1).x0)).mean())) < 0.1
+    # In distribution: means and variances of many draws are those of the codec.
+    codec = e.pipeline.codec
+    mean, log_variance = codec.moments(torch.from_numpy(DATA.x[:1]))
+    rows = replace(e.batches.streams, n=1, batch_size=8)
+    still = replace(e.batches, x=np.array(e.batches.x[:1]), streams=rows, flip=False)
+    draws = torch.cat([codec.scale.decode(still(step).x0) for step in range(250)])
+    std = (log_variance[0] / 2).exp()
+    assert float(((draws.mean(0) - mean[0]) / std).abs().max()) < 4.5 / 2000**0.5
+    assert float((draws.var(0) / std**2 - 1).abs().max()) < 4.5 * (2 / 2000) ** 0.5
+
+
+def test_a_share_of_a_drawn_batch_is_that_of_the_whole(config):
+    e = build(update(config, {"latent_draw": "sampled"}), DATA)
+    whole, s = e.batches(3).x0, e.batches.streams
+    parts = [replace(e.batches, streams=replace(s, rank=i, world=2))(3).x0 for i in range(2)]
+    assert torch.equal(torch.cat(parts), whole)
+
+
+def test_a_run_of_drawn_latents_goes_on_bit_for_bit(config, monkeypatch):
+    sampled = update(config, {"latent_draw": "sampled", "latent_scale": "channel"})
+    through = train(sampled, data=DATA, quiet=True)
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 3)
+        cut = train(sampled, data=DATA, quiet=True)
+    train(sampled, cut, resume=True, data=DATA, quiet=True)
+    assert_same_weights(through, cut)
+    model = Pipeline.load(through.model)
+    assert isinstance(model.codec.scale.scale, tuple)
+    z = torch.cat([build(sampled, DATA).batches(step).x0 for step in range(30)])
+    torch.testing.assert_close(z.var((0, 2, 3)), torch.ones(2), atol=0.1, rtol=0)
+
+
+def test_options_of_latents_need_a_codec():
+    for option in ({"latent_draw": "sampled"}, {"latent_scale": "one"}):
+        with pytest.raises(UsageError, match="add --codec"):
+            build(update(CONFIG, option), DATA)
+
+
+def test_a_film_in_latents_changes_no_sample(config, codec):
+    run = train(config, data=DATA, quiet=True)
+    model = Pipeline.load(run.model)
+    assert model.codec.colours == LearnedCodec.load(codec.model).codec.colours != ()
+    plan = model.plan(3, label="a", steps=4)
+    *early, last = plan.frames()
+    assert np.array_equal(last.x, model.sample(3, label="a", steps=4))
+    assert len(early) == 4
+    # Blocks of one colour, each frame the data predicted in the step before it.
+    assert all(np.array_equal(f.x[..., ::2, ::2], f.x[..., 1::2, 1::2]) for f in early)
+    plan = model.plan(3, label="a", steps=4, solver="ddim")
+    points, frames = list(plan.states()), list(plan.frames())
+    for point, frame in list(zip(points, frames[1:], strict=False))[:3]:
+        with torch.no_grad():
+            x0 = plan.model(point.x, point.t, **plan.cond).x0
+        wanted = model.codec.preview(x0).numpy()
+        assert np.abs(wanted.astype(int) - frame.x.astype(int)).max() <= 1
 
 
 def test_without_a_codec_nothing_changes():

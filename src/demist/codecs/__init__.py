@@ -1,7 +1,7 @@
 """Codecs stand between data and state: nothing else knows range, discretisation or latents."""
 
-from demist.codecs.autoencoder import Coder, KLAutoencoder
-from demist.codecs.channels import ChannelScale
+from demist.codecs.autoencoder import Coder, KLAutoencoder, drawn
+from demist.codecs.channels import ChannelScale, Per
 from demist.codecs.codec import Codec, Draw, require_finite
 from demist.codecs.flat import Flat
 from demist.codecs.make import CODECS
@@ -16,8 +16,11 @@ __all__ = [
     "Draw",
     "Flat",
     "KLAutoencoder",
+    "Per",
     "Pixels",
     "Standardize",
+    "colours",
+    "drawn",
     "require_finite",
     "tiles",
 ]

@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from demist.codecs.channels import ChannelScale
+from demist.codecs.channels import ChannelScale, Per
 from demist.codecs.codec import Codec, Draw
+from demist.codecs.colours import Colours, fit_colours, small_images
 from demist.codecs.pixels import Pixels
 from demist.codecs.tiles import in_tiles
 from demist.errors import UsageError
@@ -46,6 +47,8 @@ class KLAutoencoder(Codec):
         scale: Of the latents.
         at_once: Samples per call of the network. Always so many, padded if need be: on a CPU a
             sample then has the same bits whatever batch it comes in.
+        colours: Of a pixel of the latents, neither centred nor scaled, for `preview`; empty: it
+            decodes.
         tile: Side of the tiles, in pixels, in which larger images are coded; 0: they are coded
             whole. Says how it runs, and is not saved.
     """
@@ -56,6 +59,7 @@ class KLAutoencoder(Codec):
     pixels: Codec = Pixels()  # noqa: RUF009 (a frozen value)
     scale: ChannelScale = ChannelScale()  # noqa: RUF009 (a frozen value)
     at_once: int = 8
+    colours: Colours = ()
     tile: int = field(default=0, metadata={"saved": False})
 
     @property
@@ -69,17 +73,35 @@ class KLAutoencoder(Codec):
 
     def latents(self, x: Tensor, noise: Draw | None = None) -> Tensor:
         """As `encode`, but neither centred nor scaled."""
+        return drawn(*self.moments(x), noise)
+
+    def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of the latents of data, neither centred nor scaled."""
         f = self.net.downsample
         mean, log_variance = self._in_parts(self.net.encode, self.pixels.encode(x), f, 1)
-        return mean if noise is None else mean + (log_variance / 2).exp() * noise(mean)
+        return mean, log_variance
 
-    def measured(self, latents: Tensor) -> "KLAutoencoder":
-        """This codec with the scale that these `latents` ask for.
+    def measured(
+        self, latents: Tensor, per: Per = "centred", variance: Tensor | None = None
+    ) -> "KLAutoencoder":
+        """This codec with the scale that these `latents` ask for; see `ChannelScale.of`.
 
         Raises:
             DataError: They are all alike, or not finite.
         """
-        return replace(self, scale=ChannelScale.of(latents))
+        return replace(self, scale=ChannelScale.of(latents, per, variance))
+
+    def coloured(self, latents: Tensor, x: Tensor) -> "KLAutoencoder":
+        """This codec with the preview that fits these latents, not scaled, and their data best."""
+        return replace(self, colours=fit_colours(latents, self.pixels.encode(x)))
+
+    def preview(self, z: Tensor) -> Tensor:
+        """Data whose every block of pixels has one colour, if `colours` are known."""
+        if not self.colours:
+            return self.decode(z)
+        small = self.pixels.decode(small_images(self.colours, self.scale.decode(z)))
+        f = self.net.downsample
+        return small.repeat_interleave(f, -2).repeat_interleave(f, -1)
 
     def decode(self, z: Tensor) -> Tensor:
         """Latents to data."""
@@ -94,8 +116,12 @@ class KLAutoencoder(Codec):
             UsageError: It has other channels, or sides that cannot be divided.
         """
         f, channels = self.net.downsample, self.net.in_channels
-        if len(self.scale.shift) not in (0, self.net.latent_channels):
-            raise UsageError(f"{len(self.scale.shift)} shifts do not fit the codec's latents")
+        scales = self.scale.scale if isinstance(self.scale.scale, tuple) else ()
+        for what, numbers in (("shifts", self.scale.shift), ("scales", scales)):
+            if len(numbers) not in (0, self.net.latent_channels):
+                raise UsageError(f"{len(numbers)} {what} do not fit the codec's latents")
+        if any(len(row) != self.net.latent_channels + 1 for row in self.colours):
+            raise UsageError("the colours of the preview do not fit the codec's latents")
         if len(shape) != 3 or shape[0] != channels or shape[1] % f or shape[2] % f:
             raise UsageError(
                 f"data of shape {tuple(shape)} does not fit the codec, which reads images of "
@@ -143,3 +169,8 @@ class KLAutoencoder(Codec):
         )
         net.float()
         return tuple(y.float() for y in call(x.float()))
+
+
+def drawn(mean: Tensor, log_variance: Tensor, noise: Draw | None) -> Tensor:
+    """A draw of latents with these numbers; None: the mean."""
+    return mean if noise is None else mean + (log_variance / 2).exp() * noise(mean)

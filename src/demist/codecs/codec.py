@@ -60,6 +60,10 @@ class Codec(abc.ABC):
             NotFiniteError: There is NaN that this data cannot hold.
         """
 
+    def preview(self, z: Tensor) -> Tensor:
+        """A quick look at states as data, for films and the like; `decode` where that is quick."""
+        return self.decode(z)
+
     @property
     def components(self) -> Mapping[str, nn.Module]:
         """Networks that belong to the codec, by the name of their folder in a saved model."""

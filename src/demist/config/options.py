@@ -206,6 +206,11 @@ class LatentsConfig(Section):
     codec_budget: str | None = option(None, kind="part")
     """For a codec that is trained first: how much of the budget it gets, as a duration, a share
     such as 25%, or 2000steps. None: a quarter; 5m where the run has no budget."""
+    latent_scale: Literal["centred", "channel", "one"] = "centred"
+    """How latents come to mean 0 and variance 1, measured on the data. centred: the mean of each
+    channel, the variance of all together; channel: both of each; one: both of all together."""
+    latent_draw: Literal["mean", "sampled"] = "mean"
+    """Learn the mean of the codec's distribution of latents, or a draw from it in every step."""
     latent_channels: int = option(4, 1, 256)
     """Autoencoder: channels of the latents."""
     downsample: int = option(4, 1, 64)

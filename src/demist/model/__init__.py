@@ -51,4 +51,5 @@ __all__ = [
     "sums",
     "sweep",
     "values",
+    "watched",
 ]

@@ -22,6 +22,7 @@ from demist.core import Model, Noise, Seeded, TorchSeeded
 from demist.errors import UsageError
 from demist.machine.allocator import keep_freed_memory
 from demist.model.sampling import Sampling
+from demist.model.watched import Watched
 from demist.samplers import Solver, TrajectoryPoint, trajectory
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ class Frame:
     Attributes:
         step: Steps done, 0 for pure noise.
         t: Time, from 1 (noise) to 0 (data).
-        x: The noisy state, decoded as if it were data.
+        x: The noisy state, decoded as if it were data; of a model in latents a preview of the data
+            that the step has predicted, and in the end the samples.
     """
 
     step: int
@@ -185,9 +187,28 @@ class Plan:
                 denoiser.train(before)
 
     def frames(self, rows: Sequence[int] | None = None) -> Iterator[Frame]:
-        """The states of `states(rows)`, decoded, for a film."""
-        for point in self.states(rows):
-            yield Frame(point.index, float(point.t), self.decode(point.x))
+        """The states of `states(rows)`, for a film; see `Frame`."""
+        plan, models = self._watched()
+        for point in plan.states(rows):
+            latent = bool(self.pipeline.codec.components) and point.index < self.steps
+            seen = [x for model in models if (x := model.seen) is not None]
+            if latent:
+                x = self.preview(seen[-1][: len(point.x)] if seen else point.x)
+            else:
+                x = self.decode(point.x)
+            yield Frame(point.index, float(point.t), x)
+
+    def _watched(self) -> tuple["Plan", list[Watched]]:
+        """The same plan, and its models in their order, which remember what they predict."""
+        then, further = (None, []) if self.then is None else self.then._watched()
+        watched = Watched(self.model)
+        return replace(self, model=watched, then=then), [watched, *further]
+
+    @torch.no_grad()
+    def preview(self, x: Tensor) -> np.ndarray:
+        """Data from states, as quickly as the codec can."""
+        codec = (self if self.then is None else self.then).pipeline.codec
+        return codec.preview(x.float()).cpu().numpy()
 
     def decode(self, x: Tensor) -> np.ndarray:
         """Data from states."""

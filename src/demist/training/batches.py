@@ -76,6 +76,7 @@ class Batches:
         values: Name of a condition -> its values, `(N, ...)`.
         flip: Mirror the last axis of half of the samples, and of images that condition them.
         mirrored: What to take for a mirrored sample, `(N, ...)`; None: the sample, mirrored.
+        draws: Draw from what the codec gives in every step, instead of taking the mean.
         device: Where batches go.
         waiting: Runs while the network has nothing to do but wait for a batch.
     """
@@ -87,6 +88,7 @@ class Batches:
     values: Mapping[str, np.ndarray] = field(default_factory=dict)
     flip: bool = False
     mirrored: Any = None
+    draws: bool = False
     device: torch.device = torch.device("cpu")  # noqa: RUF009 (a frozen value)
     waiting: Stopwatch = field(default_factory=Stopwatch)
 
@@ -111,8 +113,9 @@ class Batches:
         cond = self.conditioner.encode(len(x), self.conditioner.beside(given, x))
         cond = self.conditioner.augment(cond, draw.noise(-1 - step))  # draws of its own
         cond = self.conditioner.drop(cond, lambda name: draw.uniforms(f"drop/{name}", step))
+        chance = draw.latent_noise(step) if self.draws else None
         return Batch(
-            x0=self.codec.encode(torch.from_numpy(x).to(self.device)),
+            x0=self.codec.encode(torch.from_numpy(x).to(self.device), chance),
             cond={name: value.to(self.device) for name, value in cond.items()},
             u=draw.stratified("time", step).to(self.device),
             noise=draw.noise(step),

@@ -104,6 +104,10 @@ class Streams:
         """Gaussian noise with one stream per position."""
         return Seeded(self._noise_seeds, step)
 
+    def latent_noise(self, step: int) -> Seeded:
+        """As `noise`, with which latents are drawn: numbers of their own."""
+        return Seeded(self._noise_seeds, step, "latents")
+
     def torch_seed(self, step: int) -> int:
         """A seed for torch's own draws in this share, such as dropout masks."""
         purpose = f"torch/{self.rank}/{self.world}"

@@ -158,7 +158,7 @@ def codec_of(net: Autoencoder) -> Codec:
 
 
 def finished(made: LearnedCodec, data: Dataset) -> tuple[LearnedCodec, float]:
-    """The codec with the scale of its latents measured, and its PSNR in decibels.
+    """The codec with scale and preview of its latents, and its PSNR in decibels.
 
     Both on at most `SEEN` items of the data it was trained on.
 
@@ -168,6 +168,7 @@ def finished(made: LearnedCodec, data: Dataset) -> tuple[LearnedCodec, float]:
     rows = np.unique(np.linspace(0, len(data) - 1, SEEN).astype(np.int64))
     x, codec = torch.from_numpy(np.array(data.x[rows])), made.codec
     assert isinstance(codec, KLAutoencoder)
-    codec = codec.measured(codec.latents(x))
+    z = codec.latents(x)
+    codec = codec.measured(z).coloured(z, x)
     rebuilt = codec.decode(codec.encode(x))
     return LearnedCodec(codec, made.shape, made.facts), psnr(x.numpy(), rebuilt.cpu().numpy())

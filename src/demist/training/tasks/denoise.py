@@ -10,7 +10,7 @@ import torch
 from demist.codecs import Codec
 from demist.conditions import Conditioner
 from demist.config import TrainConfig, flat, update
-from demist.core import CLOCKS, PARAMETERIZATIONS, Denoiser, make_schedule
+from demist.core import CLOCKS, PARAMETERIZATIONS, Denoiser, Seeded, make_schedule
 from demist.data import Dataset
 from demist.errors import NotFiniteError, UsageError
 from demist.machine.device import pick_device
@@ -67,10 +67,16 @@ class DenoisingTask:
         batches = Batches(
             data.x, streams, codec, conditioner, values, flip=config.data.flip, device=device
         )
-        made = latents(codec, data, flip=batches.flip, measure=teacher is None, world=world)
+        measure = config.latents.latent_scale if teacher is None else None
+        made = latents(
+            codec, data, flip=batches.flip, measure=measure, draw=config.latents.latent_draw,
+            world=world,
+        )  # fmt: skip
         if made is not None:
             codec = made.codec
-            batches = replace(batches, x=made.x, mirrored=made.mirrored, codec=made.encode)
+            batches = replace(
+                batches, x=made.x, mirrored=made.mirrored, codec=made.encode, draws=made.draws
+            )
         spread = data_std(batches)
         levels = "times" if teacher is None else "matching_times"
         times = TIMES.make(flat(config)[levels])
@@ -196,7 +202,9 @@ def data_std(batches: Batches) -> float:
     some = max(1, MOST // math.prod(batches.x.shape[1:]))  # all at once, unless they are large
     sums, count = 0.0, 0
     for begin in range(0, len(index), some):
-        encoded = batches.codec.encode(torch.from_numpy(batches.x[index[begin : begin + some]]))
+        rows = index[begin : begin + some]
+        chance = Seeded(rows.tolist(), field="latents") if batches.draws else None
+        encoded = batches.codec.encode(torch.from_numpy(batches.x[rows]), chance)
         sums += float(encoded.double().square().mean()) * len(encoded)
         count += len(encoded)
     scale = round(math.sqrt(sums / count), 4)
