@@ -23,6 +23,8 @@ COLUMNS = {
     "caption": Column("text", ("a one", "a two", "a three", "four", "five", "six")),
     "edges": Column("image", RNG.integers(0, 256, (N, 1, 8, 8), np.uint8)),
     "hole": Column("mask", 255 * RNG.integers(0, 2, (N, 1, 8, 8), np.uint8)),
+    "scan": Column("sizes", RNG.integers(8, 90, (N, 2)).astype(float), ("height", "width")),
+    "cut": Column("sizes", RNG.integers(0, 9, (N, 2)).astype(float), ("top", "left")),
     "face": Column("states", RNG.standard_normal((N, 3, 4)).astype(np.float32)),
 }
 DATA = Dataset(RNG.integers(0, 256, (N, 1, 8, 8), np.uint8), columns=COLUMNS, name="all")

@@ -9,10 +9,18 @@ from demist.config import NetworkConfig, TrainConfig, update
 from demist.data import Dataset
 from demist.errors import UsageError
 from demist.model.folder import place_of, places
-from demist.networks import MLP, NETWORKS, DiT, UNet, UNet2DNetwork
+from demist.networks import (
+    MLP,
+    NETWORKS,
+    DiT,
+    MMDiTNetwork,
+    SDNetwork,
+    UNet,
+    UNet2DNetwork,
+)
 from demist.training.build import build
 
-SHAPES = {"mlp": (2,), "unet": (1, 16, 16), "dit": (1, 16, 16), "unet2d": (1, 16, 16)}
+SHAPES = {"mlp": (2,)} | dict.fromkeys(["unet", "dit", "unet2d", "sd", "mmdit"], (1, 16, 16))
 SMALL = {
     "channels_per_level": [8],
     "norm_groups": 1,
@@ -36,7 +44,9 @@ def images(size=16):
 
 def test_names_are_those_of_the_source_and_places_those_of_saved_models():
     assert set(NETWORKS.names()) == set(parts.declared("networks", "Network")) == set(SHAPES)
-    assert places() == {"unet": UNet, "mlp": MLP, "transformer": DiT, "unet2d": UNet2DNetwork}
+    ours = {"unet": UNet, "mlp": MLP, "transformer": DiT}
+    form = {"unet2d": UNet2DNetwork, "sd": SDNetwork, "mmdit": MMDiTNetwork}
+    assert places() == ours | form
     assert place_of({"shape": [1], "transformer": ["demist", "DiT"]}) == "transformer"
     assert place_of({"a": 1}) == "no network"
 
@@ -94,5 +104,5 @@ def test_a_run_refuses_what_does_not_fit():
     config = update(TrainConfig(), {**SMALL, "network": "unet:channels=(8,8,8)"})
     with pytest.raises(UsageError, match=r"18x18 cannot be halved 2 times .*--size 16"):
         build(config, images(18))
-    with pytest.raises(UsageError, match="does not fit images; use unet, dit, unet2d or auto"):
+    with pytest.raises(UsageError, match=r"does not fit images; use unet, dit, .*unet2d.* or auto"):
         build(update(TrainConfig(), {**SMALL, "network": "mlp:depth=1"}), images())

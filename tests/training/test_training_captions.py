@@ -13,7 +13,7 @@ from demist.config import update
 from demist.data import Dataset
 from demist.errors import UsageError
 from demist.model.pipeline import Pipeline
-from demist.networks import DiT, UNet
+from demist.networks import DiT, MMDiTNetwork, SDNetwork, UNet
 from demist.training.batches import Batches
 from demist.training.build import build
 from demist.training.conditions import conditions
@@ -57,7 +57,7 @@ def test_long_captions_are_cut_and_counted(tmp_path):
         e.pipeline.conditioner.encode(1, {"text": "a light page with many more words"})
 
 
-@pytest.mark.parametrize("network", ["unet", "dit"])
+@pytest.mark.parametrize("network", ["unet", "dit", "sd", "mmdit"])
 def test_a_run_is_trained_resumed_and_asked(tmp_path, network):
     config = update(CONFIG, {"network": network, "runs": str(tmp_path), "flip": False,
                              "width": 32, "depth": 2, "steps": 3})  # fmt: skip
@@ -65,7 +65,7 @@ def test_a_run_is_trained_resumed_and_asked(tmp_path, network):
     whole = train(update(config, {"steps": 5}), data=captioned(), quiet=True)
     train(update(config, {"steps": 5}), run, resume=True, data=captioned(), quiet=True)
     a, b = (Pipeline.from_run(r) for r in (run, whole))
-    kind = {"unet": UNet, "dit": DiT}[network]
+    kind = {"unet": UNet, "dit": DiT, "sd": SDNetwork, "mmdit": MMDiTNetwork}[network]
     assert isinstance(a.denoiser.net, kind)
     made = a.sample(2, text="a dark page", guidance=2.0)
     assert made.shape == (2, 3, 8, 8)

@@ -235,7 +235,8 @@ class DiffusionConfig(Section):
     """What the network's output means: x0, eps, v, velocity, score, karras."""
     clock: str = option("angle", part=("core", "Clock"))
     """How the network sees the noise: angle, which is atan(sigma / alpha); log-snr, finer at
-    little noise, for ve; index, which networks of diffusers see; or time."""
+    little noise, for ve; index and flow, which networks and flow models of diffusers see; or
+    time."""
     times: str = option("logit-normal", part=("objectives", "Times"))
     """Noise levels seen in training: uniform, lognormal:mean=-1.2,std=1.2 or
     logit-normal:mean=0,std=1."""

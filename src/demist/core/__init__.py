@@ -5,7 +5,15 @@ denoiser, solvable, noise, exact; ddpm, brownian and sde when wanted; make finds
 """
 
 from demist.core.brownian import Brownian, bridge, increment
-from demist.core.clocks import AngleClock, Clock, IndexClock, LogSNRClock, ScaledClock, TimeClock
+from demist.core.clocks import (
+    AngleClock,
+    Clock,
+    FlowClock,
+    IndexClock,
+    LogSNRClock,
+    ScaledClock,
+    TimeClock,
+)
 from demist.core.ddpm import (
     CosineTable,
     LinearTable,
@@ -78,6 +86,7 @@ __all__ = [
     "Eps",
     "Exact",
     "Fields",
+    "FlowClock",
     "Gaussian",
     "IndexClock",
     "Karras",

@@ -89,3 +89,20 @@ class ScaledClock(Clock):
 
     def __call__(self, t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
         return t * self.scale
+
+
+@dataclass(frozen=True)
+class FlowClock(Clock):
+    """The noise's share `sigma / (alpha + sigma)` times a number, whatever the path's shift.
+
+    On the straight path it is the shifted time, which flow models of diffusers see.
+
+    Attributes:
+        scale: What the network sees in pure noise.
+    """
+
+    name = "flow"
+    scale: float = 1000.0
+
+    def __call__(self, t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        return sigma / (alpha + sigma) * self.scale

@@ -8,6 +8,7 @@
 | text | N strings, a tuple | |
 | image | `(N, C, H, W)` bytes, or `LazyImages` | |
 | mask | `(N, 1, H, W)` bytes, or `LazyImages`; from 128 on is to be made anew | |
+| sizes | `(N, 2)` float64, pixels: height and width, or top and left of a crop | of the two |
 | states | `(N, L, D)` float32: vectors made elsewhere | |
 
 A reader may give columns of further kinds; a condition says which kind it reads.
@@ -22,7 +23,7 @@ from jaxtyping import Int64
 
 from demist.errors import DataError
 
-NAMED = ("class", "labels", "numbers")
+NAMED = ("class", "labels", "numbers", "sizes")
 """Kinds whose values mean nothing without names."""
 
 

@@ -1,6 +1,7 @@
 """Networks: `UNet` and `DiT` for images, `MLP` for points. Called as `net(x, t, label, **cond)`.
 
-`UNet2DNetwork` is the U-Net that diffusers has, without conditions.
+`UNet2DNetwork` is the U-Net that diffusers has, without conditions; `SDNetwork` that of Stable
+Diffusion, `MMDiTNetwork` the transformer of Stable Diffusion 3.
 
 `Autoencoder` makes a small code of an image, for `demist.codecs.KLAutoencoder`.
 """
@@ -8,12 +9,16 @@
 from demist.networks.attention import attend, attention_maps, heads, joined
 from demist.networks.autoencoder import Autoencoder, Block
 from demist.networks.conditioning import (
+    WAVES,
     ConditionEmbedding,
     Ready,
     Routed,
+    Sized,
     Specs,
     Words,
+    by_name,
     first_classes,
+    joined_parts,
     token_width,
 )
 from demist.networks.cross import CrossAttention
@@ -35,15 +40,20 @@ from demist.networks.layers import (
     zeroed,
 )
 from demist.networks.mlp import MLP, MLPBlock
+from demist.networks.mmdit import MMDiTNetwork
 from demist.networks.network import NETWORKS, Network
-from demist.networks.text import TextBlock, TextTransformer
+from demist.networks.sd import POSITIONS, SDNetwork
+from demist.networks.text import TextBlock, TextTransformer, tower_of
+from demist.networks.told import Prompt, Telling, Told
 from demist.networks.unet import UNet
-from demist.networks.unet_2d import UNet2DNetwork
+from demist.networks.unet_2d import UNet2DNetwork, check_levels, groups_of
 from demist.networks.unet_blocks import DownBlock, MidBlock, UpBlock
 
 __all__ = [
     "MLP",
     "NETWORKS",
+    "POSITIONS",
+    "WAVES",
     "Attention",
     "Autoencoder",
     "Block",
@@ -55,16 +65,22 @@ __all__ = [
     "Encoder",
     "JointBlock",
     "MLPBlock",
+    "MMDiTNetwork",
     "MidBlock",
     "Network",
+    "Prompt",
     "Ready",
     "ResBlock",
     "Routed",
+    "SDNetwork",
+    "Sized",
     "Specs",
     "Stream",
+    "Telling",
     "TextBlock",
     "TextTransformer",
     "TimeEmbedding",
+    "Told",
     "UNet",
     "UNet2DNetwork",
     "UpBlock",
@@ -73,17 +89,22 @@ __all__ = [
     "add_class",
     "attend",
     "attention_maps",
+    "by_name",
+    "check_levels",
     "class_table",
     "dropout_layer",
     "embedding",
     "first_classes",
     "group_norm",
+    "groups_of",
     "heads",
     "joined",
+    "joined_parts",
     "look_up",
     "modulated",
     "positions",
     "sinusoid",
     "token_width",
+    "tower_of",
     "zeroed",
 ]

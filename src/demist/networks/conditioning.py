@@ -7,6 +7,7 @@ tensor for each condition of one part, and one for each part, `name.part`, of th
 |---|---|---|---|
 | vector | classes | `(b,)` indices, K for none | its row of a table, to the embedding of the time |
 | vector | features | `(b, D)` in all | added to the embedding of the time |
+| vector | sizes | `(b, D)` in all | D numbers as waves, to the embedding of the time |
 | tokens | features | states, weights, pooled | pooled to the embedding, states to attention |
 | tokens | vocabulary, length, width, depth | tokens, weights | read by a `TextTransformer` |
 | extra | features | as tokens | attention of its own |
@@ -26,10 +27,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from demist.errors import UsageError
-from demist.networks.layers import class_table, look_up, zeroed
-from demist.networks.text import TextTransformer
+from demist.networks.layers import class_table, look_up, sinusoid, zeroed
+from demist.networks.text import tower_of
 
 Specs = Mapping[str, Mapping[str, Any]]
+
+WAVES = 32
+"""Cosines and sines of each number of pixels, of periods from 6 to about 35,000 pixels."""
 
 
 @dataclass
@@ -88,7 +92,7 @@ class ConditionEmbedding(nn.Module):
         Raises:
             UsageError: They are not those that the network was built for.
         """
-        given = _by_name(cond)
+        given = by_name(cond)
         if given.keys() != self.inlets.keys():
             has = ", ".join(self.inlets) or "none"
             raise UsageError(
@@ -100,13 +104,13 @@ class ConditionEmbedding(nn.Module):
             spec, part = self.inlets[name], self.parts[name]
             route = spec["route"]
             if route == "vector" and "classes" in spec:
-                routed.vector = _sum(routed.vector, look_up(part, _joined(values)))
+                routed.vector = _sum(routed.vector, look_up(part, joined_parts(values)))
             elif route == "vector":
-                routed.vector = _sum(routed.vector, part(_joined(values)))
+                routed.vector = _sum(routed.vector, part(joined_parts(values)))
             elif route == "concat":
-                routed.concat = _cat(routed.concat, _joined(values))
+                routed.concat = _cat(routed.concat, joined_parts(values))
             elif route == "residual":
-                channels = F.pixel_unshuffle(_joined(values), self.patch)
+                channels = F.pixel_unshuffle(joined_parts(values), self.patch)
                 routed.residual = _sum(routed.residual, part(channels))
             else:
                 tokens, weight, pooled = part(**values)
@@ -126,14 +130,14 @@ class Words(nn.Module):
     def __init__(self, spec: Mapping[str, Any], emb: int, tokens: int):
         super().__init__()
         width = spec["width"]
-        self.reader = TextTransformer(spec["vocabulary"], spec["length"], width, spec["depth"])
+        self.reader = tower_of(spec)
         self.project = nn.Linear(width, tokens) if width != tokens else nn.Identity()
         self.pooled = nn.Linear(width, emb)
 
     def forward(self, tokens: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens, weights, vector."""
-        states = self.reader(tokens, weights)
-        return self.project(states), weights, self.pooled(states[:, 0])
+        states, vector = self.reader.read(tokens, weights)
+        return self.project(states), weights, self.pooled(vector)
 
 
 class Ready(nn.Module):
@@ -151,6 +155,20 @@ class Ready(nn.Module):
         """Tokens, weights, vector."""
         x = self.norm(torch.cat([pooled[:, None], states], 1))
         return self.project(x[:, 1:]), weights, self.pooled(x[:, 0])
+
+
+class Sized(nn.Module):
+    """Numbers of pixels: waves of each, then a hidden layer, as the time is embedded."""
+
+    def __init__(self, count: int, emb: int):
+        super().__init__()
+        self.linear_1, self.linear_2 = nn.Linear(count * WAVES, emb), nn.Linear(emb, emb)
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        """The sum's share `(b, e)` of numbers `(b, count)`."""
+        waves = sinusoid(numbers.flatten(), WAVES, 1.0, 10_000).reshape(len(numbers), -1)
+        y: Tensor = self.linear_2(F.silu(self.linear_1(waves.to(self.linear_1.weight.dtype))))
+        return y
 
 
 def first_classes(
@@ -181,6 +199,8 @@ def _built(spec: Mapping[str, Any], emb: int, tokens: int, features: int, patch:
     route = spec["route"]
     if route == "vector" and "classes" in spec:
         return class_table(spec["classes"], emb) or nn.Identity()
+    if route == "vector" and "sizes" in spec:
+        return Sized(spec["sizes"], emb)
     if route == "vector":
         return nn.Linear(spec["features"], emb)
     if route == "concat":
@@ -206,7 +226,7 @@ def _cat(a: Tensor | None, b: Tensor) -> Tensor:
     return b if a is None else torch.cat([a, b], dim=1)
 
 
-def _by_name(cond: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+def by_name(cond: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     """Name -> part -> tensor."""
     out: dict[str, dict[str, Tensor]] = {}
     for key, value in cond.items():
@@ -215,7 +235,7 @@ def _by_name(cond: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     return out
 
 
-def _joined(parts: Mapping[str, Tensor]) -> Tensor:
+def joined_parts(parts: Mapping[str, Tensor]) -> Tensor:
     """The parts side by side, in the order of the alphabet."""
     if len(parts) == 1:
         return next(iter(parts.values()))

@@ -6,6 +6,9 @@ References:
         (normalisation before each branch).
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -72,3 +75,15 @@ class TextTransformer(nn.Module):
             x = block(x, there)
         states: Tensor = self.norm_out(x)
         return states
+
+    def read(
+        self, tokens: Int[Tensor, "b m"], weights: Float[Tensor, "b m"]
+    ) -> tuple[Float[Tensor, "b m c"], Float[Tensor, "b c"]]:
+        """States of all tokens, and the vector that stands for the whole."""
+        states = self(tokens, weights)
+        return states, states[:, 0]
+
+
+def tower_of(spec: Mapping[str, Any]) -> TextTransformer:
+    """What reads the token numbers of a condition, from its spec; see `networks.conditioning`."""
+    return TextTransformer(spec["vocabulary"], spec["length"], spec["width"], spec["depth"])

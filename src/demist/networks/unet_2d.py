@@ -11,7 +11,7 @@ from torch import Tensor
 from demist.errors import UsageError
 from demist.io.notation import size_near
 from demist.networks.conditioning import Specs
-from demist.networks.layers import zeroed
+from demist.networks.layers import dropout_layer, zeroed
 from demist.networks.network import Network
 from demist.networks.published.unet_2d import UNet2D, UNet2DConfig
 from demist.networks.unet import UNet
@@ -75,10 +75,9 @@ class UNet2DNetwork(Network):
             )
         attended = {channels[i] for i in attention if 0 <= i < len(channels)}
         attended |= set(channels[-1:]) if mid_attention else set()
-        _check(channels, blocks, attention, dropout)
-        groups = _groups(channels) if norm_groups is None else norm_groups
-        if groups < 1 or any(c % groups for c in channels):
-            raise UsageError(f"norm_groups={groups} does not divide channels={list(channels)}")
+        check_levels(channels, blocks, attention)
+        dropout_layer(dropout)
+        groups = groups_of(channels, norm_groups)
         if head_dim is not None and (head_dim < 1 or any(c % head_dim for c in attended)):
             raise UsageError(
                 f"head_dim={head_dim} does not divide the channels {sorted(attended)}, where there "
@@ -163,7 +162,12 @@ class UNet2DNetwork(Network):
         return y
 
 
-def _check(channels: Sequence[int], blocks: int, attention: Sequence[int], dropout: float) -> None:
+def check_levels(channels: Sequence[int], blocks: int, attention: Sequence[int]) -> None:
+    """Refuse levels that make no network of published form.
+
+    Raises:
+        UsageError: There are none or too many, one is too narrow, or one that attends is not there.
+    """
     if not 1 <= len(channels) <= _MOST or min(channels) < 4 or not 1 <= blocks <= _MOST:
         raise UsageError(
             f"channels={list(channels)} with blocks={blocks} is no network; give 1 to {_MOST} "
@@ -176,13 +180,18 @@ def _check(channels: Sequence[int], blocks: int, attention: Sequence[int], dropo
         )
     if channels[0] % 2:
         raise UsageError(f"channels={list(channels)}: the first is an even number")
-    if not 0 <= dropout < 1:
-        raise UsageError(f"dropout={dropout} is outside [0, 1); 0 to 0.3 is usual")
 
 
-def _groups(channels: Sequence[int]) -> int:
-    """The most groups that divide all channels and have 16 channels of each level or more."""
+def groups_of(channels: Sequence[int], norm_groups: int | None) -> int:
+    """`norm_groups`, or the most groups that divide all channels and have 16 or more of each level.
+
+    Raises:
+        UsageError: It does not divide them.
+    """
     common = math.gcd(*channels)
-    return max(
-        g for g in range(1, common + 1) if common % g == 0 and common // g >= min(16, common)
-    )
+    if norm_groups is None:
+        divisors = (g for g in range(1, common + 1) if common % g == 0)
+        return max(g for g in divisors if common // g >= min(16, common))
+    if norm_groups < 1 or common % norm_groups:
+        raise UsageError(f"norm_groups={norm_groups} does not divide channels={list(channels)}")
+    return norm_groups
