@@ -21,7 +21,7 @@ OWN = {
     "evaluation": {"T_975"},
     "evaluation/extractors": {"BLOCK", "Chain", "Features", "Kernel", "MEANS", "PICKLES"},
     "evaluation/judge": {"HELD", "Palette", "SPATIAL", "TAGS"},
-    "evaluation/metrics": {"BLOCK", "HELD", "MOST", "SAME", "SEPARATE", "Some", "TIE"},
+    "evaluation/metrics": {"BLOCK", "HELD", "MOST", "SAME", "SEPARATE", "Some", "TIE", "TOPS"},
     "networks": {"LOG_VARIANCE", "Layer", "Maps"},
     "objectives": {"EULER_LIMIT", "ROUGH"},
     "parts": {"PLAIN", "T", "TYPES"},

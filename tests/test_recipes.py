@@ -8,7 +8,7 @@ from demist.recipes import Expectation, Recipe, recipe
 
 NAMES = [
     "digits", "demo", "student", "cifar10", "images64", "scenes", "captions", "autoencoder",
-    "ddpm", "moons", "spiral", "25-gaussians", "eight",
+    "clip", "ddpm", "moons", "spiral", "25-gaussians", "eight",
 ]  # fmt: skip
 
 

@@ -38,8 +38,9 @@ class Options:
     extractor: Path | None = None
     """Feature extractor: Inception-v3 (.safetensors), or a folder with DINOv2 or CLIP. Default: the
     judge, a classifier trained on the data."""
-    clip: Annotated[Path | None, arg(metavar="FOLDER")] = None
-    """Folder with CLIP, for a model of captions: how well images show what they were asked for."""
+    clip: Annotated[str | None, arg(metavar="RUN|FOLDER")] = None
+    """For a model of captions: how well images show what they were asked for, by a run of --recipe
+    clip, or a folder with CLIP as transformers saves it."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the network while sampling. auto: as it was trained."""
     processes: int = 1

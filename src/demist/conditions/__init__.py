@@ -5,6 +5,8 @@ disagree. Each makes itself from a column of data, and encodes values to a small
 whose first axis is the batch.
 """
 
+from demist.conditions import clip_words
+from demist.conditions.clip_text import ClipText
 from demist.conditions.conditioner import (
     ROUTES,
     Column,
@@ -39,6 +41,7 @@ __all__ = [
     "CONDITIONS",
     "ROUTES",
     "Chunk",
+    "ClipText",
     "Column",
     "Condition",
     "Conditioner",
@@ -71,6 +74,7 @@ __all__ = [
     "Value",
     "chunks_of",
     "class_index",
+    "clip_words",
     "flat",
     "images",
     "learn_tokenizer",

@@ -151,14 +151,17 @@ class DataConfig(Section):
 class NetworkConfig(Section):
     """The shape of the network."""
 
-    network: str = option("auto", part=("networks", "Network"), words=("auto", "autoencoder"))
+    network: str = option(
+        "auto", part=("networks", "Network"), words=("auto", "autoencoder", "clip")
+    )
     """Kind of network: unet or dit (a transformer) for images, mlp for points, or another of
     `demist list networks`; auto: unet or mlp. Options may follow, as in unet:channels=(32,64), and
-    those below fill what is left open. Or autoencoder: no samples but a codec, for --codec."""
+    those below fill what is left open. Or autoencoder: no samples but a codec, for --codec.
+    Or clip: images and captions become vectors of one space, for --text-encoder and --clip."""
     channels_per_level: tuple[int, ...] = option((32, 64), 4, 4096)
-    """U-Net, autoencoder: channels at each resolution, finest first."""
+    """U-Net, autoencoder, CLIP: channels at each resolution, finest first."""
     blocks_per_level: int = option(1, 1, 16)
-    """U-Net, autoencoder: residual blocks at each resolution."""
+    """U-Net, autoencoder, CLIP: residual blocks at each resolution."""
     attention_levels: tuple[int, ...] = option((), 0, 16)
     """U-Net: levels with self-attention; 0 is the finest."""
     mid_attention: bool = True
@@ -181,7 +184,7 @@ class NetworkConfig(Section):
     dropout: float = option(0.0, 0, 0.95)
     """Dropout probability in residual blocks."""
     width: int = option(128, 1, 65536)
-    """MLP, DiT: units per layer."""
+    """MLP, DiT: units per layer. CLIP: numbers in the vector of an image or a text."""
     depth: int = option(4, 1, 256)
     """MLP: hidden layers; DiT: blocks."""
     cross_levels: tuple[int, ...] | None = option(None, 0, 16)

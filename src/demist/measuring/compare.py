@@ -53,7 +53,7 @@ def compare(
     sampling: Sampling | None = None,
     precision: str = "auto",
     extractor: Path | None = None,
-    clip: Path | None = None,
+    clip: str | Path | None = None,
     processes: int = 1,
     ray: bool = False,
 ) -> Comparison:
@@ -68,7 +68,7 @@ def compare(
         sampling: How to sample.
         precision: While sampling.
         extractor: Feature extractor.
-        clip: Folder with CLIP.
+        clip: A run or folder of CLIP.
         processes: Share the sampling among so many.
         ray: Let Ray do the sampling.
 

@@ -95,7 +95,7 @@ class Measurement:
         *,
         data: str | None = None,
         extractor: Path | None = None,
-        clip: Path | None = None,
+        clip: str | Path | None = None,
     ) -> "Measurement":
         """Open models, data and extractors; nothing is sampled yet. See `evaluate`."""
         candidates = [open_candidate(model) for model in models]
@@ -149,7 +149,7 @@ def evaluate(
     sampling: Sampling | None = None,
     precision: str = "auto",
     extractor: Path | None = None,
-    clip: Path | None = None,
+    clip: str | Path | None = None,
     processes: int = 1,
     ray: bool = False,
 ) -> Evaluation:
@@ -165,7 +165,8 @@ def evaluate(
         precision: fp32 or bf16 while sampling; auto: as the model was trained.
         extractor: Feature extractor: Inception-v3 (.safetensors), or a folder with DINOv2 or CLIP;
             None: the judge, a classifier trained on the data.
-        clip: Folder with CLIP, for a model of captions.
+        clip: For a model of captions, a run or folder of `--recipe clip`, or a folder with CLIP as
+            transformers saves it.
         processes: Share the sampling among so many; changes the speed, never the samples.
         ray: Let Ray do the sampling.
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from demist.errors import UsageError
+from demist.errors import MissingError, UsageError
 from demist.evaluation.extractors.pretrained import Transformer, load_extractor
 from demist.evaluation.metrics.text_score import Encoder
 from demist.evaluation.ruler import Ruler
@@ -12,13 +12,14 @@ from demist.measuring.judging import judge
 from demist.measuring.prompts import require_captions, require_classes
 from demist.modalities import of
 from demist.modalities.named import divided
+from demist.model.learned_clip import open_clip
 
 
 def ruler_for(
     candidates: Sequence[Candidate],
     data: str | None = None,
     extractor: Path | None = None,
-    clip: Path | None = None,
+    clip: str | Path | None = None,
 ) -> Ruler:
     """What suits the models, after a look at whether they go with it.
 
@@ -26,7 +27,7 @@ def ruler_for(
         candidates: The models.
         data: What to compare with; None: what the first was trained on.
         extractor: File or folder of a feature extractor; None: the judge.
-        clip: Folder with CLIP; None: captions are not compared.
+        clip: Run or folder of CLIP; None: captions are not compared.
 
     Raises:
         UsageError: They do not go together.
@@ -78,13 +79,22 @@ def other_data(ruler: Ruler, model: Candidate) -> list[str]:
     ]
 
 
-def open_encoder(path: Path) -> Encoder:
-    """CLIP in a folder, to compare images with captions.
+def open_encoder(spec: str | Path) -> Encoder:
+    """CLIP, to compare images with captions.
+
+    Args:
+        spec: A run that trains one, its saved model, or a folder as transformers saves CLIP.
 
     Raises:
+        MissingError: There is none.
         UsageError: It is a model that reads no texts.
     """
-    encoder = Transformer(path)
+    if not (Path(spec) / "config.json").is_file():
+        try:
+            return open_clip(str(spec))
+        except MissingError as error:
+            raise MissingError(f"there is no config.json in {spec} as of CLIP; {error}") from None
+    encoder = Transformer(Path(spec))
     if not encoder.reads:
-        raise UsageError(f"--clip {path}: {encoder.kind} reads no texts; give a folder with CLIP")
+        raise UsageError(f"--clip {spec}: {encoder.kind} reads no texts; give a folder with CLIP")
     return encoder

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from demist.evaluation.report import Report
     from demist.evaluation.ruler import Asked, Ruler
 
+TOGETHER = 200
+"""Samples of each seed that are looked at together with those of the others."""
+ONE_EACH = (
+    "Each prompt has one image, so nothing says how images of one prompt differ: add --seeds 2."
+)
+
 
 @dataclass(frozen=True)
 class Images(Modality):
@@ -121,6 +127,13 @@ class Images(Modality):
                 captions = metrics_of(TextMetric)  # type: ignore[type-abstract]
                 real_images, texts = test.x[asked.rows], asked.values[asked.captions]
                 ceiling = [metric(encoder, real_images, texts) for metric in captions]
+                first = np.concatenate([x[:TOGETHER] for x in samples.values()])
+                theirs = [
+                    text
+                    for x in samples.values()
+                    for text in asked.of(asked.captions, min(TOGETHER, len(x)))
+                ]
+                together = {m.name: m(encoder, first, theirs) for m in captions if m.whole}
             lost = None if codec is None or codec.lossless else through_codec(codec, reference)
             bar.update()
             reports = []
@@ -129,8 +142,11 @@ class Images(Modality):
                 if encoder is not None:
                     texts = asked.of(asked.captions, len(x))
                     for metric, best in zip(captions, ceiling, strict=True):
-                        for key, value in metric(encoder, x, texts).items():
+                        values = together.get(metric.name) or metric(encoder, x, texts)
+                        for key, value in values.items():
                             report["metrics"][key] = {"value": value, "floor": best.get(key)}
+                    if len(samples) == 1 and len(x) <= len(asked.rows):
+                        report["warnings"].append(ONE_EACH)
                     report["protocol"]["captions"] = encoder.recipe
                 if lost is not None:
                     report["codec"] = lost

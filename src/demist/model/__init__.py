@@ -3,6 +3,7 @@
 from demist.model import values
 from demist.model.controlled import Controlled
 from demist.model.images import Images, shown
+from demist.model.learned_clip import LearnedClip, is_clip, open_clip
 from demist.model.learned_codec import LearnedCodec, open_codec
 from demist.model.noisy_classifier import NoisyClassifier
 from demist.model.open import gpus_of, locate, open_model
@@ -17,6 +18,7 @@ __all__ = [
     "Controlled",
     "Frame",
     "Images",
+    "LearnedClip",
     "LearnedCodec",
     "NoisyClassifier",
     "Pipeline",
@@ -31,12 +33,15 @@ __all__ = [
     "folder",
     "gpus_of",
     "guided",
+    "is_clip",
     "keywords",
+    "learned_clip",
     "learned_codec",
     "locate",
     "make_plan",
     "noisy_classifier",
     "open",
+    "open_clip",
     "open_codec",
     "open_model",
     "parse_axes",

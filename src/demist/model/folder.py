@@ -35,6 +35,8 @@ from demist.version import __version__
 FORMAT = 1
 CODEC = "DemistCodec"
 """Class of a saved codec in its `model_index.json`; that of a model is `DemistPipeline`."""
+CLIP = "DemistClip"
+"""That of a saved CLIP; see `demist.model.learned_clip`."""
 SCHEDULER = "scheduler/scheduler_config.json"
 DENOISER = ("schedule", "parameterization", "clock", "input_std", "learn_variance", "bounds")
 """Attributes of a denoiser that are saved; older models have fewer."""
@@ -211,11 +213,16 @@ def require_model(index: Mapping[str, Any], where: str) -> None:
 
 
 def refuse_codec(index: Mapping[str, Any], where: str) -> None:
-    """Say what to do with a codec, where a model is wanted.
+    """Say what to do with a codec or a CLIP, where a model is wanted.
 
     Raises:
-        DataError: `index` is a codec's.
+        DataError: `index` is that of one.
     """
+    if index.get("_class_name") == CLIP:
+        raise DataError(
+            f"{where} is a CLIP, which makes no samples; it reads prompts for a model: demist "
+            f"train PATH --text-encoder {where}, and measures one: demist evaluate --clip {where}"
+        )
     if index.get("_class_name") == CODEC:
         raise DataError(
             f"{where} is a codec, which makes no samples by itself; train a model in its latents: "

@@ -3,11 +3,14 @@
 `UNet2DNetwork` is the U-Net that diffusers has, without conditions; `SDNetwork` that of Stable
 Diffusion, `MMDiTNetwork` the transformer of Stable Diffusion 3.
 
+`Clip` puts images and prompts into one space.
+
 `Autoencoder` makes a small code of an image, for `demist.codecs.KLAutoencoder`.
 """
 
 from demist.networks.attention import attend, attention_maps, heads, joined
 from demist.networks.autoencoder import Autoencoder, Block
+from demist.networks.clip import Clip, ImageTower
 from demist.networks.conditioning import (
     WAVES,
     ConditionEmbedding,
@@ -57,12 +60,14 @@ __all__ = [
     "Attention",
     "Autoencoder",
     "Block",
+    "Clip",
     "ConditionEmbedding",
     "CrossAttention",
     "DiT",
     "DownBlock",
     "Downsample",
     "Encoder",
+    "ImageTower",
     "JointBlock",
     "MLPBlock",
     "MMDiTNetwork",

@@ -1,6 +1,7 @@
 """What to minimise: the denoising loss, its weights and its distributions of times."""
 
 from demist.objectives.autoencoding import Autoencode, autoencoding_loss, kl_divergence
+from demist.objectives.contrastive import contrastive_loss
 from demist.objectives.denoising import denoising_loss, weighted_error
 from demist.objectives.likelihood import (
     Bound,
@@ -54,6 +55,7 @@ __all__ = [
     "autoencoding_loss",
     "bits_per_dim",
     "continuous_elbo",
+    "contrastive_loss",
     "denoising_loss",
     "dequantise",
     "discrete_elbo",

@@ -116,6 +116,18 @@ def autoencoder() -> TrainConfig:
     )
 
 
+@recipe("clip")
+def clip() -> TrainConfig:
+    """A small CLIP of images with captions; finds the image of a text, and measures models."""
+    return TrainConfig(
+        data=DataConfig(labels=False, text_length=40),
+        network=NetworkConfig(network="clip", channels_per_level=(32, 64, 128)),
+        optimization=OptimizationConfig(precision="fp32"),
+        limits=LimitsConfig(budget="5m"),
+        output=OutputConfig(name="clip"),
+    )
+
+
 @recipe("ddpm")
 def ddpm() -> TrainConfig:
     """Digits of no class, in the form of diffusers: `demist export RUN OUT --format diffusers`."""

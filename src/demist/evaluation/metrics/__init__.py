@@ -63,7 +63,9 @@ from demist.evaluation.metrics.modes import (
 )
 from demist.evaluation.metrics.points import HeldOut, PointModes, measure_points
 from demist.evaluation.metrics.precision_recall import Neighbours, PrecisionRecall, precision_recall
+from demist.evaluation.metrics.prompt_diversity import PromptDiversity, distances_within
 from demist.evaluation.metrics.psnr import psnr
+from demist.evaluation.metrics.retrieval import Retrieval, retrieval
 from demist.evaluation.metrics.sliced_wasserstein import SlicedWasserstein, sliced_wasserstein
 from demist.evaluation.metrics.spectrum import Sharpness, radial_spectrum, top_octave
 from demist.evaluation.metrics.text_score import Encoder, ImageText, TextScore, scores, text_score
@@ -95,7 +97,9 @@ __all__ = [
     "PointMetric",
     "PointModes",
     "PrecisionRecall",
+    "PromptDiversity",
     "Recogniser",
+    "Retrieval",
     "Row",
     "Sharpness",
     "SlicedWasserstein",
@@ -108,6 +112,7 @@ __all__ = [
     "check_labels",
     "closest",
     "count_modes",
+    "distances_within",
     "entropy_terms",
     "extrapolate",
     "frechet_distance",
@@ -128,6 +133,7 @@ __all__ = [
     "radial_spectrum",
     "ratio",
     "require_neighbour",
+    "retrieval",
     "rows_of",
     "score_modes",
     "scores",

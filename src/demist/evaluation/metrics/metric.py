@@ -106,7 +106,14 @@ class PointMetric(Metric):
 
 
 class TextMetric(Metric):
-    """A metric of images and their captions."""
+    """A metric of images and their captions.
+
+    Attributes:
+        whole: Whether it looks at the first samples of all seeds together, instead of at each set:
+            there a prompt has several images.
+    """
+
+    whole: ClassVar[bool] = False
 
     @abc.abstractmethod
     def __call__(

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from demist.conditions.clip_words import letters
 from demist.conditions.states import transformers_for
 from demist.errors import DataError
 from demist.io.files import write_text
@@ -23,15 +24,6 @@ WORDS = 49408
 """Entries: 256 bytes, the same at the end of a word, merges, and the two marks of start and end."""
 
 MARKS = ("pad_token", "bos_token", "eos_token", "unk_token")
-
-
-def letters() -> list[str]:
-    """The character for each byte: itself where it can be seen, else one from 256 on.
-
-    In the order of the vocabulary: those that can be seen come first.
-    """
-    seen = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    return [chr(b) for b in seen] + [chr(256 + i) for i in range(256 - len(seen))]
 
 
 @cache

@@ -5,6 +5,7 @@ So a folder is read without a table of names. One network a file; `layers` and `
 
 from demist.networks.published.autoencoder_kl import AutoencoderKL, AutoencoderKLConfig
 from demist.networks.published.autoencoder_tiny import AutoencoderTiny, AutoencoderTinyConfig
+from demist.networks.published.clip_text import ClipText, transformers_config
 from demist.networks.published.controlnet import ControlNet, ControlNetConfig
 from demist.networks.published.dit_2d import DiT2D, DiTConfig
 from demist.networks.published.flux import FluxConfig, FluxTransformer
@@ -21,6 +22,7 @@ __all__ = [
     "AutoencoderKLConfig",
     "AutoencoderTiny",
     "AutoencoderTinyConfig",
+    "ClipText",
     "ControlNet",
     "ControlNetConfig",
     "DiT2D",
@@ -43,6 +45,7 @@ __all__ = [
     "autoencoder_kl",
     "autoencoder_tiny",
     "blocks",
+    "clip_text",
     "config",
     "controlnet",
     "dit_2d",
@@ -54,6 +57,7 @@ __all__ = [
     "sd3",
     "t2i_adapter",
     "tokens",
+    "transformers_config",
     "unet_2d",
     "unet_2d_condition",
     "vq_model",

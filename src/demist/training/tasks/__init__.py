@@ -1,4 +1,4 @@
-"""What a run can be about, one file each: a denoiser, an autoencoder.
+"""What a run can be about, one file each: a denoiser, an autoencoder, a CLIP.
 
 To add one, write a class as in `autoencode`, and name it in `TASKS`; its word is then a value of
 `--network` (see `words` of that option).
@@ -6,9 +6,10 @@ To add one, write a class as in `autoencode`, and name it in `TASKS`; its word i
 
 from demist.training.experiment import Task
 from demist.training.tasks.autoencode import AutoencodingTask
+from demist.training.tasks.clip import ClipTask
 from demist.training.tasks.denoise import DenoisingTask
 
-TASKS: tuple[Task, ...] = (DenoisingTask(), AutoencodingTask())
+TASKS: tuple[Task, ...] = (DenoisingTask(), AutoencodingTask(), ClipTask())
 """All of them; the first one has every network that is no task of its own."""
 
 
@@ -17,4 +18,13 @@ def task_of(network: str) -> Task:
     return next((task for task in TASKS if task.word == network), TASKS[0])
 
 
-__all__ = ["TASKS", "AutoencodingTask", "DenoisingTask", "autoencode", "denoise", "task_of"]
+__all__ = [
+    "TASKS",
+    "AutoencodingTask",
+    "ClipTask",
+    "DenoisingTask",
+    "autoencode",
+    "clip",
+    "denoise",
+    "task_of",
+]
