@@ -22,8 +22,8 @@ OWN = {
     "evaluation/extractors": {"BLOCK", "Chain", "Features", "Kernel", "MEANS", "PICKLES"},
     "evaluation/judge": {"HELD", "Palette", "SPATIAL", "TAGS"},
     "evaluation/metrics": {"BLOCK", "HELD", "MOST", "SAME", "SEPARATE", "Some", "TIE", "TOPS"},
-    "networks": {"LOG_VARIANCE", "Layer", "Maps"},
-    "objectives": {"EULER_LIMIT", "ROUGH"},
+    "networks": {"BLOCKS", "DEAD", "FORGET", "LOG_VARIANCE", "Layer", "Maps"},
+    "objectives": {"EULER_LIMIT", "MOST", "SMALL", "ROUGH"},
     "parts": {"PLAIN", "T", "TYPES"},
     "samplers/solvers": {"ADAMS_BASHFORTH", "GAUSS", "STARTS"},
 }

@@ -7,6 +7,7 @@ from demist.codecs.flat import Flat
 from demist.codecs.make import CODECS
 from demist.codecs.pixels import Pixels
 from demist.codecs.points import Standardize
+from demist.codecs.vector_quantised import VectorQuantised
 
 __all__ = [
     "CODECS",
@@ -19,6 +20,7 @@ __all__ = [
     "Per",
     "Pixels",
     "Standardize",
+    "VectorQuantised",
     "colours",
     "drawn",
     "require_finite",

@@ -224,6 +224,22 @@ class LatentsConfig(Section):
     pixel in [-1, 1]. 0: the latents are as they please."""
     reconstruction: Literal["l1", "l2"] = "l2"
     """Autoencoder: error of a pixel, absolute or squared."""
+    codebook: int = option(512, 2, 2**20)
+    """Codec vq: codes in its codebook."""
+    codebook_decay: float = option(0.99, 0, 0.9999)
+    """Codec vq: memory of the moving averages that codes are; shorter in the first steps."""
+    commitment: float = option(0.25, 0, 1e6)
+    """Codec vq: weight of the mean squared distance of latents to their codes."""
+    perceptual: float = option(0.0, 0, 1e6)
+    """Autoencoder: weight of the distance of images in the features of a frozen network."""
+    perceptual_features: str | None = None
+    """Which: judge, the classifier of this data that evaluate has, too; or a safetensors file of
+    torchvision's VGG16 and LPIPS's weights lin0 to lin4. None: there is no such distance."""
+    adversarial: float = option(0.0, 0, 1e6)
+    """Autoencoder: weight of the loss of not fooling a critic that is trained along, in units in
+    which it asks as much of the decoder's last layer as the reconstruction."""
+    adversarial_start: float = option(0.5, 0, 1)
+    """Autoencoder: share of the run after which the critic begins."""
 
 
 @dataclass(frozen=True)

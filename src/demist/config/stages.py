@@ -31,7 +31,10 @@ SHARE = 0.25
 """Of the budget, for the codec, where nothing is said."""
 CODEC_TIME = "5m"
 """For the codec of a run that ends after some steps, where nothing is said."""
-CODEC_ONLY = ("latent_channels", "downsample", "kl_weight", "reconstruction")
+CODEC_ONLY = (
+    "latent_channels", "downsample", "kl_weight", "reconstruction", "codebook", "codebook_decay",
+    "commitment", "perceptual", "perceptual_features", "adversarial", "adversarial_start",
+)  # fmt: skip
 """Options that only an autoencoder reads."""
 AUTOENCODER = TrainConfig(
     network=NetworkConfig(network="autoencoder"),

@@ -25,6 +25,7 @@ from demist.networks.conditioning import (
     token_width,
 )
 from demist.networks.cross import CrossAttention
+from demist.networks.discriminator import Discriminator
 from demist.networks.dit import DiT, JointBlock, Stream, modulated, positions
 from demist.networks.encoder import Encoder
 from demist.networks.layers import (
@@ -44,6 +45,7 @@ from demist.networks.layers import (
 )
 from demist.networks.mlp import MLP, MLPBlock
 from demist.networks.mmdit import MMDiTNetwork
+from demist.networks.moving_codebook import MovingCodebook, Usage, spread
 from demist.networks.network import NETWORKS, Network
 from demist.networks.sd import POSITIONS, SDNetwork
 from demist.networks.text import TextBlock, TextTransformer, tower_of
@@ -51,11 +53,13 @@ from demist.networks.told import Prompt, Telling, Told
 from demist.networks.unet import UNet
 from demist.networks.unet_2d import UNet2DNetwork, check_levels, groups_of
 from demist.networks.unet_blocks import DownBlock, MidBlock, UpBlock
+from demist.networks.vgg16 import VGG16
 
 __all__ = [
     "MLP",
     "NETWORKS",
     "POSITIONS",
+    "VGG16",
     "WAVES",
     "Attention",
     "Autoencoder",
@@ -64,6 +68,7 @@ __all__ = [
     "ConditionEmbedding",
     "CrossAttention",
     "DiT",
+    "Discriminator",
     "DownBlock",
     "Downsample",
     "Encoder",
@@ -72,6 +77,7 @@ __all__ = [
     "MLPBlock",
     "MMDiTNetwork",
     "MidBlock",
+    "MovingCodebook",
     "Network",
     "Prompt",
     "Ready",
@@ -90,6 +96,7 @@ __all__ = [
     "UNet2DNetwork",
     "UpBlock",
     "Upsample",
+    "Usage",
     "Words",
     "add_class",
     "attend",
@@ -109,6 +116,7 @@ __all__ = [
     "modulated",
     "positions",
     "sinusoid",
+    "spread",
     "token_width",
     "tower_of",
     "zeroed",

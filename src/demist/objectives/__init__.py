@@ -1,6 +1,13 @@
 """What to minimise: the denoising loss, its weights and its distributions of times."""
 
-from demist.objectives.autoencoding import Autoencode, autoencoding_loss, kl_divergence
+from demist.objectives.adversarial import balance, critic_loss, fooling_loss
+from demist.objectives.autoencoding import (
+    Autoencode,
+    autoencoding_loss,
+    commitment,
+    kl_divergence,
+    reconstruction_error,
+)
 from demist.objectives.contrastive import contrastive_loss
 from demist.objectives.denoising import denoising_loss, weighted_error
 from demist.objectives.likelihood import (
@@ -14,6 +21,7 @@ from demist.objectives.likelihood import (
 )
 from demist.objectives.make import TIMES, WEIGHTS
 from demist.objectives.matching import few_steps, matching_loss
+from demist.objectives.perceptual import Features, inverse_deviations, lpips, scaled_distance
 from demist.objectives.times import LogitNormal, LogNormal, Times, Uniform, stratified
 from demist.objectives.vlb import (
     Decoder,
@@ -40,6 +48,7 @@ __all__ = [
     "Bound",
     "Decoder",
     "EDMWeight",
+    "Features",
     "Likelihood",
     "LogNormal",
     "LogitNormal",
@@ -53,19 +62,27 @@ __all__ = [
     "Weight",
     "X0Weight",
     "autoencoding_loss",
+    "balance",
     "bits_per_dim",
+    "commitment",
     "continuous_elbo",
     "contrastive_loss",
+    "critic_loss",
     "denoising_loss",
     "dequantise",
     "discrete_elbo",
     "discretised_decoder",
     "few_steps",
+    "fooling_loss",
     "gaussian_decoder",
     "hybrid_loss",
+    "inverse_deviations",
     "kl_divergence",
     "log_prob",
+    "lpips",
     "matching_loss",
+    "reconstruction_error",
+    "scaled_distance",
     "step_bound",
     "stratified",
     "weighted_error",

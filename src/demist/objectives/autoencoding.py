@@ -25,6 +25,22 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Float[Tensor, " b"]:
     return each.flatten(1).sum(1)
 
 
+def reconstruction_error(
+    x: Tensor, rebuilt: Tensor, kind: Literal["l1", "l2"] = "l2"
+) -> Float[Tensor, " b"]:
+    """Mean of the absolute (`l1`) or squared (`l2`) errors of a sample's numbers: `(B,)`."""
+    off = (rebuilt - x).float().flatten(1)
+    return (off.abs() if kind == "l1" else off.square()).mean(1)
+
+
+def commitment(latents: Tensor, codes: Tensor) -> Float[Tensor, " b"]:
+    """How far latents are from the codes put in their place: mean squared distance, `(B,)`.
+
+    It moves the latents alone (van den Oord et al. 2017, arXiv:1711.00937, eq. 3, last term).
+    """
+    return (latents.float() - codes.detach().float()).square().flatten(1).mean(1)
+
+
 def autoencoding_loss(
     net: Autoencode,
     x: Float[Tensor, "b c h w"],
@@ -45,7 +61,6 @@ def autoencoding_loss(
         `(B,)`.
     """
     rebuilt, mean, log_variance = net(x, noise)
-    off = (rebuilt - x).float().flatten(1)
-    error = off.abs() if reconstruction == "l1" else off.square()
+    error = reconstruction_error(x, rebuilt, reconstruction)
     mean, log_variance = mean.float(), log_variance.float()
-    return error.mean(1) + kl_weight * kl_divergence(mean, log_variance) / mean[0].numel()
+    return error + kl_weight * kl_divergence(mean, log_variance) / mean[0].numel()

@@ -19,7 +19,7 @@ def before(e: Experiment, images: int | None = None) -> list[str]:
     """
     steps, images = e.config.limits.steps, images or e.config.limits.images
     images = images or (steps and steps * e.config.optimization.batch_size)
-    sentences = [middle(e), too_short(e, images, "will see") if images else "", few(e)]
+    sentences = [*e.notes, middle(e), too_short(e, images, "will see") if images else "", few(e)]
     return [sentence for sentence in sentences if sentence]
 
 

@@ -27,6 +27,8 @@ class Batch:
             quantiles of its times.
         noise: The noise to add.
         seed: For torch's own draws in this step, such as dropout masks.
+        rows: Positions of these samples in the batch of all processes.
+        of: Size of that batch.
     """
 
     x0: Tensor
@@ -34,6 +36,8 @@ class Batch:
     u: Tensor
     noise: Noise
     seed: int
+    rows: range = range(0)
+    of: int = 0
 
     @property
     def device(self) -> torch.device:
@@ -120,4 +124,6 @@ class Batches:
             u=draw.stratified("time", step).to(self.device),
             noise=draw.noise(step),
             seed=draw.torch_seed(step),
+            rows=draw.positions,
+            of=draw.batch_size,
         )

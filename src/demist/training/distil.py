@@ -25,6 +25,7 @@ from demist.objectives import Times, Weight, matching_loss
 from demist.training.batches import Batch
 from demist.training.conditions import values_of
 from demist.training.gradient import rewrap
+from demist.training.joint import Joint
 
 OWN = {
     "data": (
@@ -48,7 +49,7 @@ OWN = {
 """Section -> its options that do not come from the teacher."""
 
 
-class School(nn.Module):
+class School(Joint):
     """The student, which is what becomes of the training, and a critic of each of its evaluations.
 
     One critic of all would only see to it that samples after one and after two evaluations have
@@ -64,7 +65,12 @@ class School(nn.Module):
         super().__init__()
         self.student = copy.deepcopy(net)
         self.critics = nn.ModuleList(copy.deepcopy(net) for _ in range(critics))
-        self.rates: Mapping[str, float] = {"student.": rate}
+        self.rates = {"student.": rate}
+
+    @property
+    def kept(self) -> nn.Module:
+        """The student."""
+        return self.student
 
     def forward(self, x: Tensor, t: Tensor, *, critic: bool = False, **cond: Any) -> Tensor:
         """What the student says; or, of sample i of K critics, number i % K."""

@@ -77,7 +77,7 @@ class Experiment:
     `pipeline` is what comes of it: a model, or a codec. `denoiser` is what is trained: that of the
     model, or a school of it and its critics; for a codec its network. `unused` are columns of the
     data that condition nothing, and are left out of it. `held_out` says what is kept from
-    training, if that needs saying.
+    training, if that needs saying; `notes` is what else is said before the first step.
     """
 
     config: TrainConfig
@@ -91,6 +91,7 @@ class Experiment:
     task: Task
     unused: tuple[str, ...] = ()
     held_out: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def network(self) -> nn.Module:

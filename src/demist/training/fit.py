@@ -27,7 +27,6 @@ from demist.objectives import SimpleWeight, Times, Uniform, Weight, denoising_lo
 from demist.objectives.vlb import Decoder
 from demist.runs.checkpoint import Checkpoint
 from demist.training.batches import Batch
-from demist.training.distil import School
 from demist.training.ema import Ema, warmed_up
 from demist.training.gradient import (
     AnyBatch,
@@ -37,6 +36,7 @@ from demist.training.gradient import (
     is_out_of_memory,
     network_of,
 )
+from demist.training.joint import Joint
 from demist.training.memory import out_of_memory
 from demist.training.optimizer import Optimizer
 from demist.training.parallel import ALONE, World
@@ -88,7 +88,8 @@ class TrainState:
 
     Attributes:
         model: Has the raw weights.
-        ema: The averaged weights, to sample from; of a school, the student's.
+        ema: The averaged weights, to sample from; of several networks, of the one
+            that is kept.
         optimizer: Of the model's parameters.
         step: Steps done, skipped ones included.
         images: Items seen.
@@ -172,7 +173,7 @@ def _named(checkpoint: Checkpoint) -> dict[str, Tensor]:
 def start(model: nn.Module, options: OptimizationConfig) -> TrainState:
     """A state before the first step."""
     net = network_of(model)
-    kept = net.student if isinstance(net, School) else net
+    kept = net.kept if isinstance(net, Joint) else net
     return TrainState(model, Ema(kept, warmed_up(options.ema)), Optimizer(net, options))
 
 
@@ -237,11 +238,15 @@ def fit(
     """
     state = start(model, options) if state is None else state
     parameters = state.optimizer.parameters
+    net = network_of(model)
+    joint = net if isinstance(net, Joint) else None
     bf16 = resolve_precision(options.precision, network_of(model)) == "bf16"
     begun = clock() - state.seconds
     model.train()
     state.progress = progress(state, limits)
     while state.progress < 1:
+        if joint:
+            joint.begin(state.progress)
         try:
             loss, count = gradient(model, batches, state.step, objective, bf16)
         except (RuntimeError, MemoryError) as error:
@@ -254,10 +259,14 @@ def fit(
         norm = gathered(nn.utils.get_total_norm(gradients))
         state.loss, state.grad_norm = torch.stack([loss, norm.to(loss)]).tolist()
         state.lr = rate(state.step, state.progress, warming(state, options))
-        if math.isfinite(state.loss) and math.isfinite(state.grad_norm):
+        taken = math.isfinite(state.loss) and math.isfinite(state.grad_norm)
+        if taken:
             if 0 < options.clip < state.grad_norm:
                 torch._foreach_mul_(gradients, options.clip / state.grad_norm)
             state.optimizer.step(state.lr, bf16)
+        if joint:
+            joint.settle(taken)
+        if taken:
             state.ema.update(state.step + 1 - state.skipped)
         else:
             state.skipped += 1

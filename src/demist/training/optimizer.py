@@ -20,12 +20,12 @@ References:
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from demist.config import OptimizationConfig
+from demist.training.joint import Joint
 from demist.training.sharding import gathered, share_of
 
 SMALLEST = 16
@@ -45,14 +45,18 @@ class Optimizer:
     """The optimizers of a network's trained parameters, as one.
 
     Args:
-        net: The network, on its device; its parameters must stay the same tensors. It may have
-            `rates`, which maps how the names of some begin to their learning rate in units of that
-            of the rest.
+        net: The network, on its device; its parameters must stay the same tensors. Of several (see
+            `demist.training.joint`) the rates are theirs, and what is reported moves nothing.
         options: Kind of optimizer, and its numbers; the learning rate comes with each step.
     """
 
     def __init__(self, net: nn.Module, options: OptimizationConfig):
-        named = {name: p for name, p in net.named_parameters() if p.requires_grad}
+        reported = net.reported if isinstance(net, Joint) else ()
+        named = {
+            name: p
+            for name, p in net.named_parameters()
+            if p.requires_grad and name not in reported
+        }
         hidden = hidden_matrices(net) & set(named) if options.optimizer == "muon" else set()
         self.parameters = list(named.values())
         self._options = options
@@ -61,7 +65,7 @@ class Optimizer:
         self._momenta = {
             n: torch.zeros_like(p.detach().flatten(1)) for n, p in self._matrices.items()
         }
-        rates: Mapping[str, float] = getattr(net, "rates", {})
+        rates = net.rates if isinstance(net, Joint) else {}
         self._rates = {
             name: next((rate for start, rate in rates.items() if name.startswith(start)), 1.0)
             for name in named

@@ -38,6 +38,7 @@ class Progress:
         self._every = 0.2 if self._stream.isatty() else every
         self._quiet, self._last, self._losses = quiet, time.monotonic(), deque[float](maxlen=RECENT)
         self._mark: tuple[float, int] | None = None
+        self.note = ""  # shown behind loss and speed
 
     def show(self, state: Shown) -> None:
         """Take in a step, and show it if it is time."""
@@ -51,6 +52,7 @@ class Progress:
         text = f"loss {sum(self._losses) / max(1, len(self._losses)):.4f}" + (
             f"  {speed:,.0f}/s" if speed else ""
         )
+        text += f"  {self.note}" if self.note else ""
         if not self._stream.isatty():
             done, left = f"{min(state.progress, 1):4.0%}", clock_face(remaining(state))
             print(f"step {state.step}  {done}  {text}  {left} left", file=self._stream, flush=True)

@@ -32,7 +32,7 @@ DECLARED = {
     "max_bad", "flip", "label_drop", "dropout", "times", "weight", "lr", "muon_ratio", "batch_size",
     "warmup", "decay", "beta1", "beta2", "weight_decay", "clip", "ema", "precision",
     "micro_batches", "exact_sums", "matching_times", "student_rate",
-    "kl_weight", "reconstruction",
+    "kl_weight", "reconstruction", "codebook_decay", "commitment", "adversarial_start",
 }  # fmt: skip
 """Options that may change if that is said aloud. All others make another network or other data."""
 

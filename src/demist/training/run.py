@@ -41,6 +41,7 @@ from demist.training.footprint import require_fits
 from demist.training.given import Given, config_of, pinned
 from demist.training.gradient import network_of
 from demist.training.interrupt import Interrupt, interruptible
+from demist.training.joint import Joint
 from demist.training.parallel import ALONE, World
 from demist.training.progress import Progress
 from demist.training.resume import require_resumable, with_hold_out
@@ -205,7 +206,7 @@ class _Trainer:
                     if log.due(state.step) or state.progress >= 1:
                         speed = self.progress.speed(state)
                         mean = {"loss": float(np.mean(losses)), "images_per_second": speed}
-                        mean |= {"waiting": self.waiting()}
+                        mean |= {"waiting": self.waiting(), **self._further()}
                         values = {**scalars(state), **mean}
                         self._try("metrics", partial(metrics.append, **values))
                         self.trackers.log(values, state.step)
@@ -337,6 +338,14 @@ class _Trainer:
         """Share of the time, since this process began to train, in which it waited for data."""
         seconds = self.state.seconds - self.begun
         return round(self.experiment.waiting.seconds / max(seconds, 1e-9), 4)
+
+    def _further(self) -> dict[str, float]:
+        """What networks that are trained together have to say, which is shown, too."""
+        net = network_of(self.experiment.denoiser)
+        found = net.metrics() if isinstance(net, Joint) else {}
+        if "codes_used" in found:
+            self.progress.note = f"{found['codes_used']:.0f} codes"
+        return found
 
     def _averaged(self) -> Trained | None:
         """The model with the averaged weights, on the first process; all must ask for it."""

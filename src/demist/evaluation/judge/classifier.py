@@ -67,11 +67,16 @@ class Network(nn.Module):
 
     def _maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The last two layers."""
-        fine = coarse = self.stem(x.contiguous(memory_format=torch.channels_last))
-        for down, refine in zip(self.down, self.refine, strict=True):
-            fine = down(coarse)
-            coarse = refine(fine)
+        *_, fine, coarse = self.maps(x)
         return fine, coarse
+
+    def maps(self, x: Float[Tensor, "b c h w"]) -> list[Tensor]:
+        """What the stem and every further layer give for images in [-1, 1]: `(b, d, h, w)`."""
+        found = [self.stem(x.contiguous(memory_format=torch.channels_last))]
+        for down, refine in zip(self.down, self.refine, strict=True):
+            found.append(down(found[-1]))
+            found.append(refine(found[-1]))
+        return found
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b classes"]:
         """Logits for images in [-1, 1]."""

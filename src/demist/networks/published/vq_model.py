@@ -100,5 +100,9 @@ class VQModel(Published):
 
     def decode(self, z: Float[Tensor, "b k h w"]) -> Float[Tensor, "b c hh ww"]:
         """The image of the nearest latents in the codebook."""
-        x: Tensor = self.decoder(self.post_quant_conv(self.quantize(z)))
+        return self.paint(self.quantize(z))
+
+    def paint(self, codes: Float[Tensor, "b k h w"]) -> Float[Tensor, "b c hh ww"]:
+        """The image of latents as they are, which should be of the codebook."""
+        x: Tensor = self.decoder(self.post_quant_conv(codes))
         return x

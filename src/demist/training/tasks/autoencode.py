@@ -27,7 +27,9 @@ from demist.training.batches import Batch, Batches
 from demist.training.conditions import conditions
 from demist.training.distil import open_teacher
 from demist.training.experiment import Experiment, facts_of
+from demist.training.gradient import Objective
 from demist.training.parallel import World
+from demist.training.rebuilding import require_losses, with_terms
 from demist.training.samples import draw_reconstructions
 from demist.training.streams import Streams
 
@@ -72,16 +74,22 @@ class AutoencodingTask:
             net = make_autoencoder(config, data.x.shape[1:]).to(device)
         batches = Batches(data.x, streams, Pixels(), flip=config.data.flip, device=device)
         codec, d = codec_of(net), config.latents
-        objective = Autoencoding(codec.state_shape(data.x.shape[1:]), d.kl_weight, d.reconstruction)
-        facts = facts_of(data)
+        shape, facts = codec.state_shape(data.x.shape[1:]), facts_of(data)
+        notes: tuple[str, ...] = ()
+        objective: Objective = Autoencoding(shape, d.kl_weight, d.reconstruction)
+        joint = with_terms(net, config, data, streams, world)
+        if joint is not None:
+            objective, notes = joint.objective(shape, options.batch_size), joint.notes
+            facts |= joint.facts
         made = LearnedCodec(codec, data.x.shape[1:], facts)
         if config.optimization.threads:
             torch.set_num_threads(config.optimization.threads)
         precision = resolve_precision(config.optimization.precision, net)
         config = update(config, {"precision": precision})
         return Experiment(
-            config, data, made, batches, streams, objective, batches.waiting, net, self
-        )
+            config, data, made, batches, streams, objective, batches.waiting, joint or net, self,
+            notes=notes,
+        )  # fmt: skip
 
     def draw(
         self, made: Any, run: Run, step: int, data: Dataset, count: int, say: Callable[[str], None]
@@ -117,6 +125,7 @@ def require_consistent(config: TrainConfig, images: bool) -> None:
         raise UsageError(f"{what} needs images, and this data is points; leave it out")
     if makes and spec and spec not in CODEC_KINDS:
         raise UsageError(f"codec = {spec!r}: autoencoders learn in pixels; leave it out")
+    require_losses(config)
     if makes and config.optimization.parallel == "fsdp":
         raise UsageError("parallel = 'fsdp': an autoencoder is small; use ddp")
 

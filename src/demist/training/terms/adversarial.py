@@ -1,0 +1,83 @@
+"""The adversarial term; see `demist.objectives.adversarial`."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from demist.networks.discriminator import Discriminator
+from demist.objectives.adversarial import balance, critic_loss, fooling_loss
+from demist.training.joint import report
+from demist.training.terms.term import Rebuilt, Setting, Term
+
+
+class Adversarial(Term):
+    """A critic of the reconstructions that is trained along, from some moment of the run on.
+
+    The ratio lambda of a step is that of the batch before, whatever parts it was divided into: so
+    it is the same in all processes. In the first step of the term it is 0.
+
+    Args:
+        critic: On its device.
+        last: Weight of the decoder's last layer.
+        weight: Of the term, in units of the ratio.
+        begins: Share of the run that is done by then.
+    """
+
+    name: ClassVar[str] = "adversarial"
+    logged: ClassVar[tuple[str, ...]] = ("adversarial", "critic")
+    reported: ClassVar[tuple[str, ...]] = ("slopes",)
+    ratio: Tensor
+
+    def __init__(self, critic: nn.Module, last: Tensor, weight: float, begins: float):
+        super().__init__()
+        self.critic = critic
+        self.weight, self.begins = weight, begins
+        self.slopes = nn.Parameter(torch.zeros(2, last.numel(), device=last.device))
+        self.register_buffer("ratio", torch.zeros((), device=last.device))
+
+    @classmethod
+    def of(cls, setting: Setting) -> "Adversarial | None":
+        """Where it has a weight."""
+        latents = setting.config.latents
+        if not latents.adversarial:
+            return None
+        critic = Discriminator.of(setting.data.x.shape[1:]).to(setting.device)
+        term = cls(critic, setting.last, latents.adversarial, latents.adversarial_start)
+        term.notes = (
+            f"adversarial: from {latents.adversarial_start:.0%} of the run on, a critic of "
+            f"{sum(p.numel() for p in critic.parameters()):,} parameters is trained along",
+        )
+        return term
+
+    def forward(self, seen: Rebuilt) -> tuple[Tensor, ...]:
+        """What the autoencoder is asked for, and the critic's loss."""
+        idle = sum((p.float().sum() * 0 for p in self.parameters()), start=seen.x.new_zeros(()))
+        if seen.progress < self.begins:
+            zero = seen.x.new_zeros(len(seen.x))
+            return zero + idle, zero
+        # Through a critic that stays as it is, to the reconstruction and no further.
+        fake = seen.rebuilt.detach().requires_grad_()
+        frozen = {name: p.detach() for name, p in self.critic.named_parameters()}
+        asked = fooling_loss(functional_call(self.critic, frozen, (fake,)))
+        (pull,) = torch.autograd.grad(asked.sum(), fake)
+        along = (seen.rebuilt * pull).flatten(1).sum(1)
+        value = asked.detach() + along - along.detach()
+        told = report(self.slopes, torch.stack(self._slopes(seen, pull)))
+        real, made = self.critic(torch.cat([seen.x, seen.rebuilt.detach()])).chunk(2)
+        return self.weight * self.ratio * value + told + idle, critic_loss(real, made)
+
+    def _slopes(self, seen: Rebuilt, pull: Tensor) -> list[Tensor]:
+        """Gradients of both losses, means over the batch, with respect to the last layer."""
+        likeness = seen.reconstruction.mean()
+        (a,) = torch.autograd.grad(likeness, seen.last, retain_graph=True)
+        (b,) = torch.autograd.grad(seen.rebuilt, seen.last, pull / len(pull), retain_graph=True)
+        return [a.flatten(), b.flatten()]
+
+    @torch.no_grad()
+    def settle(self, taken: bool) -> None:
+        """Take the ratio from what was reported; before the term begins there is nothing."""
+        told = self.slopes.grad
+        if taken and told is not None and told.any():
+            self.ratio.copy_(balance(told[0], told[1]))
