@@ -150,17 +150,19 @@ class _Launch:
     def __init__(self, options: Options, command: Sequence[str], codes: Path, stop: Stop):
         self.options, self.command, self.codes, self.stop = options, list(command), codes, stop
         self.asked = train.parse(self.command)  # a mistake is refused before anything starts
+        self.stages = train.divided(self.asked)
 
     def run(self) -> Run | None:
         """The run that the command makes or goes on with."""
         if self.asked.resume:
             return runs.find(self.asked.resume, self.asked.settings.output.runs)
-        return newest(self.asked.settings)
+        return newest(self.stages)
 
     def progress(self) -> object:
-        """The run's newest checkpoint."""
+        """The run's newest checkpoint, of each of its stages."""
         run = self.run()
-        return run and (run.path, max(run.checkpoints.glob("step-*"), default=None))
+        places = run and [run.checkpoints, *sorted(run.path.glob("stages/*/checkpoints"))]
+        return places and [max(place.glob("step-*"), default=place) for place in places]
 
     def once(self) -> int:
         before = self._status()

@@ -9,7 +9,7 @@ from typing import Any
 from demist.commands.shared import read
 from demist.errors import DemistError, MissingError
 from demist.io.untrusted import inside
-from demist.runs import Run, all_runs, read_metrics, recent_loss
+from demist.runs import Run, all_runs, read_metrics, recent_loss, stages
 
 
 @dataclass(frozen=True)
@@ -43,21 +43,28 @@ def main(args: list[str]) -> None:
 
 def describe(run: Run) -> tuple[str, ...]:
     """One row of the table; what cannot be read is shown as a dash."""
-    status, rows = dict[str, Any](), list[dict[str, Any]]()
+    status, rows, stage = dict[str, Any](), list[dict[str, Any]](), ""
     with suppress(DemistError, OSError):
         status = run.status()
     with suppress(DemistError, OSError):
-        rows = read_metrics(inside(run.path, run.metrics.name))
+        place = stages.stage(run, stage) if (stage := stage_of(run, status)) else run
+        rows = read_metrics(inside(place.path, place.metrics.name))
     loss = recent_loss(rows)
     return (
         str(run.number),
         run.path.name.partition("-")[2],
-        str(status.get("state", "-")),
+        f"{status.get('state', '-')}{f' ({stage})' if stage else ''}",
         str(status.get("step", "-")),
         "-" if loss is None else f"{loss:.4g}",
         age(status.get("updated")),
         str(run.path),
     )
+
+
+def stage_of(run: Run, status: dict[str, Any]) -> str:
+    """The stage that a run is at, before its last; empty for most."""
+    name = status.get("stage")
+    return name if isinstance(name, str) and name in stages.names(run) else ""
 
 
 def age(stamp: str | None, now: datetime | None = None) -> str:

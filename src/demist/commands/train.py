@@ -11,7 +11,8 @@ from tyro.conf import Positional, arg
 
 from demist import recipes, runs
 from demist.commands import shared
-from demist.config import DEFAULT_BUDGET, TrainConfig, load_toml, update
+from demist.config import DEFAULT_BUDGET, Stages, TrainConfig, divide, load_toml, update
+from demist.config.stages import changed
 from demist.errors import UsageError
 from demist.machine.streams import tell
 from demist.training.resume import state_of, unfinished
@@ -48,7 +49,7 @@ class Options:
 def main(args: list[str]) -> None:
     """Train, resume or plan."""
     options = parse(args)
-    config = options.settings
+    config, stages = options.settings, divided(options)
     if unnamed(options, args):
         limits = config.limits
         until = f"{limits.steps:,} steps" if limits.steps else limits.budget or DEFAULT_BUDGET
@@ -60,10 +61,10 @@ def main(args: list[str]) -> None:
     from demist.training import session
 
     if options.dry_run:
-        print(table(session.plan(config)))
+        print(table(session.plan(stages)))
     else:
         command = ["demist", "train", *args]
-        session.carry_out(config, partial(choose_run, options), options.override, command)
+        session.carry_out(stages, partial(choose_run, options), options.override, command)
 
 
 def unnamed(options: Options, args: list[str]) -> bool:
@@ -76,10 +77,24 @@ def choose_run(options: Options) -> runs.Run | None:
     """The run to go on with: the one named, or one that the same command left unfinished."""
     if options.resume:
         return runs.find(options.resume, options.settings.output.runs)
-    run = None if options.fresh else unfinished(options.settings)
+    run = None if options.fresh else unfinished(divided(options))
     if run is not None:
         tell(f"going on with {run.path} ({state_of(run)}); --fresh starts anew")
     return run
+
+
+def divided(options: Options) -> Stages:
+    """The stages of the run that is asked for, of which most have one.
+
+    Raises:
+        UsageError: The options cannot be divided.
+    """
+    if options.resume:
+        run = runs.find(options.resume, options.settings.output.runs)
+        return changed(runs.stages.read(run), options.settings)
+    if options.recipe:
+        return recipes.find(options.recipe).divided(options.settings)
+    return divide(options.settings)
 
 
 def parse(args: list[str]) -> Options:
@@ -133,8 +148,19 @@ def with_value(args: list[str]) -> list[str]:
 
 
 def table(plan: "demist.training.plan.Plan") -> str:
-    """What was understood of the data, and the plan in two columns."""
+    """What was understood of the data, and the plan in two columns; of all stages."""
+    if not plan.earlier:
+        return "\n".join([plan.understood, *columns(plan), *plan.notes])
+    lines = [plan.understood, *plan.notes]
+    for name, part in (*plan.earlier, ("model", plan)):
+        lines += ["", f"stage {name}", *columns(part)]
+        lines += part.notes if part is not plan else ()
+    seconds = plan.seconds + sum(part.seconds for _, part in plan.earlier)
+    return "\n".join([*lines, "", f"seconds in all  {seconds:.0f}"])
+
+
+def columns(plan: "demist.training.plan.Plan") -> list[str]:
+    """The rows of a plan, as lines."""
     rows = plan.rows()
     width = max(len(name) for name, _ in rows)
-    columns = [f"{name:<{width}}  {value}" for name, value in rows]
-    return "\n".join([plan.understood, *columns, *plan.notes])
+    return [f"{name:<{width}}  {value}" for name, value in rows]

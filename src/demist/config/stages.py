@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from demist.config.command import training_command
 from demist.config.notation import DEFAULT_BUDGET, duration_text, parse_duration, parse_share
 from demist.config.options import (
     CODEC_KINDS,
@@ -125,12 +126,9 @@ def divide(config: TrainConfig, stages: Callable[[TrainConfig], Stages] | None =
     """
     found = Stages((), config) if stages is None else stages(config)
     with_codec = codec_first(found.last)
-    return replace(
-        with_codec,
-        earlier=(*with_codec.earlier, *found.earlier),
-        said=(*with_codec.said, *found.said),
-        command=found.command,
-    )
+    earlier = (*with_codec.earlier, *found.earlier)
+    command = found.command or (training_command(config) if earlier else "")
+    return Stages(earlier, with_codec.last, (*with_codec.said, *found.said), command)
 
 
 def codec_first(config: TrainConfig) -> Stages:

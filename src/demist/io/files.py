@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from stat import S_ISDIR
 from typing import Any
@@ -137,12 +138,27 @@ def sync(path: str | os.PathLike[str]) -> None:
         os.close(handle)
 
 
+_cache = ContextVar[Path | None]("cache", default=None)
+
+
+@contextmanager
+def cache_at(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Within the block, what can be made again is kept in this folder: of a trial, for example."""
+    token = _cache.set(Path(folder))
+    try:
+        yield
+    finally:
+        _cache.reset(token)
+
+
 def cache_folder() -> Path:
     """For what can be made again: $DEMIST_CACHE, else demist in the user's cache folder.
 
     Raises:
         CannotCreateError: The user has no home, and somebody else has the place instead of it.
     """
+    if (place := _cache.get()) is not None:
+        return place
     if folder := os.environ.get("DEMIST_CACHE"):
         return Path(folder)
     if folder := os.environ.get("XDG_CACHE_HOME"):

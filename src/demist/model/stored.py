@@ -14,7 +14,7 @@ from demist.io.files import write_text
 from demist.io.folders import atomic_folder
 from demist.io.untrusted import refuse_links_out
 from demist.model import card, components, folder
-from demist.runs import Run, checkpoint
+from demist.runs import Run, checkpoint, stages
 
 if TYPE_CHECKING:
     from demist.model.pipeline import Pipeline
@@ -50,7 +50,8 @@ def read_run(run: Run, step: int | None) -> dict[str, Any]:
         found = checkpoint.load(run.checkpoints / checkpoint.folder_name(step))
     if found is None:
         raise MissingError(
-            f"{run.path} has no checkpoint; one is written every minute and at the end"
+            stages.unready(run)
+            or f"{run.path} has no checkpoint; one is written every minute and at the end"
         )
     description = folder.of_run(run, found)
     folder.refuse_codec(description[folder.INDEX], str(run.path))

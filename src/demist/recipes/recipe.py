@@ -1,9 +1,9 @@
 """What a recipe is."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from demist.config import Stages, TrainConfig, divide
+from demist.config import Stages, TrainConfig, divide, training_command
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,11 @@ class Recipe:
 
     def divided(self, config: TrainConfig | None = None) -> Stages:
         """What `train` takes: all stages, of the recipe's options or of some that were changed."""
-        return divide(config or self.config(), self.stages)
+        config = config or self.config()
+        found = divide(config, self.stages)
+        if self.stages is None:
+            return found
+        return replace(found, command=f"{training_command(config)} --recipe {self.name}")
 
     @property
     def summary(self) -> str:

@@ -1,5 +1,6 @@
 """The run folder: the contract between the trainer, the command line and every later reader."""
 
+from demist.runs import stages
 from demist.runs.find import find
 from demist.runs.loss import RECENT, recent_loss
 from demist.runs.run import (

@@ -20,7 +20,7 @@ from demist.config.stages import REFERENCE, Stage, Stages
 from demist.errors import DataError, MissingError, UsageError
 from demist.io.files import read_json, write_json
 from demist.io.untrusted import inside
-from demist.runs.run import Run, write_options
+from demist.runs.run import Run, resume_command, write_options
 
 INDEX, FOLDER, FORMAT = "stages.json", "stages", 1
 """File of the names, folder of the earlier stages, and version of the file."""
@@ -99,6 +99,18 @@ def write_status(run: Run, state: str, **facts: Any) -> None:
     if (outer := whole(run)) != run:
         now = "running" if state == "done" else state
         outer.write_status(now, stage=run.path.name, **facts)
+
+
+def unready(run: Run) -> str:
+    """Why a run has no model yet, if that is because an earlier stage comes first; else empty."""
+    status = run.status()
+    name, state = status.get("stage"), status.get("state")
+    if name not in names(run):
+        return ""
+    share = status.get("progress")
+    at = f"{share:.0%} done" if isinstance(share, float | int) else "just beginning"
+    on = "" if state == "running" else f"; go on with it: {resume_command(run)}"
+    return f"{run.path} has no model yet: its stage {name} comes first, which is {state}, {at}{on}"
 
 
 def whole(run: Run) -> Run:

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 from torch import nn
 
-from demist.config import OptimizationConfig, TrainConfig, flat, update
+from demist.config import DataConfig, OptimizationConfig, TrainConfig, flat, update
 from demist.config.stages import references
 from demist.data import Dataset
+from demist.data.division import Learned
 from demist.errors import DataError, UsageError
 from demist.modalities import of
 from demist.modalities.named import to_learn
@@ -26,12 +27,16 @@ from demist.training.sharding import is_sharded
 from demist.training.tasks import task_of
 from demist.training.tasks.autoencode import require_consistent
 
+Load = Callable[[DataConfig], Learned]
+"""Loads what a run learns from."""
+
 
 def build(
     config: TrainConfig,
     data: Dataset | None = None,
     world: World = ALONE,
     run: Run | None = None,
+    load: Load = to_learn,
 ) -> Experiment:
     """Load the data (unless given) and make everything that `config` names.
 
@@ -40,13 +45,14 @@ def build(
         data: What to learn from, all of it.
         world: The processes that train together.
         run: The run, of which an option may name an earlier stage.
+        load: Loads the data.
 
     Raises:
         DemistError: The data or an option makes no sense; see `demist.errors`.
     """
     held_out = ""
     if data is None:
-        learned = to_learn(config.data)
+        learned = load(config.data)
         data, held_out = learned.data, learned.sentence
         config = update(config, {"hold_out": learned.hold_out})
     else:  # all of what is given is learned

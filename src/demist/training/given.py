@@ -4,9 +4,12 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from demist.config import TrainConfig, update
+from demist import runs
+from demist.config import Stages, TrainConfig, divide, update
+from demist.config.stages import changed
 from demist.errors import UsageError
 from demist.io import hub
+from demist.runs import Run
 
 Given = TrainConfig | str | os.PathLike[str] | Mapping[str, Any]
 """Options: all of them, where the data is, or some by name."""
@@ -32,6 +35,43 @@ def config_of(given: Any, options: Mapping[str, Any]) -> TrainConfig:
         f"train({given!r}): give where the data is, options by name or a TrainConfig, as in "
         f"demist.train('photos', size=32, budget='10m')"
     )
+
+
+def stages_of(given: Given | Stages, options: Mapping[str, Any], run: Run | None = None) -> Stages:
+    """All stages of a run, of which most have one.
+
+    Args:
+        given: See `Given`; or the stages themselves.
+        options: Further options by name, which win.
+        run: The run to go on with: what it is divided into is known, so that its own options, some
+            of them changed, are enough.
+
+    Raises:
+        DemistError: The options make no sense or other stages, or the run cannot be read.
+    """
+    if isinstance(given, Stages) and options:
+        raise UsageError(
+            f"train(stages, {next(iter(options))}=...): give options where the stages are made, as "
+            f"in recipe.divided(update(recipe.config(), ...))"
+        )
+    config = None if isinstance(given, Stages) else config_of(given, options)
+    if run is None:
+        return given if config is None else divide(config)
+    old = runs.stages.read(run)
+    if config is None:
+        asked = given
+    elif not old.earlier or config.latents.codec == old.last.latents.codec:
+        # Of a divided run, the name of a stage stands where `divide` has what makes it.
+        asked = changed(old, config)
+    else:
+        asked = divide(config)
+    names = [", ".join(stage.name for stage in one.earlier) or "none" for one in (old, asked)]
+    if names[0] != names[1]:
+        raise UsageError(
+            f"{run.path} has these stages before its last: {names[0]}; and these options make: "
+            f"{names[1]}. Go on with its own options: {runs.resume_command(run)}"
+        )
+    return asked
 
 
 def pinned(config: TrainConfig, old: TrainConfig | None = None) -> TrainConfig:

@@ -31,12 +31,13 @@ class Interrupt:
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[Interrupt]:
+def interruptible(interrupt: Interrupt | None = None) -> Iterator[Interrupt]:
     """Within the block, signals to stop set the interrupt instead of ending the process.
 
-    Only the main thread can receive signals; elsewhere the interrupt is never set.
+    It may be given, so that what comes after the block knows of them, too. Only the main thread can
+    receive signals; elsewhere the interrupt is never set.
     """
-    interrupt = Interrupt()
+    interrupt = Interrupt() if interrupt is None else interrupt
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return

@@ -2,23 +2,26 @@
 
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from demist.config import DEFAULT_BUDGET, TrainConfig, parse_duration, update
+from demist.config import DEFAULT_BUDGET, Stages, TrainConfig, parse_duration, update
 from demist.data import Dataset
 from demist.data.files.shards import nothing_beside
 from demist.machine.memory import peak_memory
+from demist.modalities.named import to_learn
 from demist.training.advice import before
 from demist.training.build import build
 from demist.training.experiment import Experiment
 from demist.training.fit import fit
 from demist.training.footprint import require_fits
-from demist.training.given import Given, config_of
+from demist.training.given import Given, stages_of
 from demist.training.gradient import part_of
 from demist.training.look import Look, look
+from demist.training.stages import rehearsal
 
 LONG = 10.0
 """Seconds that three steps may take for them to be taken."""
@@ -46,6 +49,7 @@ class Plan:
         memory_mb: Largest memory, measured or from shapes, in 10^6 bytes.
         understood: What was understood of the data, in a paragraph.
         notes: What one should know before.
+        earlier: The stages that come before, each with its name; none of most runs.
     """
 
     data: str
@@ -63,10 +67,11 @@ class Plan:
     memory_mb: int
     understood: str = ""
     notes: tuple[str, ...] = ()
+    earlier: tuple[tuple[str, "Plan"], ...] = ()
 
     def rows(self) -> list[tuple[str, str]]:
         """For people: (what, value)."""
-        facts = asdict(self) | {
+        facts = vars(self) | {
             "shape": " x ".join(map(str, self.shape)),
             "classes": f"{len(self.classes)}: {', '.join(self.classes[:10])}"
             if self.classes
@@ -76,16 +81,17 @@ class Plan:
             "seconds": f"{self.seconds:.0f}",
             "epochs": f"{self.epochs:.1f}",
         }
-        del facts["understood"], facts["notes"]
+        del facts["understood"], facts["notes"], facts["earlier"]
         return [(key.replace("_", " "), str(value)) for key, value in facts.items()]
 
 
 @nothing_beside()
-def plan(config: Given, data: Dataset | None = None, **options: Any) -> Plan:
+def plan(config: Given | Stages, data: Dataset | None = None, **options: Any) -> Plan:
     """Say what `train` would do, from the shapes of things; writes nothing.
 
     Of a large folder some images are opened. What a step needs is known before one is taken; how
-    long it takes is measured on as much of a batch as takes seconds.
+    long it takes is measured on as much of a batch as takes seconds. What an earlier stage makes
+    has random weights meanwhile.
 
     Args:
         config: As for `train`; so are all below.
@@ -95,20 +101,36 @@ def plan(config: Given, data: Dataset | None = None, **options: Any) -> Plan:
     Raises:
         DemistError: As `train` would; and memory would not hold a step.
     """
-    config = config_of(config, options)
-    seen = look(config) if data is None else Look(config)
-    e = build(seen.config, data)
+    stages = stages_of(config, options)
+    looks = [look(stage.config) if data is None else Look(stage.config) for stage in stages]
+    if not stages.earlier:
+        return _planned(stages.last, looks[0], build(looks[0].config, data))
+    load = lru_cache(maxsize=1)(to_learn)
+    found = []
+    opened = [replace(stage, config=seen.config) for stage, seen in zip(stages, looks, strict=True)]
+    seen_stages = replace(stages, earlier=tuple(opened[:-1]), last=opened[-1].config)
+    for (stage, e), seen in zip(rehearsal(seen_stages, data, load), looks, strict=True):
+        whole = data or load(stage.config.data).data
+        found.append((stage.name, _planned(stage.config, seen, e, whole)))
+    last = found.pop()[1]
+    return replace(last, notes=(*stages.said, *last.notes), earlier=tuple(found))
+
+
+def _planned(config: TrainConfig, seen: Look, e: Experiment, whole: Dataset | None = None) -> Plan:
+    """The plan of a stage; `whole` is all data that was looked at, if the objects have less."""
+    data = whole or e.data
+    e = replace(e, data=data)
     found = require_fits(e)
-    optimization, items = e.config.optimization, seen.items(e.data)
+    optimization, items = e.config.optimization, seen.items(data)
     per_step = seconds_per_step(e)
     steps = _expected_steps(config, per_step)
     memory = peak_memory() if found is None else max(peak_memory(), found.peak)
     return Plan(
-        data=": ".join(filter(None, [e.data.name, e.data.source])),
+        data=": ".join(filter(None, [data.name, data.source])),
         items=items,
-        shape=tuple(e.data.x.shape[1:]),
-        classes=e.data.classes if e.pipeline.conditioner.conditions else (),
-        bad_files=len(e.data.bad),
+        shape=tuple(data.x.shape[1:]),
+        classes=data.classes if e.pipeline.conditioner.conditions else (),
+        bad_files=len(data.bad),
         parameters=e.parameters,
         precision=optimization.precision,
         device=str(e.device),
@@ -117,7 +139,7 @@ def plan(config: Given, data: Dataset | None = None, **options: Any) -> Plan:
         seconds=steps * per_step,
         epochs=steps * optimization.batch_size / items,
         memory_mb=round(memory / 1e6),
-        understood=seen.report(e.data).paragraph(),
+        understood=seen.report(data).paragraph(),
         notes=tuple(filter(None, [e.held_out, *before(e, steps * optimization.batch_size)])),
     )
 

@@ -5,7 +5,17 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from demist import runs
-from demist.config import LimitsConfig, OutputConfig, TrainConfig, differences, flat, update
+from demist.config import (
+    CODEC_KINDS,
+    LimitsConfig,
+    OutputConfig,
+    Stages,
+    TrainConfig,
+    differences,
+    divide,
+    flat,
+    update,
+)
 from demist.errors import DemistError, LockedError, UsageError
 from demist.io import hub
 from demist.machine.streams import tell
@@ -59,7 +69,7 @@ def require_resumable(old: TrainConfig, new: TrainConfig, override: Collection[s
         f"  {name:20s} {before!s:>20s} {after!s:>20s}   "
         + (f"--override {name}" if name in DECLARED else "a new run")
         for name, (before, after) in changed.items()
-        if name not in FREE and name not in override
+        if not is_free(name, before) and name not in override
     ]
     if rows:
         head = f"  {'option':20s} {'the run has':>20s} {'you asked for':>20s}   it takes"
@@ -69,6 +79,11 @@ def require_resumable(old: TrainConfig, new: TrainConfig, override: Collection[s
         )
 
 
+def is_free(name: str, before: Any) -> bool:
+    """Whether an option of this value may always change."""
+    return name in FREE and not (name == "codec" and before in CODEC_KINDS)
+
+
 def with_hold_out(config: TrainConfig, share: float | None) -> TrainConfig:
     """The options, with `share` for `hold_out` where that is not decided yet."""
     if config.data.hold_out is not None:
@@ -76,14 +91,26 @@ def with_hold_out(config: TrainConfig, share: float | None) -> TrainConfig:
     return update(config, {"hold_out": share})
 
 
-def unfinished(config: TrainConfig, say: Callable[[str], None] = tell) -> Run | None:
+def require_whole(run: Run) -> None:
+    """Check that a run is not an earlier stage of another, which would no longer fit the rest.
+
+    Raises:
+        UsageError: It is.
+    """
+    if (whole := runs.stages.whole(run)) != run:
+        raise UsageError(
+            f"{run.path} is a stage of {whole.path}; go on with that: {runs.resume_command(whole)}"
+        )
+
+
+def unfinished(config: TrainConfig | Stages, say: Callable[[str], None] = tell) -> Run | None:
     """The newest run with just these options, if it was killed, stopped or failed.
 
     So the same command, typed again after whatever happened, goes on instead of starting anew. If
     it cannot, it is said why.
 
     Args:
-        config: All options, however paths among them are spelled.
+        config: All options, however paths among them are spelled; or all stages.
         say: Called with a sentence for each run that is passed over, though perhaps it is meant.
 
     Raises:
@@ -101,26 +128,40 @@ def unfinished(config: TrainConfig, say: Callable[[str], None] = tell) -> Run | 
     return run if state in UNFINISHED else None
 
 
-def newest(config: TrainConfig, say: Callable[[str], None] = lambda message: None) -> Run | None:
+def newest(
+    config: TrainConfig | Stages, say: Callable[[str], None] = lambda message: None
+) -> Run | None:
     """The newest run with just these options; `say` is told as in `unfinished`."""
-    wanted, near = _comparable(config, config), ""
-    for run in reversed(runs.all_runs(config.output.runs)):
+    asked, near = config if isinstance(config, Stages) else divide(config), ""
+    for run in reversed(runs.all_runs(asked.last.output.runs)):
         if not run.begun:
             continue
         try:
-            old = _comparable(run.config(), config)
+            old = runs.stages.read(run)
         except (DemistError, OSError) as error:
             say(f"{run.path} cannot be read, so it is not gone on with: {error}")
             continue
-        changed = differences(old, wanted)
+        if [stage.name for stage in old] != [stage.name for stage in asked]:
+            continue
+        changed = {
+            name if stage.config is asked.last else f"{name} of {stage.name}": was
+            for stage, before in zip(asked, old, strict=True)
+            for name, (was, _) in _changes(before.config, stage.config).items()
+        }
         if not changed:
             return run
-        if not near and changed.keys() <= FREE and state_of(run) in UNFINISHED:
-            others = ", ".join(f"{name} = {was!r}" for name, (was, _) in changed.items())
+        free = all(is_free(name.partition(" of ")[0], was) for name, was in changed.items())
+        if not near and free and state_of(run) in UNFINISHED:
+            others = ", ".join(f"{name} = {was!r}" for name, was in changed.items())
             near = f"{run.path} is not gone on with, as it has {others}: --resume {run.number} does"
     if near:
         say(near)
     return None
+
+
+def _changes(old: TrainConfig, asked: TrainConfig) -> dict[str, tuple[Any, Any]]:
+    """What is not the same in a run as in what was asked for."""
+    return differences(_comparable(old, asked), _comparable(asked, asked))
 
 
 def _comparable(config: TrainConfig, asked: TrainConfig) -> TrainConfig:
@@ -132,6 +173,8 @@ def _comparable(config: TrainConfig, asked: TrainConfig) -> TrainConfig:
         values["hold_out"] = None
     for name in ("path", "teacher", "codec"):
         place = flat(config)[name]
+        if name == "codec" and place in CODEC_KINDS:
+            continue
         values[name] = os.path.realpath(place) if place and os.path.exists(place) else place
         if place and hub.is_named(place):
             values[name] = place.partition("@")[0]  # a run has the commit, a command need not

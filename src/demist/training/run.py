@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from demist import runs
-from demist.config import flat, parse_duration, training_command, update
+from demist.config import Stages, TrainConfig, flat, parse_duration, training_command, update
 from demist.data import Dataset
 from demist.drawing import loss_curve
 from demist.errors import (
@@ -26,6 +26,7 @@ from demist.io.untrusted import refuse_links_out
 from demist.machine.compiling import compile_network
 from demist.machine.memory import peak_memory
 from demist.modalities import of
+from demist.modalities.named import to_learn
 from demist.model import learned_codec
 from demist.model.learned_codec import Trained
 from demist.model.sums import INDEX, read_sealed
@@ -33,25 +34,26 @@ from demist.runs import Run, checkpoint
 from demist.runs.checkpoint import Checkpoint
 from demist.training import advice
 from demist.training.background_saver import BackgroundSaver
-from demist.training.build import build, choose_gradient
+from demist.training.build import Load, build, choose_gradient
 from demist.training.cadence import Cadence
 from demist.training.experiment import Experiment
 from demist.training.fit import TrainState, fit, scalars, start
 from demist.training.footprint import require_fits
-from demist.training.given import Given, config_of, pinned
+from demist.training.given import Given, config_of, pinned, stages_of
 from demist.training.gradient import network_of
 from demist.training.interrupt import Interrupt, interruptible
 from demist.training.joint import Joint
 from demist.training.parallel import ALONE, World
 from demist.training.progress import Progress
-from demist.training.resume import require_resumable, with_hold_out
+from demist.training.resume import require_resumable, require_whole, with_hold_out
 from demist.training.sharding import collected
+from demist.training.stages import train_stages
 from demist.training.trackers.group import Trackers, open_trackers
 from demist.training.watchdog import Watchdog
 
 
 def train(
-    config: Given,
+    config: Given | Stages,
     run: Run | None = None,
     *,
     resume: bool = False,
@@ -68,7 +70,8 @@ def train(
     once.
 
     Args:
-        config: All options, some by name, or where the data is: `train("photos", size=32)`.
+        config: All options, some by name, or where the data is: `train("photos", size=32)`. Or all
+            stages of a run, as `recipe.divided()` gives them.
         run: The folder; default a new one in `config.output.runs` or, with `resume`, the latest.
         resume: Go on from the run's newest good checkpoint. `config` may then differ from the run's
             in limits, output, device and path.
@@ -86,16 +89,46 @@ def train(
     Raises:
         DemistError: Something is wrong with the options, the data, the folder or the numbers.
     """
-    config = config_of(config, options)
-    open_trackers(config.output.log)  # one that is missing is refused before data is read
+    last = config.last if isinstance(config, Stages) else config_of(config, options)
+    open_trackers(last.output.log)  # one that is missing is refused before data is read
     if world.first and resume:
-        run = run or runs.find("latest", config.output.runs)
+        run = run or runs.find("latest", last.output.runs)
     elif world.first and run is not None and (run.path / "config.toml").exists():
         raise CannotCreateError(f"{run.path} holds a run already; resume it instead")
     if resume:
         run = Run(Path(world.agree(str(run.path) if run else "")))
         refuse_links_out(run.path)
-        old = with_hold_out(run.config(), 0.0)  # runs of the past learned from all
+        require_whole(run)
+    stages = stages_of(config, options, run if resume else None)
+    one = partial(
+        _train, override=override, data=data, command=command or sys.argv, quiet=quiet, world=world
+    )
+    if not stages.earlier:
+        return one(stages.last, run, resume)
+    speak = Progress(quiet or not world.first).say
+    return train_stages(stages, run, resume, one, data, world, speak)
+
+
+def _train(
+    config: TrainConfig,
+    run: Run | None,
+    resume: bool,
+    load: Load = to_learn,
+    locked: bool = False,
+    interrupt: Interrupt | None = None,
+    *,
+    override: Collection[str],
+    data: Dataset | None,
+    command: Sequence[str],
+    quiet: bool,
+    world: World,
+) -> Run:
+    """Train one stage; if `locked`, the caller holds the lock. `interrupt` is told of signals."""
+    if resume:
+        assert run is not None
+        old = run.config()
+        if run.description.exists():  # else its data was never looked at
+            old = with_hold_out(old, 0.0)  # runs of the past learned from all
         config = with_hold_out(config, old.data.hold_out)
         if config.optimization.precision == "auto":
             config = update(config, {"precision": old.optimization.precision})
@@ -103,7 +136,7 @@ def train(
         require_resumable(old, config, override)
     elif data is None:
         config = pinned(config)
-    experiment = build(config, data, world)
+    experiment = build(config, data, world, run, load)
     require_fits(experiment, world.size)
     if not resume:
         if world.first and run is None:
@@ -111,12 +144,12 @@ def train(
             run = runs.create(config.output.runs, name, experiment.config)
         run = Run(Path(world.agree(str(run.path) if run else "")))
     assert run is not None
-    lock = run.lock() if world.first else contextlib.nullcontext()
+    lock = run.lock() if world.first and not locked else contextlib.nullcontext()
     quiet = quiet or not world.first
-    with lock, interruptible() as interrupt, contextlib.closing(Progress(quiet)) as progress:
-        trainer = _Trainer(experiment, run, interrupt, progress, world)
+    with lock, interruptible(interrupt) as told, contextlib.closing(Progress(quiet)) as progress:
+        trainer = _Trainer(experiment, run, told, progress, world)
         try:
-            trainer.train(resume, command or sys.argv)
+            trainer.train(resume, command)
         except (Exception, KeyboardInterrupt) as error:
             trainer.fail(error)
             raise
@@ -163,7 +196,8 @@ class _Trainer:
             name = self.interrupt.signal or "a signal to another process"
             self.status("stopped", message=f"stopped by {name}")
             self.progress.say(
-                f"stopped after step {state.step}; saved. To go on: {runs.resume_command(run)}"
+                f"stopped after step {state.step}; saved. To go on: "
+                f"{runs.resume_command(runs.stages.whole(run))}"
             )
             return
         if finish and (short := advice.after(self.experiment, state.images)):
@@ -277,6 +311,7 @@ class _Trainer:
         run, data = self.run, self.experiment.data
         if resume:
             runs.rewind(run, self.state.step)
+        if resume and run.description.exists():
             self.progress.say(f"resuming {run.path} after step {self.state.step}")
         else:
             self.progress.say(f"training in {run.path}")
@@ -322,7 +357,8 @@ class _Trainer:
 
     def status(self, state: str, **facts: Any) -> None:
         s = self.state
-        self.run.write_status(
+        runs.stages.write_status(
+            self.run,
             state,
             started=self.started,
             step=s.step,
@@ -364,7 +400,7 @@ class _Trainer:
     def _trained(self) -> dict[str, Any]:
         """What the page of the model says of its training."""
         return {
-            "command": training_command(self.config),
+            "command": runs.stages.command(self.run) or training_command(self.config),
             "seconds": round(self.state.seconds),
             "data": self.experiment.data.report.paragraph(),
         }

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import torch
 
-from demist.config import TrainConfig
+from demist.config import Stages, TrainConfig
 from demist.machine.threads import fastest_threads
 from demist.runs import Run
 from demist.training.parallel import joined
@@ -15,7 +15,7 @@ from demist.training.tasks import task_of
 
 
 def carry_out(
-    config: TrainConfig,
+    config: Stages,
     choose: Callable[[], Run | None],
     override: Collection[str],
     command: Sequence[str],
@@ -23,19 +23,20 @@ def carry_out(
     """Train in this process, which may be one of several.
 
     Args:
-        config: All options.
+        config: All options, of all stages.
         choose: Gives the run to go on with, or None for a new one; only the first process asks.
         override: Names of options that may change when a run is resumed.
         command: What was typed, for the record.
     """
-    advise(config)
+    advise(config.last)
     with joined() as world:
         run = choose() if world.first else None
         resume = world.agree(run is not None)
         run = train(config, run, resume=resume, override=override, command=command, world=world)
         if world.first and run.status()["state"] == "done":
-            spec = run.path if config.output.runs != "runs" else run.number
-            after = task_of(config.network.network).after(config, spec)
+            last = config.last
+            spec = run.path if last.output.runs != "runs" else run.number
+            after = task_of(last.network.network).after(last, spec)
             print(f"{run.path} is done. Next:\n  " + "\n  ".join(after))
 
 
