@@ -32,6 +32,7 @@ __all__ = [
     "samples",
     "session",
     "sharding",
+    "stages",
     "streams",
     "watchdog",
 ]

@@ -49,22 +49,24 @@ def stages_of(given: Given | Stages, options: Mapping[str, Any], run: Run | None
     Raises:
         DemistError: The options make no sense or other stages, or the run cannot be read.
     """
-    if isinstance(given, Stages) and options:
-        raise UsageError(
-            f"train(stages, {next(iter(options))}=...): give options where the stages are made, as "
-            f"in recipe.divided(update(recipe.config(), ...))"
-        )
-    config = None if isinstance(given, Stages) else config_of(given, options)
+    if isinstance(given, Stages):
+        if options:
+            raise UsageError(
+                f"train(stages, {next(iter(options))}=...): give options where the stages are "
+                f"made, as in recipe.divided(update(recipe.config(), ...))"
+            )
+        return given if run is None else _same(given, runs.stages.read(run), run)
+    config = config_of(given, options)
     if run is None:
-        return given if config is None else divide(config)
+        return divide(config)
     old = runs.stages.read(run)
-    if config is None:
-        asked = given
-    elif not old.earlier or config.latents.codec == old.last.latents.codec:
-        # Of a divided run, the name of a stage stands where `divide` has what makes it.
-        asked = changed(old, config)
-    else:
-        asked = divide(config)
+    # Of a divided run, the name of a stage stands where `divide` has what makes it.
+    own = not old.earlier or config.latents.codec == old.last.latents.codec
+    return _same(changed(old, config) if own else divide(config), old, run)
+
+
+def _same(asked: Stages, old: Stages, run: Run) -> Stages:
+    """Those asked for, if they have the names of those that the run has."""
     names = [", ".join(stage.name for stage in one.earlier) or "none" for one in (old, asked)]
     if names[0] != names[1]:
         raise UsageError(
