@@ -214,6 +214,8 @@ class LatentsConfig(Section):
     channel, the variance of all together; channel: both of each; one: both of all together."""
     latent_draw: Literal["mean", "sampled"] = "mean"
     """Learn the mean of the codec's distribution of latents, or a draw from it in every step."""
+    linear_start: bool = True
+    """Autoencoder kl, vq: begin as a linear code, fitted to the data, and not as noise."""
     latent_channels: int = option(4, 1, 256)
     """Autoencoder: channels of the latents."""
     downsample: int = option(4, 1, 64)

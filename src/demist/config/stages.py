@@ -15,6 +15,7 @@ from demist.config.command import training_command
 from demist.config.notation import DEFAULT_BUDGET, duration_text, parse_duration, parse_share
 from demist.config.options import (
     CODEC_KINDS,
+    LatentsConfig,
     LimitsConfig,
     NetworkConfig,
     OptimizationConfig,
@@ -33,13 +34,16 @@ SHARE = 0.25
 CODEC_TIME = "5m"
 """For the codec of a run that ends after some steps, where nothing is said."""
 CODEC_ONLY = (
-    "latent_channels", "downsample", "kl_weight", "reconstruction", "codebook", "codebook_decay",
+    "linear_start", "latent_channels", "downsample", "kl_weight", "reconstruction", "codebook", "codebook_decay",
     "commitment", "perceptual", "perceptual_features", "adversarial", "adversarial_start",
 )  # fmt: skip
 """Options that only an autoencoder reads."""
 AUTOENCODER = TrainConfig(
-    network=NetworkConfig(network="autoencoder"),
-    optimization=OptimizationConfig(batch_size=32, warmup=20, precision="fp32"),
+    network=NetworkConfig(network="autoencoder", channels_per_level=(16, 24, 48)),
+    latents=LatentsConfig(kl_weight=1e-4),
+    optimization=OptimizationConfig(
+        optimizer="adamw", lr=1e-3, batch_size=16, warmup=50, precision="fp32"
+    ),
     limits=LimitsConfig(budget=CODEC_TIME),
 )
 """How an autoencoder is trained: of the recipe `autoencoder` and of the stage `codec`."""
@@ -151,7 +155,8 @@ def codec_first(config: TrainConfig) -> Stages:
         )
     first, rest = _limits(config)
     given, usual = flat(config), flat(TrainConfig())
-    own = {name: getattr(config.latents, name) for name in vars(config.latents)}
+    wanted = {name: getattr(config.latents, name) for name in vars(config.latents)}
+    own = {name: value for name, value in wanted.items() if value != usual[name]}
     same = {name: given[name] for name in (*SHARED, "seed", "micro_batches", "parallel")}
     coder = update(
         replace(AUTOENCODER, data=config.data, limits=first),

@@ -33,12 +33,15 @@ from demist.io.tensors import read_tensors, require_same, write_tensors
 from demist.io.untrusted import inside
 from demist.model.keywords import sides
 from demist.model.sums import read_listed, require_sum
+from demist.networks.published import AutoencoderKL, AutoencoderTiny, Published, VQModel
 from demist.parts.typed import require_types
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
-FURTHER: dict[str, type[nn.Module]] = {"autoencoder": networks.Autoencoder}
-"""Folder of a network that is not the denoiser's -> its class. The table is closed: a file names a
-row, never a module."""
+FURTHER: dict[str, tuple[type[nn.Module], ...]] = {
+    "autoencoder": (networks.Autoencoder, AutoencoderKL, AutoencoderTiny, VQModel)
+}
+"""Folder of a network that is not the denoiser's -> the classes it may have, the usual one first.
+The table is closed: a file names one of them, never a module."""
 
 
 def classes_of(modules: Mapping[str, nn.Module]) -> dict[str, list[str]]:
@@ -50,7 +53,7 @@ def classes_of(modules: Mapping[str, nn.Module]) -> dict[str, list[str]]:
     for name, net in modules.items():
         if name not in FURTHER or not isinstance(net, FURTHER[name]):
             raise TypeError(f"a {type(net).__name__} cannot be saved as {name!r}")
-    return {name: ["demist", FURTHER[name].__name__] for name in modules}
+    return {name: ["demist", type(net).__name__] for name, net in modules.items()}
 
 
 def config_of(net: Any) -> dict[str, Any]:
@@ -97,13 +100,27 @@ def read(folder: Path, index: Mapping[str, Any]) -> dict[str, nn.Module]:
         RefusedError: A file is a pickle, or a link out of the folder.
     """
     found = {}
-    for name, kind in FURTHER.items():
+    for name in FURTHER:
         if name in index:
             config = read_listed(folder, f"{name}/config.json", index)
             tensors = read_weights(folder, name, index)
-            where = str(folder / name)
-            found[name] = build(kind, config, tensors, where)
+            found[name] = further(name, config, tensors, str(folder / name))
     return found
+
+
+def further(name: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str) -> Any:
+    """A further network from its configuration and its tensors, as `build` makes it.
+
+    Raises:
+        DataError: Its class is not known, or the tensors do not fit.
+    """
+    kinds = {kind.__name__: kind for kind in FURTHER[name]}
+    called = config.get("_class_name", FURTHER[name][0].__name__)
+    if called not in kinds:
+        raise DataError(
+            f"{where} is a network of class {called!r}, and there are {', '.join(kinds)}"
+        )
+    return build(kinds[called], config, tensors, where)
 
 
 def read_weights(folder: Path, name: str, index: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -136,16 +153,24 @@ def build(
     """
     options = {key: value for key, value in config.items() if key[:1] != "_"}
     try:
-        require_types(make, options)
-        _require_sane(options, tensors)
-        with torch.device("meta"):
-            net: Any = make(**options)
+        net: Any = _made(make, options, tensors, where)
     except Exception as error:  # what a file says may make a constructor raise anything
         raise DataError(f"{where} does not describe a model: {error}") from None
     require_same(net.state_dict(), tensors, where)
     _warn_of_broken(tensors, where)
     net.load_state_dict(dict(tensors), assign=True)
     return net.eval()
+
+
+def _made(
+    make: type[nn.Module], options: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str
+) -> nn.Module:
+    _require_sane(options, tensors)
+    with torch.device("meta"):
+        if issubclass(make, Published):
+            return make.from_json(options, f"{where}/config.json")
+        require_types(make, options)
+        return make(**options)
 
 
 def codec_json(codec: Codec, to_json: Callable[[Any], Any]) -> Any:

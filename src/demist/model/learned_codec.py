@@ -112,7 +112,7 @@ class LearnedCodec:
         description, where = self.describe(), "the weights given"
         first = _first(description[INDEX], where)
         config = description[f"{first}/config.json"]
-        net = components.build(components.FURTHER[first], config, tensors, where)
+        net = components.further(first, config, tensors, where)
         return _made(description[INDEX], {**self.components(), first: net}, where)
 
     def with_facts(self, facts: Mapping[str, Any]) -> "LearnedCodec":
@@ -166,7 +166,7 @@ class LearnedCodec:
         index = description[INDEX]
         first = _first(index, where)
         config = description.get(f"{first}/config.json", {})
-        net = components.build(components.FURTHER[first], config, found.parts["ema"], where)
+        net = components.further(first, config, found.parts["ema"], where)
         made = _made(index, {first: net}, where)
         return replace(made, facts={**made.facts, "step": found.step})
 

@@ -150,7 +150,8 @@ def _doubled(y: Tensor) -> Tensor:
 
 def _neighbourhood(y: Tensor) -> Tensor:
     """Each position with those around it: (n, 9 c, h, w)."""
-    return F.unfold(y, 3, padding=1).unflatten(2, y.shape[2:])
+    around: Tensor = F.unfold(y, 3, padding=1).unflatten(2, y.shape[2:])
+    return around
 
 
 def _regressed(y: Tensor, target: Tensor, count: int, up: bool) -> Tensor:
@@ -167,7 +168,8 @@ def _regressed(y: Tensor, target: Tensor, count: int, up: bool) -> Tensor:
     if count < target.shape[1]:
         axes = torch.linalg.eigh(weight.T @ gram @ weight)[1]
         weight = weight @ axes[:, -count:]
-    return weight.T.to(y)
+    result: Tensor = weight.T.to(y)
+    return result
 
 
 def _moments(y: Tensor, target: Tensor, up: bool) -> tuple[Tensor, Tensor]:
@@ -221,7 +223,9 @@ def _open(half: Half, places: list[int]) -> None:
     size = norm.num_channels // norm.num_groups
     block = list(levels_of(half.get_submodule(half.levels)))[-1] if half.decodes else half.mid_block
     (*_, resnet) = block.resnets
-    assert isinstance(resnet, Resnet) and resnet.conv2.bias is not None and out.bias is not None
+    assert isinstance(resnet, Resnet)
+    assert resnet.conv2.bias is not None
+    assert out.bias is not None
     resnet.conv2.bias[size - 2 :: size] = CONSTANT
     resnet.conv2.bias[size - 1 :: size] = -CONSTANT
     nn.init.constant_(norm.weight, CONSTANT * math.sqrt(2 / size))

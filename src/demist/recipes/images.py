@@ -7,7 +7,6 @@ from demist.config import (
     DataConfig,
     DiffusionConfig,
     DistillationConfig,
-    LatentsConfig,
     LimitsConfig,
     NetworkConfig,
     OptimizationConfig,
@@ -111,7 +110,7 @@ def autoencoder() -> TrainConfig:
     """An autoencoder, in whose latents others learn: afterwards `demist train PATH --codec RUN`."""
     return replace(
         AUTOENCODER,
-        latents=LatentsConfig(latent_channels=4, downsample=4),
+        latents=replace(AUTOENCODER.latents, codec="kl"),
         output=OutputConfig(name="autoencoder"),
     )
 

@@ -46,6 +46,7 @@ __all__ = [
     "autoencoder_tiny",
     "blocks",
     "clip_text",
+    "coding",
     "config",
     "controlnet",
     "dit_2d",

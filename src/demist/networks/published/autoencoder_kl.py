@@ -7,9 +7,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from demist.networks.published.blocks import Level, Middle, down_widths, levels_of, pixel_attention
+from demist.networks.published.coding import Coding
 from demist.networks.published.config import each
 from demist.networks.published.layers import Downsample, Style, Upsample, activation
-from demist.networks.published.published import Published
 
 DOWN = {"DownEncoderBlock2D": False, "AttnDownEncoderBlock2D": True}
 UP = {"UpDecoderBlock2D": False, "AttnUpDecoderBlock2D": True}
@@ -102,7 +102,7 @@ class Half(nn.Module):
         return y
 
 
-class AutoencoderKL(Published):
+class AutoencoderKL(Coding):
     """Images in [-1, 1] to mean and log-variance of latents, and back.
 
     Args:

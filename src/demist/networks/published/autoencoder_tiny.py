@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from demist.errors import DataError
+from demist.networks.published.coding import Coding
 from demist.networks.published.layers import activation
-from demist.networks.published.published import Published
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Stack(nn.Module):
         return y
 
 
-class AutoencoderTiny(Published):
+class AutoencoderTiny(Coding):
     """Images in [-1, 1] to latents as a diffusion model has them, and back.
 
     Args:

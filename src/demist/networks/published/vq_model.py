@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from demist.errors import DataError
 from demist.networks.layers import embedding
 from demist.networks.published.autoencoder_kl import DOWN, UP, Half
+from demist.networks.published.coding import Coding
 from demist.networks.published.config import each
-from demist.networks.published.published import Published
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Codebook(nn.Module):
         return y.contiguous()
 
 
-class VQModel(Published):
+class VQModel(Coding):
     """Images in [-1, 1] to latents, which decoding replaces by those of a codebook.
 
     Args:

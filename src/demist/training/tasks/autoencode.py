@@ -7,12 +7,13 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from demist.codecs import Codec, KLAutoencoder, Pixels
+from demist.codecs import Codec, Coder, KLAutoencoder, Pixels
 from demist.config import CODEC_KINDS, CODEC_ONLY, TrainConfig, flat, update
 from demist.data import Dataset
 from demist.errors import UsageError
+from demist.evaluation.metrics.linear_code import linear_code
 from demist.evaluation.metrics.psnr import psnr
 from demist.io.notation import size_near
 from demist.machine.device import pick_device
@@ -20,6 +21,16 @@ from demist.machine.precision import resolve_precision
 from demist.modalities import of
 from demist.model.learned_codec import LearnedCodec
 from demist.networks import Autoencoder
+from demist.networks.linear_start import start_linear
+from demist.networks.published import (
+    AutoencoderKL,
+    AutoencoderKLConfig,
+    AutoencoderTiny,
+    AutoencoderTinyConfig,
+    VQModel,
+    VQModelConfig,
+)
+from demist.networks.unet_2d import groups_of
 from demist.objectives import autoencoding_loss
 from demist.objectives.autoencoding import Autoencode
 from demist.runs import Run
@@ -35,6 +46,8 @@ from demist.training.streams import Streams
 
 SEEN = 2000
 """Items on which a finished autoencoder's scale and PSNR are measured."""
+FITTED = 500
+"""Items to which the start of an autoencoder is fitted."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +85,8 @@ class AutoencodingTask:
         with torch.random.fork_rng(devices=[]):  # as in `make_denoiser`
             torch.manual_seed(replace(streams, rank=0, world=1).torch_seed(-1))
             net = make_autoencoder(config, data.x.shape[1:]).to(device)
+            if config.latents.linear_start and isinstance(net, AutoencoderKL | VQModel):
+                start_linear(net, Pixels().encode(_some(data, FITTED)))
         batches = Batches(data.x, streams, Pixels(), flip=config.data.flip, device=device)
         codec, d = codec_of(net), config.latents
         shape, facts = codec.state_shape(data.x.shape[1:]), facts_of(data)
@@ -97,8 +112,8 @@ class AutoencodingTask:
         draw_reconstructions(made, run, step, data, count)
 
     def finish(self, made: Any, data: Dataset) -> tuple[Any, Mapping[str, Any]]:
-        made, decibels = finished(made, data)
-        return made, {"psnr": round(min(decibels, 99.0), 2)}
+        made, facts = finished(made, data)
+        return made, facts
 
     def after(self, config: TrainConfig, spec: object) -> Sequence[str]:
         return (f"demist train {config.data.path} --codec {spec}",)
@@ -130,30 +145,21 @@ def require_consistent(config: TrainConfig, images: bool) -> None:
         raise UsageError("parallel = 'fsdp': an autoencoder is small; use ddp")
 
 
-def make_autoencoder(config: TrainConfig, shape: tuple[int, ...]) -> Autoencoder:
-    """The network for images of `shape`, `(C, H, W)`.
+def make_autoencoder(config: TrainConfig, shape: tuple[int, ...]) -> nn.Module:
+    """The network for images of `shape`, `(C, H, W)`, in the form that `codec` names.
 
     Raises:
-        UsageError: The images or the patches do not go with `downsample`.
+        UsageError: The images or an option do not go with it.
     """
-    n, factor = config.network, config.latents.downsample
-    halvings = math.log2(factor / n.patch)
-    if halvings < 0 or halvings % 1:
-        raise UsageError(
-            f"downsample = {factor} with patch = {n.patch}: it must be the patch times a power of "
-            f"two, such as {n.patch}, {2 * n.patch} or {4 * n.patch}"
-        )
-    if shape[1] % factor or shape[2] % factor:
-        near = size_near(shape[1], shape[2], factor)
-        raise UsageError(
-            f"images of {shape[1]}x{shape[2]} cannot be made {factor} times smaller; use "
-            f"--size {near} (with --fit pad all is kept), or another --downsample"
-        )
-    levels, widths = int(halvings) + 1, n.channels_per_level
+    return FORMS[config.latents.codec or "own"](config, shape)
+
+
+def _own(config: TrainConfig, shape: tuple[int, ...]) -> Autoencoder:
+    n = config.network
     return Autoencoder(
         in_channels=shape[0],
         latent_channels=config.latents.latent_channels,
-        channels=(widths + widths[-1:] * levels)[:levels],
+        channels=_widths(config, shape, n.patch),
         blocks=n.blocks_per_level,
         patch=n.patch,
         norm_groups=n.norm_groups,
@@ -161,23 +167,114 @@ def make_autoencoder(config: TrainConfig, shape: tuple[int, ...]) -> Autoencoder
     )
 
 
-def codec_of(net: Autoencoder) -> Codec:
+def _kl(config: TrainConfig, shape: tuple[int, ...]) -> AutoencoderKL:
+    return AutoencoderKL(
+        AutoencoderKLConfig(
+            **_levels(config, shape), use_quant_conv=False, use_post_quant_conv=False
+        )
+    )
+
+
+def _vq(config: TrainConfig, shape: tuple[int, ...]) -> VQModel:
+    return VQModel(VQModelConfig(**_levels(config, shape), num_vq_embeddings=config.latents.codebook))
+
+
+def _levels(config: TrainConfig, shape: tuple[int, ...]) -> dict[str, Any]:
+    """The keys that configurations of AutoencoderKL and VQModel have in common."""
+    n, widths = config.network, _published_widths(config, shape)
+    return {
+        "in_channels": shape[0],
+        "out_channels": shape[0],
+        "down_block_types": ("DownEncoderBlock2D",) * len(widths),
+        "up_block_types": ("UpDecoderBlock2D",) * len(widths),
+        "block_out_channels": widths,
+        "layers_per_block": n.blocks_per_level,
+        "latent_channels": config.latents.latent_channels,
+        "norm_num_groups": groups_of(widths, n.norm_groups),
+        "sample_size": max(shape[1:]),
+        "mid_block_add_attention": n.mid_attention,
+    }
+
+
+def _tiny(config: TrainConfig, shape: tuple[int, ...]) -> AutoencoderTiny:
+    widths = _published_widths(config, shape)
+    blocks = (config.network.blocks_per_level,) * len(widths)
+    return AutoencoderTiny(
+        AutoencoderTinyConfig(
+            in_channels=shape[0],
+            out_channels=shape[0],
+            encoder_block_out_channels=widths,
+            decoder_block_out_channels=(widths[-1],) * len(widths),
+            num_encoder_blocks=blocks,
+            num_decoder_blocks=blocks,
+            latent_channels=config.latents.latent_channels,
+        )
+    )
+
+
+FORMS: dict[str, Callable[[TrainConfig, tuple[int, ...]], nn.Module]] = {
+    "own": _own, "kl": _kl, "tiny": _tiny, "vq": _vq,
+}  # fmt: skip
+"""How the network of each form is made."""
+
+
+def _published_widths(config: TrainConfig, shape: tuple[int, ...]) -> tuple[int, ...]:
+    if config.network.dropout:
+        raise UsageError(
+            f"dropout = {config.network.dropout} is for codec = own; the published forms have none"
+        )
+    return _widths(config, shape, 1)
+
+
+def _widths(config: TrainConfig, shape: tuple[int, ...], patch: int) -> tuple[int, ...]:
+    """Channels of each level."""
+    factor = config.latents.downsample
+    halvings = math.log2(factor / patch)
+    if halvings < 0 or halvings % 1:
+        raise UsageError(
+            f"downsample = {factor} with patch = {patch}: it must be the patch times a power of "
+            f"two, such as {patch}, {2 * patch} or {4 * patch}"
+        )
+    if shape[1] % factor or shape[2] % factor:
+        near = size_near(shape[1], shape[2], factor)
+        raise UsageError(
+            f"images of {shape[1]}x{shape[2]} cannot be made {factor} times smaller; use "
+            f"--size {near} (with --fit pad all is kept), or another --downsample"
+        )
+    levels, widths = int(halvings) + 1, config.network.channels_per_level
+    return (widths + widths[-1:] * levels)[:levels]
+
+
+def codec_of(net: nn.Module) -> Codec:
     """The codec of an autoencoder whose latents have not been measured yet."""
+    assert isinstance(net, Coder)
     return KLAutoencoder(net, Pixels())
 
 
-def finished(made: LearnedCodec, data: Dataset) -> tuple[LearnedCodec, float]:
-    """The codec with scale and preview of its latents, and its PSNR in decibels.
+def _some(data: Dataset, count: int) -> Tensor:
+    """At most so many items, from all of the data."""
+    rows = np.unique(np.linspace(0, len(data) - 1, count).astype(np.int64))
+    return torch.from_numpy(np.array(data.x[rows]))
 
-    Both on at most `SEEN` items of the data it was trained on.
+
+def finished(made: LearnedCodec, data: Dataset) -> tuple[LearnedCodec, dict[str, Any]]:
+    """The codec with scale and preview of its latents, and what the summary says of it.
+
+    All of that on at most `SEEN` items of the data it was trained on: `psnr`, and beside it that of
+    the best linear code of the same size, in decibels.
 
     Raises:
         DataError: It has lost the data.
     """
-    rows = np.unique(np.linspace(0, len(data) - 1, SEEN).astype(np.int64))
-    x, codec = torch.from_numpy(np.array(data.x[rows])), made.codec
+    x, codec = _some(data, SEEN), made.codec
     assert isinstance(codec, KLAutoencoder)
     z = codec.latents(x)
     codec = codec.measured(z).coloured(z, x)
     rebuilt = codec.decode(codec.encode(x))
-    return LearnedCodec(codec, made.shape, made.facts), psnr(x.numpy(), rebuilt.cpu().numpy())
+    linear = linear_code(x.numpy(), codec.net.downsample, codec.net.latent_channels)
+    facts = {
+        "psnr": psnr(x.numpy(), rebuilt.cpu().numpy()),
+        "linear_code_psnr": linear.psnr(x.numpy()),
+    }
+    rounded = {name: round(min(value, 99.0), 2) for name, value in facts.items()}
+    return LearnedCodec(codec, made.shape, made.facts), rounded
