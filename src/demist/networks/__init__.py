@@ -43,6 +43,7 @@ from demist.networks.layers import (
     sinusoid,
     zeroed,
 )
+from demist.networks.linear_start import start_linear
 from demist.networks.mlp import MLP, MLPBlock
 from demist.networks.mmdit import MMDiTNetwork
 from demist.networks.moving_codebook import MovingCodebook, Usage, spread
@@ -117,6 +118,7 @@ __all__ = [
     "positions",
     "sinusoid",
     "spread",
+    "start_linear",
     "token_width",
     "tower_of",
     "zeroed",

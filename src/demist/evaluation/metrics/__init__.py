@@ -34,6 +34,7 @@ from demist.evaluation.metrics.kernel import (
     kernel_within,
     strided,
 )
+from demist.evaluation.metrics.linear_code import LinearCode, linear_code
 from demist.evaluation.metrics.memorisation import (
     Closeness,
     Memorisation,
@@ -88,6 +89,7 @@ __all__ = [
     "InceptionScore",
     "Kernel",
     "LabelAccuracy",
+    "LinearCode",
     "Memorisation",
     "Metric",
     "Modes",
@@ -123,6 +125,7 @@ __all__ = [
     "kl_floor",
     "kl_to",
     "label_accuracy",
+    "linear_code",
     "measure_points",
     "memorisation",
     "metrics_of",
