@@ -6,7 +6,7 @@ begin as the identity. The norm and the activation before the last convolution a
 
     silu(a) - silu(-a) = a,
 
-with a and -a in two channels of one group, whose variance two large constants +-`CONSTANT` decide.
+with a and -a in two channels of one group, whose variance two large constants +-`_CONSTANT` decide.
 
 A decoder of that form doubles a map by repeating positions, so it cannot write what it likes into a
 patch. It begins as a least-squares fit from a code and its neighbours to pixels, which is more than
@@ -33,15 +33,15 @@ from demist.networks.published.blocks import levels_of
 from demist.networks.published.layers import Attention, Resnet
 from demist.networks.published.vq_model import VQModel
 
-CONSTANT = 30.0
+_CONSTANT = 30.0
 """Beside it, what else is in a group changes the variance by less than one per cent."""
-LOG_VARIANCE = -6.0
+_LOG_VARIANCE = -6.0
 """Of a new code: it is drawn with a standard deviation of 0.05."""
-FEATURES = 24
+_FEATURES = 24
 """The most numbers that a decoder's start passes from one size of its map to the next."""
-PIXELS = 200_000
+_PIXELS = 200_000
 """Of images that a decoder is fitted to."""
-RIDGE = 1e-6
+_RIDGE = 1e-6
 """Added to a mean square of 1, so that an equation that says nothing does no harm."""
 
 
@@ -50,7 +50,7 @@ def start_linear(net: AutoencoderKL | VQModel, x: Float[Tensor, "n c h w"]) -> N
     """Give an autoencoder weights with which it computes a linear code, in place.
 
     The code has mean 0 and variance 1 in each channel; its log-variance, if the network has one, is
-    `LOG_VARIANCE` everywhere.
+    `_LOG_VARIANCE` everywhere.
 
     Args:
         net: The autoencoder, just made.
@@ -66,7 +66,7 @@ def start_linear(net: AutoencoderKL | VQModel, x: Float[Tensor, "n c h w"]) -> N
             nn.init.dirac_(conv.weight)
     x = x.to(next(net.parameters()).device)
     z = _start_encoder(net.encoder, x, net.decoder.conv_in.in_channels)
-    count = max(1, PIXELS // x[0, 0].numel())
+    count = max(1, _PIXELS // x[0, 0].numel())
     _start_decoder(net.decoder, z[:count], x[:count])
 
 
@@ -133,7 +133,7 @@ def _start_decoder(half: Half, z: Tensor, x: Tensor) -> None:
             count = x.shape[1]
         else:
             target = _neighbourhood(target)
-            count = min(conv.out_channels, 9 * y.shape[1], FEATURES, target.shape[1])
+            count = min(conv.out_channels, 9 * y.shape[1], _FEATURES, target.shape[1])
         weight = _regressed(y, target, count, up)
         kept, bias = weight[:, :-1].reshape(count, y.shape[1], 3, 3), weight[:, -1]
         y = F.conv2d(_doubled(y) if up else y, kept, bias, padding=1)
@@ -163,7 +163,7 @@ def _regressed(y: Tensor, target: Tensor, count: int, up: bool) -> Tensor:
     """
     gram, cross = _moments(y, target, up)
     size = len(gram)
-    gram = gram + RIDGE * gram.trace() / size * torch.eye(size).to(gram)
+    gram = gram + _RIDGE * gram.trace() / size * torch.eye(size).to(gram)
     weight = torch.linalg.solve(gram, cross)
     if count < target.shape[1]:
         axes = torch.linalg.eigh(weight.T @ gram @ weight)[1]
@@ -226,12 +226,12 @@ def _open(half: Half, places: list[int]) -> None:
     assert isinstance(resnet, Resnet)
     assert resnet.conv2.bias is not None
     assert out.bias is not None
-    resnet.conv2.bias[size - 2 :: size] = CONSTANT
-    resnet.conv2.bias[size - 1 :: size] = -CONSTANT
-    nn.init.constant_(norm.weight, CONSTANT * math.sqrt(2 / size))
+    resnet.conv2.bias[size - 2 :: size] = _CONSTANT
+    resnet.conv2.bias[size - 1 :: size] = -_CONSTANT
+    nn.init.constant_(norm.weight, _CONSTANT * math.sqrt(2 / size))
     for row, place in enumerate(places):
         out.weight[row, place, 1, 1], out.weight[row, place + 1, 1, 1] = 1, -1
-    out.bias[len(places) :] = LOG_VARIANCE
+    out.bias[len(places) :] = _LOG_VARIANCE
 
 
 def _narrow(channels: int, signals: int) -> UsageError:
