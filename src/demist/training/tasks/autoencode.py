@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from demist.codecs import Codec, Coder, KLAutoencoder, Pixels
+from demist.codecs import Codec, Coder, KLAutoencoder, Pixels, VectorQuantised
 from demist.config import CODEC_KINDS, CODEC_ONLY, TrainConfig, flat, update
 from demist.data import Dataset
 from demist.errors import UsageError
@@ -176,7 +176,9 @@ def _kl(config: TrainConfig, shape: tuple[int, ...]) -> AutoencoderKL:
 
 
 def _vq(config: TrainConfig, shape: tuple[int, ...]) -> VQModel:
-    return VQModel(VQModelConfig(**_levels(config, shape), num_vq_embeddings=config.latents.codebook))
+    return VQModel(
+        VQModelConfig(**_levels(config, shape), num_vq_embeddings=config.latents.codebook)
+    )
 
 
 def _levels(config: TrainConfig, shape: tuple[int, ...]) -> dict[str, Any]:
@@ -248,7 +250,7 @@ def _widths(config: TrainConfig, shape: tuple[int, ...], patch: int) -> tuple[in
 def codec_of(net: nn.Module) -> Codec:
     """The codec of an autoencoder whose latents have not been measured yet."""
     assert isinstance(net, Coder)
-    return KLAutoencoder(net, Pixels())
+    return (VectorQuantised if isinstance(net, VQModel) else KLAutoencoder)(net, Pixels())
 
 
 def _some(data: Dataset, count: int) -> Tensor:
