@@ -35,7 +35,8 @@ CODEC_TIME = "5m"
 """For the codec of a run that ends after some steps, where nothing is said."""
 CODEC_ONLY = (
     "linear_start", "latent_channels", "downsample", "kl_weight", "reconstruction",
-    "codebook", "codebook_decay", "commitment", "perceptual", "perceptual_features", "adversarial", "adversarial_start",
+    "codebook", "codebook_decay", "commitment", "perceptual", "perceptual_features",
+    "adversarial", "adversarial_start",
 )  # fmt: skip
 """Options that only an autoencoder reads."""
 AUTOENCODER = TrainConfig(
