@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "objectives": {"core", "samplers"},
     "networks": set(),
     "codecs": set(),
-    "conditions": set(),
+    "conditions": {"networks"},
     "data": set(),
     "evaluation": {"data"},
     "drawing": {"runs"},

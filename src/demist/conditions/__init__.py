@@ -31,6 +31,7 @@ from demist.conditions.noisy_image import NoisyImage
 from demist.conditions.numbers import Numbers
 from demist.conditions.prompt_states import PromptStates
 from demist.conditions.prompts import Chunk, chunks_of, tell_brackets, weighted_text
+from demist.conditions.readers import OfTransformers, OwnClip, Reader, is_own
 from demist.conditions.score import Score
 from demist.conditions.sizes import Sizes
 from demist.conditions.states import FrozenText, States, TokenRoute, transformers_for
@@ -61,9 +62,12 @@ __all__ = [
     "Masked",
     "NoisyImage",
     "Numbers",
+    "OfTransformers",
+    "OwnClip",
     "Picture",
     "PromptStates",
     "ReadImage",
+    "Reader",
     "Score",
     "Sizes",
     "States",
@@ -77,6 +81,7 @@ __all__ = [
     "clip_words",
     "flat",
     "images",
+    "is_own",
     "learn_tokenizer",
     "library",
     "nested",

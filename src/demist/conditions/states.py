@@ -5,7 +5,7 @@ padding (see `demist.conditions.text`); and `pooled` `(n, D)`, a vector for the 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from demist.conditions.conditioner import Column, Condition, ReadImage
+from demist.conditions.readers import OfTransformers, OwnClip, Reader, is_own
 from demist.conditions.text import split_weights
 from demist.errors import MissingError, UsageError
 
@@ -83,13 +84,14 @@ class States(Condition):
 
 @dataclass(frozen=True)
 class FrozenText(Condition):
-    """A prompt read by a pretrained encoder (CLIP, T5, any sentence encoder) that stays as it is.
+    """A prompt read by a pretrained encoder that stays as it is.
 
-    The encoder is not part of the saved model: the folder must be there when it samples.
+    It may be CLIP, T5 or any sentence encoder of transformers, or a CLIP that was trained here. It
+    is not part of the saved model: the folder must be there when it samples.
 
     Attributes:
-        folder: With the encoder and its tokenizer, as `transformers` saves them. Nothing is
-            downloaded.
+        folder: With the encoder and its tokenizer, as `transformers` saves them, or a CLIP trained
+            here. Nothing is downloaded.
         length: Tokens per prompt, special ones included.
         features: Numbers per token, the encoder's hidden size.
         route: `tokens`, or `extra` for attention of its own.
@@ -120,14 +122,15 @@ class FrozenText(Condition):
     ) -> "FrozenText":
         """With the encoder in the folder `encoder`, which knows how many numbers a token has.
 
+        Prompts are as long as it reads, at most `length` tokens.
+
         Raises:
             MissingError: `transformers` or the folder is not there.
         """
-        config = transformers_for(encoder).AutoConfig.from_pretrained(
-            encoder, local_files_only=True, trust_remote_code=False
-        )
-        config = getattr(config, "text_config", config)  # of CLIP with both halves
-        return cls(str(Path(encoder).resolve()), length, config.hidden_size, drop=drop)
+        made = cls(str(Path(encoder).resolve()), length, 0, drop=drop)
+        reader = made.reader
+        longest = length if reader.longest is None else min(length, reader.longest)
+        return replace(made, length=longest, features=reader.features)
 
     def encode(
         self, values: str | Sequence[str | None] | np.ndarray | None, n: int
@@ -158,7 +161,7 @@ class FrozenText(Condition):
     def cut(self, text: str) -> str:
         """The beginning of `text` that fits, for captions that are too long to learn from."""
         plain, _ = split_weights(text)
-        offsets = self._encoder[0](plain, return_offsets_mapping=True)["offset_mapping"]
+        offsets = self.reader.offsets(plain)
         over = len(offsets) - self.length
         words = [(a, b) for a, b in offsets if b > a]
         if over <= 0:
@@ -166,20 +169,11 @@ class FrozenText(Condition):
         return plain[: words[-over - 1][1]] if over < len(words) else ""
 
     @cached_property
-    def _encoder(self) -> tuple[Any, Any]:
-        transformers = transformers_for(self.folder)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            self.folder, local_files_only=True, trust_remote_code=False
-        )
-        config = transformers.AutoConfig.from_pretrained(
-            self.folder, local_files_only=True, trust_remote_code=False
-        )
-        kinds = {"clip": "CLIPTextModel", "t5": "T5EncoderModel"}
-        loader = getattr(transformers, kinds.get(config.model_type, "AutoModel"))
-        model = loader.from_pretrained(
-            self.folder, local_files_only=True, use_safetensors=True, trust_remote_code=False
-        )
-        return tokenizer, model.eval().requires_grad_(False)
+    def reader(self) -> Reader:
+        """The encoder with its tokenizer, opened when it is first needed."""
+        if is_own(Path(self.folder)):
+            return OwnClip(Path(self.folder))
+        return OfTransformers(self.folder, transformers_for(self.folder))
 
 
 def transformers_for(folder: str | None) -> Any:
@@ -207,25 +201,21 @@ def transformers_for(folder: str | None) -> Any:
 @lru_cache(maxsize=4096)
 def _read(condition: FrozenText, text: str) -> dict[str, Tensor]:
     """The encoding of one prompt; captions come up again and again."""
-    tokenizer, model = condition._encoder
+    reader = condition.reader
     plain, at = split_weights(text)
-    found = tokenizer(plain, return_offsets_mapping=True, return_tensors="pt")
-    offsets = found.pop("offset_mapping")[0].tolist()
+    offsets = reader.offsets(plain)
     if len(offsets) > condition.length:
         end = offsets[condition.length - 1][0]
         raise UsageError(
             f"the prompt has {len(offsets)} tokens and this model reads {condition.length}; leave "
             f"out {plain[end:].strip()!r} or as much elsewhere"
         )
-    with torch.inference_mode(False), torch.no_grad():
-        output = model(**{k: v for k, v in found.items() if k in ("input_ids", "attention_mask")})
-    states = output.last_hidden_state[0].float()
+    states, pooled = reader.run(plain)
     weights = torch.tensor([at[a] if b > a else 1.0 for a, b in offsets])
-    pooled = getattr(output, "pooler_output", None)
     mean = (states * weights[:, None]).sum(0) / weights.sum()
     room = condition.length - len(states)
     return {
         "states": torch.cat([states, torch.zeros(room, states.shape[1])]),
         "weights": torch.cat([weights, torch.zeros(room)]),
-        "pooled": mean if pooled is None else pooled[0].float(),
+        "pooled": mean if pooled is None else pooled,
     }

@@ -194,8 +194,11 @@ class NetworkConfig(Section):
     text_depth: int = option(2, 1, 64)
     """Its layers."""
     text_encoder: str | None = None
-    """Folder of a pretrained encoder (CLIP, T5, ...) that reads prompts instead, and stays as it
-    is; needs demist[encoders]."""
+    """Folder of a pretrained encoder (CLIP, T5, ...; needs demist[encoders]) that reads prompts
+    instead, or run or folder of --recipe clip; it stays as it is."""
+    text_tower: Literal["own", "clip"] = "own"
+    """Form of the transformer that reads prompts: own, or that of CLIP's text encoder, with which
+    a model exports as Stable Diffusion."""
 
 
 @dataclass(frozen=True)

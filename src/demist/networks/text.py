@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from demist.errors import UsageError
 from demist.networks.attention import attend, heads, joined
 from demist.networks.layers import zeroed
+from demist.networks.published.clip_text import ClipText
 
 
 class TextBlock(nn.Module):
@@ -84,6 +85,8 @@ class TextTransformer(nn.Module):
         return states, states[:, 0]
 
 
-def tower_of(spec: Mapping[str, Any]) -> TextTransformer:
+def tower_of(spec: Mapping[str, Any]) -> TextTransformer | ClipText:
     """What reads the token numbers of a condition, from its spec; see `networks.conditioning`."""
+    if spec.get("tower") == "clip":
+        return ClipText(spec["vocabulary"], spec["length"], spec["width"], spec["depth"])
     return TextTransformer(spec["vocabulary"], spec["length"], spec["width"], spec["depth"])

@@ -34,5 +34,6 @@ __all__ = [
     "sharding",
     "stages",
     "streams",
+    "texts",
     "watchdog",
 ]

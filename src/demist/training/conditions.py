@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from demist.conditions import CONDITIONS, Condition, Conditioner, FrozenText
+from demist.conditions import CONDITIONS, ClipText, Condition, Conditioner, FrozenText
 from demist.config import TrainConfig
 from demist.data import Column, Dataset
 from demist.data.dataset import LABEL, TEXT
 from demist.errors import UsageError
 from demist.modalities import of
 from demist.parts import bare, parse, split, unknown
+from demist.training.texts import encoder_folder
 
 ITSELF = "x"
 """The column that is generated, from which a condition may be made as well."""
@@ -131,10 +132,12 @@ def make(entry: str, config: TrainConfig, data: Dataset) -> tuple[str, Condition
     column = Column("image", data.x) if name == ITSELF else data.columns[name]
     cls = _class_of(kind, column, config, where)
     d, n = config.data, config.network
-    usual = {
+    usual: dict[str, Any] = {
         "length": d.text_length, "vocabulary": d.text_vocabulary, "width": n.text_width,
-        "depth": n.text_depth, "encoder": n.text_encoder,
+        "depth": n.text_depth,
     }  # fmt: skip
+    if n.text_encoder is not None:
+        usual["encoder"] = encoder_folder(n.text_encoder, config.output.runs)
     known = inspect.signature(cls.of).parameters
     try:
         own = {key: value for key, value in usual.items() if key in known}
@@ -164,10 +167,23 @@ def listed(data: Dataset) -> str:
     return ", ".join(f"{name} ({c.kind})" for name, c in data.columns.items()) or "none"
 
 
+def _prompts_of(config: TrainConfig) -> str:
+    """The condition that reads captions where nobody names one; empty: the usual one."""
+    n = config.network
+    if n.text_encoder is None:
+        return "" if n.text_tower == "own" else ClipText.name
+    if n.text_tower != "own":
+        raise UsageError(
+            f"text_tower = {n.text_tower!r} is trained along, and text_encoder = "
+            f"{n.text_encoder!r} stays as it is; leave one of them out"
+        )
+    return FrozenText.name
+
+
 def _class_of(kind: str, column: Column, config: TrainConfig, where: str) -> type[Condition]:
     """The condition that is named, or the usual one for a kind of column."""
-    if not kind and column.kind == "text" and config.network.text_encoder is not None:
-        kind = FrozenText.name
+    if not kind and column.kind == "text":
+        kind = _prompts_of(config)
     if kind and kind not in CONDITIONS.names():
         raise UsageError(f"{where}: {unknown('condition', kind, CONDITIONS.names())}")
     able = [cls for cls in CONDITIONS.classes if cls.reads == column.kind]

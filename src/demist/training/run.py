@@ -298,8 +298,10 @@ class _Trainer:
                 f"{facts['fingerprint'][:12]}, now {data.fingerprint[:12]}); restore it, or "
                 f"start a new run"
             )
-        for what in ("teacher", "codec"):
+        for what in ("teacher", "codec", "text_encoder"):
             now = self.experiment.pipeline.facts.get(what)
+            if what == "text_encoder" and what not in facts:  # runs of the past do not say it
+                continue
             if facts and facts.get(what) != now:
                 raise DataError(
                     f"{run.path} had another {what} (weights {str(facts.get(what))[:12]}, now "

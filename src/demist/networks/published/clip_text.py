@@ -144,6 +144,10 @@ class ClipText(nn.Module):
         vector = self.text_model.pooled(states, tokens)
         return states, vector if self.text_projection is None else self.text_projection(vector)
 
+    def read(self, tokens: Int[Tensor, "b m"], weights: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward`; weights of tokens are for those who attend to the states."""
+        return self.forward(tokens)
+
 
 def transformers_config(net: ClipText) -> dict[str, Any]:
     """What stands in `config.json` where transformers is to open the tower."""

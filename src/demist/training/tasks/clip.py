@@ -133,7 +133,10 @@ class ClipTask:
         return made.with_facts({**made.facts, **facts}), facts
 
     def after(self, config: TrainConfig, spec: object) -> Sequence[str]:
-        return (f"demist evaluate RUN --clip {spec}",)
+        return (
+            f"demist train {config.data.path} --text-encoder {spec}",
+            f"demist evaluate RUN --clip {spec}",
+        )
 
 
 def prompts_of(config: TrainConfig, data: Dataset) -> ClipText:

@@ -36,6 +36,7 @@ from demist.training.parallel import World
 from demist.training.samples import draw_samples
 from demist.training.sharding import shard
 from demist.training.streams import Streams, permutation
+from demist.training.texts import kept_states, weights_of
 
 MOST = 2**26
 """Numbers of data that are encoded at a time to measure their scale."""
@@ -64,9 +65,8 @@ class DenoisingTask:
         left = tuple(unused(conditioner, data))
         data = data.only(conditioner.conditions)
         streams = Streams.of(options.seed, len(data), options.batch_size, world)
-        batches = Batches(
-            data.x, streams, codec, conditioner, values, flip=config.data.flip, device=device
-        )
+        told = kept_states(conditioner, values, world)
+        batches = Batches(data.x, streams, codec, *told, flip=config.data.flip, device=device)
         measure = config.latents.latent_scale if teacher is None else None
         made = latents(
             codec, data, flip=batches.flip, measure=measure, draw=config.latents.latent_draw,
@@ -86,6 +86,8 @@ class DenoisingTask:
             facts["captions_cut"] = cut
         if unseen := empty(data, conditioner.called(CLASS) or ""):
             facts[UNSEEN] = unseen
+        if encoders := weights_of(conditioner):
+            facts["text_encoder"] = encoders
         if codec.components:
             facts["codec"] = hash_of(codec.components)
         objective: Objective
