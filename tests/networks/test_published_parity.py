@@ -61,6 +61,13 @@ CASES = {
          "resnet_time_scale_shift": "scale_shift", "attn_norm_num_groups": 4}, {},
     ),
     "fourier": ("UNet2D", "UNet2DModel", {**DDPM, "time_embedding_type": "fourier"}, {}),
+    "a middle with a scale": ("UNet2D", "UNet2DModel", {**DDPM, "mid_block_scale_factor": 1.5}, {}),
+    "a middle without a norm": (
+        "UNet2D", "UNet2DModel", {**DDPM, "resnet_time_scale_shift": "scale_shift"}, {},
+    ),
+    "class as it is": (
+        "UNet2D", "UNet2DModel", {**DDPM, "class_embed_type": "identity"}, {"label": (2, 32)},
+    ),
     "no mid attention": ("UNet2D", "UNet2DModel", {**DDPM, "add_attention": False}, {}),
     "sd": ("UNet2DCondition", "UNet2DConditionModel", SD, TEXT),
     "sd 2": (
@@ -89,6 +96,23 @@ CASES = {
         {**SD, "class_embed_type": "projection", "projection_class_embeddings_input_dim": 5},
         {**TEXT, "label": (2, 5)},
     ),
+    "activations after the time and the class": (
+        "UNet2DCondition", "UNet2DConditionModel",
+        {**SD, "timestep_post_act": "silu", "time_embedding_act_fn": "mish", "num_class_embeds": 7},
+        {**TEXT, "label": 7},
+    ),
+    "wider states": (
+        "UNet2DCondition", "UNet2DConditionModel",
+        {**SD, "encoder_hid_dim": 12, "cross_attention_dim": 6,
+         "mid_block_only_cross_attention": True}, TEXT,
+    ),
+    "depth of each block": (
+        "UNet2DCondition", "UNet2DConditionModel",
+        {**SD, "down_block_types": ("CrossAttnDownBlock2D",) * 2, "layers_per_block": (2, 1),
+         "up_block_types": ("CrossAttnUpBlock2D",) * 2,
+         "transformer_layers_per_block": ((0, 2), 1),
+         "reverse_transformer_layers_per_block": (1, (2, 1, 0))}, TEXT,
+    ),
     "adapter": (
         "UNet2DCondition", "UNet2DConditionModel", SD,
         {**TEXT, "inside": [(2, 8, 16, 16), (2, 16, 8, 8)]},
@@ -109,6 +133,7 @@ CASES = {
         {**SD3, "dual_attention_layers": (0,), "qk_norm": "rms_norm"}, {**TEXT, "pooled": (2, 10)},
     ),
     "kl": ("AutoencoderKL", "AutoencoderKL", VAE, {}),
+    "kl of other activations": ("AutoencoderKL", "AutoencoderKL", {**VAE, "act_fn": "relu"}, {}),
     "kl without quantization": (
         "AutoencoderKL", "AutoencoderKL",
         {**VAE, "use_quant_conv": False, "use_post_quant_conv": False, "latent_channels": 16}, {},
@@ -184,9 +209,11 @@ def test_sides_that_cannot_be_halved(sides):
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("pools", [False, True])
 @pytest.mark.parametrize("config", [SD, XL], ids=["sd", "xl"])
-def test_control(config):
+def test_control(config, pools):
     shared = {k: v for k, v in config.items() if k != "up_block_types"}
+    shared["global_pool_conditions"] = pools
     options = {**shared, "conditioning_embedding_out_channels": (4, 6)}
     other = diffusers.ControlNetModel(**options).eval()
     net = published.ControlNet.from_json(dict(other.config), "here").eval()

@@ -47,6 +47,17 @@ PIXART = {
     "num_attention_heads": 2, "attention_head_dim": 12, "num_layers": 2, "sample_size": 8,
     "cross_attention_dim": 24, "caption_channels": 12, "use_additional_conditions": True,
 }  # fmt: skip
+RARE_SD = {
+    **{k: v for k, v in SD.items() if "addition" not in k and "projection" not in k},
+    "timestep_post_act": "silu", "time_embedding_act_fn": "mish", "num_class_embeds": 7,
+    "encoder_hid_dim": 12, "cross_attention_dim": 6, "layers_per_block": [2, 1],
+    "transformer_layers_per_block": [[0, 2], 1],
+    "reverse_transformer_layers_per_block": [1, [2, 1, 0]], "mid_block_only_cross_attention": True,
+}  # fmt: skip
+RARE_DDPM = {
+    **DDPM, "mid_block_scale_factor": 1.5, "resnet_time_scale_shift": "scale_shift",
+    "class_embed_type": "timestep",
+}  # fmt: skip
 CASES = {
     "UNet2D": (DDPM, (), [-0.34799, 1.86262, 1.83909, -1.8149]),
     "UNet2DCondition": (SD, ("states", "pooled", "sizes"), [0.05472, 0.64701, 0.43643, 0.27879]),
@@ -65,6 +76,12 @@ CASES = {
 }
 
 
+RARE = {
+    "UNet2D": (RARE_DDPM, ("label",), [0.05433, 0.69585, -0.08014, 0.10461]),
+    "UNet2DCondition": (RARE_SD, ("states", "label"), [0.01674, 0.9892, 0.98868, -0.33263]),
+}
+
+
 def waves(*shape, rate=0.7):
     return torch.cos(torch.arange(torch.Size(shape).numel()) * rate).reshape(shape)
 
@@ -80,9 +97,11 @@ INPUTS = {
 }
 
 
-@pytest.mark.parametrize("kind", CASES)
-def test_the_numbers_of_that_day(kind):
-    config, names, recorded = CASES[kind]
+@pytest.mark.parametrize(
+    ("kind", "case"), [*CASES.items(), *RARE.items()], ids=[*CASES, *(f"{k}, rare" for k in RARE)]
+)
+def test_the_numbers_of_that_day(kind, case):
+    config, names, recorded = case
     net = getattr(published, kind).from_json(config, "here").eval()
     net.load_state_dict({
         name: 0.2 * waves(*value.shape, rate=0.5 + 0.01 * i) + ("norm" in name)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, ClassVar, TypeGuard
 
 import torch
 
@@ -42,6 +42,12 @@ SAME = (
     "projection_class_embeddings_input_dim", "class_embed_type",
 )  # fmt: skip
 """Keys in which a ControlNet and its U-Net agree."""
+
+
+class OneSided(ControlImage):
+    """An image whose means alone are read (shuffle): only the guided side follows it."""
+
+    kept: ClassVar[bool] = False
 
 
 def read_control(place: Path, dtype: torch.dtype = torch.float32) -> ControlNet | T2IAdapter:
@@ -119,7 +125,8 @@ def conditions_of(
         if isinstance(control, T2IAdapter):
             found[name] = ControlImage(sides, int(control.config["in_channels"]), control.maps)
         else:
-            found[name] = ControlImage(sides, int(control.config["conditioning_channels"]))
+            kind = OneSided if control.config["global_pool_conditions"] else ControlImage
+            found[name] = kind(sides, int(control.config["conditioning_channels"]))
     return found
 
 

@@ -37,7 +37,9 @@ class Opened:
         Raises:
             DataError: It does not say.
         """
-        size = self.source.config(self.name).get("sample_size", self.net.side)
+        size = self.source.config(self.name).get("sample_size")
+        if size is None:
+            size = self.net.config.get("sample_size") or self.net.side
         given = size if isinstance(size, list) else [size, size]
         sides = [side for side in given if isinstance(side, int) and 0 < side < 2**16]
         if len(given) != 2 or len(sides) != 2:

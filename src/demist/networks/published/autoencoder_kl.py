@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from demist.networks.published.blocks import Level, Middle, down_widths, levels_of, pixel_attention
 from demist.networks.published.coding import Coding
 from demist.networks.published.config import each
-from demist.networks.published.layers import Downsample, Style, Upsample, activation
+from demist.networks.published.layers import Downsample, Style, Upsample
 
 DOWN = {"DownEncoderBlock2D": False, "AttnDownEncoderBlock2D": True}
 UP = {"UpDecoderBlock2D": False, "AttnUpDecoderBlock2D": True}
@@ -49,7 +49,7 @@ class Half(nn.Module):
         blocks: Residual blocks of each level.
         attends: Whether each level has attention.
         groups: Of the norms.
-        act: The activation.
+        act: The activation of the blocks.
         decodes: Whether it goes up.
         middle: Whether there is attention in the middle.
     """
@@ -89,7 +89,7 @@ class Half(nn.Module):
         self.levels = "up_blocks" if decodes else "down_blocks"
         self.add_module(self.levels, nn.ModuleList(levels))
         self.conv_norm_out = nn.GroupNorm(groups, last, 1e-6)
-        self.act = activation(act)
+        self.act = nn.SiLU()  # whatever the blocks have
         self.conv_out = nn.Conv2d(last, outputs, 3, padding=1)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k hh ww"]:

@@ -151,11 +151,15 @@ def levels_of(blocks: nn.Module) -> Iterator[Level]:
 
 
 def pixel_attention(style: Style, head_dim: int | None, groups: int | None = None) -> Attend:
-    """Makes attention among pixels with heads of `head_dim` channels; None: one head."""
+    """Makes attention among pixels with heads of `head_dim` channels; None: one head.
+
+    `groups` are those of its norm; 0 for no norm, None for those of the style.
+    """
 
     def make(channels: int, scale: float = 1.0) -> PixelAttention:
         heads = channels // (head_dim or channels)
-        return PixelAttention(channels, heads, groups or style.groups, style.eps, scale)
+        own = style.groups if groups is None else groups
+        return PixelAttention(channels, heads, own, style.eps, scale)
 
     return make
 

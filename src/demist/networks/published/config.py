@@ -73,7 +73,8 @@ def _require_shallow(config: object, where: str) -> None:
     deep = {}
     for key, value in vars(config).items():
         if "layers" in key or "blocks" in key:
-            numbers = value if isinstance(value, tuple) else (value,)
+            rows = value if isinstance(value, tuple) else (value,)
+            numbers = [n for row in rows for n in (row if isinstance(row, tuple) else (row,))]
             deep[key] = max((n for n in numbers if isinstance(n, int)), default=1)
     if math.prod(max(1, count) for count in deep.values()) > DEEPEST:
         said = ", ".join(f"{key} = {count}" for key, count in deep.items() if count > 1)

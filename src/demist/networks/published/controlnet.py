@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from demist.errors import DataError
 from demist.networks.layers import zeroed
 from demist.networks.published.unet_2d_condition import ConditionConfig, Trunk
 
@@ -55,7 +54,7 @@ class ControlNet(Trunk):
         config: What it is.
 
     Raises:
-        DataError: It asks for blocks, embeddings or a pooling that are not known.
+        DataError: It asks for blocks or embeddings that are not known.
     """
 
     kind: ClassVar[str] = "ControlNetModel"
@@ -63,8 +62,6 @@ class ControlNet(Trunk):
     config_class: ClassVar[type[Any]] = ControlNetConfig
 
     def __init__(self, config: ControlNetConfig):
-        if config.global_pool_conditions:
-            raise DataError(f"{self.kind} has global_pool_conditions = true, which is not known")
         super().__init__(config)
         channels = config.block_out_channels
         self.controlnet_cond_embedding = Hint(
@@ -112,8 +109,9 @@ class ControlNet(Trunk):
         x = self.conv_in(x) + self.controlnet_cond_embedding(hint.to(x.dtype))
         x, skips = self.descend(x, emb, states, mask)
         x = x if self.mid_block is None else self.mid_block(x, emb, states, mask)
-        down = [
-            conv(skip) * strength
-            for conv, skip in zip(self.controlnet_down_blocks, skips, strict=True)
-        ]
-        return down, self.controlnet_mid_block(x) * strength
+        down = [conv(skip) for conv, skip in zip(self.controlnet_down_blocks, skips, strict=True)]
+        made = [*down, self.controlnet_mid_block(x)]
+        if config.global_pool_conditions:
+            made = [x.mean((2, 3), keepdim=True) for x in made]
+        *down, mid = (x * strength for x in made)
+        return down, mid

@@ -62,14 +62,16 @@ class TimestepEmbedding(nn.Module):
         width: Of the embedding.
         act: The activation between them.
         cond: Features of a further input that is added to the first; 0 for none.
+        post: The activation after them; "" for none.
     """
 
-    def __init__(self, inputs: int, width: int, act: str = "silu", cond: int = 0):
+    def __init__(self, inputs: int, width: int, act: str = "silu", cond: int = 0, post: str = ""):
         super().__init__()
         self.linear_1 = nn.Linear(inputs, width)
         self.cond_proj = nn.Linear(cond, inputs, bias=False) if cond else None
         self.act = activation(act)
         self.linear_2 = nn.Linear(width, width)
+        self.post_act = activation(post) if post else nn.Identity()
 
     def forward(
         self, x: Float[Tensor, "*b d"], cond: Float[Tensor, "b k"] | None = None
@@ -77,7 +79,7 @@ class TimestepEmbedding(nn.Module):
         x = x.to(self.linear_1.weight.dtype)
         if self.cond_proj is not None and cond is not None:
             x = x + self.cond_proj(cond.to(x.dtype))
-        y: Tensor = self.linear_2(self.act(self.linear_1(x)))
+        y: Tensor = self.post_act(self.linear_2(self.act(self.linear_1(x))))
         return y
 
 
@@ -247,7 +249,7 @@ class PixelAttention(Attention):
     Args:
         channels: Of the map.
         heads: How many.
-        groups: Of the norm before.
+        groups: Of the norm before; 0: there is none.
         eps: Of the norm.
         scale: The sum is divided by it.
     """
@@ -255,7 +257,7 @@ class PixelAttention(Attention):
     def __init__(self, channels: int, heads: int, groups: int, eps: float, scale: float = 1.0):
         super().__init__(channels, heads, bias=True)
         self.scale = scale
-        self.group_norm = nn.GroupNorm(groups, channels, eps)
+        self.group_norm = nn.GroupNorm(groups, channels, eps) if groups else nn.Identity()
 
     def forward(  # type: ignore[override]  # pixels come in, not tokens
         self, x: Float[Tensor, "b c h w"]

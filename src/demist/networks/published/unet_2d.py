@@ -121,6 +121,8 @@ class UNet2D(Published):
             self.class_embedding: nn.Module | None = embedding(config.num_class_embeds, emb)
         elif config.class_embed_type == "timestep":
             self.class_embedding = TimestepEmbedding(features, emb)
+        elif config.class_embed_type == "identity":
+            self.class_embedding = nn.Identity()
         elif config.class_embed_type is None:
             self.class_embedding = None
         else:
@@ -139,13 +141,12 @@ class UNet2D(Published):
                 zip(down_widths(channels, blocks), downs, strict=True)
             )
         )
-        mid_groups = config.attn_norm_num_groups or style.groups
+        mid_groups = config.attn_norm_num_groups or (0 if style.scale_shift else style.groups)
         make = pixel_attention(style, config.attention_head_dim, mid_groups)
-        attention = make(channels[-1]) if config.add_attention else None
+        scale = config.mid_block_scale_factor
+        attention = make(channels[-1], scale) if config.add_attention else None
         self.mid_block = (
-            Middle(channels[-1], style, [attention], config.mid_block_scale_factor)
-            if config.mid_block_type
-            else None
+            Middle(channels[-1], style, [attention], scale) if config.mid_block_type else None
         )
         self.up_blocks = nn.ModuleList(
             Level(
@@ -175,7 +176,8 @@ class UNet2D(Published):
         Args:
             x: The noisy image.
             t: Index of the timestep, or the noise level.
-            label: The class of each, or its number if `class_embed_type` is "timestep".
+            label: The class of each; its number or its embedding if `class_embed_type` is
+                "timestep" or "identity".
         """
         config: UNet2DConfig = self.config_object
         first = config.block_out_channels[0]
@@ -187,7 +189,7 @@ class UNet2D(Published):
         emb = self.time_embedding(features)
         if self.class_embedding is not None and label is not None:
             if config.class_embed_type == "timestep":
-                label = timesteps(label, first, config.flip_sin_to_cos, config.freq_shift)
+                label = timesteps(label.float(), first, config.flip_sin_to_cos, config.freq_shift)
             emb = emb + self.class_embedding(label)
         x = self.conv_in(2 * x - 1 if config.center_input_sample else x)
         skips = [x]

@@ -54,7 +54,7 @@ class ConditionConfig:
     norm_num_groups: int = 32
     norm_eps: float = 1e-5
     cross_attention_dim: int | tuple[int, ...] = 1280
-    transformer_layers_per_block: int | tuple[int, ...] = 1
+    transformer_layers_per_block: int | tuple[int | tuple[int, ...], ...] = 1
     attention_head_dim: int | tuple[int, ...] = 8
     num_attention_heads: int | tuple[int, ...] | None = None
     use_linear_projection: bool = False
@@ -66,6 +66,8 @@ class ConditionConfig:
     resnet_time_scale_shift: str = "default"
     projection_class_embeddings_input_dim: int | None = None
     addition_embed_type_num_heads: int = 64
+    encoder_hid_dim: int | None = None
+    encoder_hid_dim_type: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,13 @@ class UNet2DConditionConfig(ConditionConfig):
     out_channels: int = 4
     center_input_sample: bool = False
     up_block_types: tuple[str, ...] = ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3
-    reverse_transformer_layers_per_block: tuple[int, ...] | None = None
+    reverse_transformer_layers_per_block: tuple[int | tuple[int, ...], ...] | None = None
     time_embedding_type: str = "positional"
     time_embedding_dim: int | None = None
     timestep_post_act: str | None = None
+    time_embedding_act_fn: str | None = None
     time_cond_proj_dim: int | None = None
+    mid_block_only_cross_attention: bool | None = None  # of a middle that is not known here
     conv_in_kernel: int = 3
     conv_out_kernel: int = 3
     attention_type: str = "default"
@@ -94,13 +98,19 @@ class Trunk(Published):
         time_width: Width of the embedding.
         time_cond: Features of the guidance scale that is told to the network; 0 for none.
         kernel: Of the first convolution.
+        post: The activation after the embedding of the time; "" for none.
 
     Raises:
         DataError: It asks for blocks or embeddings that are not known.
     """
 
     def __init__(
-        self, config: ConditionConfig, time_width: int = 0, time_cond: int = 0, kernel: int = 3
+        self,
+        config: ConditionConfig,
+        time_width: int = 0,
+        time_cond: int = 0,
+        kernel: int = 3,
+        post: str = "",
     ):
         super().__init__(config)
         self.time_cond = time_cond
@@ -124,8 +134,9 @@ class Trunk(Published):
         attends = [self._known(DOWN, n) for n in each(config.down_block_types, levels, "blocks")]
 
         self.conv_in = nn.Conv2d(config.in_channels, channels[0], kernel, padding=kernel // 2)
-        self.time_embedding = TimestepEmbedding(channels[0], emb, config.act_fn, time_cond)
+        self.time_embedding = TimestepEmbedding(channels[0], emb, config.act_fn, time_cond, post)
         self.class_embedding = self._class_embedding(config, emb)
+        self.encoder_hid_proj = self._projection(config)
         if config.addition_embed_type == "text_time":
             self.add_embedding = TimestepEmbedding(
                 config.projection_class_embeddings_input_dim or 0, emb
@@ -139,7 +150,7 @@ class Trunk(Published):
             Level(
                 widths,
                 self.style,
-                self._attend(i) if attends[i] else None,
+                self._attend(i, len(widths)) if attends[i] else None,
                 down=Downsample(channels[i], config.downsample_padding) if i < levels - 1 else None,
             )
             for i, widths in enumerate(down_widths(channels, self.blocks))
@@ -147,14 +158,28 @@ class Trunk(Published):
         self.mid_block = self._middle(config)
         self.multiple = 1  # the way up enlarges to the size that the way down had
 
-    def _attend(self, level: int) -> Callable[[int], nn.Module]:
+    def _projection(self, config: ConditionConfig) -> nn.Module | None:
+        """What brings the prompt's tokens to the width of the attention, if anything does."""
+        wide, kind = config.encoder_hid_dim, config.encoder_hid_dim_type
+        if wide is None and kind is None:
+            return None
+        if kind not in (None, "text_proj") or not isinstance(config.cross_attention_dim, int):
+            raise DataError(
+                f"{self.kind} has encoder_hid_dim_type = {kind!r}; known is text_proj, to one "
+                f"cross_attention_dim"
+            )
+        return nn.Linear(wide or 0, config.cross_attention_dim)
+
+    def _attend(self, level: int, count: int) -> Callable[[int], nn.Module]:
+        """Makes the attentions of the `count` blocks of a level, one after the other."""
         config: ConditionConfig = self.config_object
+        depths = iter(each(self.depths[level], count, "transformer_layers_per_block"))
 
         def make(channels: int) -> nn.Module:
             return SpatialTransformer(
                 channels,
                 self.heads[level],
-                self.depths[level],
+                next(depths),
                 self.contexts[level],
                 config.norm_num_groups,
                 config.use_linear_projection,
@@ -174,7 +199,7 @@ class Trunk(Published):
         attention = SpatialTransformer(
             last,
             self.heads[-1],
-            self.depths[-1],
+            each(self.depths[-1], self.blocks[-1], "transformer_layers_per_block")[0],
             self.contexts[-1],
             config.norm_num_groups,
             config.use_linear_projection,
@@ -218,7 +243,7 @@ class Trunk(Published):
         emb: Tensor = self.time_embedding(waves(t, first), told)
         if self.class_embedding is not None and label is not None:
             if config.class_embed_type == "timestep":
-                label = waves(label, first)
+                label = waves(label.float(), first)
             elif config.class_embed_type is not None:
                 label = label.to(emb.dtype)
             emb = emb + self.class_embedding(label)
@@ -273,17 +298,19 @@ class UNet2DCondition(Trunk):
             config.time_embedding_dim or 0,
             config.time_cond_proj_dim or 0,
             config.conv_in_kernel,
+            config.timestep_post_act or "",
         )
         channels, levels = config.block_out_channels, len(config.block_out_channels)
         ups = [self._known(UP, n) for n in each(config.up_block_types, levels, "up_block_types")]
         if config.reverse_transformer_layers_per_block is not None:
             self.depths = list(reversed(config.reverse_transformer_layers_per_block))
-        self.post_act = activation(config.timestep_post_act) if config.timestep_post_act else None
+        act = config.time_embedding_act_fn
+        self.time_embed_act = activation(act) if act else nn.Identity()
         self.up_blocks = nn.ModuleList(
             Level(
                 widths,
                 self.style,
-                self._attend(levels - 1 - i) if ups[i] else None,
+                self._attend(levels - 1 - i, len(widths)) if ups[i] else None,
                 up=Upsample(widths[-1][1]) if i < levels - 1 else None,
             )
             for i, widths in enumerate(up_widths(channels, self.blocks))
@@ -329,11 +356,11 @@ class UNet2DCondition(Trunk):
                 in the middle.
         """
         config: UNet2DConditionConfig = self.config_object
-        emb = self.embedding(t, label, pooled, sizes, scale)
-        if self.post_act is not None:
-            emb = self.post_act(emb)
+        emb = self.time_embed_act(self.embedding(t, label, pooled, sizes, scale))
         x = x if beside is None else torch.cat([x, beside.to(x.dtype)], dim=1)
         x = self.conv_in(2 * x - 1 if config.center_input_sample else x)
+        if states is not None and self.encoder_hid_proj is not None:
+            states = self.encoder_hid_proj(states.to(x.dtype))
         told = [tokens.to(x.dtype) for tokens in (states, seen) if tokens is not None]
         states = torch.cat(told, dim=1) if seen is not None else next(iter(told), None)
         x, skips = self.descend(x, emb, states, mask, inside)
