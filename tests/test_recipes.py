@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 
 from demist import recipes
-from demist.config import TrainConfig, parse_toml, to_toml, update
+from demist.config import TrainConfig, parse_duration, parse_toml, to_toml, update
 from demist.errors import UsageError
 from demist.recipes import Expectation, Recipe, recipe
 
 NAMES = [
     "digits", "demo", "student", "cifar10", "images64", "scenes", "captions", "autoencoder",
-    "clip", "ddpm", "moons", "spiral", "25-gaussians", "eight",
+    "clip", "ddpm", "latent", "scenes64", "emoji", "pixel", "sd", "moons", "spiral",
+    "25-gaussians", "eight",
 ]  # fmt: skip
 
 
@@ -61,6 +62,31 @@ def test_recipes_for_pictures_fit_their_network(name, side):
     assert (config.data.size, config.data.channels) == (side, 3)
     experiment = build(config, Dataset(np.zeros((4, 3, side, side), np.uint8)))
     assert 1e6 < experiment.parameters < 1e8
+
+
+@pytest.mark.parametrize("name", ["latent", "scenes64", "emoji", "pixel", "sd"])
+def test_systems_have_one_budget_and_differ_in_one_idea(name):
+    stages = recipes.find(name).divided()
+    codec, last = stages.earlier, stages.last
+    assert [stage.name for stage in codec] == ([] if name == "pixel" else ["codec"])
+    assert last.latents.codec == (None if name == "pixel" else "stage:codec")
+    times = [parse_duration(config.limits.budget) for config in (last, *(s.config for s in codec))]
+    assert sum(times) == 40 * 60
+    assert last.data.size == 64
+    assert all(stage.config.data == last.data for stage in codec)
+    small, control = last.network, recipes.find("pixel").config().network
+    assert small.channels_per_level == control.channels_per_level
+
+
+def test_the_stages_of_a_system_build(tmp_path, monkeypatch):
+    from demist.data import Dataset
+    from demist.training.stages import rehearsal
+
+    monkeypatch.setenv("DEMIST_CACHE", str(tmp_path / "cache"))
+    data = Dataset(np.random.default_rng(0).integers(0, 256, (64, 3, 64, 64), np.uint8))
+    (_, codec), (_, model) = rehearsal(recipes.find("latent").divided(), data)
+    assert codec.pipeline.shape == (3, 64, 64)
+    assert model.pipeline.state_shape == (4, 16, 16)
 
 
 def test_an_unknown_recipe_names_the_nearest():

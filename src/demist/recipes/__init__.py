@@ -7,7 +7,7 @@ write one more function under `@recipe(...)` in one of the modules here.
 import difflib
 
 from demist.errors import UsageError
-from demist.recipes import images, toys
+from demist.recipes import images, systems, toys
 from demist.recipes.recipe import Expectation, Recipe, recipe
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "images",
     "names",
     "recipe",
+    "systems",
     "toys",
 ]
 
@@ -24,7 +25,7 @@ __all__ = [
 def _found() -> dict[str, Recipe]:
     return {
         value.name: value
-        for module in (images, toys)
+        for module in (images, systems, toys)
         for value in vars(module).values()
         if type(value) is Recipe
     }

@@ -1,0 +1,76 @@
+"""Text-to-image systems in small, one function each: same data, same budget, one idea apart.
+
+Most learn in latents: the autoencoder is a stage of the run, for a quarter of the budget.
+"""
+
+from dataclasses import replace
+
+from demist.config import (
+    DataConfig,
+    DiffusionConfig,
+    LatentsConfig,
+    LimitsConfig,
+    NetworkConfig,
+    OptimizationConfig,
+    OutputConfig,
+    TrainConfig,
+    update,
+)
+from demist.recipes.recipe import recipe
+
+
+@recipe("latent")
+def latent() -> TrainConfig:
+    """An autoencoder, then a model in its latents; 64 by 64 pixels; give the data: `train PATH`."""
+    return TrainConfig(
+        data=DataConfig(size=64, channels=3),
+        network=NetworkConfig(
+            channels_per_level=(32, 64, 128), attention_levels=(1,), cross_levels=(1, 2), patch=1
+        ),
+        latents=LatentsConfig(codec="kl", latent_channels=4, downsample=4),
+        optimization=OptimizationConfig(lr=1e-3, batch_size=64),
+        limits=LimitsConfig(budget="40m"),
+        output=OutputConfig(sample_guidance=3.0, sample_every="3m"),
+    )
+
+
+@recipe("scenes64")
+def scenes64() -> TrainConfig:
+    """Coloured digits in scenes described in words, 64 by 64 pixels, in latents; made by code."""
+    return replace(
+        latent.config(),
+        data=DataConfig(path="scenes", size=64, text_length=40),
+        # What is where is decided in strong noise, and words are learned from nothing else.
+        diffusion=DiffusionConfig(times="logit-normal:mean=0.7,std=1.2"),
+    )
+
+
+@recipe("emoji")
+def emoji() -> TrainConfig:
+    """Emoji by their names, 64 by 64 pixels, in latents; give the data: `train PATH`."""
+    return update(
+        latent.config(),
+        {"labels": False, "text_length": 24, "times": "logit-normal:mean=0.7,std=1.2"},
+    )
+
+
+@recipe("pixel")
+def pixel() -> TrainConfig:
+    """The control of all systems: scenes of 64 by 64 pixels without latents, in the same time."""
+    return update(scenes64.config(), {"codec": None, "patch": 2})
+
+
+@recipe("sd")
+def sd() -> TrainConfig:
+    """Latent diffusion as Stable Diffusion has it: words by cross-attention, eps; on scenes."""
+    return update(
+        scenes64.config(),
+        {
+            "network": "sd",
+            "schedule": "ddpm-scaled-linear",
+            "parameterization": "eps",
+            "clock": "index",
+            "times": "uniform",
+            "weight": "simple",
+        },
+    )
