@@ -459,6 +459,7 @@ CHANGED = {
     "text_encoder": "folder", "keep": 3, "teacher": "digits", "evaluations": (1.0,),
     "matching_times": "uniform", "codec": "1", "reconstruction": "l1",
     "kind": "points", "conditions": "label", "fit": "pad", "range": "0:9", "hold_out": 0.2,
+    "buckets": "5",
     "label_column": "a", "caption_column": "a", "class_level": 2, "log": "tensorboard",
     "channels_per_level": (64, 64), "attention_levels": (0,), "cross_levels": (0,),
 }  # fmt: skip

@@ -26,7 +26,7 @@ from demist.config.notation import (
     require_utf8,
 )
 from demist.errors import UsageError
-from demist.io.notation import parse_range
+from demist.io.notation import parse_buckets, parse_range
 
 _KINDS: dict[str, Callable[[Any], Any]] = {
     "duration": parse_duration,
@@ -34,6 +34,7 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
     "evaluations": parse_evaluations,
     "size": check_size,
     "range": parse_range,
+    "buckets": parse_buckets,
     "part": check_part,
 }
 CODEC_KINDS = ("kl", "vq", "tiny", "own")
@@ -69,7 +70,9 @@ def option(
     low: float | None = None,
     high: float | None = None,
     part: tuple[str, str] | None = None,
-    kind: Literal["plain", "duration", "cadence", "evaluations", "size", "range", "part"] = "plain",
+    kind: Literal[
+        "plain", "duration", "cadence", "evaluations", "size", "range", "buckets", "part"
+    ] = "plain",
     words: tuple[str, ...] = (),
     many: bool = False,
 ) -> Any:
@@ -114,6 +117,12 @@ class DataConfig(Section):
     fit: Literal["crop", "pad", "squash"] = "crop"
     """How images of another shape are brought to the size: crop keeps the middle, pad all between
     margins of the background, squash all out of proportion."""
+    buckets: str | None = option(None, kind="buckets")
+    """How many shapes of about the area of size, or which, as 64x64,48x80: each image is brought to
+    that of the nearest shape, and each batch is of one. None: all to size."""
+    sizes: bool = False
+    """Tell the network the size that an image had, where it was cut and its size now; they are
+    hidden together with the prompt."""
     range: str | None = option(None, kind="range")
     """Numbers that become black and white, as 0:4095. None: 0:255 for bytes; else what holds all
     data of 0:255, 0:4095, 0:65535, or 0:1 and -1:1 with fractions."""

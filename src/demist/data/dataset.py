@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 
 from demist.data.column import Column
+from demist.data.images.buckets import Bucketed
 from demist.data.images.lazy import BLOCK, LazyImages
 from demist.data.report import Report, bad_files
 from demist.errors import DataError
@@ -17,7 +18,7 @@ from demist.errors import DataError
 if TYPE_CHECKING:
     Samples = Any  # mostly an array; what is asked of it, `LazyImages` gives too
 else:
-    Samples = UInt8[np.ndarray, "n c h w"] | Float32[np.ndarray, "n ..."] | LazyImages
+    Samples = UInt8[np.ndarray, "n c h w"] | Float32[np.ndarray, "n ..."] | LazyImages | Bucketed
 
 
 LABEL, TEXT = "label", "text"
@@ -45,7 +46,7 @@ class Dataset:
     Attributes:
         x: What is generated. Images (N, C, H, W) with values 0..255, C being 1 (grey), 3 (RGB) or
             4 (RGBA); or other data as float32, such as points (N, D). Images may be `LazyImages`,
-            which is used like an array.
+            which is used like an array, or `Bucketed`, of several shapes.
         columns: Name -> what else is known of every sample; any of them may condition `x`.
         name: Short, for run names and messages.
         source: Where the data came from; for embedded data also its licence.
@@ -153,7 +154,10 @@ class Dataset:
     @property
     def report(self) -> Report:
         """What was understood of the user's files: `report.paragraph()` says it."""
-        images = self.x.dtype == np.uint8
+        images, notes = self.x.dtype == np.uint8, self.seen.notes
+        several = self.x if isinstance(self.x, Bucketed) else None
+        if several is not None:
+            notes = tuple(dict.fromkeys([*notes, several.words(self.seen.before)]))
         classes = {}
         if self.labels is not None:
             counts = np.bincount(self.labels, minlength=len(self.classes))
@@ -166,8 +170,9 @@ class Dataset:
             classes=classes,
             captions=len(self.texts or ()),
             columns=self.seen.columns or tuple(c for c in self.columns if c not in SHORT),
-            after=self.x.shape[1:] if images else None,
+            after=self.x.shape[1:] if images and several is None else None,
             unread=unread,
+            notes=notes,
             **bad_files(file.path for file in self.bad),
         )
 
@@ -188,7 +193,7 @@ class Dataset:
         """
         usual, left = self._usual, np.delete(np.arange(len(self)), rows)
         x, taken = self.x, self.x.take(rows, axis=0)
-        if isinstance(x, LazyImages) or not x.flags.writeable:
+        if isinstance(x, LazyImages | Bucketed) or not x.flags.writeable:
             x = x.take(left, axis=0)
         else:
             for begin in range(0, len(left), BLOCK):
@@ -233,7 +238,7 @@ class Dataset:
         """The fingerprint but for further columns."""
         if self.known_fingerprint:
             return self.known_fingerprint
-        known = self.x.digest if isinstance(self.x, LazyImages) else None
+        known = self.x.digest if isinstance(self.x, LazyImages | Bucketed) else None
         digest = known.copy() if known else samples_digest(self.x.dtype, self.x.shape)
         for begin in range(0, 0 if known else len(self.x), BLOCK):
             digest.update(np.ascontiguousarray(self.x[begin : begin + BLOCK]).data)

@@ -11,15 +11,18 @@ from jaxtyping import UInt8
 from PIL import Image
 from tqdm import tqdm
 
-from demist.data.dataset import Dataset, choose
+from demist.data.dataset import Dataset, Samples, choose
 from demist.data.division import divided
 from demist.data.files.tree import Tree
+from demist.data.images.buckets import Bucketed, choose_buckets
 from demist.data.images.decode import Found, extensions
 from demist.data.images.decode import fit as brought
 from demist.data.images.levels import in_words, to_bytes
 from demist.data.images.metadata import Asked
 from demist.data.images.rules import Rules
 from demist.data.images.tally import Tally, key_of
+from demist.data.images.told import NAMES as NAMES_OF_SIZES
+from demist.data.images.told import told_columns
 from demist.data.readers import READERS, Reader, Source
 from demist.data.readers.reader import files_of
 from demist.data.report import Report
@@ -32,6 +35,7 @@ from demist.errors import (
     UsageError,
 )
 from demist.io import hub
+from demist.io.notation import parse_buckets, parse_sides
 from demist.io.untrusted import is_pickle
 from demist.machine.memory import check_memory
 
@@ -63,6 +67,8 @@ def load(
     label_column: str | None = None,
     caption_column: str | None = None,
     class_level: int | None = None,
+    buckets: str | None = None,
+    sizes: bool = False,
 ) -> Dataset:
     """Load a built-in data set or the user's own: images, or points.
 
@@ -91,6 +97,9 @@ def load(
         label_column: Column of the classes of images, in files that list them; None: by its name.
         caption_column: Column of their captions; None: by its name.
         class_level: Which of the folders below each other is the class, from 1; None: 1.
+        buckets: How many shapes of about the area of `size` images are brought to, or which, as
+            "64x64,48x80": each image to that of the nearest shape. None: all to `size`.
+        sizes: Add the columns `original_size`, `crop` and `target_size`, in pixels.
 
     Raises:
         UsageError: An argument makes no sense.
@@ -99,7 +108,9 @@ def load(
         RefusedError: A file is a pickle with more than plain data.
         StorageError: A file or folder cannot be read.
     """
-    rules = Rules(size, channels, background, fit, range)
+    rules = Rules(
+        size, channels, background, fit, range, buckets=buckets_of(buckets, size), sizes=sizes
+    )
     split = canonical_split(split)
     if limit is not None and limit < 2:
         raise UsageError(f"--limit {limit}: a data set needs at least 2 samples")
@@ -123,7 +134,45 @@ def load(
         data = data.subset(choose(len(data), data.labels, limit, seed))
     if len(data) < 2:
         raise DataError(f"{path}: {len(data)} usable sample(s); a data set needs at least 2")
-    return _refit(data, rules)
+    if rules.buckets and not isinstance(data.x, Bucketed):
+        raise UsageError(
+            f"--buckets {buckets}: {data.name} holds arrays, which are of one shape; leave it out"
+        )
+    return data if rules.buckets else _told(_refit(data, rules), rules, data.x)
+
+
+def buckets_of(
+    text: str | None, size: int | str | tuple[int, int] | None, multiple: int = 8
+) -> tuple[tuple[int, int], ...]:
+    """Heights and widths of buckets, the size first if there is one; none for None.
+
+    Args:
+        text: How many, or which.
+        size: Of images where only one shape can be named.
+        multiple: Of which all sides are multiples where they are chosen.
+
+    Raises:
+        UsageError: The text makes no sense, or there is no size whose area they could have.
+    """
+    if text is None:
+        return ()
+    try:
+        found, sides = parse_buckets(text), None if size is None else parse_sides(size)
+    except UsageError as error:
+        raise UsageError(f"--buckets {text}: {error}") from None
+    if isinstance(found, tuple):
+        return found if sides is None else (sides, *(one for one in found if one != sides))
+    if sides is None:
+        raise UsageError(f"--buckets {text} needs --size, whose area they are to have")
+    return choose_buckets(found, sides, multiple)
+
+
+def _told(data: Dataset, rules: Rules, before: Samples) -> Dataset:
+    """The data with the columns of sizes, if they are asked for and not there yet."""
+    if not rules.sizes or NAMES_OF_SIZES[0] in data.columns or data.x.dtype != np.uint8:
+        return data
+    sides = np.full((len(data), 2), before.shape[2:])
+    return replace(data, columns={**data.columns, **told_columns(sides, rules, data.x)})
 
 
 def train_and_test(
@@ -242,7 +291,7 @@ def _short_name(path: Path) -> str:
 def _refit(data: Dataset, rules: Rules) -> Dataset:
     """Bring images that came as arrays to the size and channels asked for."""
     if data.x.dtype != np.uint8:  # images are bytes, points are not
-        if rules != Rules(background=rules.background):
+        if rules != Rules(background=rules.background, sizes=rules.sizes):
             raise UsageError(f"{data.name} holds points: --size and --channels are for images")
         return data
     channels, *sides = data.x.shape[1:]

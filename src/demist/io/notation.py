@@ -21,6 +21,23 @@ def parse_sides(size: int | str | tuple[int, int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
 
 
+def parse_buckets(text: str) -> int | tuple[tuple[int, int], ...]:
+    """How many buckets, `"5"`, or their heights and widths, `"64x64,48x80"`.
+
+    Raises:
+        UsageError: It is neither, or names one twice.
+    """
+    try:
+        if text.strip().isdecimal() and int(text):
+            return int(text)
+        found = tuple(parse_sides(part) for part in text.split(","))
+    except UsageError:
+        found = ()
+    if not found or len(set(found)) < len(found) or min(map(min, found)) < 1:
+        raise UsageError("write how many, as 5, or each once, height x width, as 64x64,48x80")
+    return found
+
+
 def size_near(height: int, width: int, multiple: int) -> str:
     """The nearest size whose sides are multiples of a number, as `--size` takes it."""
     h, w = (max(1, round(side / multiple)) * multiple for side in (height, width))

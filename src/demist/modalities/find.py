@@ -131,6 +131,8 @@ def load(
     label_column: str | None = None,
     caption_column: str | None = None,
     class_level: int | None = None,
+    buckets: str | None = None,
+    sizes: bool = False,
 ) -> Dataset:
     """Load a built-in data set or the user's own, of any kind.
 
@@ -149,6 +151,8 @@ def load(
         label_column: Of images.
         caption_column: Of images.
         class_level: Of images.
+        buckets: Of images.
+        sizes: Of images.
 
     Raises:
         UsageError: An option makes no sense, or two kinds of data lie there and `kind` does not
@@ -157,7 +161,7 @@ def load(
     """
     wanted = Wanted(
         size, channels, background, fit, range, split, limit, max_bad, seed, label_column,
-        caption_column, class_level,
+        caption_column, class_level, buckets, sizes,
     )  # fmt: skip
     if kind is not None and kind not in MODALITIES.names():
         raise UsageError(f"kind = {kind!r}: choose {' or '.join(MODALITIES.names())}")

@@ -45,6 +45,8 @@ class Wanted:
     label_column: str | None = None
     caption_column: str | None = None
     class_level: int | None = None
+    buckets: str | None = None
+    sizes: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The data that a run's options name: what it learns from, and what is held out of it."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,18 +10,31 @@ from demist.data import Dataset
 from demist.data.division import Division, Learned
 from demist.data.division import divided as divided_parts
 from demist.data.division import to_learn as part_to_learn
+from demist.data.images.told import NAMES as NAMES_OF_SIZES
+from demist.data.load import buckets_of
 from demist.modalities.find import load, splits
 
 READ = (
     "kind", "size", "channels", "background", "fit", "range", "limit", "max_bad", "label_column",
-    "caption_column", "class_level",
+    "caption_column", "class_level", "buckets",
 )  # fmt: skip
 """Options that decide how data is read."""
 
 
 def part(options: DataConfig, split: str) -> Dataset:
     """A split of the data; see `demist.load`, which says what is raised, too."""
-    return load(options.path, split=split, **{name: getattr(options, name) for name in READ})
+    chosen = re.findall(r"\w+", options.conditions or "")
+    sizes = options.sizes or bool(set(chosen) & set(NAMES_OF_SIZES))
+    given = {name: getattr(options, name) for name in READ}
+    return load(options.path, split=split, sizes=sizes, **given)
+
+
+def of_one_shape(options: DataConfig) -> DataConfig:
+    """The same without buckets: all images in the shape that samples have where none is named."""
+    if options.buckets is None:
+        return options
+    height, width = buckets_of(options.buckets, options.size)[0]
+    return replace(options, buckets=None, size=f"{height}x{width}")
 
 
 def to_learn(options: DataConfig) -> Learned:
@@ -32,7 +46,7 @@ def to_learn(options: DataConfig) -> Learned:
 def divided(options: DataConfig) -> Division:
     """Training and held-out data to measure with; see `demist.data.division.divided`."""
     there = splits(options.path, options.kind)
-    wanted = [options]
+    wanted = [of_one_shape(options)]
 
     def one(split: str) -> Dataset:
         data = part(wanted[-1], split)

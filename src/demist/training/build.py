@@ -23,6 +23,7 @@ from demist.training.gradient import (
     network_of,
 )
 from demist.training.parallel import ALONE, World
+from demist.training.shapes import as_read, require_full
 from demist.training.sharding import is_sharded
 from demist.training.tasks import task_of
 from demist.training.tasks.autoencode import require_consistent
@@ -52,7 +53,8 @@ def build(
     """
     held_out = ""
     if data is None:
-        learned = load(config.data)
+        learned = load(as_read(config, run))
+        require_full(learned.data.x, config.optimization.batch_size)
         data, held_out = learned.data, learned.sentence
         config = update(config, {"hold_out": learned.hold_out})
     else:  # all of what is given is learned

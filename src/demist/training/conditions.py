@@ -6,7 +6,7 @@ condition that is made from the samples themselves.
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,8 @@ from demist.conditions import CONDITIONS, ClipText, Condition, Conditioner, Froz
 from demist.config import TrainConfig
 from demist.data import Column, Dataset
 from demist.data.dataset import LABEL, TEXT
+from demist.data.images.buckets import Bucketed
+from demist.data.images.told import NAMES as SIZES
 from demist.errors import UsageError
 from demist.modalities import of
 from demist.parts import bare, parse, split, unknown
@@ -33,9 +35,16 @@ def conditions(config: TrainConfig, data: Dataset) -> tuple[Conditioner, dict[st
     """
     chosen = config.data.conditions
     entries = default_entries(config, data) if chosen is None else split(chosen)
+    if config.data.sizes:
+        entries = with_sizes(entries, data, together=chosen is None)
     made: dict[str, Condition] = {}
     for entry in map(bare, entries):
         name, condition = make(entry, config, data)
+        if condition.spatial and isinstance(data.x, Bucketed):
+            raise UsageError(
+                f"--conditions {entry}: images condition images of one shape only; leave out it or "
+                f"--buckets"
+            )
         if name in made:
             raise UsageError(f"--conditions has {name} twice; leave one out")
         if condition.spatial and config.latents.codec is not None:
@@ -96,7 +105,8 @@ def examples(conditioner: Conditioner, data: Dataset, count: int) -> dict[str, A
             turn *= k
         else:
             chosen = values[name][index] if name in values else None
-            found[name] = condition.beside(chosen, part.x[:][index])
+            several = isinstance(part.x, Bucketed)
+            found[name] = chosen if several else condition.beside(chosen, part.x[:][index])
     return found
 
 
@@ -117,6 +127,23 @@ def default_entries(config: TrainConfig, data: Dataset) -> list[str]:
     if config.data.captions and data.texts is not None and of(data).spatial:
         names.append(TEXT)
     return names
+
+
+def with_sizes(entries: Sequence[str], data: Dataset, together: bool) -> list[str]:
+    """The entries and those of sizes, which are hidden with the last of them if `together`.
+
+    Raises:
+        UsageError: The data says nothing of sizes.
+    """
+    told = [name for name in SIZES if name in data.columns]
+    if not told:
+        raise UsageError(
+            "sizes = True tells a network what was done to images, and this data says nothing of "
+            "that; leave it out"
+        )
+    shared = f":group={told[0]}" if together else ""
+    last = [f"{entry}{shared}" for entry in entries[-1:]]
+    return [*entries[:-1], *last, *(f"{n}{shared}" for n in told if n not in entries)]
 
 
 def make(entry: str, config: TrainConfig, data: Dataset) -> tuple[str, Condition]:

@@ -7,9 +7,9 @@ step is to draw anew, means and log-variances one after the other along the chan
 
 import math
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol, cast, runtime_checkable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from demist.codecs import ChannelScale, Codec, Draw, Per, drawn
 from demist.data import Dataset
+from demist.data.images.buckets import Bucketed
 from demist.errors import UsageError
 from demist.io.kept import kept
 from demist.model.components import hash_of
@@ -86,8 +87,8 @@ class Latents:
         draws: Whether every step draws from the latents' distribution.
     """
 
-    x: np.ndarray
-    mirrored: np.ndarray | None
+    x: np.ndarray | Bucketed
+    mirrored: np.ndarray | Bucketed | None
     codec: Codec
     encode: Codec
     draws: bool = False
@@ -132,6 +133,8 @@ def latents(
             f"a {type(codec).__name__} does not say how its latents are drawn and scaled; give it "
             f"what demist.training.latents.LatentCodec has"
         )
+    if isinstance(data.x, Bucketed):
+        return _of_buckets(codec, data, data.x, flip, measure, draw, world)
     codec.state_shape(data.x.shape[1:])  # refuse at once what does not fit
     draws = draw == "sampled" and _varies(codec, data)
     found: list[np.ndarray] = []
@@ -144,6 +147,37 @@ def latents(
     return Latents(
         found[0], found[1] if flip else None, made, Drawn(scale) if draws else scale, draws
     )
+
+
+def _of_buckets(
+    codec: Codec,
+    data: Dataset,
+    x: Bucketed,
+    flip: bool,
+    measure: Per | None,
+    draw: Literal["mean", "sampled"],
+    world: World,
+) -> Latents:
+    """Those of each bucket; the scale is measured on the fullest, which comes first."""
+    found: dict[int, Latents] = {}
+    for k in sorted(range(len(x.parts)), key=lambda k: k != x.fullest):
+        if not len(x.parts[k]):
+            continue
+        part = replace(data.subset(x.rows(k)), x=x.parts[k])
+        made = latents(codec, part, flip=flip, measure=measure, draw=draw, world=world)
+        assert made is not None
+        found[k], codec, measure = made, made.codec, None
+    first = found[x.fullest]
+    width = first.x.shape[1]
+
+    def joined(one: Callable[[Latents], Any]) -> Bucketed:
+        shapes = (codec.state_shape(shape) for shape in x.shapes)
+        empty = (np.empty((0, width, *shape[1:]), np.float32) for shape in shapes)
+        parts = (one(found[k]) if k in found else none for k, none in enumerate(empty))
+        return Bucketed(tuple(parts), x.which)
+
+    mirrored = joined(lambda made: made.mirrored) if flip else None
+    return replace(first, x=joined(lambda made: made.x), mirrored=mirrored)
 
 
 def _measured(

@@ -25,6 +25,7 @@ from demist.training.experiment import Experiment
 from demist.training.given import pinned
 from demist.training.interrupt import Interrupt
 from demist.training.parallel import World
+from demist.training.shapes import as_read, require_full
 
 FEW = 64
 """Items on which stages are tried out; more, if a batch has more."""
@@ -119,7 +120,8 @@ def rehearsal(
         run = Run(Path(place))
         runs.stages.write(run, stages)
         for number, stage in enumerate(stages):
-            items = data or load(stage.config.data).data
+            items = data or load(as_read(stage.config, run)).data
+            require_full(items.x, stage.config.optimization.batch_size)
             count = max(FEW, stage.config.optimization.batch_size)
             rows = np.unique(np.linspace(0, len(items) - 1, count).astype(np.int64))
             experiment = build(stage.config, items.subset(rows), run=run)

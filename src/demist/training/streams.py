@@ -9,12 +9,14 @@ numbers: as easy as 1, 2, 3"), so that nearby seeds and steps share nothing.
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from demist.core import Seeded
+from demist.data.images.buckets import Bucketed
 from demist.errors import UsageError
 from demist.objectives import stratified
 from demist.training.parallel import World
@@ -31,12 +33,51 @@ def generator(seed: int, purpose: str, number: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=key))
 
 
-@lru_cache(maxsize=4)
-def permutation(seed: int, epoch: int, n: int) -> np.ndarray:
+@lru_cache(maxsize=64)
+def permutation(seed: int, epoch: int, n: int, purpose: str = "order") -> np.ndarray:
     """Order in which an epoch visits `n` items: int64 `(n,)`, read-only."""
-    order = generator(seed, "order", epoch).permutation(n)
+    order = generator(seed, purpose, epoch).permutation(n)
     order.setflags(write=False)
     return order
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Items of which only those of one group may stand in one batch.
+
+    Attributes:
+        rows: The items of each group.
+        names: What each group is called.
+    """
+
+    rows: tuple[np.ndarray, ...]
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, x: Any) -> "Groups | None":
+        """Those of samples in buckets; None for samples of one shape."""
+        if not isinstance(x, Bucketed):
+            return None
+        there = [k for k in range(len(x.parts)) if len(x.parts[k])]
+        names = tuple(f"{x.shapes[k][1]}x{x.shapes[k][2]}" for k in there)
+        return cls(tuple(x.rows(k) for k in there), names)
+
+    def indices(self, seed: int, step: int, size: int) -> np.ndarray:
+        """Items of a step's whole batch of `size`.
+
+        An epoch takes the items of each group in an order of its own, batch by batch; the last
+        batch of a group is filled up with the first items of that order. All groups' batches come
+        in one random order.
+        """
+        batches = np.array([-(-len(rows) // size) for rows in self.rows])
+        epoch, place = divmod(step, int(batches.sum()))
+        number = int(permutation(seed, epoch, int(batches.sum()), "batches")[place])
+        group = int(np.searchsorted(np.cumsum(batches), number, side="right"))
+        first = (number - int(batches[:group].sum())) * size
+        rows = self.rows[group]
+        order = permutation(seed, epoch, len(rows), f"order/{group}")
+        found: np.ndarray = rows[order[(first + np.arange(size)) % len(rows)]]
+        return found
 
 
 @dataclass(frozen=True)
@@ -49,6 +90,7 @@ class Streams:
         batch_size: Items per step over all processes.
         rank: Which of `world` equal, contiguous shares of the global batch is meant.
         world: Number of shares; it must divide `batch_size`.
+        groups: Of which each batch holds one; None: any items stand together.
     """
 
     seed: int
@@ -56,16 +98,19 @@ class Streams:
     batch_size: int
     rank: int = 0
     world: int = 1
+    groups: Groups | None = None
 
     @classmethod
-    def of(cls, seed: int, n: int, batch_size: int, world: World) -> "Streams":
+    def of(
+        cls, seed: int, n: int, batch_size: int, world: World, groups: Groups | None = None
+    ) -> "Streams":
         """The share of one of the processes that train together.
 
         Raises:
             UsageError: The batch cannot be shared equally.
         """
         try:
-            return cls(seed, n, batch_size, world.rank, world.size)
+            return cls(seed, n, batch_size, world.rank, world.size, groups)
         except ValueError as error:
             raise UsageError(f"batch_size = {batch_size}: {error}") from None
 
@@ -83,7 +128,12 @@ class Streams:
         return range(self.rank * share, (self.rank + 1) * share)
 
     def indices(self, step: int) -> np.ndarray:
-        """Which items step `step` sees: each epoch visits every item once, across step borders."""
+        """Which items step `step` sees: each epoch visits every item once, across step borders.
+
+        Of groups see `Groups.indices`.
+        """
+        if self.groups is not None:
+            return self.groups.indices(self.seed, step, self.batch_size)[self._share]
         visit = step * self.batch_size + np.array(self.positions)
         epochs, places = visit // self.n, visit % self.n
         out = np.empty_like(visit)

@@ -120,6 +120,9 @@ def examine(data: bytes, rules: Rules) -> tuple[UInt8[np.ndarray, "c h w"], Foun
         raise UnidentifiedImageError("not an image of a kind that is read here") from None
     with opened as image:
         width, height = image.size
+        if rules.buckets:
+            lies = image.getexif().get(_ORIENTATION, 1) in _ON_ITS_SIDE
+            rules = rules.of((width, height) if lies else (height, width))
         if rules.sides is not None:
             # A JPEG can be decoded at 1/2, 1/4 or 1/8: three times as fast on photographs, and in
             # less memory. The factor of two leaves the final antialiasing to our filter.

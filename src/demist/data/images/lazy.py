@@ -114,6 +114,7 @@ class Kept(BaseModel):
     def column(self) -> Column:
         """The column, its images not opened yet."""
         types = {"class": np.int64, "labels": np.uint8, "numbers": np.float64}
+        types["sizes"] = np.float64
         if self.kind in types:
             return Column(self.kind, np.array(self.values, types[self.kind]), self.names)
         return Column(self.kind, tuple(self.values), self.names)

@@ -22,6 +22,7 @@ from demist.data.column import Column
 from demist.data.dataset import BadFile, Dataset, Samples, choose
 from demist.data.files.spelling import original, portable
 from demist.data.files.tree import Tree, read
+from demist.data.images.buckets import BucketStore
 from demist.data.images.decode import Deep, Found, decode, examine
 from demist.data.images.layout import Listing, arrange
 from demist.data.images.lazy import Kept, LazyImages, Survey, recall, remember, survey_file
@@ -29,6 +30,7 @@ from demist.data.images.levels import Levels
 from demist.data.images.rules import Rules
 from demist.data.images.store import Reach, Store
 from demist.data.images.tally import Tally, key_of
+from demist.data.images.told import told_columns
 from demist.data.report import NAMED, Report
 from demist.errors import DataError
 
@@ -87,6 +89,8 @@ def read_images(
         seen=found.seen,
     )
     columns = {name: column.take(rows) for name, column in listing.columns.items()}
+    if rules.sizes:
+        columns |= told_columns(found.before, rules, found.x)
     if place is not None and data.lazy:
         survey = _survey(data, columns)
         remember(survey, place)
@@ -179,6 +183,7 @@ class Decoded(NamedTuple):
         kept: Their positions among the names that were given.
         bad: The files that cannot be read.
         seen: What they were.
+        before: Height and width that each good one had.
         deep: The range of their numbers, if some are not bytes.
     """
 
@@ -186,6 +191,7 @@ class Decoded(NamedTuple):
     kept: list[int]
     bad: tuple[BadFile, ...]
     seen: Report
+    before: np.ndarray
     deep: Levels | None = None
 
 
@@ -215,7 +221,9 @@ def decode_all(
         DataError: Too many cannot be read, they differ in size, or memory would not hold them.
     """
     position = {name: index for index, name in enumerate(names)}
-    store, tally = Store(tree, len(names), may_stay), Tally(rules)
+    several = BucketStore(tree, len(names), rules) if rules.buckets else None
+    store, tally = several or Store(tree, len(names), may_stay), Tally(rules)
+    before = np.zeros((len(names), 2))
     bad: dict[int, BadFile] = {}
     deep = Reach()
     with warnings.catch_warnings():
@@ -232,6 +240,7 @@ def decode_all(
                 else:
                     store.put(position[one.name], one.name, one.pixels)
                     tally.add(one.found, one.pixels, one.key)
+                    before[position[one.name]] = one.found.sides
             if again:  # now the range is known
                 others = Reach()
                 for one in _shown(_decoded(tree, reference(), rules), 0):
@@ -243,7 +252,7 @@ def decode_all(
         raise DataError(_too_many(faults, len(names), max_bad, tree.path))
     kept, x = store.taken(names, rules)
     seen = tally.report(x.shape[1], seen or Report(), deep.in_words(rules.deep))
-    return Decoded(x, kept, faults, seen, rules.deep)
+    return Decoded(x, kept, faults, seen, before[kept], rules.deep)
 
 
 def _shown(images: Iterator["_One"], count: int) -> Iterator["_One"]:

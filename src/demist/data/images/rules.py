@@ -1,6 +1,7 @@
 """What images should look like when they are read."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 from PIL import ImageColor
 
@@ -22,6 +23,8 @@ class Rules:
         background: What shows through transparent pixels: a CSS colour name or "#rrggbb".
         fit: How another shape is brought to `size`: crop, pad or squash.
         range: What becomes black and white, as `"0:4095"`.
+        buckets: Heights and widths, to the nearest of which in shape images are brought instead.
+        sizes: Whether it is told what was done to each image; see `demist.data.images.told`.
         deep: The same for numbers that are not bytes, where `range` says nothing: what a reader
             found in all of the data set.
 
@@ -35,6 +38,8 @@ class Rules:
     fit: str = "crop"
     range: str | None = None
     deep: Levels | None = None
+    buckets: tuple[tuple[int, int], ...] = ()
+    sizes: bool = False
 
     def __post_init__(self) -> None:
         for name in ("size", "range"):
@@ -44,6 +49,8 @@ class Rules:
                 raise UsageError(f"--{name} {getattr(self, name)}: {error}") from None
         if self.sides and not all(1 <= side <= 4096 for side in self.sides):
             raise UsageError(f"--size {self.size}: an image is 1 to 4096 pixels wide and high")
+        if not all(1 <= side <= 4096 for sides in self.buckets for side in sides):
+            raise UsageError(f"--buckets {self.buckets}: sides are of 1 to 4096 pixels")
         if self.channels not in (None, 1, 3, 4):
             raise UsageError(
                 f"--channels {self.channels}: choose 1 (grey), 3 (colour) or 4 (with transparency)"
@@ -62,6 +69,14 @@ class Rules:
     def sides(self) -> tuple[int, int] | None:
         """Height and width, or None to keep them."""
         return None if self.size is None else parse_sides(self.size)
+
+    def of(self, sides: tuple[int, int]) -> "Rules":
+        """The rules for an image of this height and width: of its bucket, if there are any."""
+        if not self.buckets:
+            return self
+        ratio = math.log(sides[1] / sides[0])
+        away = [abs(math.log(w / h) - ratio) for h, w in self.buckets]
+        return replace(self, size=self.buckets[away.index(min(away))], buckets=())
 
     @property
     def levels(self) -> Levels | None:

@@ -39,9 +39,10 @@ class Tally:
             key: Hash of its file; see `key_of`.
         """
         self._sides[found.sides] += 1
-        if self._rules.sides is not None:
-            self._kept.append(kept_of(found.sides, self._rules))
-            self._enlarged += is_enlarged(found.sides, self._rules)
+        rules = self._rules.of(found.sides)
+        if rules.sides is not None:
+            self._kept.append(kept_of(found.sides, rules))
+            self._enlarged += is_enlarged(found.sides, rules)
         self._low = min(self._low, int(pixels.min()))
         self._high = max(self._high, int(pixels.max()))
         self._modes[found.mode] += 1

@@ -12,6 +12,7 @@ from demist.conditions import Conditioner
 from demist.config import TrainConfig, flat, update
 from demist.core import CLOCKS, PARAMETERIZATIONS, Denoiser, Seeded, make_schedule
 from demist.data import Dataset
+from demist.data.images.buckets import one_shape
 from demist.errors import NotFiniteError, UsageError
 from demist.machine.device import pick_device
 from demist.machine.precision import resolve_precision
@@ -34,8 +35,9 @@ from demist.training.gradient import Objective
 from demist.training.latents import latents
 from demist.training.parallel import World
 from demist.training.samples import draw_samples
+from demist.training.shapes import require_shapes
 from demist.training.sharding import shard
-from demist.training.streams import Streams, permutation
+from demist.training.streams import Groups, Streams, permutation
 from demist.training.texts import kept_states, weights_of
 
 MOST = 2**26
@@ -64,7 +66,7 @@ class DenoisingTask:
             )
         left = tuple(unused(conditioner, data))
         data = data.only(conditioner.conditions)
-        streams = Streams.of(options.seed, len(data), options.batch_size, world)
+        streams = Streams.of(options.seed, len(data), options.batch_size, world, Groups.of(data.x))
         told = kept_states(conditioner, values, world)
         batches = Batches(data.x, streams, codec, *told, flip=config.data.flip, device=device)
         measure = config.latents.latent_scale if teacher is None else None
@@ -96,6 +98,7 @@ class DenoisingTask:
                 config, modality, data.x.shape[1:], conditioner, codec, streams, spread, world,
                 device,
             )  # fmt: skip
+            require_shapes(denoiser.net, codec, data.x)
             defaults = choose_defaults(config, modality, conditioner)
             pipeline = Pipeline(denoiser, codec, conditioner, data.x.shape[1:], defaults, facts)
             objective = Denoising(times, weight)
@@ -200,13 +203,14 @@ def make_network(
 
 def data_std(batches: Batches) -> float:
     """Root mean square of the encoded data, from at most 2048 items: the network's input scale."""
-    index = permutation(0, 0, len(batches.x))[:2048]
-    some = max(1, MOST // math.prod(batches.x.shape[1:]))  # all at once, unless they are large
+    x = one_shape(batches.x)
+    index = permutation(0, 0, len(x))[:2048]
+    some = max(1, MOST // math.prod(x.shape[1:]))  # all at once, unless they are large
     sums, count = 0.0, 0
     for begin in range(0, len(index), some):
         rows = index[begin : begin + some]
         chance = Seeded(rows.tolist(), field="latents") if batches.draws else None
-        encoded = batches.codec.encode(torch.from_numpy(batches.x[rows]), chance)
+        encoded = batches.codec.encode(torch.from_numpy(x[rows]), chance)
         sums += float(encoded.double().square().mean()) * len(encoded)
         count += len(encoded)
     scale = round(math.sqrt(sums / count), 4)
