@@ -14,6 +14,7 @@ from demist.data.images.pack import pack
 from demist.data.images.rules import Rules
 from demist.data.load import (
     NAMES,
+    buckets_of,
     digits,
     existing,
     files_at,
@@ -32,6 +33,7 @@ __all__ = [
     "Report",
     "Rules",
     "Tree",
+    "buckets_of",
     "choose",
     "column",
     "dataset",

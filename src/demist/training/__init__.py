@@ -31,6 +31,7 @@ __all__ = [
     "run",
     "samples",
     "session",
+    "shapes",
     "sharding",
     "stages",
     "streams",

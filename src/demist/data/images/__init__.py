@@ -2,6 +2,7 @@
 
 __all__ = [
     "aside",
+    "buckets",
     "classes",
     "companions",
     "decode",
@@ -19,4 +20,5 @@ __all__ = [
     "store",
     "tables",
     "tally",
+    "told",
 ]
