@@ -1,17 +1,21 @@
 """The further terms of an autoencoder's loss, and what is trained along with it."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from test_training_run import assert_same_weights, interrupt_after
 from tiny import CONFIG, one_thread, pictures  # noqa: F401
 from torch import nn
 
-from demist.codecs import Pixels
+from demist import runs
+from demist.codecs import Pixels, VectorQuantised
 from demist.config import LimitsConfig, TrainConfig, update
 from demist.errors import DataError, MissingError, RefusedError, UsageError
 from demist.io.tensors import write_tensors
+from demist.model.learned_codec import LearnedCodec
 from demist.networks import Autoencoder, Discriminator
 from demist.networks.published.vq_model import VQModel, VQModelConfig
 from demist.objectives.adversarial import critic_loss, fooling_loss
@@ -20,14 +24,18 @@ from demist.training.batches import Batches
 from demist.training.fit import fit, start
 from demist.training.gradient import MicroBatched, full_batch
 from demist.training.joint import report
+from demist.training.latents import latents
 from demist.training.parallel import ALONE
 from demist.training.rebuilding import Rebuilding, last_layer, require_losses, with_terms
+from demist.training.run import train
 from demist.training.streams import Streams
 from demist.training.terms import Adversarial, Error, Perceptual, Rebuilt
 from demist.training.terms.perceptual import read_lpips
 
 DATA = pictures(24, ("a", "b"))
-BASE = update(CONFIG, {"network": "autoencoder", "downsample": 2, "dropout": 0.0})
+BASE = update(
+    CONFIG, {"network": "autoencoder", "downsample": 2, "dropout": 0.0, "linear_start": False}
+)
 VQ = {"codec": "vq", "codebook": 20}
 CRITIC = {"adversarial": 0.5, "adversarial_start": 0.5}
 
@@ -316,25 +324,31 @@ def test_a_file_of_another_form_is_refused(tmp_path):
     ("options", "message"),
     [
         ({"perceptual": 0.1}, "needs features: --perceptual-features judge"),
-        (VQ | {"codebook": 400}, "the data has 384 latents, fewer than codes"),
         (VQ | {"compile": True}, "not compiled; leave it out"),
     ],
-    ids=["features", "codebook", "compile"],
+    ids=["features", "compile"],
 )
 def test_what_cannot_be_is_refused(options, message):
     with pytest.raises(UsageError, match=message):
         training(options)
 
 
+def test_more_codes_than_latents_are_refused_before_a_run_is_made():
+    joint, _, _ = training(VQ | {"codebook": 384})
+    joint.require()
+    joint, _, _ = training(VQ | {"codebook": 385})
+    with pytest.raises(UsageError, match="the data has 384 latents, fewer than codes"):
+        joint.require()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"codebook": 64}, "codebook = 64 says nothing without --codec vq"),
-        ({"codec": "vq", "kl_weight": 0.5}, "kl_weight = 0.5 says nothing without another --codec"),
         ({"perceptual_features": "judge"}, "says nothing without a weight, as --perceptual 0.1"),
         ({"adversarial_start": 0.1}, "says nothing without a weight, as --adversarial 0.5"),
     ],
-    ids=["codebook", "kl", "features", "start"],
+    ids=["codebook", "features", "start"],
 )
 def test_options_that_say_nothing_are_refused(options, message):
     with pytest.raises(UsageError, match=message):
@@ -363,3 +377,42 @@ def test_a_term_of_ones_own_is_one_class():
     wanted = (rebuilt - x).square().flatten(1).mean(1) + rebuilt.flatten(1).mean(1)
     assert torch.allclose(loss, wanted)
     assert np.isfinite(Discriminator.of((1, 8, 8))(x).detach().numpy()).all()
+
+
+def test_a_codebook_is_trained_into_a_run_like_every_autoencoder(tmp_path):
+    """Also stopped and resumed; the codec quantises where it decodes, and others learn in it."""
+    config = update(
+        BASE, {"runs": str(tmp_path), "name": "book", "log_every": "2", **VQ, **CRITIC, "steps": 4}
+    )
+    run = train(config, data=DATA, quiet=True)
+    made = LearnedCodec.load(run.model)
+    codec = made.codec
+    assert isinstance(codec, VectorQuantised)
+    x = torch.from_numpy(DATA.x)
+    z = codec.latents(x)
+    codes = codec.codes(x)
+    net = codec.components["autoencoder"]
+    book = net.quantize.embedding.weight
+    flat = z.permute(0, 2, 3, 1).reshape(-1, 1, book.shape[1])
+    assert torch.equal(codes.flatten(), (flat - book).square().sum(2).argmin(1))
+    painted = net.paint(book[codes].permute(0, 3, 1, 2).contiguous())
+    assert (
+        codec.decode(codec.encode(x)).int() - codec.pixels.decode(painted).int()
+    ).abs().max() <= 1
+    summary = json.loads((run.path / "summary.json").read_text())
+    assert summary["codes_used"] == len(codes.unique())
+    rows = runs.read_metrics(run.metrics)
+    assert {"error", "commitment", "critic", "perplexity", "codes_used"} <= rows[-1].keys()
+    kept = latents(codec, DATA, flip=False)
+    assert torch.allclose(torch.from_numpy(np.array(kept.x)), z, atol=1e-5)
+
+
+def test_a_run_with_a_codebook_goes_on_bit_for_bit(tmp_path, monkeypatch):
+    config = update(BASE, {"runs": str(tmp_path), **VQ, **CRITIC, "steps": 4})
+    whole = train(config, data=DATA, quiet=True)
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 3)
+        half = train(config, data=DATA, quiet=True)
+    assert half.status()["step"] == 3
+    train(config, half, resume=True, data=DATA, quiet=True)
+    assert_same_weights(whole, half)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol, cast
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from demist.codecs.autoencoder import KLAutoencoder
@@ -28,8 +28,13 @@ class VectorQuantised(KLAutoencoder):
 
     name: ClassVar[str] = "vq"
 
-    @torch.no_grad()
     def codes(self, x: Tensor) -> Int[Tensor, "b h w"]:
         """Numbers of the codes of data `(B, C, H, W)`."""
+        return self.codes_of(self.latents(x))
+
+    @torch.no_grad()
+    def codes_of(self, latents: Float[Tensor, "b k h w"]) -> Int[Tensor, "b h w"]:
+        """Numbers of the codes that stand for latents, neither centred nor scaled."""
         book = cast(_Book, self.components["autoencoder"].get_submodule("quantize"))
-        return book.nearest(self.latents(x))
+        where = next(self.components["autoencoder"].parameters())
+        return book.nearest(latents.to(where)).to(latents.device)

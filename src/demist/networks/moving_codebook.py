@@ -61,6 +61,9 @@ class MovingCodebook(nn.Module):
         codebook: Its codes.
         decay: d, in [0, 1).
         places: Latents of an image.
+
+    Attributes:
+        seen: Latents of all data.
     """
 
     counts: Tensor
@@ -72,7 +75,7 @@ class MovingCodebook(nn.Module):
         codes = codebook.embedding.weight.requires_grad_(False)
         count, width = codes.shape
         self._codebook = (codebook,)  # no sub-module: it is one of the autoencoder's
-        self.decay = decay
+        self.decay, self.seen = decay, places
         self.register_buffer("counts", torch.full((count,), places / count))
         self.register_buffer("sums", codes.detach() * places / count)
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))

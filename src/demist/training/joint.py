@@ -39,6 +39,9 @@ class Joint(nn.Module):
         """The network that is averaged and saved."""
         raise NotImplementedError
 
+    def require(self) -> None:
+        """Raise UsageError if the data, all of it, cannot teach these networks."""
+
     def begin(self, progress: float) -> None:
         """Before a step; `progress` is the share of the run that is done, 0 to 1."""
 

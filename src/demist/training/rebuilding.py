@@ -78,6 +78,14 @@ class Rebuilding(Joint):
             )
         return tuple(told)
 
+    def require(self) -> None:
+        """Raise UsageError if there are more codes than latents of all data."""
+        if self.codebook is not None and (count := len(self.codebook.codes)) > self.codebook.seen:
+            raise UsageError(
+                f"codebook = {count}: the data has {self.codebook.seen:,} latents, fewer than "
+                f"codes; use a smaller --codebook, a smaller --downsample, or more images"
+            )
+
     def objective(self, shape: tuple[int, ...], batch: int) -> "Together":
         """What is minimised.
 
@@ -204,18 +212,9 @@ def with_terms(
 def start_codebook(
     net: VQModel, config: TrainConfig, data: Dataset, streams: Streams
 ) -> MovingCodebook:
-    """What moves the codes of `net`, which are put among the latents that it gives at first.
-
-    Raises:
-        UsageError: The data has fewer latents than there are codes.
-    """
+    """What moves the codes of `net`, which are put among the latents that it gives at first."""
     f, (height, width) = net.downsample, data.x.shape[2:]
     places, count = (height // f) * (width // f), config.latents.codebook
-    if count > places * len(data):
-        raise UsageError(
-            f"codebook = {count}: the data has {places * len(data):,} latents, fewer than codes; "
-            f"use a smaller --codebook, a smaller --downsample, or more images"
-        )
     rows = generator(streams.seed, "codebook", 0).permutation(len(data))
     rows = np.sort(rows[: max(1, -(-LATENTS * count // places))])
     x = Pixels().encode(torch.from_numpy(np.array(data.x[rows])))
@@ -225,6 +224,7 @@ def start_codebook(
         parts = [net.encode(part.to(device))[0].cpu() for part in x.split(64)]
         latents = torch.cat(parts).permute(0, 2, 3, 1).flatten(0, 2)
         codebook.start(latents, generator(streams.seed, "codebook", 1))
+    codebook.seen = places * len(data)
     return codebook
 
 
@@ -244,7 +244,6 @@ def require_losses(config: TrainConfig) -> None:
     quantised = config.latents.codec == "vq"
     needs = {
         **dict.fromkeys(("codebook", "codebook_decay", "commitment"), (quantised, "--codec vq")),
-        "kl_weight": (not quantised, "another --codec than vq, whose latents are not drawn"),
         "perceptual_features": (config.latents.perceptual > 0, "a weight, as --perceptual 0.1"),
         "adversarial_start": (config.latents.adversarial > 0, "a weight, as --adversarial 0.5"),
     }

@@ -137,6 +137,8 @@ def _train(
     elif data is None:
         config = pinned(config)
     experiment = build(config, data, world, run, load)
+    if isinstance(net := network_of(experiment.denoiser), Joint):
+        net.require()
     require_fits(experiment, world.size)
     if not resume:
         if world.first and run is None:

@@ -22,6 +22,7 @@ from demist.modalities import of
 from demist.model.learned_codec import LearnedCodec
 from demist.networks import Autoencoder
 from demist.networks.linear_start import start_linear
+from demist.networks.moving_codebook import Usage
 from demist.networks.published import (
     AutoencoderKL,
     AutoencoderKLConfig,
@@ -263,7 +264,7 @@ def finished(made: LearnedCodec, data: Dataset) -> tuple[LearnedCodec, dict[str,
     """The codec with scale and preview of its latents, and what the summary says of it.
 
     All of that on at most `SEEN` items of the data it was trained on: `psnr`, and beside it that of
-    the best linear code of the same size, in decibels.
+    the best linear code of the same size, in decibels; of a codebook how it is used.
 
     Raises:
         DataError: It has lost the data.
@@ -278,5 +279,8 @@ def finished(made: LearnedCodec, data: Dataset) -> tuple[LearnedCodec, dict[str,
         "psnr": psnr(x.numpy(), rebuilt.cpu().numpy()),
         "linear_code_psnr": linear.psnr(x.numpy()),
     }
-    rounded = {name: round(min(value, 99.0), 2) for name, value in facts.items()}
+    rounded: dict[str, Any] = {name: round(min(value, 99.0), 2) for name, value in facts.items()}
+    if isinstance(codec, VectorQuantised):
+        usage = Usage.of(torch.bincount(codec.codes_of(z).flatten()).float())
+        rounded |= {"codes_used": usage.codes, "perplexity": round(usage.perplexity, 1)}
     return LearnedCodec(codec, made.shape, made.facts), rounded
