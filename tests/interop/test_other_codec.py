@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from demist import Pipeline
 from demist.errors import DataError, MissingError, UsageError
-from demist.interop import Reading
+from demist.interop import Reading, open_source
 from demist.io import hub
 from demist.networks import published
 
@@ -48,6 +49,40 @@ def test_the_autoencoder_of_a_whole_model(model, tmp_path):
     vae = {**VAE, "scaling_factor": 0.25}
     write_net(tmp_path / "other/vae", vae, published.AutoencoderKL)
     assert with_codec(model, tmp_path / "other").codec.scale.scale == 0.25
+
+
+@pytest.mark.filterwarnings("ignore:.* is a Stable")
+def test_a_single_file_without_one(model, tmp_path):
+    from .test_single_files import model as parts_of
+    from .test_single_files import write_single
+
+    source, networks, texts = parts_of("sd1", tmp_path / "x")
+    file = tmp_path / "one.safetensors"
+    write_single(file, "single", source, networks, texts, pytest.fail)
+    tensors = {k: v for k, v in load_file(file).items() if not k.startswith("first_stage_model")}
+    save_file(tensors, file)
+    assert not open_source(file, Reading()).has("vae")
+    write_net(tmp_path / "tiny", TINY, published.AutoencoderTiny)
+    led = open_source(file, Reading(codec=str(tmp_path / "tiny")))
+    assert led.has("vae")
+    assert led.network("vae").kind == "AutoencoderTiny"
+
+
+def test_latents_of_unlike_channels(model, tmp_path):
+    """Each has its own mean and deviation, as in XL's pipelines of diffusers."""
+    numbers = {"latents_mean": [0.1, -0.2, 0.3, 0.4], "latents_std": [0.5, 1.5, 2.0, 0.8]}
+    write_net(tmp_path / "vae", {**VAE, **numbers, "scaling_factor": 0.5}, published.AutoencoderKL)
+    codec = with_codec(model, tmp_path / "vae").codec
+    z = torch.randn(2, 4, 8, 8)
+    mean, std = (torch.tensor(numbers[key])[:, None, None] for key in numbers)
+    with torch.no_grad():
+        image = codec.net.decode(z * std / 0.5 + mean)
+    expected = ((image + 1) * 127.5).clamp(0, 255).round()
+    assert (codec.decode(z) - expected).abs().max() <= 1
+    bad = {**VAE, "latents_mean": [0.1], "latents_std": [0.5]}
+    write_net(tmp_path / "bad", bad, published.AutoencoderKL)
+    with pytest.raises(DataError, match="does not say the scale of its latents: 1 means and 1"):
+        with_codec(model, tmp_path / "bad")
 
 
 def test_a_name_of_the_hub(model, tmp_path, monkeypatch):

@@ -26,5 +26,9 @@ def read_codec(source: Source, name: str, scale: float | None = None) -> KLAutoe
     shift = config.get("shift_factor") or 0.0
     if not isinstance(factor, int | float) or not isinstance(shift, int | float) or factor <= 0:
         raise DataError(f"{where} scales its latents by {factor!r} after {shift!r}")
-    shifts = (float(shift),) * net.latent_channels if shift else ()
-    return KLAutoencoder(net, scale=ChannelScale(shifts, float(factor)), at_once=1)
+    said = {key: config.get(key) for key in ("shift_factor", "latents_mean", "latents_std")}
+    try:
+        scaled = ChannelScale.of_published({**said, "scaling_factor": factor}, net.latent_channels)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{where} does not say the scale of its latents: {error}") from None
+    return KLAutoencoder(net, scale=scaled, at_once=1)

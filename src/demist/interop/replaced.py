@@ -61,7 +61,7 @@ def with_codec(source: Source, folder: Path) -> Source:
         MissingError: There is none.
         UsageError: The model makes its images without one.
     """
-    name = next((name for name in AUTOENCODERS if source.has(name)), "")
+    name = next((name for name in AUTOENCODERS if source.has(name)), source.lacks)
     if not name:
         raise UsageError(f"{source.place} makes images without an autoencoder; leave out {folder}")
     other = FolderSource.open(folder, source.dtype_of(name))

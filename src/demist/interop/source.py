@@ -42,12 +42,14 @@ class Source(abc.ABC):
             `model_index.json`.
         dtype: What weights are converted to while they are read; see `dtype_of`.
         remedy: What to do about a component that is missing, after a semicolon.
+        lacks: The autoencoder that it needs even where it has none; "" if it may be without.
     """
 
     place: Path
     index: Mapping[str, Any]
     dtype: torch.dtype = torch.float32
     remedy: ClassVar[str] = ""
+    lacks: ClassVar[str] = ""
 
     @abc.abstractmethod
     def has(self, name: str) -> bool:

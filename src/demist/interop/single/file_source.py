@@ -38,6 +38,7 @@ class FileSource(Source):
     words: Mapping[str, Any] = field(default_factory=dict)
     dtype: torch.dtype = torch.float32
 
+    lacks: ClassVar[str] = "vae"
     remedy: ClassVar[str] = (
         "; give the file or folder that holds it: --part NAME=PATH (vae=..., text=..., "
         "tokenizer_2=FOLDER)"
