@@ -12,8 +12,11 @@ from demist.data.readers.scenes import (
     Scene,
     Thing,
     describe,
+    describe_long,
     draw,
     invent,
+    rewritten,
+    understood,
 )
 from demist.errors import UsageError
 
@@ -86,3 +89,41 @@ def test_ink_is_where_and_what_the_scene_says():
         if scene.layout == "at the bottom":
             assert ys.mean() > 18
         assert off.mean() > 0.005
+
+
+def test_every_wording_of_a_scene_is_understood_and_rewritten_alike():
+    rng = np.random.default_rng(0)
+    for scene in (invent(rng) for _ in range(500)):
+        ways = {describe(scene, rng) for _ in range(4)}
+        assert {understood(way) for way in ways} == {scene}
+        assert {rewritten(way) for way in ways} == {describe_long(scene)}
+    with pytest.raises(UsageError, match="'a cat' is in other words than the captions of scenes"):
+        rewritten("a cat")
+
+
+def test_long_captions_tell_all_scenes_apart():
+    rng = np.random.default_rng(0)
+    scenes = {invent(rng) for _ in range(500)}
+    assert len({describe_long(scene) for scene in scenes}) == len(scenes)
+    pair = Scene((Thing(5, "blue", False), Thing(2, "red", True)), "beside", "dark")
+    assert describe_long(pair) == (
+        "two digits on a dark background: a small blue five on the left and a large red two on the "
+        "right"
+    )
+
+
+def test_a_set_with_long_captions_has_the_same_images():
+    short, long = load("scenes", limit=200), load("scenes-long", limit=200)
+    np.testing.assert_array_equal(short.x, long.x)
+    assert short.fingerprint != long.fingerprint
+    assert long.name == "scenes-long"
+    same = [a == b for a, b in zip(short.texts, long.texts, strict=True)]
+    assert 2 <= sum(same) <= 25  # 10 of them on average
+    told = [rewritten(text) for text in short.texts]
+    kept = [text for text, is_short in zip(long.texts, same, strict=True) if not is_short]
+    assert kept == [text for text, is_short in zip(told, same, strict=True) if not is_short]
+    held_out = load("scenes-long", split="test", limit=20)
+    assert all(
+        text.startswith(("one digit on", "two digits on", "three digits on"))
+        for text in held_out.texts
+    )

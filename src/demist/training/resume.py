@@ -28,7 +28,6 @@ FREE = {
     "path",
     "teacher",
     "codec",
-    "text_encoder",
     "device",
     "threads",
     "auto_microbatch",
@@ -37,8 +36,8 @@ FREE = {
     *vars(LimitsConfig()),
     *vars(OutputConfig()),
 }
-"""Options that may always change: they do not decide what is learned. What data, teacher, codec
-and text encoder are is compared, wherever they lie."""
+"""Options that may always change: they do not decide what is learned. What data, teacher and codec
+are is compared, wherever they lie."""
 DECLARED = {
     "max_bad", "flip", "label_drop", "dropout", "times", "weight", "lr", "muon_ratio", "batch_size",
     "warmup", "decay", "beta1", "beta2", "weight_decay", "clip", "ema", "precision",
@@ -172,7 +171,7 @@ def _comparable(config: TrainConfig, asked: TrainConfig) -> TrainConfig:
         values["precision"] = "auto"
     if asked.data.hold_out is None:
         values["hold_out"] = None
-    for name in ("path", "teacher", "codec", "text_encoder"):
+    for name in ("path", "teacher", "codec"):
         place = flat(config)[name]
         if name == "codec" and place in CODEC_KINDS:
             continue
