@@ -136,8 +136,13 @@ class ChannelScale(Codec):
 
 
 def _require_spread(std: float, which: str) -> None:
-    if not 1e-6 < std < 1e6:
+    if std <= 1e-6:
         raise DataError(
             f"{which} standard deviation {std:g}: the codec has lost the data. Train it again, "
             f"with a lower kl_weight or lr"
+        )
+    if not std < 1e6:
+        raise DataError(
+            f"{which} standard deviation {std:g}: the codec has exploded and lost the data. "
+            f"Train it again, with a lower lr or a kl_weight above 0"
         )

@@ -168,7 +168,8 @@ class NetworkConfig(Section):
     those below fill what is left open. Or autoencoder: no samples but a codec, for --codec.
     Or clip: images and captions become vectors of one space, for --text-encoder and --clip."""
     channels_per_level: tuple[int, ...] = option((32, 64), 4, 4096)
-    """U-Net, autoencoder, CLIP: channels at each resolution, finest first."""
+    """U-Net, autoencoder, CLIP: channels at each resolution, finest first; the form tiny
+    takes the largest for all."""
     blocks_per_level: int = option(1, 1, 16)
     """U-Net, autoencoder, CLIP: residual blocks at each resolution."""
     attention_levels: tuple[int, ...] = option((), 0, 16)

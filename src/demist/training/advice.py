@@ -1,5 +1,8 @@
 """What a person should know before the first step, and after the last: one sentence each."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from demist.modalities import of
 from demist.networks import UNet
 from demist.training.experiment import Experiment
@@ -63,3 +66,13 @@ def few(e: Experiment) -> str:
 def after(e: Experiment, images: int) -> str:
     """What to say of a finished run that was too short; empty if it was not."""
     return too_short(e, images, "has seen")
+
+
+def beside_linear(summary: Mapping[str, Any]) -> str:
+    """How good a finished autoencoder is, beside a linear code; empty of any other run."""
+    if "linear_code_psnr" not in summary:
+        return ""
+    return (
+        f"reconstructions of what it learned from: {summary['psnr']:.1f} dB; linear code of the "
+        f"same size: {summary['linear_code_psnr']:.1f} dB"
+    )

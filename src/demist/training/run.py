@@ -446,3 +446,5 @@ class _Trainer:
         with contextlib.suppress(DataError, MissingError):  # no matplotlib, or hardly any steps
             loss_curve(run.metrics, run.path / "loss.png")
         runs.write_summary(run, summary)
+        if said := advice.beside_linear(summary):
+            self.progress.say(said)

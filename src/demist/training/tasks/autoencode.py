@@ -200,14 +200,15 @@ def _levels(config: TrainConfig, shape: tuple[int, ...]) -> dict[str, Any]:
 
 
 def _tiny(config: TrainConfig, shape: tuple[int, ...]) -> AutoencoderTiny:
-    widths = _published_widths(config, shape)
-    blocks = (config.network.blocks_per_level,) * len(widths)
+    levels = len(widths := _published_widths(config, shape))
+    widths = (max(widths),) * levels  # its levels are all alike
+    blocks = (config.network.blocks_per_level,) * levels
     return AutoencoderTiny(
         AutoencoderTinyConfig(
             in_channels=shape[0],
             out_channels=shape[0],
             encoder_block_out_channels=widths,
-            decoder_block_out_channels=(widths[-1],) * len(widths),
+            decoder_block_out_channels=widths,
             num_encoder_blocks=blocks,
             num_decoder_blocks=blocks,
             latent_channels=config.latents.latent_channels,
