@@ -8,8 +8,8 @@ from demist.recipes import Expectation, Recipe, recipe
 
 NAMES = [
     "digits", "demo", "student", "cifar10", "images64", "scenes", "captions", "autoencoder",
-    "clip", "ddpm", "latent", "scenes64", "emoji", "pixel", "sd", "dalle3", "moons", "spiral",
-    "25-gaussians", "eight",
+    "clip", "ddpm", "latent", "scenes64", "emoji", "pixel", "sd", "dalle3", "sdxl", "sd3",
+    "moons", "spiral", "25-gaussians", "eight",
 ]  # fmt: skip
 
 
@@ -64,7 +64,9 @@ def test_recipes_for_pictures_fit_their_network(name, side):
     assert 1e6 < experiment.parameters < 1e8
 
 
-@pytest.mark.parametrize("name", ["latent", "scenes64", "emoji", "pixel", "sd", "dalle3"])
+@pytest.mark.parametrize(
+    "name", ["latent", "scenes64", "emoji", "pixel", "sd", "sdxl", "sd3", "dalle3"]
+)
 def test_systems_have_one_budget_and_differ_in_one_idea(name):
     stages = recipes.find(name).divided()
     codec, last = stages.earlier, stages.last

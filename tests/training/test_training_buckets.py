@@ -3,15 +3,18 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny import CONFIG, one_thread  # noqa: F401
 
 from demist.codecs import KLAutoencoder
-from demist.config import update
+from demist.config import DataConfig, update
 from demist.data import Column, Dataset
 from demist.data.images.buckets import Bucketed
 from demist.errors import UsageError
+from demist.modalities.named import divided, of_one_shape, to_learn
 from demist.model.pipeline import Pipeline
 from demist.networks import Autoencoder
+from demist.training.batches import Batches
 from demist.training.build import build
 from demist.training.latents import latents
 from demist.training.run import train
@@ -130,6 +133,11 @@ def test_latents_are_kept_bucket_by_bucket(tmp_path, monkeypatch):
     mirrored = codec.moments(torch.from_numpy(data.x[rows][..., ::-1].copy()))[0]
     assert np.allclose(made.mirrored[rows], mirrored.numpy(), atol=1e-5)
     assert len(list((tmp_path / "latents").iterdir())) == 6
+    batches = Batches(
+        made.x, streams(1), made.encode, flip=True, mirrored=made.mirrored, draws=made.draws
+    )
+    seen = {tuple(batches(step).x0.shape[1:]) for step in range(12)}  # some mirrored, some not
+    assert seen <= set(made.x.shapes)
 
 
 def test_sides_of_chosen_buckets_are_those_that_the_network_takes():
@@ -138,4 +146,19 @@ def test_sides_of_chosen_buckets_are_those_that_the_network_takes():
     config = update(config, {"network": "mmdit"})
     assert as_read(config).buckets == "32x32,28x36,36x28"
     alone = as_read(update(config, {"network": "autoencoder"}))
-    assert (alone.buckets, alone.size) == (None, "32x32")
+    assert (alone.buckets, alone.size) == ("32x32", "32x32")
+
+
+def test_what_is_held_out_is_the_same_in_one_shape_and_in_several(tmp_path):
+    rng = np.random.default_rng(0)
+    for i in range(40):
+        pixels = rng.integers(0, 255, ((8, 16), (16, 8), (9, 9))[i % 3], np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{i:02d}.png")
+        (tmp_path / f"{i:02d}.txt").write_text(f"page {i}")
+    options = DataConfig(path=str(tmp_path), size=8, buckets="8x8,4x16,16x4", hold_out=0.2)
+    several, one = to_learn(options).data, to_learn(of_one_shape(options)).data
+    division = divided(options)
+    assert isinstance(several.x, Bucketed)
+    assert one.x.shape == division.train.x.shape == (32, 1, 8, 8)
+    assert several.texts == one.texts == division.train.texts
+    assert set(division.test.texts).isdisjoint(several.texts)

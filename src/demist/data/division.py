@@ -5,6 +5,7 @@ random share of every class of the part "train", which training leaves out; alwa
 the same data.
 """
 
+import hashlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
@@ -49,7 +50,7 @@ class Division:
     Attributes:
         train: To learn from.
         test: Held out.
-        learned: Fingerprint of all that a model learns from.
+        learned: Fingerprint of all that a model learns from; "": it is in several shapes.
         undivided: Fingerprint of both together, if they are shares of one part; else "".
     """
 
@@ -59,7 +60,9 @@ class Division:
     undivided: str = ""
 
 
-def to_learn(part: Part, splits: Collection[str], hold_out: float | None) -> Learned:
+def to_learn(
+    part: Part, splits: Collection[str], hold_out: float | None, by_facts: bool = False
+) -> Learned:
     """What to train on.
 
     Args:
@@ -67,6 +70,7 @@ def to_learn(part: Part, splits: Collection[str], hold_out: float | None) -> Lea
         splits: Which there are.
         hold_out: Share of every class to leave out, where there is neither a part "test" nor a
             part "valid"; None: `SHARE`, if there are enough items.
+        by_facts: As for `held_out_rows`.
 
     Raises:
         UsageError: There are too few items to leave some out.
@@ -88,7 +92,7 @@ def to_learn(part: Part, splits: Collection[str], hold_out: float | None) -> Lea
         raise UsageError(
             f"--hold-out {share:g}: of {n} items none can be left out; give {FEWEST} or more"
         )
-    train, _ = whole.divided(held_out_rows(whole, share))
+    train, _ = whole.divided(held_out_rows(whole, share, by_facts))
     classes = "" if whole.labels is None else " of every class"
     return Learned(
         train,
@@ -98,7 +102,12 @@ def to_learn(part: Part, splits: Collection[str], hold_out: float | None) -> Lea
     )
 
 
-def divided(part: Part, splits: Collection[str], hold_out: float | None = None) -> Division:
+def divided(
+    part: Part,
+    splits: Collection[str],
+    hold_out: float | None = None,
+    by_facts: bool = False,
+) -> Division:
     """Training and held-out data to measure with.
 
     Args:
@@ -106,21 +115,24 @@ def divided(part: Part, splits: Collection[str], hold_out: float | None = None) 
         splits: Which there are.
         hold_out: What the model was trained with; None or 0: `SHARE` is held out of the
             measurement, whether or not a model has seen it.
+        by_facts: As for `held_out_rows`, of data that a model learned from in other shapes.
 
     Raises:
         DataError: The data is damaged, or too small to be divided.
     """
     whole = part("train")
     if held := held_out_part(splits):
-        return Division(in_memory(whole), in_memory(part(held)), whole.fingerprint)
+        learned = "" if by_facts else whole.fingerprint
+        return Division(in_memory(whole), in_memory(part(held)), learned)
     if len(whole) < FEWEST:
         raise DataError(
             f'{whole.name or "the data"} has {len(whole)} items and no part "test"; to measure '
             f"against it takes {FEWEST} or more"
         )
-    undivided = whole.fingerprint
-    train, test = whole.divided(held_out_rows(whole, hold_out or SHARE))
-    return Division(in_memory(train), in_memory(test), train.fingerprint, undivided)
+    undivided = "" if by_facts else whole.fingerprint
+    train, test = whole.divided(held_out_rows(whole, hold_out or SHARE, by_facts))
+    learned = "" if by_facts else train.fingerprint
+    return Division(in_memory(train), in_memory(test), learned, undivided)
 
 
 def held_out_part(splits: Collection[str]) -> str:
@@ -128,14 +140,21 @@ def held_out_part(splits: Collection[str]) -> str:
     return next((split for split in ("test", "valid") if split in splits), "")
 
 
-def held_out_rows(data: Dataset, share: float) -> Int64[np.ndarray, "m"]:
+def held_out_rows(data: Dataset, share: float, by_facts: bool = False) -> Int64[np.ndarray, "m"]:
     """Which items are held out: at random, of every class in proportion; two or more.
 
     The data's fingerprint is the seed: the same data has the same items held out, always.
+
+    Args:
+        data: All of it.
+        share: Of each class.
+        by_facts: The seed is what is known of the items but their pixels, so that the same are held
+            out in whatever shapes they are read.
     """
     labels = np.zeros(len(data), np.int64) if data.labels is None else data.labels
     quota = proportional(np.bincount(labels), max(2, round(share * len(data))))
-    order = np.random.default_rng(int(data.fingerprint[:16], 16)).permutation(len(data))
+    seed = _facts_of(data) if by_facts else data.fingerprint
+    order = np.random.default_rng(int(seed[:16], 16)).permutation(len(data))
     some = rank_in_class(labels[order]) < quota[labels[order]]
     return np.sort(order[some])
 
@@ -163,6 +182,11 @@ def in_memory(data: Dataset) -> Dataset:
         return data
     some = data.subset(choose(len(data), data.labels, MEASURED, 0))
     return replace(some, x=some.x[:])
+
+
+def _facts_of(data: Dataset) -> str:
+    labels = () if data.labels is None else data.labels.tolist()
+    return hashlib.sha256(repr((len(data), labels, data.texts)).encode()).hexdigest()
 
 
 def _smallest_class(labels: np.ndarray) -> int:

@@ -26,21 +26,30 @@ def part(options: DataConfig, split: str) -> Dataset:
     chosen = re.findall(r"\w+", options.conditions or "")
     sizes = options.sizes or bool(set(chosen) & set(NAMES_OF_SIZES))
     given = {name: getattr(options, name) for name in READ}
+    if is_one_shape(options):
+        given["buckets"] = None
     return load(options.path, split=split, sizes=sizes, **given)
 
 
 def of_one_shape(options: DataConfig) -> DataConfig:
-    """The same without buckets: all images in the shape that samples have where none is named."""
+    """The same with one bucket: all images in the shape that samples have where none is named."""
     if options.buckets is None:
         return options
     height, width = buckets_of(options.buckets, options.size)[0]
-    return replace(options, buckets=None, size=f"{height}x{width}")
+    return replace(options, buckets=f"{height}x{width}", size=f"{height}x{width}")
+
+
+def is_one_shape(options: DataConfig) -> bool:
+    """Whether there is but one bucket, so that all images are brought to the size."""
+    return options.buckets is not None and options.buckets == options.size
 
 
 def to_learn(options: DataConfig) -> Learned:
     """What to train on; see `demist.data.division.to_learn`."""
     there = splits(options.path, options.kind)
-    return part_to_learn(lambda split: part(options, split), there, options.hold_out)
+    return part_to_learn(
+        lambda split: part(options, split), there, options.hold_out, options.buckets is not None
+    )
 
 
 def divided(options: DataConfig) -> Division:
@@ -52,7 +61,7 @@ def divided(options: DataConfig) -> Division:
         data = part(wanted[-1], split)
         if options.channels is None and data.x.dtype == np.uint8:
             # A held-out part whose images all happen to be grey is compared in colour, too.
-            wanted.append(replace(options, channels=data.x.shape[1]))
+            wanted.append(replace(wanted[-1], channels=data.x.shape[1]))
         return data
 
-    return divided_parts(one, there, options.hold_out)
+    return divided_parts(one, there, options.hold_out, options.buckets is not None)

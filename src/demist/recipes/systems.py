@@ -80,3 +80,27 @@ def sd() -> TrainConfig:
 def dalle3() -> TrainConfig:
     """As scenes64, but 95 of 100 captions say all there is, in one wording, as DALL-E 3 has it."""
     return update(scenes64.config(), {"path": "scenes-long"})
+
+
+@recipe("sdxl")
+def sdxl() -> TrainConfig:
+    """The form of SDXL: sizes before, corners of crops and sizes now are told with the prompt."""
+    return update(sd.config(), {"sizes": True})
+
+
+@recipe("sd3")
+def sd3() -> TrainConfig:
+    """The form of Stable Diffusion 3: words and patches in two streams, shifted rectified flow."""
+    return update(
+        scenes64.config(),
+        {
+            "network": "mmdit",
+            "width": 128,
+            "depth": 6,
+            "patch": 2,
+            "schedule": "linear:shift=2",
+            "parameterization": "velocity",
+            "clock": "flow",
+            "times": "logit-normal",
+        },
+    )

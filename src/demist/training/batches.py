@@ -108,9 +108,10 @@ class Batches:
             expect(draw.indices(step + 1))
         given = {name: values[index] for name, values in self.values.items()}
         if self.flip:
-            these = draw.uniforms("flip", step).numpy() < 0.5
+            these = np.flatnonzero(draw.uniforms("flip", step).numpy() < 0.5)
             kept = self.mirrored
-            x[these] = x[these][..., ::-1] if kept is None else kept[index[these]]
+            if len(these):  # rows of no bucket have no shape
+                x[these] = x[these][..., ::-1] if kept is None else kept[index[these]]
             for name, values in given.items():
                 if self.conditioner.conditions[name].spatial:
                     values[these] = values[these][..., ::-1]
