@@ -36,7 +36,8 @@ ONLY = {
     ],
     "student": ["--limit", "40"],
     "moons": ["--width", "8"],
-    "autoencoder": SMALL[8:],
+    "autoencoder": ["--limit", "40"],
+    "latent": [*SMALL[10:], "--channels-per-level", "8", "8", "8", "--codec-budget", "2steps"],
 }
 
 
@@ -85,7 +86,7 @@ def test_each_works_as_pasted(place, monkeypatch, capsys):
     assert Path("threes.png").is_file()
     assert Path("film.gif").is_file()
     assert [run.name for run in runs.all_runs("runs")] == [
-        "demo", "images", "moons", "student", "autoencoder", "images", "scenes",
+        "demo", "images", "moons", "student", "images", "autoencoder", "images", "scenes",
     ]  # fmt: skip
 
 

@@ -28,6 +28,14 @@ def test_kill_minus_nine_at_sixty_random_moments():
     assert facts["wrong"] == facts["errors"] == facts["left_over"] == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="forks a process that has loaded torch")
+def test_kill_minus_nine_in_each_stage_of_a_run():
+    facts = run("kill_stages", 40)
+    assert facts["kills"] == 40
+    assert min(facts["codec"], facts["model"]) >= 5
+    assert facts["wrong"] == facts["errors"] == facts["left_over"] == 0
+
+
 def test_five_hundred_damaged_checkpoints():
     facts = run("damage", 500)
     assert facts["wrong"] == facts["tracebacks"] == facts["trapped"] == 0

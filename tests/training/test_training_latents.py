@@ -1,6 +1,7 @@
 """An autoencoder is trained, and a model in its latents: both like every run."""
 
 import json
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -320,12 +321,22 @@ def test_widths_follow_the_factor():
     assert net.downsample == 8
 
 
+def test_the_likelihood_is_that_of_the_latents(config):
+    """A new network with the v of VP predicts nothing: a standard normal density of latents."""
+    model = build(update(config, {"schedule": "vp", "parameterization": "v"}), DATA).pipeline
+    found = measure_likelihood(model, DATA, len(DATA), 0)
+    z = model.codec.encode(torch.from_numpy(DATA.x)).double()
+    expected = float(z.square().mean() + math.log(2 * math.pi)) / 2 / math.log(2)
+    assert found.bits_per_dim_ode == pytest.approx(expected, abs=2e-3)
+    assert found.bits_per_dim_bound == pytest.approx(expected, abs=0.2)
+    assert (found.of, found.dequantisation) == ("latents", "none")
+    assert "bits per dimension of the latents by the" in str(found)
+
+
 def test_what_else_is_asked_of_a_model_in_latents(config):
-    """Bits of data make no sense; a classifier of noisy states does."""
+    """A classifier of noisy states."""
     run = train(update(config, {"steps": 1, "sample_count": 0}), data=DATA, quiet=True)
     model, data = Pipeline.load(run.model).sized((16, 16)), pictures(24, ("a", "b"), size=16)
-    with pytest.raises(UsageError, match="that of latents"):
-        measure_likelihood(model, data, 2, 0)
     *_, last = train_noisy_classifier(model, data, steps=2, batch_size=8)
     last.model.require_fits(model)
     assert last.model.net.config["in_channels"] == 2

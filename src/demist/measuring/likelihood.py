@@ -1,4 +1,4 @@
-"""Bits per dimension of test images, by the probability-flow ODE and by the variational bound."""
+"""Bits per dimension of test images or their latents, by the flow and by the variational bound."""
 
 import math
 import sys
@@ -33,11 +33,14 @@ CLEAN = 13.0
 
 @dataclass(frozen=True)
 class LikelihoodReport:
-    """How likely a model finds images; all bits are per dimension.
+    """How likely a model finds images, or their latents; all bits are per dimension.
+
+    Bits of images are of bytes. Those of latents are of a density of real numbers: below 0 where it
+    is high, and not to be compared with bits of images or of another codec.
 
     Attributes:
         images: How many.
-        dequantisation: What was added to the bytes.
+        dequantisation: What was added to the bytes; none to latents.
         bits_per_dim_ode: By the probability-flow ODE, the mean over the images.
         bits_per_dim_ode_error: Standard error of that mean.
         ode_evaluations: Evaluations of the network for one batch, the most.
@@ -56,18 +59,24 @@ class LikelihoodReport:
     bits_per_dim_bound: float
     bits_per_dim_bound_error: float
     bound_levels: int
+    of: str = "images"
+    """What is found likely: images, or the latents of a model whose codec loses something."""
 
     def to_json(self) -> dict[str, Any]:
         """All fields."""
         return asdict(self)
 
     def __str__(self) -> str:
+        how = "uniform dequantisation, 1 draw"
+        bits = "bits per dimension"
+        if self.of == "latents":
+            bits += " of the latents"
+            how = "a density of latents, not to be compared with bits of images"
         return (
-            f"{self.bits_per_dim_ode:.3f} +- {self.bits_per_dim_ode_error:.3f} bits per dimension "
+            f"{self.bits_per_dim_ode:.3f} +- {self.bits_per_dim_ode_error:.3f} {bits} "
             f"by the probability-flow ODE (integrated to about {self.ode_integration_error:.1g}), "
             f"at most {self.bits_per_dim_bound:.3f} +- {self.bits_per_dim_bound_error:.3f} by the "
-            f"variational bound, over {self.images} test images chosen at random (uniform "
-            "dequantisation, 1 draw)"
+            f"variational bound, over {self.images} test images chosen at random ({how})"
         )
 
 
@@ -97,6 +106,8 @@ def likelihood(
 def measure_likelihood(pipeline: Pipeline, test: Dataset, n: int, seed: int) -> LikelihoodReport:
     """Bits per dimension of `n` test images chosen at random, uniformly dequantised once.
 
+    Where the codec does not keep images whole, it is the likelihood of their latents.
+
     The ODE's divergence is estimated with one Rademacher vector per image, the bound's integral
     with one draw at each of 200 noise levels.
 
@@ -111,18 +122,15 @@ def measure_likelihood(pipeline: Pipeline, test: Dataset, n: int, seed: int) -> 
         raise UsageError(
             f"--likelihood counts bits per dimension of images; this model makes {modality.name}"
         )
-    if not pipeline.codec.lossless:
-        raise UsageError(
-            "--likelihood counts bits of the data, and this model knows that of latents, which its "
-            "codec does not keep whole; leave it out"
-        )
+    whole = pipeline.codec.lossless
+    width = 2 / 255 if whole else 1.0
     n, size = min(n, len(test)), 32
     chosen = np.random.default_rng(seed).permutation(len(test))[:n]
     model = pipeline.denoiser.eval().requires_grad_(False)
     start = float(model.schedule.time_at(torch.tensor(CLEAN, dtype=torch.float64)))
     device = next(model.parameters()).device
     dimensions = 1
-    for side in pipeline.shape:
+    for side in pipeline.state_shape:
         dimensions *= side
     by_ode, by_bound, evaluations, error = [], [], 0, 0.0
     chunks = range(0, n, size)
@@ -134,7 +142,7 @@ def measure_likelihood(pipeline: Pipeline, test: Dataset, n: int, seed: int) -> 
         known = values_of_rows(pipeline, test, chosen[rows.start : rows.stop].tolist(), images)
         encoded = pipeline.conditioner.encode(len(x), known)
         cond: dict[str, Any] = {key: value.to(device) for key, value in encoded.items()}
-        x = dequantise(x, noise)
+        x = dequantise(x, noise) if whole else x
 
         def by_flow(
             tolerance: float, x: torch.Tensor = x, rows: range = rows, cond: dict[str, Any] = cond
@@ -149,13 +157,13 @@ def measure_likelihood(pipeline: Pipeline, test: Dataset, n: int, seed: int) -> 
         if first == 0:
             error = settled(found.log_prob, by_flow(10 * TOLERANCE).log_prob, dimensions)
         bound = continuous_elbo(model, x, noise, levels=200, max_log_snr=CLEAN, **cond)
-        by_ode.append(bits_per_dim(found.log_prob, dimensions))
-        by_bound.append(bits_per_dim(bound.elbo, dimensions))
+        by_ode.append(bits_per_dim(found.log_prob, dimensions, width))
+        by_bound.append(bits_per_dim(bound.elbo, dimensions, width))
         evaluations = max(evaluations, found.evaluations)
     ode, elbo = torch.cat(by_ode).double(), torch.cat(by_bound).double()
     return LikelihoodReport(
         images=n,
-        dequantisation="uniform, 1 draw",
+        dequantisation="uniform, 1 draw" if whole else "none",
         bits_per_dim_ode=float(ode.mean()),
         bits_per_dim_ode_error=float(ode.std() / n**0.5),
         ode_evaluations=evaluations,
@@ -163,6 +171,7 @@ def measure_likelihood(pipeline: Pipeline, test: Dataset, n: int, seed: int) -> 
         bits_per_dim_bound=float(elbo.mean()),
         bits_per_dim_bound_error=float(elbo.std() / n**0.5),
         bound_levels=200,
+        of="images" if whole else "latents",
     )
 
 

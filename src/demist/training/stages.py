@@ -18,6 +18,7 @@ from demist.config import Stage, Stages, TrainConfig, update
 from demist.data import Dataset
 from demist.errors import DemistError, LockedError
 from demist.io.files import cache_at
+from demist.io.folders import sweep
 from demist.modalities.named import to_learn
 from demist.runs import Run
 from demist.training.build import Load, build
@@ -78,6 +79,8 @@ def train_stages(
         run = Run(Path(world.agree(str(run.path) if run else "")))
     count, interrupt = len(stages.earlier) + 1, Interrupt()
     with run.lock() if world.first else contextlib.nullcontext():
+        if world.first:
+            _clear(run, stages)
         for number, stage in enumerate(stages, 1):
             place = run if number == count else runs.stages.stage(run, stage.name)
             if number < count and world.agree(finished(place)):
@@ -137,6 +140,13 @@ def _save(experiment: Experiment, run: Run) -> None:
         for weight in experiment.network.parameters():
             weight.add_(0.02 * torch.randn(weight.shape, generator=draw).to(weight))
     experiment.pipeline.save(run.model)
+
+
+def _clear(run: Run, stages: Stages) -> None:
+    """Remove what a process that was killed left unfinished, in stages that are done, too."""
+    for place in (run, *(runs.stages.stage(run, stage.name) for stage in stages.earlier)):
+        for folder in (place.path, place.checkpoints, place.image(0).parent):
+            sweep(folder)
 
 
 @contextlib.contextmanager
