@@ -4,8 +4,10 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 from test_training_run import assert_same_weights, interrupt_after
 from tiny import CONFIG, one_thread, pictures  # noqa: F401
 
@@ -32,21 +34,34 @@ def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("DEMIST_CACHE", str(tmp_path / "cache"))
 
 
+OWN = {"codec": "own", "latent_channels": 2, "downsample": 2, "codec_budget": "4steps", "patch": 1}
+
+
 @pytest.fixture
 def config(tmp_path):
     """Options of a run that trains its codec first."""
-    own = {"codec": "own", "latent_channels": 2, "downsample": 2, "codec_budget": "4steps"}
-    return update(CONFIG, {"runs": str(tmp_path / "runs"), "patch": 1, **own})
+    return update(CONFIG, {"runs": str(tmp_path / "runs"), **OWN})
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A run that nothing interrupted, and that no test changes."""
+    place = tmp_path_factory.mktemp("kept")
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEMIST_CACHE", str(place / "cache"))
+        config = update(CONFIG, {"runs": str(place / "runs"), **OWN})
+        return train(config, data=DATA, quiet=True)
+
+
+@pytest.fixture
+def through(kept, tmp_path):
+    """A copy of it, which a test may change."""
+    return runs.Run(Path(shutil.copytree(kept.path, tmp_path / "kept" / kept.path.name)))
 
 
 def codec_of(run):
     return runs.stages.stage(run, "codec")
-
-
-@pytest.fixture
-def through(config):
-    """A run that nothing interrupted."""
-    return train(config, data=DATA, quiet=True)
 
 
 def killed_at(patch, step):
@@ -121,8 +136,15 @@ def test_a_stage_of_ones_own_feeds_the_last(config, tmp_path):
 # Interrupted and gone on with
 
 
-@pytest.mark.parametrize("how", [interrupt_after, killed_at])
-@pytest.mark.parametrize(("stage", "step"), [("codec", 3), ("model", 5), ("model", 2)])
+@pytest.mark.parametrize(
+    ("how", "stage", "step"),
+    [
+        (interrupt_after, "codec", 3),
+        (killed_at, "codec", 2),
+        (interrupt_after, "model", 5),
+        (killed_at, "model", 2),
+    ],
+)
 def test_an_interrupted_stage_goes_on_bit_for_bit(
     config, through, monkeypatch, how, stage, step, tmp_path
 ):
