@@ -457,7 +457,7 @@ CHANGED = {
     "steps": 7, "variance_steps": 10, "sample_count": 3, "sample_guidance": 2.0,
     "norm_groups": 2, "clock": "time", "optimizer": "adamw", "parallel": "fsdp",
     "text_encoder": "folder", "keep": 3, "teacher": "digits", "evaluations": (1.0,),
-    "matching_times": "uniform", "codec": "1", "reconstruction": "l1",
+    "matching_times": "uniform", "codec": "1", "codec_budget": "5m", "reconstruction": "l1",
     "kind": "points", "conditions": "label", "fit": "pad", "range": "0:9", "hold_out": 0.2,
     "buckets": "5",
     "label_column": "a", "caption_column": "a", "class_level": 2, "log": "tensorboard",
