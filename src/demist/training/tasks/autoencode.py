@@ -1,5 +1,6 @@
 """Training an autoencoder: its network, its objective, its options."""
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -86,16 +87,15 @@ class AutoencodingTask:
         with torch.random.fork_rng(devices=[]):  # as in `make_denoiser`
             torch.manual_seed(replace(streams, rank=0, world=1).torch_seed(-1))
             net = make_autoencoder(config, data.x.shape[1:]).to(device)
-            if config.latents.linear_start and isinstance(net, AutoencoderKL | VQModel):
-                start_linear(net, Pixels().encode(_some(data, FITTED)))
+            start_note = _started(net, config, data)
         batches = Batches(data.x, streams, Pixels(), flip=config.data.flip, device=device)
         codec, d = codec_of(net), config.latents
         shape, facts = codec.state_shape(data.x.shape[1:]), facts_of(data)
-        notes: tuple[str, ...] = ()
+        notes = start_note
         objective: Objective = Autoencoding(shape, d.kl_weight, d.reconstruction)
         joint = with_terms(net, config, data, streams, world)
         if joint is not None:
-            objective, notes = joint.objective(shape, options.batch_size), joint.notes
+            objective, notes = joint.objective(shape, options.batch_size), (*notes, *joint.notes)
             facts |= joint.facts
         made = LearnedCodec(codec, data.x.shape[1:], facts)
         if config.optimization.threads:
@@ -253,6 +253,19 @@ def codec_of(net: nn.Module) -> Codec:
     """The codec of an autoencoder whose latents have not been measured yet."""
     assert isinstance(net, Coder)
     return (VectorQuantised if isinstance(net, VQModel) else KLAutoencoder)(net, Pixels())
+
+
+def _started(net: nn.Module, config: TrainConfig, data: Dataset) -> tuple[str, ...]:
+    """Give a new network its linear start if it has one; what to say if it is too narrow for it."""
+    if not (config.latents.linear_start and isinstance(net, AutoencoderKL | VQModel)):
+        return ()
+    fitted = copy.deepcopy(net)
+    try:
+        start_linear(fitted, Pixels().encode(_some(data, FITTED)))
+    except UsageError as error:
+        return (f"random start, as {error}",)
+    net.load_state_dict(fitted.state_dict())
+    return ()
 
 
 def _some(data: Dataset, count: int) -> Tensor:
