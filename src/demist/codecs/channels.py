@@ -56,14 +56,14 @@ class ChannelScale(Codec):
         """
         y = x.double()
         shift = y.mean((0, 2, 3))
+        variance = (y - shift[:, None, None]).square()
+        _require_spread(float(variance.mean().sqrt()), "the latents have")
         if per == "one":
             shift = shift.mean().expand_as(shift)
-        variance = (y - shift[:, None, None]).square()
+            variance = (y - shift[:, None, None]).square()
         variance = variance if drawn is None else variance + drawn.double()
         if per != "channel":
-            std = float(variance.mean().sqrt())
-            _require_spread(std, "the latents have")
-            return cls(tuple(shift.tolist()), 1 / std)
+            return cls(tuple(shift.tolist()), 1 / float(variance.mean().sqrt()))
         stds = variance.mean((0, 2, 3)).sqrt().tolist()
         for channel, std in enumerate(stds):
             try:

@@ -3,9 +3,10 @@
 import shlex
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -74,8 +75,11 @@ class Options:
 def main(args: list[str]) -> None:
     """Print the tables and keep them in the run's folder."""
     options = read(Options, "evaluate", args)
-    from demist.measuring import compare, evaluate, likelihood, sets
+    from demist.measuring import codecs, compare, evaluate, likelihood, sets
 
+    if codecs.is_codec(options.run, options.source.runs):
+        _codec(options, args, codecs.evaluate_codec)
+        return
     begun = time.perf_counter()
     specs = [options.run] + ([options.against] if options.against else [])
     candidates = [options.source.candidate(spec) for spec in specs]
@@ -113,6 +117,35 @@ def main(args: list[str]) -> None:
     if len(found) == 1 and evaluate.keep_in_card(found[0], candidates[0]):
         print(f"{candidates[0].place / 'model' / 'README.md'}")
     work.remove()  # the report is there; the samples can go
+    print(f"{table}\n{values}")
+
+
+def _codec(options: Options, args: list[str], measure: Callable[..., Any]) -> None:
+    """Measure a codec, which makes no samples.
+
+    Raises:
+        UsageError: An option is about samples.
+    """
+    usual = Options(run=options.run)
+    for name in ("against", "seeds", "clip", "precision", "processes", "ray", "shard", "likelihood",
+                 "sampling"):  # fmt: skip
+        if getattr(options, name) != getattr(usual, name):
+            raise UsageError(
+                f"--{name} is about samples, and {options.run} is a codec, which makes none; leave "
+                f"it out"
+            )
+    found = measure(
+        options.run, data=options.data, n=options.n, extractor=options.extractor,
+        device=options.source.device, root=options.source.runs,
+    )  # fmt: skip
+    print(f"# {found.name}\n{found}")
+    place = Path("evaluation") if options.out is None else report_place(options.out)
+    if options.out is None and found.folder is not None:
+        place = found.folder / "evaluation"
+    table, values = free_pair(place)
+    files.write_text(table, str(found))
+    command = shlex.join(["demist", "evaluate", *args])
+    files.write_json(values, {"command": command, **found.to_json()})
     print(f"{table}\n{values}")
 
 

@@ -16,13 +16,21 @@ T_975 = (
 
 
 def markdown(report: dict[str, Any]) -> str:
-    """The report as a Markdown table, with its protocol and warnings below."""
+    """The report as a Markdown table, with its protocol and warnings below.
+
+    Of a model in latents it has a further column: real images through its codec.
+    """
     p = report["protocol"]
-    lines = ["| metric | generated | real | better | what it sees |", "|---|---:|---:|---|---|"]
+    through = report.get("codec", {}).get("metrics")
+    third, rule = ("", "") if through is None else (" through the codec |", "---:|")
+    lines = [f"| metric | generated | real |{third} better | what it sees |",
+             f"|---|---:|---:|{rule}---|---|"]  # fmt: skip
     rows = rows_of()
     for name, entry in report["metrics"].items():
         row = rows[name]
         cells = [_number(entry, "value", row.digits), _number(entry, "floor", row.digits)]
+        if through is not None:
+            cells.append(_number({"value": through.get(name)}, "value", row.digits))
         lines.append(f"| {row.title} | {' | '.join(cells)} | {row.better} | {row.sees} |")
     seeds = p.get("seeds")
     sets, spread = "", ""

@@ -5,11 +5,11 @@ around a network; `read` puts them together.
 """
 
 from demist.interop.asked import PublishedSampler
-from demist.interop.codecs import read_codec
+from demist.interop.codecs import codec_of_folder, read_codec
 from demist.interop.controls import read_control
 from demist.interop.families import FAMILIES
 from demist.interop.read import Reading, assembled, is_published, open_source, read
-from demist.interop.replaced import Replaced, with_codec
+from demist.interop.replaced import Replaced, autoencoder_in, with_codec
 from demist.interop.sampler import published_sampler, published_shift
 from demist.interop.save import save, write_network
 from demist.interop.schedulers import Scheduled, read_scheduler
@@ -32,7 +32,9 @@ __all__ = [
     "as_published",
     "asked",
     "assembled",
+    "autoencoder_in",
     "choose",
+    "codec_of_folder",
     "codecs",
     "controls",
     "convert",

@@ -1,7 +1,10 @@
 """The autoencoder of a model, as a codec."""
 
+from pathlib import Path
+
 from demist.codecs import ChannelScale, KLAutoencoder
 from demist.errors import DataError
+from demist.interop.replaced import autoencoder_in
 from demist.interop.source import Source
 from demist.networks.published import AutoencoderKL, AutoencoderTiny, VQModel
 
@@ -32,3 +35,13 @@ def read_codec(source: Source, name: str, scale: float | None = None) -> KLAutoe
     except (TypeError, ValueError) as error:
         raise DataError(f"{where} does not say the scale of its latents: {error}") from None
     return KLAutoencoder(net, scale=scaled, at_once=1)
+
+
+def codec_of_folder(folder: Path) -> KLAutoencoder:
+    """The codec of an autoencoder's folder, or of a whole model's that has one.
+
+    Raises:
+        MissingError: There is none.
+        DataError: It is damaged, or of a class that is not known.
+    """
+    return read_codec(*autoencoder_in(folder))

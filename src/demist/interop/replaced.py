@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from demist.conditions import TextEncoder
@@ -64,13 +65,21 @@ def with_codec(source: Source, folder: Path) -> Source:
     name = next((name for name in AUTOENCODERS if source.has(name)), source.lacks)
     if not name:
         raise UsageError(f"{source.place} makes images without an autoencoder; leave out {folder}")
-    other = FolderSource.open(folder, source.dtype_of(name))
-    found = [
-        theirs for theirs in ("", *AUTOENCODERS) if (folder / theirs / "config.json").is_file()
-    ]
-    if not found:
-        raise MissingError(
-            f"{folder} holds no autoencoder: a folder with its config.json and .safetensors, or a "
-            f"model with one"
-        )
-    return Replaced(source, name, other, found[0])
+    other, theirs = autoencoder_in(folder, source.dtype_of(name))
+    return Replaced(source, name, other, theirs)
+
+
+def autoencoder_in(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Source, str]:
+    """A folder as a source, and the name of the autoencoder in it; "" where it is alone there.
+
+    Raises:
+        MissingError: There is none.
+    """
+    other = FolderSource.open(folder, dtype)
+    for theirs in ("", *AUTOENCODERS):
+        if (folder / theirs / "config.json").is_file():
+            return other, theirs
+    raise MissingError(
+        f"{folder} holds no autoencoder: a folder with its config.json and .safetensors, or a "
+        f"model with one"
+    )

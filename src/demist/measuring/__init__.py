@@ -8,6 +8,7 @@ __all__ = [
     "bulk",
     "candidate",
     "checks",
+    "codecs",
     "compare",
     "evaluate",
     "judging",

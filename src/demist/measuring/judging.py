@@ -1,5 +1,6 @@
 """The judge of a data set: an independent classifier, trained once and kept."""
 
+import contextlib
 import sys
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,9 +10,11 @@ from tqdm import tqdm
 
 from demist.config import DataConfig
 from demist.data import Dataset
-from demist.errors import UsageError
+from demist.data.readers import scenes
+from demist.errors import DataError, MissingError, UsageError
 from demist.evaluation.judge.classifier import Classifier
 from demist.evaluation.judge.pseudo import clusters
+from demist.evaluation.judge.scenes import Judge
 from demist.evaluation.metrics.accuracy import label_accuracy
 from demist.io.files import cache_folder
 from demist.measuring.prompts import classes_to_ask
@@ -20,7 +23,7 @@ from demist.modalities.named import divided
 from demist.model.pipeline import Pipeline
 from demist.model.sampling import Sampling
 from demist.model.values import classes_of, of_class
-from demist.training.judge import default_classifier
+from demist.training.judge import RECIPE, default_classifier, train_judge
 
 
 def judge(train: Dataset, test: Dataset, seed: int = 0) -> Classifier:
@@ -44,12 +47,29 @@ def judge(train: Dataset, test: Dataset, seed: int = 0) -> Classifier:
         return default_classifier(train, cache_folder(), test=test, seed=seed, progress=progress)
 
 
+def scene_judge(size: int) -> Judge:
+    """What reads DigitScenes of this size; trained if nobody asked before, which takes minutes."""
+    path = cache_folder() / f"scene-classifier-{size}-{RECIPE}-{SCENES}.safetensors"
+    with contextlib.suppress(MissingError, DataError):
+        return Judge(scenes.COLOURS, scenes.PLACES, Classifier.load(path))
+    print("training the judge of scenes, which is kept", file=sys.stderr)
+    data, known = scenes.draw(SCENES, "train", seed=1, size=size)
+    made = train_judge(data.x, known, scenes.COLOURS, scenes.PLACES)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made.classifier.save(path)
+    return made
+
+
 def clustered(train: Dataset, test: Dataset, seed: int) -> tuple[Dataset, Dataset]:
     """The same images, their clusters as classes."""
     found = clusters(train.x, test.x, seed=seed)
     classes = tuple(f"cluster {j}" for j in range(max(y.max() for y in found) + 1))
     a, b = (data.with_labels(y, classes) for data, y in zip((train, test), found, strict=True))
     return a, b
+
+
+SCENES = 12_000
+"""Scenes that their judge learns from."""
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,7 @@ class Images(Modality):
                 test_labels=test.labels if real else None,
                 k=max(1, min(5, generated - 1, len(test) - 1)),
             )
+            told = None
             if encoder is not None:
                 captions = metrics_of(TextMetric)  # type: ignore[type-abstract]
                 real_images, texts = test.x[asked.rows], asked.values[asked.captions]
@@ -134,7 +135,10 @@ class Images(Modality):
                     for text in asked.of(asked.captions, min(TOGETHER, len(x)))
                 ]
                 together = {m.name: m(encoder, first, theirs) for m in captions if m.whole}
-            lost = None if codec is None or codec.lossless else through_codec(codec, reference)
+                told = (encoder, np.array(asked.rows), texts)
+            lost = None
+            if codec is not None and not codec.lossless:
+                lost = through_codec(codec, reference, test.labels if real else None, told)
             bar.update()
             reports = []
             for seed, x in samples.items():

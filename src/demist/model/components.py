@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from demist import networks
-from demist.codecs import Codec
+from demist.codecs import ChannelScale, Codec
 from demist.errors import DataError, UsageError
 from demist.io.files import sha256, write_json
 from demist.io.folders import atomic_folder
@@ -56,12 +56,26 @@ def classes_of(modules: Mapping[str, nn.Module]) -> dict[str, list[str]]:
     return {name: ["demist", type(net).__name__] for name, net in modules.items()}
 
 
-def config_of(net: Any) -> dict[str, Any]:
-    """What stands in a network's `config.json`."""
-    return {"_class_name": type(net).__name__, **net.config}
+def config_of(net: Any, codec: Codec | None = None) -> dict[str, Any]:
+    """What stands in a network's `config.json`.
+
+    Args:
+        net: The network.
+        codec: Its codec: where the form of the network has a place for the scale of the latents,
+            it is said there too, as pipelines of diffusers expect it.
+    """
+    config = {"_class_name": type(net).__name__, **net.config}
+    scale: Any = getattr(codec, "scale", None)
+    said = scale.published if isinstance(scale, ChannelScale) else {}
+    needed = {key for key, value in said.items() if value not in (None, 0.0)}
+    if isinstance(net, Published) and needed <= config.keys():
+        config |= {key: value for key, value in said.items() if key in config}
+    return config
 
 
-def write(folder: Path, modules: Mapping[str, nn.Module]) -> dict[str, str]:
+def write(
+    folder: Path, modules: Mapping[str, nn.Module], codec: Codec | None = None
+) -> dict[str, str]:
     """Write further networks into their sub-folders of a folder that is being made.
 
     Returns:
@@ -69,15 +83,17 @@ def write(folder: Path, modules: Mapping[str, nn.Module]) -> dict[str, str]:
     """
     for name, net in modules.items():
         (folder / name).mkdir()
-        _write(folder / name, net)
+        _write(folder / name, net, codec)
     return _sums(folder, modules)
 
 
-def keep(folder: Path, modules: Mapping[str, nn.Module]) -> dict[str, str]:
+def keep(
+    folder: Path, modules: Mapping[str, nn.Module], codec: Codec | None = None
+) -> dict[str, str]:
     """As `write`, into a folder in use: each sub-folder is whole or not there at any moment."""
     for name, net in modules.items():
         with atomic_folder(folder / name, replace=True) as temporary:
-            _write(temporary, net)
+            _write(temporary, net, codec)
     return _sums(folder, modules)
 
 
@@ -86,8 +102,8 @@ def _sums(folder: Path, modules: Mapping[str, nn.Module]) -> dict[str, str]:
     return {file: sha256(folder / file) for file in files}
 
 
-def _write(folder: Path, net: nn.Module) -> None:
-    write_json(folder / "config.json", config_of(net))
+def _write(folder: Path, net: nn.Module, codec: Codec | None) -> None:
+    write_json(folder / "config.json", config_of(net, codec))
     write_tensors(folder / WEIGHTS, net.state_dict())
 
 

@@ -127,7 +127,10 @@ def describe(pipeline: Any) -> dict[str, Any]:
         },
         f"{place}/config.json": {"_class_name": name, **denoiser.net.config},
         SCHEDULER: {key: to_json(getattr(denoiser, key)) for key in DENOISER},
-        **{f"{key}/config.json": components.config_of(net) for key, net in further.items()},
+        **{
+            f"{key}/config.json": components.config_of(net, pipeline.codec)
+            for key, net in further.items()
+        },
     }
 
 
@@ -258,7 +261,7 @@ def write(pipeline: Any, folder: Path) -> None:
         interop.save(folder, pipeline.origin, modules_of(pipeline), encoders_of(pipeline))
         return
     description = describe(pipeline)
-    sums = components.write(folder, modules_of(pipeline))
+    sums = components.write(folder, modules_of(pipeline), pipeline.codec)
     (folder / SCHEDULER).parent.mkdir()
     write_json(folder / SCHEDULER, description[SCHEDULER])
     sums[SCHEDULER] = sha256(folder / SCHEDULER)

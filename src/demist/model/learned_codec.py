@@ -20,6 +20,7 @@ from demist import runs
 from demist.codecs import Codec
 from demist.conditions import Conditioner
 from demist.errors import DataError, MissingError, UsageError
+from demist.interop import codec_of_folder, is_published
 from demist.io import hub
 from demist.io.files import read_json, write_json
 from demist.io.folders import atomic_folder
@@ -32,6 +33,9 @@ from demist.model.pipeline import Pipeline
 from demist.model.sums import read_sealed, require_sealed, sealed, sealed_index, short
 from demist.runs import Run, checkpoint
 from demist.version import __version__
+
+CONFIG = "config.json"
+"""Of an autoencoder of another maker that is alone in its folder."""
 
 
 @runtime_checkable
@@ -104,7 +108,10 @@ class LearnedCodec:
                 "codec": components.codec_json(self.codec, folder.to_json),
                 "facts": dict(self.facts),
             },
-            **{f"{name}/config.json": components.config_of(net) for name, net in nets.items()},
+            **{
+                f"{name}/config.json": components.config_of(net, self.codec)
+                for name, net in nets.items()
+            },
         }
 
     def of_weights(self, tensors: Mapping[str, Tensor]) -> "LearnedCodec":
@@ -126,13 +133,15 @@ class LearnedCodec:
             CannotCreateError: The folder exists and `replace` is false.
         """
         with atomic_folder(path, replace=replace) as temporary:
-            sums = components.write(temporary, self.components())
+            sums = components.write(temporary, self.components(), self.codec)
             write_json(temporary / INDEX, sealed_index(self.describe()[INDEX], sums))
         return Path(path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "LearnedCodec":
         """Read a saved codec, to the CPU; or that of a saved model in latents.
+
+        Of another maker, the folder of an autoencoder, or of a model that has one.
 
         Raises:
             MissingError: There is none.
@@ -141,6 +150,8 @@ class LearnedCodec:
         """
         name = os.fspath(path)
         where = hub.fetched(name, "model") if hub.is_named(name) else Path(name)
+        if is_published(where):
+            return _foreign(where)
         index = read_json(inside(where, INDEX))
         _require_format(index, str(where))
         require_sealed(index, where / INDEX)
@@ -184,7 +195,8 @@ def keep(run: Run, model: Trained) -> dict[str, Any]:
     """
     description = describe(model)
     _, *others = model.components()
-    sums = components.keep(run.path, {name: model.components()[name] for name in others})
+    nets = {name: model.components()[name] for name in others}
+    sums = components.keep(run.path, nets, getattr(model, "codec", None))
     if sums:
         description[INDEX]["sha256"] = sums
     write_json(run.description, sealed(description))
@@ -203,7 +215,7 @@ def open_codec(spec: str, root: str | os.PathLike[str] = "runs") -> LearnedCodec
         DataError: It is damaged.
         UsageError: What is there has no learned codec.
     """
-    if hub.is_named(spec) or (Path(spec) / INDEX).is_file():
+    if hub.is_named(spec) or any((Path(spec) / name).is_file() for name in (INDEX, CONFIG)):
         return LearnedCodec.load(spec)
     try:
         run = runs.find(spec, root)
@@ -222,6 +234,18 @@ def _first(index: Mapping[str, Any], where: str) -> str:
             f"demist train PATH --recipe autoencoder"
         )
     return names[0]
+
+
+def _foreign(where: Path) -> LearnedCodec:
+    """That of another maker's folder."""
+    codec = codec_of_folder(where)
+    net: Any = codec.net
+    size = net.config.get("sample_size", 0)
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    multiple = net.downsample
+    if len(sides) != 2 or any(side < 1 or side % multiple for side in sides):
+        sides = (32 * multiple,) * 2
+    return LearnedCodec(codec, (net.in_channels, *sides), {"maker": net.kind})
 
 
 def _require_format(index: Mapping[str, Any], where: str) -> None:

@@ -69,6 +69,7 @@ from demist.evaluation.metrics.psnr import psnr
 from demist.evaluation.metrics.retrieval import Retrieval, retrieval
 from demist.evaluation.metrics.sliced_wasserstein import SlicedWasserstein, sliced_wasserstein
 from demist.evaluation.metrics.spectrum import Sharpness, radial_spectrum, top_octave
+from demist.evaluation.metrics.ssim import ssim
 from demist.evaluation.metrics.text_score import Encoder, ImageText, TextScore, scores, text_score
 from demist.evaluation.metrics.vendi import Vendi, vendi_score
 
@@ -142,6 +143,7 @@ __all__ = [
     "scores",
     "sliced_wasserstein",
     "squared_distances",
+    "ssim",
     "strided",
     "text_score",
     "top_octave",
