@@ -143,7 +143,7 @@ def test_what_cannot_be_a_codec(folder, config, tmp_path):
     told = json.loads((place / "config.json").read_text())
     for wrong in (0, -1.0):
         write_json(place / "config.json", {**told, "scaling_factor": wrong})
-        with pytest.raises(DataError, match="scales its latents in no way"):
+        with pytest.raises(DataError, match="scales its latents by"):
             open_codec(str(place))
     write_json(place / "config.json", {**told, "_class_name": "UNet2DModel"})
     with pytest.raises(DataError):
@@ -155,7 +155,7 @@ def test_what_cannot_be_a_codec(folder, config, tmp_path):
         open_codec(str(empty))
 
 
-@pytest.mark.parametrize("value, words", [(0.0, "deviation 0"), (1e38, "deviation 4.8")])
+@pytest.mark.parametrize("value, words", [(0.0, "deviation 0"), (1e38, r"deviation 4.85757e\+37")])
 def test_a_codec_that_lost_its_latents(tmp_path, config, value, words):
     place, net = tmp_path / "lost", network("kl")
     with torch.no_grad():
