@@ -5,13 +5,16 @@ import sys
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, UseAppendAction, arg
 
 from demist.commands.sampling import ModelOptions, SamplingOptions, parse_size, require_positive
 from demist.commands.shared import free_name, read, require_free
 from demist.errors import UsageError
+
+if TYPE_CHECKING:
+    from demist.model.pipeline import Pipeline
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,8 @@ class Options:
     """A second model that takes the last steps, such as the refiner of SDXL; of the same latents.
     """
     refine_from: float | None = None
-    """Time from which on the refiner takes the steps, between 0 (data) and 1 (noise). Default: 0.2.
-    """
+    """Time from which on the refiner takes the steps, between 0 (data) and 1 (noise). Default: 0.2,
+    or as a model that was saved with its refiner says."""
     classifier: Path | None = None
     """Guide by this classifier, made by `demist classifier DATA --noise-of RUN`. The model itself
     is given no class then, unless --class says one."""
@@ -75,7 +78,8 @@ class Options:
     out: Path | None = None
     """Image to write: .png, .jpg, .webp, .gif or .tif. Default: samples.png, samples-2.png, ..."""
     animate: Path | None = None
-    """Film (.gif or .webp) of the first samples, at most 100 images, being denoised."""
+    """Film (.gif or .webp) of the first samples, at most 100 images, being denoised; of a cascade
+    all stages, one after another."""
     arrays: Path | None = None
     """The samples as numbers (.npy)."""
     columns: int | None = None
@@ -97,8 +101,6 @@ class Options:
         for name in ("n", "columns", "animate"):
             if self.grid and getattr(self, name) is not None:
                 raise UsageError(f"--{name} and --grid both say how many samples; leave one out")
-        if self.refine_from is not None and self.refiner is None:
-            raise UsageError("--refine-from says when a refiner takes over; give one: --refiner")
         if (self.classifier is None) != (self.classifier_class is None):
             raise UsageError(
                 "--classifier and --classifier-class go together; give both or neither"
@@ -127,10 +129,7 @@ def main(args: list[str]) -> None:
     if options.compile:
         pipeline.compile(partial(print, file=sys.stderr))
     pipeline, cond = controlled.from_flags(pipeline, options.control, pages.read_image)
-    if options.refiner is not None:
-        second = options.source.open(options.refiner, pipeline)
-        start = 0.2 if options.refine_from is None else options.refine_from
-        pipeline = pipeline.refined(second, start)
+    pipeline = _refined(pipeline, options)
     known, guiding = pipeline.conditioner.conditions, dict[str, Any]()
     more = values.conditions_of(pipeline, options.cond, pages.read_image)
     if twice := next((name for name in more if name in cond), None):
@@ -177,6 +176,9 @@ def main(args: list[str]) -> None:
             pipeline, n, sampling, labels=values.spread(labels, n), columns=options.columns,
             film=options.animate is not None, **guiding, **cond,
         )  # fmt: skip
+    if counts := page.facts.get("evaluations"):
+        each = ", ".join(f"{name} {count:g}" for name, count in counts.items())
+        print(f"evaluations of the network for one sample: {each}", file=sys.stderr)
     page.save(out, shlex.join(["demist", "sample", *args]), options.metadata)
     print(out)
     if options.arrays:
@@ -185,3 +187,19 @@ def main(args: list[str]) -> None:
     if options.animate:
         page.animate(options.animate)
         print(options.animate)
+
+
+def _refined(pipeline: "Pipeline", options: Options) -> "Pipeline":
+    """The model with the refiner that is named, or with its own at another time."""
+    own = pipeline.refinement
+    if options.refiner is not None:
+        if own is not None:
+            pipeline = own.taken_from(pipeline)
+        second = options.source.open(options.refiner, pipeline)
+        start = 0.2 if options.refine_from is None else options.refine_from
+        return pipeline.refined(second, start)
+    if options.refine_from is None:
+        return pipeline
+    if own is None:
+        raise UsageError("--refine-from says when a refiner takes over; give one: --refiner")
+    return own.taken_from(pipeline).refined(own.pipeline, options.refine_from)

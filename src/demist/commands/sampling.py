@@ -43,6 +43,13 @@ class SamplingOptions:
     a sample depends on --n, too."""
     batch_size: int | None = None
     """Samples at once: changes speed and memory, never the samples."""
+    condition_noise: float | None = None
+    """Level, from 0 to 1, of the noise that a small image gets before it is made large; the network
+    is told. Default: as the model says, usually 0."""
+    stage: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME:OPTION=VALUE,...")] = ()
+    """How a stage before the last is sampled, also several times:
+    base:steps=30,solver=heun,guidance=4. The options above are those of the last stage; `demist
+    show MODEL` names the others."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size"):
@@ -54,10 +61,12 @@ class SamplingOptions:
         Raises:
             UsageError: One makes no sense.
         """
-        from demist.model.sampling import Sampling, parse
+        from demist.model.sampling import Sampling, parse, parse_stages
 
         typed = {"grid" if k == "time_grid" else k: v for k, v in asdict(self).items()}
-        return Sampling(**{k: parse(k, v) if isinstance(v, str) else v for k, v in typed.items()})
+        stages = parse_stages(typed.pop("stage"))
+        values = {k: parse(k, v) if isinstance(v, str) else v for k, v in typed.items()}
+        return Sampling(**values, stages=stages or None)
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,9 @@ class Condition(abc.ABC):
     spatial: ClassVar[bool] = False
     """Whether it lies over the image, so that it is mirrored with it."""
 
+    noisy: ClassVar[bool] = False
+    """Whether sampling can show it with noise of a level that is told."""
+
     kept: ClassVar[bool] = False
     """Whether guidance leaves it as it is: what is led away from has the same value of it."""
 
@@ -158,12 +161,13 @@ class Condition(abc.ABC):
         """
         return None if self.kept else self.encode(None, 1)
 
-    def sampled(self, encoded: Encoded, draw: Draw) -> Encoded:
+    def sampled(self, encoded: Encoded, draw: Draw, level: float = 0.0) -> Encoded:
         """What sampling shows instead of `encoded`; by default the same.
 
         Args:
             encoded: All samples.
             draw: Standard normal numbers, each sample's of its own seed.
+            level: Of the noise of a condition that is `noisy`, from 0 to 1.
         """
         return encoded
 
@@ -289,17 +293,21 @@ class Conditioner:
         return {key: self._null(key, value) for key, value in cond.items()}
 
     def sampled(
-        self, cond: Mapping[str, Tensor], draw: Callable[[str, Tensor], Tensor]
+        self,
+        cond: Mapping[str, Tensor],
+        draw: Callable[[str, Tensor], Tensor],
+        level: float = 0.0,
     ) -> dict[str, Tensor]:
         """What sampling shows instead of `cond`; see `Condition.sampled`.
 
         Args:
             cond: Encoded conditions of all samples.
             draw: Standard normal numbers for the condition of a name, of the shape of a tensor.
+            level: Of the noise of conditions that are `noisy`, from 0 to 1.
         """
         out: dict[str, Tensor] = {}
         for name, parts in nested(cond).items():
-            out |= flat(name, self.conditions[name].sampled(parts, partial(draw, name)))
+            out |= flat(name, self.conditions[name].sampled(parts, partial(draw, name), level))
         return out
 
     def beside(self, values: Mapping[str, Any], x: np.ndarray) -> dict[str, Any]:

@@ -141,12 +141,14 @@ class LowResolution(Condition):
     """A small image to be made large: shown enlarged, with noise of a known level.
 
     In training the small image is made from the sample itself and gets noise of a random level;
-    when sampling it comes as it is, level 0. So a model forgives what an earlier stage got wrong.
-    The last channel is the level; -1 stands for no image.
+    when sampling it gets noise of the level `Sampling.condition_noise`, usually none. So a model
+    forgives what an earlier stage got wrong. The last channel is the level, which the network is
+    told; -1 stands for no image.
 
     References:
         Ho et al. 2022, "Cascaded Diffusion Models for High Fidelity Image Generation",
-        arXiv:2106.15282, section 4 (conditioning augmentation).
+        arXiv:2106.15282, section 4 (conditioning augmentation); Saharia et al. 2022 (Imagen),
+        arXiv:2205.11487, section 2.4 (the level is told, and chosen when sampling).
 
     Attributes:
         shape: Of the samples: channels, height, width.
@@ -169,6 +171,7 @@ class LowResolution(Condition):
     usual: ClassVar[bool] = False
     from_samples: ClassVar[bool] = True
     spatial: ClassVar[bool] = True
+    noisy: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.shape[1] % self.factor or self.shape[2] % self.factor:
@@ -200,8 +203,19 @@ class LowResolution(Condition):
 
     def augment(self, encoded: Encoded, draw: Draw) -> Encoded:
         """Noise on the small image, of a level between 0 and 1 that is given as well."""
-        small = encoded["image"][:, :, :: self.factor, :: self.factor]
         level = torch.special.ndtr(draw(encoded["image"][:, :1, :1, :1]))  # uniform
+        return self._with_noise(encoded, level, draw)
+
+    def sampled(self, encoded: Encoded, draw: Draw, level: float = 0.0) -> Encoded:
+        """The same with noise of one level; where there is no image, nothing changes."""
+        if not level:
+            return encoded
+        noisy = self._with_noise(encoded, torch.full((1, 1, 1, 1), level), draw)
+        there = encoded["level"] >= 0
+        return {key: torch.where(there, noisy[key], value) for key, value in encoded.items()}
+
+    def _with_noise(self, encoded: Encoded, level: Tensor, draw: Draw) -> Encoded:
+        small = encoded["image"][:, :, :: self.factor, :: self.factor]
         noisy = small + self.noise * level * draw(small)
         large = F.interpolate(noisy, scale_factor=self.factor, mode="nearest")
         return {"image": large, "level": level.expand_as(encoded["level"])}

@@ -87,7 +87,7 @@ class NoisyImage(Condition):
         assert small is not None
         return {"image": small, "level": torch.tensor(levels)}
 
-    def sampled(self, encoded: Encoded, draw: Draw) -> Encoded:
+    def sampled(self, encoded: Encoded, draw: Draw, level: float = 0.0) -> Encoded:
         """With the noise of its level."""
         bar = torch.tensor(self.alpha_bar, dtype=torch.float64)[encoded["level"]]
         bar = bar.reshape(-1, 1, 1, 1)

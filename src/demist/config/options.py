@@ -126,6 +126,9 @@ class DataConfig(Section):
     range: str | None = option(None, kind="range")
     """Numbers that become black and white, as 0:4095. None: 0:255 for bytes; else what holds all
     data of 0:255, 0:4095, 0:65535, or 0:1 and -1:1 with fractions."""
+    reduce: int = option(1, 1, 64)
+    """Average blocks of so many pixels by as many, after the images are brought to the size: what a
+    condition low-resolution shows of them, for the first stage of a cascade. 1: leave them."""
     limit: int | None = option(None, 1)
     """Use at most this many items. None: all."""
     max_bad: float = option(0.01, 0, 1)
@@ -395,6 +398,18 @@ class OutputConfig(Section):
     sample_guidance: float | None = option(None, 0, 100)
     """Guidance scale for such an image, if the model is conditional; 1 is none. None: 1.5 for
     images, 1 for points."""
+    sample_rule: str = "cfg"
+    """Guidance rule for such an image: cfg, apg, (threshold:model=cfg), ..."""
+    sample_condition_noise: float = option(0.0, 0, 1)
+    """Noise on the small image that a condition low-resolution is given when sampling, as a share
+    of its noise; the network is told."""
+    feeds: str | None = None
+    """Models that make conditions of this one when it is sampled, as low_resolution=stage:base: a
+    stage of this run, another run, or a saved model. None: whoever samples gives them."""
+    refiner: str | None = None
+    """Model that takes the last steps of sampling: stage:refiner, another run, or a saved model."""
+    refine_from: float = option(0.2, 0, 1)
+    """Time from which on it takes them, between 0 (data) and 1 (noise)."""
 
 
 @dataclass(frozen=True)

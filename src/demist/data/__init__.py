@@ -45,6 +45,7 @@ __all__ = [
     "load",
     "pack",
     "reader_of",
+    "reduced",
     "report",
     "splits",
     "train_and_test",

@@ -81,10 +81,24 @@ def folder_rows(folder: Path) -> Rows:
                 said = read_json(inside(folder, f"{place.name}/config.json"))
             named = said.get("_class_name") or " ".join(map(str, said.get("architectures") or []))
             rows.append(("part", short(f"{place.name}: {named} {_amount(files)}")))
+    rows += _stages(folder, index.get("_demist_stages"))
     facts = index.get("facts")
     for key, value in (facts if isinstance(facts, dict) else {}).items():
         rows.append((str(key), short(value if isinstance(value, str) else json.dumps(value))))
     return [*rows[:2], *sizes(headers), *rows[2:]]
+
+
+def _stages(folder: Path, table: Any) -> Rows:
+    """The models of a cascade, which lie in a folder of their own, and what each is for."""
+    rows: Rows = []
+    for name, row in (table if isinstance(table, dict) else {}).items():
+        below = folder_rows(inside(folder, f"stages/{name}"))
+        row = row if isinstance(row, dict) else {}
+        what = f"makes {row['feeds']}" if "feeds" in row else f"takes over at {row.get('from')}"
+        size = dict(below)["parameters"]
+        rows.append(("stage", short(f"{name}: {what}; parameters {size}")))
+        rows += [("stage", text) for label, text in below if label == "stage"]
+    return rows
 
 
 def kind_text(shapes: Shapes, path: Path) -> str:

@@ -18,10 +18,11 @@ from demist.io.arrays import write_array
 from demist.measuring.parameters import parameters_of
 from demist.modalities import Modality
 from demist.modalities import of as of
+from demist.model.feeders import alone, bare, stages_of
 from demist.model.folder import weights_hash
 from demist.model.guided import weak_for
 from demist.model.pipeline import Pipeline
-from demist.model.plan import Guide
+from demist.model.plan import Guide, Plan
 from demist.model.sampling import Sampling
 from demist.model.sweep import parse_axes, sweep
 from demist.model.values import name_of, of_class, value_of
@@ -106,7 +107,8 @@ def sample_page(
         sampling: How.
         labels: Class of each; empty: the model is given none.
         columns: In a row; None: a square, or rows of one class each.
-        film: Make a film, too, of as many of the first samples as their kind of data shows.
+        film: Make a film, too, of as many of the first samples as their kind of data shows; of a
+            model with stages before it, all stages one after another, enlarged to its size.
         negative: What guidance leads away from.
         weak: A weaker model, for the rule `autoguidance`.
         guide: Further guidance.
@@ -117,7 +119,7 @@ def sample_page(
     plan = pipeline.plan(n, sampling, negative=negative, weak=weak, guide=guide, **cond)
     modality = of(pipeline)
     filmed = modality.filmed if film else 0
-    states = [frame.x for frame in plan.frames(range(min(n, filmed)))] if filmed else []
+    states = _filmed(plan, range(min(n, filmed))) if filmed else []
     x = states[-1] if filmed >= n else plan.sample(progress=sys.stderr.isatty())
     rows = len(set(labels))
     columns = columns or (n // rows if rows > 1 and n % rows == 0 else None)
@@ -129,10 +131,13 @@ def sample_page(
         **_plain(cond),
     }
     line = parameters_of(pipeline, options)
+    facts = facts_of(pipeline, options)
+    if plan.feeds or plan.then:
+        facts["evaluations"] = {k: round(each, 2) for k, each in plan.evaluations().items()}
     return Page(
         x,
         modality.draw(x, labels, columns),
-        facts_of(pipeline, options),
+        facts,
         modality.film(states, labels[:filmed], columns) if states else (),
         {} if line is None else {"parameters": line},
     )
@@ -242,6 +247,21 @@ def _weak(weak: Pipeline | None) -> dict[str, Any]:
 
 
 def _identity(pipeline: Pipeline) -> dict[str, Any]:
-    second = pipeline.refinement
+    second, stages = pipeline.refinement, stages_of(pipeline)
     refiner = second and {"refiner": {**_identity(second.pipeline), "start": second.start}}
-    return {"sha256": weights_hash(pipeline), **pipeline.facts, **(refiner or {})}
+    earlier = {"stages": {name: _identity(alone(stage)) for name, stage in stages.items()}}
+    own = {"sha256": weights_hash(bare(pipeline)), **pipeline.facts}
+    return {**own, **(refiner or {}), **(earlier if stages else {})}
+
+
+def _filmed(plan: Plan, rows: Sequence[int]) -> list[np.ndarray]:
+    """The states of all stages that are images, in the size of the last; else of the last alone."""
+    frames = [frame.x for frame in plan.film(rows)]
+    shape, shown = frames[-1].shape, list[np.ndarray]()
+    for x in frames:
+        whole = x.ndim == len(shape) and x.shape[:2] == shape[:2] and x.dtype == frames[-1].dtype
+        if x.ndim == 4 and whole and not any(a % b for a, b in zip(shape, x.shape, strict=True)):
+            x = x.repeat(shape[2] // x.shape[2], 2).repeat(shape[3] // x.shape[3], 3)
+        if x.shape == shape:
+            shown.append(x)
+    return shown

@@ -12,6 +12,8 @@ from demist.data.division import divided as divided_parts
 from demist.data.division import to_learn as part_to_learn
 from demist.data.images.told import NAMES as NAMES_OF_SIZES
 from demist.data.load import buckets_of
+from demist.data.reduced import averaged
+from demist.errors import UsageError
 from demist.modalities.find import load, splits
 
 READ = (
@@ -28,7 +30,13 @@ def part(options: DataConfig, split: str) -> Dataset:
     given = {name: getattr(options, name) for name in READ}
     if is_one_shape(options):
         given["buckets"] = None
-    return load(options.path, split=split, sizes=sizes, **given)
+    data = load(options.path, split=split, sizes=sizes, **given)
+    if options.reduce > 1 and given["buckets"] is not None:
+        raise UsageError(
+            f"reduce = {options.reduce} averages images of one shape, and --buckets makes several; "
+            f"leave one out"
+        )
+    return averaged(data, options.reduce)
 
 
 def of_one_shape(options: DataConfig) -> DataConfig:

@@ -2,6 +2,7 @@
 
 from demist.model import values
 from demist.model.controlled import Controlled
+from demist.model.feeders import Feeder
 from demist.model.images import Images, shown
 from demist.model.learned_clip import LearnedClip, is_clip, open_clip
 from demist.model.learned_codec import LearnedCodec, open_codec
@@ -16,6 +17,7 @@ __all__ = [
     "STANDARD",
     "Axis",
     "Controlled",
+    "Feeder",
     "Frame",
     "Images",
     "LearnedClip",
@@ -24,12 +26,14 @@ __all__ = [
     "Pipeline",
     "Plan",
     "Sampling",
+    "about",
     "adapted",
     "card",
     "components",
     "consistent",
     "controlled",
     "export",
+    "feeders",
     "folder",
     "gpus_of",
     "guided",
@@ -52,6 +56,7 @@ __all__ = [
     "sample_seed",
     "sampling",
     "shown",
+    "staged",
     "stored",
     "sums",
     "sweep",

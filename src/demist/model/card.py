@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from demist.io.files import write_text
+from demist.model.feeders import stages_of
 from demist.networks import Network
 
 if TYPE_CHECKING:
@@ -133,6 +134,11 @@ def _rows(pipeline: "Pipeline", trained: Mapping[str, Any]) -> str:
         "trained for": _span(facts, trained),
         "usual sampling": f"{how.steps} steps of {how.solver}, guidance {how.guidance:g}",
         "data's fingerprint": facts.get("fingerprint"),
+        "stages before it": ", ".join(
+            f"`{name}`, {' x '.join(map(str, stage.shape))}"
+            for name, stage in stages_of(pipeline).items()
+        ),
+        "last steps": pipeline.refinement and f"by a refiner, from {pipeline.refinement.start:g}",
     }
     for name, c in pipeline.conditioner.conditions.items():
         listed = ", ".join(_plain(choice) for choice in c.choices[:_SHOWN])

@@ -14,6 +14,7 @@ autoencoder/...                          likewise, for a model in the latents of
 ```
 """
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -135,8 +136,17 @@ def describe(pipeline: Any) -> dict[str, Any]:
 
 
 def weights_hash(pipeline: Any) -> str:
-    """SHA-256 of the names and values of all networks' tensors, in hexadecimal."""
-    return components.hash_of(modules_of(pipeline))
+    """SHA-256 of the names and values of all networks' tensors, in hexadecimal.
+
+    That of a model with stages depends on those of the stages, too.
+    """
+    own, second = components.hash_of(modules_of(pipeline)), pipeline.refinement
+    stages = {feeder.name: feeder.pipeline for feeder in pipeline.feeders.values()}
+    stages |= {"refiner": second.pipeline} if second is not None else {}
+    if not stages:
+        return own
+    text = [own, *(f"{name}/{weights_hash(stage)}" for name, stage in stages.items())]
+    return hashlib.sha256("\n".join(text).encode()).hexdigest()
 
 
 def pieces(

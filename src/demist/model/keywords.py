@@ -138,6 +138,11 @@ def checked(name: str, value: Any) -> Any:
                 f"start = {start:g}: a time from 0 (the data itself) to 1 (pure noise), such as 0.6"
             )
         return start
+    if name == "condition_noise":
+        level = number(name, value, "0.2")
+        if not 0 <= level <= 1:
+            raise UsageError(f"condition_noise = {level:g}: a level from 0 to 1, such as 0.2")
+        return level
     value = spec_of(plain(value))
     many = isinstance(value, list | tuple)
     if name == "seed":

@@ -1,17 +1,18 @@
 """From what is asked for to a plan: every choice is made here, and nothing is sampled."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from demist.core import Schedule, Seeded, solvable_grid
+from demist.core import Schedule, solvable_grid
 from demist.errors import UsageError
 from demist.model.controlled import say_what_is_missing
-from demist.model.guided import guided
+from demist.model.feeders import alone, feeders_lead, feeds_of, with_feeds
+from demist.model.guided import guided, negative_for
 from demist.model.keywords import by_name, require_known, whole
 from demist.model.plan import Constrain, Guide, Init, Plan
 from demist.model.published import Way, published_way, usual_shift
@@ -36,17 +37,24 @@ def make_plan(
     guide: Guide | None = None,
     init: Init | None = None,
     constrain: Constrain | None = None,
+    fed: Collection[str] = (),
 ) -> Plan:
-    """See `Pipeline.plan`."""
+    """See `Pipeline.plan`; the conditions `fed` are given to the plan later."""
     n = whole("n", n)
     if n < 1:
         raise UsageError(f"cannot make {n} samples; ask for at least 1")
     require_known(cond, pipeline.conditioner, (*FIELDS, *TAKEN))
     negative = None if negative is None else by_name("negative", negative)
+    if pipeline.feeders or sampling.stages:
+        return _fed(
+            pipeline, n, sampling, cond, negative or {}, weak=weak, guide=guide, init=init,
+            constrain=constrain,
+        )  # fmt: skip
+    _require_noisy(pipeline, sampling.condition_noise)
     if pipeline.refinement is not None:
         return _refined(
             pipeline, pipeline.refinement, n, sampling, cond, negative or {}, weak=weak,
-            guide=guide, init=init, constrain=constrain,
+            guide=guide, init=init, constrain=constrain, fed=fed,
         )  # fmt: skip
     say_what_is_missing(pipeline, cond)
     roomy = pipeline.conditioner.holding(cond, negative or {})
@@ -59,18 +67,66 @@ def make_plan(
     way = published_way(pipeline, full) or _own_way(pipeline, full)
     seen = way.seen(pipeline)
     dim = None if weak is None else way.seen(weak)
-    model = way.kept(guided(seen, guiding, cond, negative=negative, weak=dim, guide=guide))
+    told = {**cond, **dict.fromkeys(fed, True)}
+    model = way.kept(guided(seen, guiding, told, negative=negative, weak=dim, guide=guide))
     grid = solvable_grid(model, solvable_grid(seen.denoiser, way.times))
     plan = Plan(
         pipeline, n, way.taken, model, way.solver, grid,
-        pipeline.conditioner.encode(n, cond), _checked_init(pipeline, init, n, sampling, full),
+        _encoded(pipeline, n, cond, fed), _checked_init(pipeline, init, n, sampling, full),
         constrain, weak, scale=way.scale,
     )  # fmt: skip
+    return replace(plan, cond=plan.shown(plan.cond, range(n)))
 
-    def draw(name: str, like: Tensor) -> Tensor:
-        return cast(Tensor, Seeded([plan.seed(i) for i in range(n)], field=name)(like))
 
-    return replace(plan, cond=pipeline.conditioner.sampled(plan.cond, draw))
+def _encoded(
+    pipeline: "Pipeline", n: int, cond: Mapping[str, Any], fed: Collection[str]
+) -> dict[str, Tensor]:
+    """Encoded conditions; those not given are null, those that are `fed` are left out."""
+    conditioner = pipeline.conditioner
+    conditioner.require(cond)
+    given = {name: cond.get(name) for name in conditioner.conditions if name not in fed}
+    return conditioner.encode_only(n, given)
+
+
+def _is_noisy(pipeline: "Pipeline") -> bool:
+    return any(c.noisy for c in pipeline.conditioner.conditions.values())
+
+
+def _require_noisy(pipeline: "Pipeline", level: float | None) -> None:
+    """Raise UsageError if noise is asked for that no condition can be given."""
+    if level and not _is_noisy(pipeline):
+        raise UsageError(
+            f"condition_noise = {level:g}: this model has no condition low-resolution, whose image "
+            f"could be given noise; leave it out"
+        )
+
+
+def _fed(
+    pipeline: "Pipeline",
+    n: int,
+    sampling: Sampling,
+    cond: Mapping[str, Any],
+    negative: Mapping[str, Any],
+    *,
+    weak: "Pipeline | None",
+    guide: Guide | None,
+    init: Init | None,
+    constrain: Constrain | None,
+) -> Plan:
+    """The plan of a model whose conditions are made by others, where they are not given."""
+    pipeline.conditioner.require(negative)
+    feeds = feeds_of(pipeline, n, sampling, cond, negative)
+    own = alone(pipeline)
+    known = own.conditioner.conditions
+    given, away = ({k: v for k, v in d.items() if k in known} for d in (cond, negative))
+    over = sampling.over(pipeline.defaults)
+    # A prompt to lead away from may be for an earlier stage, which has guidance, alone.
+    led = negative_for(over, away) if feeds and feeders_lead(pipeline, over) else away
+    plan = make_plan(
+        own, n, replace(sampling, stages=None), given, negative=led or None, weak=weak,
+        guide=guide, init=init, constrain=constrain, fed=tuple(feeds),
+    )  # fmt: skip
+    return with_feeds(plan, feeds, over)
 
 
 def _refined(
@@ -85,6 +141,7 @@ def _refined(
     guide: Guide | None,
     init: Init | None,
     constrain: Constrain | None,
+    fed: Collection[str],
 ) -> Plan:
     """The plan of a model and its refiner; each is given the conditions that it has."""
     pipeline.conditioner.require(negative)
@@ -93,6 +150,9 @@ def _refined(
         known = model.conditioner.conditions
         given, away = ({k: v for k, v in d.items() if k in known} for d in (cond, negative))
         how: dict[str, Any] = {"negative": away or None, "guide": guide, "constrain": constrain}
+        how["fed"] = [name for name in fed if name in known]
+        if not _is_noisy(model):
+            sampling = replace(sampling, condition_noise=None)
         if plans:
             sampling = replace(sampling, start=None)  # it begins where the first model stops
             plans.append(make_plan(model, n, sampling, given, **how))

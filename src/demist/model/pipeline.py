@@ -4,7 +4,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from html import escape
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ from demist.core import Denoiser, Model
 from demist.errors import DataError, UsageError
 from demist.machine.compiling import compile_network
 from demist.machine.offload import Turns
-from demist.model import adapted, components, stored
+from demist.model import about, adapted, components, feeders, staged, stored
 from demist.model import folder as model_folder
 from demist.model.controlled import Controlled, with_controls
 from demist.model.export import Kind, export
+from demist.model.feeders import Feeder
 from demist.model.images import shown
 from demist.model.make_plan import make_plan
 from demist.model.placing import move, take_turns, thrifty
@@ -50,6 +51,7 @@ class Pipeline:
         origin: The components that a model of another maker was read from; None: it is ours.
         controls: Networks that read a further image, by the names of their conditions.
         refinement: A second model that takes the last steps; see `refined`.
+        feeders: Models that make conditions of this one, by the names of these; see `fed`.
     """
 
     denoiser: Denoiser
@@ -62,6 +64,7 @@ class Pipeline:
     origin: interop.Source | None = None
     controls: Mapping[str, Published] = field(default_factory=dict)
     refinement: Refinement | None = None
+    feeders: Mapping[str, Feeder] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         require_free_names(list(self.conditioner.conditions))
@@ -170,25 +173,11 @@ class Pipeline:
 
     def __repr__(self) -> str:
         """What it is, in one line."""
-        net, known = self.denoiser.net, ", ".join(self.conditioner.conditions) or "no condition"
-        count = sum(p.numel() for p in net.parameters())
-        what = " x ".join(map(str, self.shape))
-        return f"<Pipeline: {what}, {known}; {type(net).__name__} of {count:,} parameters>"
+        return about.line(self)
 
     def _repr_html_(self) -> str:
         """The same in a notebook, with how it is sampled and where it comes from."""
-        rows = {
-            "makes": " x ".join(map(str, self.shape)),
-            "conditions": ", ".join(self.conditioner.conditions) or "none",
-            "network": type(self.denoiser.net).__name__,
-            **self.defaults.given(),
-            **{key: self.facts[key] for key in ("data", "step") if key in self.facts},
-        }
-        cells = (
-            f"<tr><th>{escape(str(key))}</th><td>{escape(str(value))}</td></tr>"
-            for key, value in rows.items()
-        )
-        return f"<table>{''.join(cells)}</table>"
+        return about.table(self)
 
     @property
     def state_shape(self) -> tuple[int, ...]:
@@ -237,7 +226,10 @@ class Pipeline:
         conditions = self.conditioner.conditions
         conditioner = Conditioner({k: c.sized(*shape[1:]) for k, c in conditions.items()})
         second = self.refinement and self.refinement.sized(size)
-        return replace(self, shape=shape, conditioner=conditioner, refinement=second)
+        earlier = feeders.sized(self, conditioner)
+        return replace(
+            self, shape=shape, conditioner=conditioner, refinement=second, feeders=earlier
+        )
 
     def refined(self, refiner: "Pipeline", start: float = 0.2) -> "Pipeline":
         """This model, whose last steps a second one takes, such as the refiner of SDXL.
@@ -253,6 +245,19 @@ class Pipeline:
             UsageError: The two do not fit.
         """
         return refined(self, refiner, start)
+
+    def fed(self, condition: str, feeder: "Pipeline", name: str = "base") -> "Pipeline":
+        """This model, one of whose conditions another makes; see `demist.model.feeders`.
+
+        Args:
+            condition: Its name.
+            feeder: The model that makes it where the caller does not give it.
+            name: Of the stage, for `stages` of `sample` and for the saved folder.
+
+        Raises:
+            UsageError: The two do not fit, or the name is taken.
+        """
+        return feeders.fed(self, condition, feeder, name)
 
     def with_lora(self, file: str | os.PathLike[str], weight: float = 1.0) -> "Pipeline":
         """This pipeline with the changes of a LoRA file; this one stays as it was, to the bit.
@@ -366,7 +371,6 @@ class Pipeline:
 
         Raises:
             CannotCreateError: The folder exists and `replace` is false.
-            UsageError: It has a refiner, which is a model by itself.
         """
         return stored.save(self, Path(folder), replace)
 
@@ -410,7 +414,8 @@ class Pipeline:
         """
         place = zoo.locate(os.fspath(folder))
         made = adapted.as_read(cls._assemble(stored.read(place, reading), str(place)), reading)
-        return made if reading is None else thrifty(made, reading)
+        made = made if reading is None else thrifty(made, reading)
+        return staged.read(place, made, partial(cls.load, reading=staged.for_stage(reading)))
 
     @classmethod
     def from_run(
@@ -427,13 +432,24 @@ class Pipeline:
             DataError: No checkpoint is good.
         """
         run = run if isinstance(run, Run) else find(run)
-        return cls._assemble(stored.read_run(run, step), str(run.path))
+        made = cls._assemble(stored.read_run(run, step), str(run.path))
+        return made.with_stages_of(run) if run.begun else made
+
+    def with_stages_of(self, run: Run) -> "Pipeline":
+        """This model of a run with the stages that the run's options name: `feeds`, `refiner`.
+
+        Raises:
+            MissingError: One is not there.
+            UsageError: One does not fit.
+        """
+        return staged.of_run(self, run, self.load, self.from_run)
 
     def of_weights(self, tensors: Mapping[str, Tensor]) -> "Pipeline":
         """This pipeline with other weights: a network of the same kind that holds these tensors."""
-        where = "the weights given"
-        description, further = model_folder.describe(self), self.codec.components
-        return self._assemble(model_folder.pieces(description, tensors, where, further), where)
+        where, own = "the weights given", feeders.bare(self)
+        description, further = model_folder.describe(own), self.codec.components
+        made = self._assemble(model_folder.pieces(description, tensors, where, further), where)
+        return feeders.like(made, self)
 
     def with_facts(self, facts: Mapping[str, Any]) -> "Pipeline":
         """This pipeline with other facts."""

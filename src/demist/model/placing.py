@@ -57,6 +57,8 @@ def move(pipeline: "Pipeline", device: torch.device) -> None:
         net.to(device)
     if pipeline.refinement is not None:
         pipeline.refinement.pipeline.to(device)
+    for feeder in pipeline.feeders.values():
+        feeder.pipeline.to(device)
     for condition in pipeline.conditioner.conditions.values():
         condition.to(device)
 
@@ -71,3 +73,5 @@ def take_turns(pipeline: "Pipeline", device: torch.device) -> None:
         net.to(device)
     if pipeline.refinement is not None:
         pipeline.refinement.pipeline.offload(device)
+    for feeder in pipeline.feeders.values():
+        feeder.pipeline.offload(device)

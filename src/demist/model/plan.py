@@ -10,8 +10,8 @@ rounding.)
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -26,7 +26,11 @@ from demist.model.watched import Watched
 from demist.samplers import Solver, TrajectoryPoint, trajectory
 
 if TYPE_CHECKING:
+    from demist.model.feeders import Feed
     from demist.model.pipeline import Pipeline
+
+REFINER, LAST = "refiner", "last"
+"""Names of the stage that takes the last steps, and of a model with stages before it."""
 
 Guide = Callable[[Model], Model]
 """Further guidance: a denoiser made of a denoiser."""
@@ -54,6 +58,23 @@ class Frame:
     x: np.ndarray
 
 
+@dataclass
+class Tally:
+    """Rows that a denoiser was given, and samples (padding included) that were made of them."""
+
+    rows: int = 0
+    samples: int = 0
+
+    def __call__(self, denoiser: object, given: tuple[Any, ...]) -> None:
+        """What torch calls before the denoiser is."""
+        self.rows += len(given[0])
+
+    @property
+    def each(self) -> float:
+        """Evaluations of the network for one sample."""
+        return self.rows / max(1, self.samples)
+
+
 @dataclass(frozen=True)
 class Plan:
     """What `Pipeline.plan` decided, for `n` samples; to change a part, `dataclasses.replace`.
@@ -73,6 +94,8 @@ class Plan:
         then: The plan of a refiner, which takes the last steps along the same grid.
         until: The steps before those; None: all are taken here.
         scale: Standard deviation of the start in pure noise; None: the schedule's sigma there.
+        feeds: Conditions that other models make, batch by batch; see `demist.model.feeders`.
+        tally: Counts what is asked of the network.
     """
 
     pipeline: "Pipeline"
@@ -88,6 +111,8 @@ class Plan:
     then: "Plan | None" = None
     until: int | None = None
     scale: float | None = None
+    feeds: Mapping[str, "Feed"] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally, repr=False, compare=False)
 
     @property
     def steps(self) -> int:
@@ -173,18 +198,56 @@ class Plan:
         """The points after `after`, up to step `until`, of a padded batch with `n` true samples."""
         x = after.x[torch.arange(len(padded)).clamp(max=len(after.x) - 1)]
         cond = {name: _take(value, padded, x.device) for name, value in self.cond.items()}
+        cond |= self._fed(padded, n, x.device)
         denoisers = [p.denoiser for p in (self.pipeline, self.weak) if p is not None]
         training = [denoiser.training for denoiser in denoisers]
         for denoiser in denoisers:
             denoiser.eval()
+        self.tally.samples += len(padded)
+        hook = self.pipeline.denoiser.register_forward_pre_hook(self.tally)
         try:
             yield from trajectory(
                 self.model, x, self.grid[: until + 1], self.solver, noise,
                 constrain=self._constrain(n), index=after.index, memory=after.memory, **cond,
             )  # fmt: skip
         finally:
+            hook.remove()
             for denoiser, before in zip(denoisers, training, strict=True):
                 denoiser.train(before)
+
+    def _fed(self, padded: Sequence[int], n: int, device: torch.device) -> dict[str, Tensor]:
+        """The conditions that feeders make, of a padded batch with `n` true samples."""
+        rows, cond = padded[:n], dict[str, Tensor]()
+        for name, feed in self.feeds.items():
+            made = self.pipeline.conditioner.encode_only(n, {name: feed(rows)})
+            cond |= self.shown(made, rows)
+        index = torch.arange(len(padded)).clamp(max=n - 1)
+        return {name: value[index].to(device) for name, value in cond.items()}
+
+    def shown(self, cond: Mapping[str, Tensor], rows: Sequence[int]) -> dict[str, Tensor]:
+        """What sampling shows of encoded conditions of some rows; see `Condition.sampled`."""
+
+        def draw(name: str, like: Tensor) -> Tensor:
+            return cast(Tensor, Seeded([self.seed(i) for i in rows], field=name)(like))
+
+        level = self.sampling.condition_noise or 0.0
+        return self.pipeline.conditioner.sampled(cond, draw, level)
+
+    def evaluations(self) -> dict[str, float]:
+        """How often each network was run for one sample, on average and so far: by stage."""
+        found: dict[str, float] = {}
+        for feed in self.feeds.values():
+            below = feed.plan.evaluations()
+            found |= {feed.name if k == LAST else k: v for k, v in below.items()}
+        found[LAST] = self.tally.each
+        return found if self.then is None else {**found, REFINER: self.then.tally.each}
+
+    def film(self, rows: Sequence[int] | None = None) -> Iterator[Frame]:
+        """As `frames`, after those of the stages before, each in its own size."""
+        rows = self._checked(rows)
+        for feed in self.feeds.values():
+            yield from feed.frames(rows)
+        yield from self.frames(rows)
 
     def frames(self, rows: Sequence[int] | None = None) -> Iterator[Frame]:
         """The states of `states(rows)`, for a film; see `Frame`."""

@@ -8,6 +8,7 @@ from demist.conditions import Conditioner
 from demist.errors import UsageError
 from demist.model import components
 from demist.model import folder as model_folder
+from demist.model.feeders import alone
 from demist.model.keywords import number
 from demist.model.plan import Plan
 
@@ -36,7 +37,9 @@ class Refinement:
     def taken_from(self, pipeline: "Pipeline") -> "Pipeline":
         """The first model by itself."""
         known = pipeline.conditioner.conditions
-        own = Conditioner({name: c for name, c in known.items() if name not in self.only})
+        fed = {name for feeder in pipeline.feeders.values() for name in feeder.only}
+        only = set(self.only) - fed
+        own = Conditioner({name: c for name, c in known.items() if name not in only})
         return replace(pipeline, refinement=None, conditioner=own)
 
     def sized(self, size: tuple[int, int]) -> "Refinement":
@@ -67,8 +70,9 @@ def refined(pipeline: "Pipeline", refiner: "Pipeline", start: float) -> "Pipelin
                 f"mean something else to it; give a refiner with the same {what}"
             )
     known, its = pipeline.conditioner.conditions, refiner.conditioner.conditions
-    only = tuple(name for name in its if name not in known)
-    both = Conditioner({**known, **{name: its[name] for name in only}})
+    own = alone(pipeline).conditioner.conditions
+    only = tuple(name for name in its if name not in own)
+    both = Conditioner({**known, **{k: c for k, c in its.items() if k not in known}})
     return replace(pipeline, conditioner=both, refinement=Refinement(refiner, start, only))
 
 

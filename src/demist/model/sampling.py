@@ -10,7 +10,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from demist.errors import UsageError
-from demist.model.keywords import checked
+from demist.model.keywords import by_name, checked
+from demist.parts import bare, unknown
+from demist.parts import parse as parse_options
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,10 @@ class Sampling:
             gives as its first.
         batch_size: Samples at once, rounded up to whole buckets: changes speed and memory, never
             the samples.
+        stages: How the models are sampled that make conditions of this one, by their names, where
+            it is not as their own defaults say; see `demist.model.feeders`.
+        condition_noise: Level, from 0 to 1, of the noise that sampling adds to a small image that
+            is made large, and tells; see `demist.conditions.LowResolution`.
     """
 
     steps: int | None = None
@@ -49,14 +55,21 @@ class Sampling:
     noise: str | None = None
     seed: int | Sequence[int] | None = None
     batch_size: int | None = None
+    stages: Mapping[str, Any] | None = None
+    condition_noise: float | None = None
 
     def __post_init__(self) -> None:
         for name, value in self.given().items():
-            object.__setattr__(self, name, checked(name, value))
+            made = _of_stages(value) if name == "stages" else checked(name, value)
+            object.__setattr__(self, name, made)
 
     def over(self, other: "Sampling") -> "Sampling":
         """This, and where it says nothing, what `other` says."""
-        return replace(other, **self.given())
+        given, below = self.given(), other.stages or {}
+        if self.stages:
+            both = {k: how.over(below.get(k, Sampling())) for k, how in self.stages.items()}
+            given["stages"] = {**below, **both}
+        return replace(other, **given)
 
     def given(self) -> dict[str, Any]:
         """The fields that are not None."""
@@ -75,7 +88,7 @@ class Sampling:
         return whole
 
 
-STANDARD = Sampling(20, "adams", None, 1.0, 1.0, None, "cfg", "seeded", 0, 32)
+STANDARD = Sampling(20, "adams", None, 1.0, 1.0, None, "cfg", "seeded", 0, 32, None, 0.0)
 """What holds where neither a call nor the model says anything."""
 
 FIRST = ("steps", "solver", "grid", "guidance", "batch_size")
@@ -153,8 +166,47 @@ _READ: dict[str, tuple[Callable[[str], Any], str]] = {
     "guidance_interval": (_interval, "two times with a colon, such as 0.1:0.8"),
     "seed": (int, "a whole number"),
     "batch_size": (int, "a whole number"),
+    "condition_noise": (float, "a number"),
 }
 
 
+def parse_stages(texts: Sequence[str]) -> dict[str, Sampling]:
+    """How stages are sampled, from `base:steps=30,solver=heun,guidance=4` for each.
+
+    Raises:
+        UsageError: One is not written so, or an option makes no sense.
+    """
+    found: dict[str, Sampling] = {}
+    known = {flag(name): name for name in FIELDS if name != "stages"}
+    for text in texts:
+        name, options = parse_options(text)
+        if not name or not options:
+            raise UsageError(f"--stage {text}: write NAME:steps=30,solver=heun,guidance=4")
+        typed = {key.replace("_", "-"): word for key, word in options.items()}
+        for key in typed.keys() - known.keys():
+            raise UsageError(f"--stage {text}: {unknown('option', key, known)}")
+        how = Sampling(**{known[key]: parse(known[key], bare(w)) for key, w in typed.items()})
+        found[name] = how.over(found.get(name, Sampling()))
+    return found
+
+
+def _of_stages(value: Any) -> dict[str, Sampling]:
+    """Name of a stage -> how it is sampled."""
+    if not isinstance(value, Mapping):
+        raise UsageError(f'stages = {value!r}: name the stage, stages={{"base": {{"steps": 30}}}}')
+    found: dict[str, Sampling] = {}
+    for name, how in value.items():
+        if isinstance(how, Sampling):
+            found[name] = how
+            continue
+        options = by_name(f"stages[{name!r}]", how)
+        for key in options.keys() - (set(FIELDS) - {"stages"}):
+            raise UsageError(f"stages[{name!r}]: {unknown('option', key, FIELDS)}")
+        found[name] = Sampling(**options)
+    return found
+
+
 def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items() if item is not None}
     return list(value) if isinstance(value, tuple) else value

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from demist import interop
-from demist.errors import CannotCreateError, MissingError, UsageError
+from demist.errors import CannotCreateError, MissingError
 from demist.io import hub
 from demist.io.files import write_text
 from demist.io.folders import atomic_folder
 from demist.io.untrusted import refuse_links_out
-from demist.model import card, components, folder
+from demist.model import card, components, folder, staged
+from demist.model.feeders import bare
 from demist.runs import Run, checkpoint, stages
 
 if TYPE_CHECKING:
@@ -62,16 +63,19 @@ def read_run(run: Run, step: int | None) -> dict[str, Any]:
 
 def save(pipeline: "Pipeline", place: Path, replace: bool) -> Path:
     """See `Pipeline.save`."""
-    if pipeline.refinement is not None:
-        raise UsageError(
-            "a model with a refiner is two models; save each by itself: the first before "
-            "`refined`, and the refiner"
-        )
+    page = card.edited(place)
     with atomic_folder(place, replace=replace) as temporary:
-        folder.write(pipeline, temporary)
-        page = card.edited(place) or card.card(pipeline)
-        write_text(temporary / card.NAME, page)
+        _fill(pipeline, temporary)
+        if page is not None:
+            write_text(temporary / card.NAME, page)
     return place
+
+
+def _fill(pipeline: "Pipeline", place: Path) -> None:
+    """Write a model, its stages and its page into an empty folder."""
+    folder.write(bare(pipeline), place)
+    staged.write(pipeline, place, _fill)
+    write_text(place / card.NAME, card.card(pipeline))
 
 
 def save_published(

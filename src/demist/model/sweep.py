@@ -20,7 +20,7 @@ from demist.model.values import CLASS, PROMPT, name_of, negative_of, no_images, 
 if TYPE_CHECKING:
     from demist.model.pipeline import Pipeline
 
-FLAGS = {flag(name): name for name in FIELDS}
+FLAGS = {flag(name): name for name in FIELDS if name != "stages"}
 """Name of an axis -> field of `Sampling`."""
 WITH_COMMAS = ("prompt", "negative", "time-grid", "guidance-rule")
 """Axes whose values may hold commas; between them stands `|`."""

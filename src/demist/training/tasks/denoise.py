@@ -14,6 +14,7 @@ from demist.core import CLOCKS, PARAMETERIZATIONS, Denoiser, Seeded, make_schedu
 from demist.data import Dataset
 from demist.data.images.buckets import one_shape
 from demist.errors import NotFiniteError, UsageError
+from demist.guidance import make_rule
 from demist.machine.device import pick_device
 from demist.machine.precision import resolve_precision
 from demist.modalities import Modality, of
@@ -176,9 +177,13 @@ def choose_defaults(config: TrainConfig, modality: Modality, conditioner: Condit
     """How the model is sampled where nothing is said."""
     out = config.output
     make_solver(out.sample_solver)  # a mistake is refused now, not when the first image is due
+    make_rule(out.sample_rule)
     guidance = modality.guidance if out.sample_guidance is None else out.sample_guidance
     guidable = bool(conditioner.conditions) and config.data.label_drop > 0
-    return Sampling(out.sample_steps, out.sample_solver, guidance=guidance if guidable else 1.0)
+    return Sampling(
+        out.sample_steps, out.sample_solver, guidance=guidance if guidable else 1.0,
+        guidance_rule=out.sample_rule, condition_noise=out.sample_condition_noise,
+    )  # fmt: skip
 
 
 def make_network(
