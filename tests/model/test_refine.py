@@ -134,9 +134,8 @@ def points(n):
             lambda base: base.refined(base, 0.01).plan(2, grid=(1.0, 0.5, 0.0)),
             "none of the 2 steps begins at the time 0.01 or below.* earlier, at 0.5",
         ),
-        (lambda base: base.refined(base).save("nowhere"), "is two models; save each by itself"),
     ],
-    ids=range(7),
+    ids=range(6),
 )
 def test_what_is_refused(base, refine, words):
     with pytest.raises(UsageError, match=words):

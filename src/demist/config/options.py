@@ -1,6 +1,6 @@
 """All options of a training run, once: flags, TOML files and the Python API read them from here.
 
-A `TrainConfig` is plain frozen data in eight sections. Its values come from the defaults below, a
+A `TrainConfig` is plain frozen data in nine sections. Its values come from the defaults below, a
 recipe, a TOML file (`load_toml`) and flags, later ones winning. Names are unique across sections,
 so a flag needs no prefix (`--size 32 --lr 3e-4`) and `update(config, {"size": 32})` needs no path.
 
@@ -403,6 +403,12 @@ class OutputConfig(Section):
     sample_condition_noise: float = option(0.0, 0, 1)
     """Noise on the small image that a condition low-resolution is given when sampling, as a share
     of its noise; the network is told."""
+
+
+@dataclass(frozen=True)
+class CascadeConfig(Section):
+    """Other models that the model is sampled with, and that are saved in it."""
+
     feeds: str | None = None
     """Models that make conditions of this one when it is sampled, as low_resolution=stage:base: a
     stage of this run, another run, or a saved model. None: whoever samples gives them."""
@@ -424,6 +430,7 @@ class TrainConfig:
     optimization: OptimizationConfig = OptimizationConfig()
     limits: LimitsConfig = LimitsConfig()
     output: OutputConfig = OutputConfig()
+    cascade: CascadeConfig = CascadeConfig()
 
 
 SECTIONS: dict[str, type[Section]] = {

@@ -187,6 +187,16 @@ def describe(model: Any) -> dict[str, Any]:
     return folder.describe(model) if isinstance(model, Pipeline) else model.describe()
 
 
+def with_stages(model: Trained, run: Run) -> Trained:
+    """What is saved in the end: a model with the stages that the run's options name.
+
+    Raises:
+        MissingError: A stage is not there.
+        UsageError: One does not fit.
+    """
+    return model.with_stages_of(run) if isinstance(model, Pipeline) else model
+
+
 def keep(run: Run, model: Trained) -> dict[str, Any]:
     """Write a run's description, and the networks that it does not train into its folder.
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from demist import runs
-from demist.config import OutputConfig
+from demist.config import CascadeConfig
+from demist.config.stages import REFERENCE
 from demist.errors import DataError, UsageError
 from demist.interop import Reading
 from demist.io.files import read_json, sha256, write_json
@@ -103,7 +104,7 @@ def for_stage(reading: Reading | None) -> Reading | None:
     return reading and replace(reading, lora=(), embedding=(), part=(), prediction=None)
 
 
-def named(options: OutputConfig) -> dict[str, str]:
+def named(options: CascadeConfig) -> dict[str, str]:
     """Condition -> the model that is to make it, from `feeds`.
 
     Raises:
@@ -121,15 +122,6 @@ def named(options: OutputConfig) -> dict[str, str]:
     return found
 
 
-def _resolve(spec: str, run: Run) -> Path:
-    """Where `stage:NAME` of a run of several stages is; anything else as it is."""
-    word, _, name = spec.partition(":")
-    if word != "stage":
-        return Path(spec)
-    folder = run.path.parent if run.path.parent.name == FOLDER else run.path / FOLDER
-    return folder / name
-
-
 def of_run(
     pipeline: "Pipeline", run: Run, load: Load, from_run: Callable[[Run], "Pipeline"]
 ) -> "Pipeline":
@@ -141,16 +133,17 @@ def of_run(
         load: Reads the model in a folder.
         from_run: Gives the model of another run.
     """
-    options = run.config().output
+    options, root = run.config().cascade, run.config().output.runs
 
     def opened(spec: str) -> "Pipeline":
-        place = _resolve(spec, run)
+        place = Path(runs.stages.resolve(spec, runs.stages.whole(run)))
         is_saved = (place / INDEX).is_file()
-        return load(place) if is_saved else from_run(runs.find(str(place), options.runs))
+        return load(place) if is_saved else from_run(runs.find(str(place), root))
 
     for condition, spec in named(options).items():
-        word, _, stage = spec.partition(":")
-        pipeline = pipeline.fed(condition, opened(spec), stage if word == "stage" else condition)
+        is_stage = spec.startswith(REFERENCE)
+        name = spec.removeprefix(REFERENCE) if is_stage else condition
+        pipeline = pipeline.fed(condition, opened(spec), name)
     if options.refiner is not None:
         pipeline = pipeline.refined(opened(options.refiner), options.refine_from)
     return pipeline

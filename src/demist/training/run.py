@@ -334,6 +334,7 @@ class _Trainer:
         if len(data.bad) > 10:
             self.progress.say(f"left out {len(data.bad)} files in all; see bad_files.jsonl")
         self.described = learned_codec.keep(run, self.experiment.pipeline)
+        learned_codec.with_stages(self.experiment.pipeline, run)  # what does not fit is refused now
         self.status("running")
         self.trackers.begin(run.path, flat(self.config), self.state.step)
         self.saver.prepare(self.state.checkpoint().parts)
@@ -424,6 +425,7 @@ class _Trainer:
         if pipeline is None:
             return
         pipeline, further = e.task.finish(pipeline, e.data)
+        pipeline = learned_codec.with_stages(pipeline, run)
         facts = {**pipeline.facts, "step": state.step, "trained": self._trained()}
         pipeline.with_facts(facts).save(run.model, replace=True)
         summary = {
