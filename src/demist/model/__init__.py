@@ -9,7 +9,7 @@ from demist.model.learned_codec import LearnedCodec, open_codec
 from demist.model.noisy_classifier import NoisyClassifier
 from demist.model.open import gpus_of, locate, open_model
 from demist.model.pipeline import Pipeline
-from demist.model.plan import Frame, Plan, sample_seed
+from demist.model.plan import Frame, Plan, Tally, sample_seed
 from demist.model.sampling import STANDARD, Sampling
 from demist.model.sweep import Axis, parse_axes, sweep
 
@@ -26,6 +26,7 @@ __all__ = [
     "Pipeline",
     "Plan",
     "Sampling",
+    "Tally",
     "about",
     "adapted",
     "card",

@@ -138,6 +138,12 @@ def checked(name: str, value: Any) -> Any:
                 f"start = {start:g}: a time from 0 (the data itself) to 1 (pure noise), such as 0.6"
             )
         return start
+    if name == "stages":
+        if not isinstance(value, Mapping):
+            raise UsageError(
+                f'stages = {value!r}: name the stage, stages={{"base": {{"steps": 30}}}}'
+            )
+        return value
     if name == "condition_noise":
         level = number(name, value, "0.2")
         if not 0 <= level <= 1:

@@ -60,8 +60,8 @@ class Sampling:
 
     def __post_init__(self) -> None:
         for name, value in self.given().items():
-            made = _of_stages(value) if name == "stages" else checked(name, value)
-            object.__setattr__(self, name, made)
+            right = checked(name, value)
+            object.__setattr__(self, name, _of_stages(right) if name == "stages" else right)
 
     def over(self, other: "Sampling") -> "Sampling":
         """This, and where it says nothing, what `other` says."""
@@ -190,10 +190,8 @@ def parse_stages(texts: Sequence[str]) -> dict[str, Sampling]:
     return found
 
 
-def _of_stages(value: Any) -> dict[str, Sampling]:
+def _of_stages(value: Mapping[str, Any]) -> dict[str, Sampling]:
     """Name of a stage -> how it is sampled."""
-    if not isinstance(value, Mapping):
-        raise UsageError(f'stages = {value!r}: name the stage, stages={{"base": {{"steps": 30}}}}')
     found: dict[str, Sampling] = {}
     for name, how in value.items():
         if isinstance(how, Sampling):
