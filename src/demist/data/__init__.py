@@ -45,7 +45,6 @@ __all__ = [
     "load",
     "pack",
     "reader_of",
-    "reduced",
     "report",
     "splits",
     "train_and_test",

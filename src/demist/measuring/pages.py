@@ -18,11 +18,12 @@ from demist.io.arrays import write_array
 from demist.measuring.parameters import parameters_of
 from demist.modalities import Modality
 from demist.modalities import of as of
+from demist.modalities.enlarged import of_one_size
 from demist.model.feeders import alone, bare, stages_of
 from demist.model.folder import weights_hash
 from demist.model.guided import weak_for
 from demist.model.pipeline import Pipeline
-from demist.model.plan import Guide, Plan
+from demist.model.plan import Guide
 from demist.model.sampling import Sampling
 from demist.model.sweep import parse_axes, sweep
 from demist.model.values import name_of, of_class, value_of
@@ -119,7 +120,7 @@ def sample_page(
     plan = pipeline.plan(n, sampling, negative=negative, weak=weak, guide=guide, **cond)
     modality = of(pipeline)
     filmed = modality.filmed if film else 0
-    states = _filmed(plan, range(min(n, filmed))) if filmed else []
+    states = of_one_size([frame.x for frame in plan.film(range(min(n, filmed)))]) if filmed else []
     x = states[-1] if filmed >= n else plan.sample(progress=sys.stderr.isatty())
     rows = len(set(labels))
     columns = columns or (n // rows if rows > 1 and n % rows == 0 else None)
@@ -252,16 +253,3 @@ def _identity(pipeline: Pipeline) -> dict[str, Any]:
     earlier = {"stages": {name: _identity(alone(stage)) for name, stage in stages.items()}}
     own = {"sha256": weights_hash(bare(pipeline)), **pipeline.facts}
     return {**own, **(refiner or {}), **(earlier if stages else {})}
-
-
-def _filmed(plan: Plan, rows: Sequence[int]) -> list[np.ndarray]:
-    """The states of all stages that are images, in the size of the last; else of the last alone."""
-    frames = [frame.x for frame in plan.film(rows)]
-    shape, shown = frames[-1].shape, list[np.ndarray]()
-    for x in frames:
-        whole = x.ndim == len(shape) and x.shape[:2] == shape[:2] and x.dtype == frames[-1].dtype
-        if x.ndim == 4 and whole and not any(a % b for a, b in zip(shape, x.shape, strict=True)):
-            x = x.repeat(shape[2] // x.shape[2], 2).repeat(shape[3] // x.shape[3], 3)
-        if x.shape == shape:
-            shown.append(x)
-    return shown

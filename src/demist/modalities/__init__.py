@@ -27,6 +27,7 @@ __all__ = [
     "Points",
     "Wanted",
     "count",
+    "enlarged",
     "every",
     "load",
     "named",

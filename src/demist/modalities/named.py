@@ -10,9 +10,9 @@ from demist.data import Dataset
 from demist.data.division import Division, Learned
 from demist.data.division import divided as divided_parts
 from demist.data.division import to_learn as part_to_learn
+from demist.data.images.reduced import averaged
 from demist.data.images.told import NAMES as NAMES_OF_SIZES
 from demist.data.load import buckets_of
-from demist.data.reduced import averaged
 from demist.errors import UsageError
 from demist.modalities.find import load, splits
 

@@ -16,6 +16,7 @@ __all__ = [
     "metadata",
     "pack",
     "read",
+    "reduced",
     "rules",
     "store",
     "tables",
