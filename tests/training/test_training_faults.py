@@ -461,7 +461,7 @@ CHANGED = {
     "kind": "points", "conditions": "label", "fit": "pad", "range": "0:9", "hold_out": 0.2,
     "buckets": "5",
     "label_column": "a", "caption_column": "a", "class_level": 2, "log": "tensorboard",
-    "perceptual_features": "judge", "text_tower": "clip",
+    "perceptual_features": "judge", "image_encoder": "1", "text_tower": "clip",
     "latent_scale": "one", "latent_draw": "sampled",
     "channels_per_level": (64, 64), "attention_levels": (0,), "cross_levels": (0,),
 }  # fmt: skip

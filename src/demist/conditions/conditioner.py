@@ -99,6 +99,11 @@ class Condition(abc.ABC):
     @property
     def components(self) -> Mapping[str, nn.Module]:
         """Frozen networks that belong to it, by the names of their folders; asking opens them."""
+        return self.saved_networks
+
+    @property
+    def saved_networks(self) -> Mapping[str, nn.Module]:
+        """Those that are saved with a model of this program; each is a field."""
         return {}
 
     def to(self, device: torch.device, turns: bool = False) -> None:
@@ -187,6 +192,10 @@ class Condition(abc.ABC):
             x: The samples themselves.
         """
         return values
+
+    def mirrored(self, values: np.ndarray) -> np.ndarray:
+        """Values of a column for samples that are mirrored."""
+        return values[..., ::-1] if self.spatial else values
 
     def augment(self, encoded: Encoded, draw: Draw) -> Encoded:
         """What training shows instead of `encoded`; by default the same."""

@@ -209,6 +209,8 @@ class NetworkConfig(Section):
     text_encoder: str | None = None
     """Folder of a pretrained encoder (CLIP, T5, ...; needs demist[encoders]) that reads prompts
     instead, or run or folder of --recipe clip; it stays as it is."""
+    image_encoder: str | None = None
+    """Run or folder of --recipe clip, which says of each image what it shows: a condition."""
     text_tower: Literal["own", "clip"] = "own"
     """Form of the transformer that reads prompts: own, or that of CLIP's text encoder, with which
     a model exports as Stable Diffusion."""

@@ -18,7 +18,11 @@ from demist.io.arrays import sealed_length, write_blocks
 from demist.io.files import cache_folder
 from demist.io.folders import sweep
 
-KINDS: Mapping[str, str] = {"latents": "latents", "texts": "text states"}
+KINDS: Mapping[str, str] = {
+    "latents": "latents",
+    "texts": "text states",
+    "vectors": "image vectors",
+}
 """Sub-folder of the cache folder -> what is in it, in words."""
 
 

@@ -1,4 +1,4 @@
-"""The networks of a model, by name: the denoiser's first, then those of its codec.
+"""The networks of a model, by name: the denoiser's, then those of its codec and its conditions.
 
 Each has a sub-folder of its own, listed in `model_index.json` with its class:
 
@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from demist import networks
 from demist.codecs import ChannelScale, Codec
+from demist.conditions import Conditioner
 from demist.errors import DataError, UsageError
 from demist.io.files import sha256, write_json
 from demist.io.folders import atomic_folder
@@ -33,12 +34,15 @@ from demist.io.tensors import read_tensors, require_same, write_tensors
 from demist.io.untrusted import inside
 from demist.model.keywords import sides
 from demist.model.sums import read_listed, require_sum
+from demist.networks.clip import Clip
 from demist.networks.published import AutoencoderKL, AutoencoderTiny, Published, VQModel
 from demist.parts.typed import require_types
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
+CODEC = "autoencoder"
 FURTHER: dict[str, tuple[type[nn.Module], ...]] = {
-    "autoencoder": (networks.Autoencoder, AutoencoderKL, AutoencoderTiny, VQModel)
+    CODEC: (networks.Autoencoder, AutoencoderKL, AutoencoderTiny, VQModel),
+    "image_encoder": (Clip,),
 }
 """Folder of a network that is not the denoiser's -> the classes it may have, the usual one first.
 The table is closed: a file names one of them, never a module."""
@@ -191,19 +195,36 @@ def _made(
 
 def codec_json(codec: Codec, to_json: Callable[[Any], Any]) -> Any:
     """A codec's JSON; a field that is one of its networks is `{"component": name}`."""
-    names = {id(net): name for name, net in codec.components.items()}
+    return _part_json(codec, codec.components, to_json)
+
+
+def conditions_json(conditioner: Conditioner, to_json: Callable[[Any], Any]) -> Any:
+    """The JSON of conditions by name; fields that are networks as in `codec_json`."""
+    known = conditioner.conditions.items()
+    return {name: _part_json(c, c.saved_networks, to_json) for name, c in known}
+
+
+def further_of(pipeline: Any) -> dict[str, nn.Module]:
+    """The networks that are saved beside the denoiser's: those of the codec and of conditions."""
+    conditions = pipeline.conditioner.conditions.values()
+    own = {name: net for c in conditions for name, net in c.saved_networks.items()}
+    return {**pipeline.codec.components, **own}
+
+
+def _part_json(part: Any, modules: Mapping[str, nn.Module], to_json: Callable[[Any], Any]) -> Any:
+    names = {id(net): name for name, net in modules.items()}
     if not names:
-        return to_json(codec)
-    kept = [f for f in dataclasses.fields(codec) if f.metadata.get("saved", True)]  # type: ignore[arg-type]
-    fields = {f.name: getattr(codec, f.name) for f in kept}
-    return {"kind": type(codec).__name__} | {
+        return to_json(part)
+    kept = [f for f in dataclasses.fields(part) if f.metadata.get("saved", True)]
+    fields = {f.name: getattr(part, f.name) for f in kept}
+    return {"kind": type(part).__name__} | {
         key: {"component": names[id(value)]} if id(value) in names else to_json(value)
         for key, value in fields.items()
     }
 
 
 def with_networks(value: Any, modules: Mapping[str, nn.Module]) -> Any:
-    """A codec's JSON with the networks that it names put in.
+    """The JSON of a codec or of conditions with the networks that it names put in.
 
     Raises:
         ValueError: One is missing.
@@ -212,7 +233,7 @@ def with_networks(value: Any, modules: Mapping[str, nn.Module]) -> Any:
         return value
     if set(value) == {"component"}:
         if value["component"] not in modules:
-            raise ValueError(f"its codec needs the network {value['component']!r}, which is absent")
+            raise ValueError(f"it needs the network {value['component']!r}, which is absent")
         return modules[value["component"]]
     return {key: with_networks(item, modules) for key, item in value.items()}
 

@@ -98,7 +98,7 @@ def modules_of(pipeline: Any) -> dict[str, nn.Module]:
             f"a {name} cannot be saved; networks that can: {known}, and your own, if they are "
             f"below demist.networks.Network and registered: NETWORKS.register({name})"
         )
-    return {found[0]: net, **pipeline.codec.components}
+    return {found[0]: net, **components.further_of(pipeline)}
 
 
 def encoders_of(pipeline: Any) -> list[conditions.TextEncoder]:
@@ -111,7 +111,7 @@ def describe(pipeline: Any) -> dict[str, Any]:
     """All of a pipeline but its weights: name of a JSON file -> content."""
     denoiser = pipeline.denoiser
     place, *_ = modules_of(pipeline)
-    name, further = places()[place].__name__, pipeline.codec.components
+    name, further = places()[place].__name__, components.further_of(pipeline)
     return {
         INDEX: {
             "_class_name": "DemistPipeline",
@@ -121,7 +121,7 @@ def describe(pipeline: Any) -> dict[str, Any]:
             **components.classes_of(further),
             "shape": list(pipeline.shape),
             "codec": components.codec_json(pipeline.codec, to_json),
-            "conditions": to_json(pipeline.conditioner.conditions),
+            "conditions": components.conditions_json(pipeline.conditioner, to_json),
             "defaults": pipeline.defaults.to_json(),
             "facts": dict(pipeline.facts),
             **({} if pipeline.bucket == 8 else {"bucket": pipeline.bucket}),
@@ -173,14 +173,16 @@ def pieces(
         place = place_of(index)
         config = description[f"{place}/config.json"]
         net = components.build(places()[place], config, tensors, where)
-        codec = components.with_networks(index["codec"], further or {})
+        codec, known = (
+            components.with_networks(index[key], further or {}) for key in ("codec", "conditions")
+        )
         scheduler = from_json(description[SCHEDULER], where)
         consistent.require_declared(scheduler, consistent.SCHEDULER)
         consistent.require_declared(index, consistent.INDEX)
         made = {
             "denoiser": core.Denoiser(net, **scheduler).eval(),
             "codec": from_json(codec, where),
-            "conditioner": conditions.Conditioner(from_json(index["conditions"], where)),
+            "conditioner": conditions.Conditioner(from_json(known, where)),
             "shape": tuple(index["shape"]),
         }
         consistent.require_consistent(**made, where=where)

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from demist import runs
@@ -97,7 +96,7 @@ class LearnedClip:
         self._tell_of(tuple(images.shape[1:]))
         for begin in range(0, len(images), BLOCK):
             part = torch.as_tensor(np.array(images[begin : begin + BLOCK])).to(device)
-            found.append(net.see(self._fitted(part.float() / 127.5 - 1)).cpu().numpy())
+            found.append(net.see(net.fitted(part.float() / 127.5 - 1)).cpu().numpy())
         return np.concatenate(found)
 
     @torch.no_grad()
@@ -116,16 +115,6 @@ class LearnedClip:
         if shape != self.shape:
             given, own = ("x".join(map(str, s)) for s in (shape, self.shape))
             tell(f"CLIP sees images of {own}: these, of {given}, are resized for it")
-
-    def _fitted(self, x: Tensor) -> Tensor:
-        if x.shape[1] == 4:
-            x = x[:, :3]
-        if x.shape[1] != self.shape[0]:
-            x = x.mean(1, keepdim=True).expand(-1, self.shape[0], -1, -1)
-        size = self.shape[1:]
-        if tuple(x.shape[2:]) != size:
-            x = F.interpolate(x, size, mode="bilinear", antialias=True, align_corners=False)
-        return x
 
     def describe(self) -> dict[str, Any]:
         """All but the weights: name of a JSON file -> content."""

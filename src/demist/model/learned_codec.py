@@ -237,13 +237,12 @@ def open_codec(spec: str, root: str | os.PathLike[str] = "runs") -> LearnedCodec
 
 
 def _first(index: Mapping[str, Any], where: str) -> str:
-    names = [name for name in components.FURTHER if name in index]
-    if not names:
+    if components.CODEC not in index:
         raise UsageError(
             f"{where} has no codec with a network, so nothing to be used as --codec; train one: "
             f"demist train PATH --recipe autoencoder"
         )
-    return names[0]
+    return components.CODEC
 
 
 def _foreign(where: Path) -> LearnedCodec:
@@ -269,7 +268,7 @@ def _require_format(index: Mapping[str, Any], where: str) -> None:
 
 def _made(index: Mapping[str, Any], nets: Mapping[str, nn.Module], where: str) -> LearnedCodec:
     _require_format(index, where)
-    _first(index, where)
+    nets = {name: net for name, net in nets.items() if name == _first(index, where)}
     try:
         codec = folder.from_json(components.with_networks(index["codec"], nets), where)
         shape, facts = tuple(index["shape"]), index["facts"]

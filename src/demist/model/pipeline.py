@@ -447,7 +447,7 @@ class Pipeline:
     def of_weights(self, tensors: Mapping[str, Tensor]) -> "Pipeline":
         """This pipeline with other weights: a network of the same kind that holds these tensors."""
         where, own = "the weights given", feeders.bare(self)
-        description, further = model_folder.describe(own), self.codec.components
+        description, further = model_folder.describe(own), components.further_of(own)
         made = self._assemble(model_folder.pieces(description, tensors, where, further), where)
         return feeders.like(made, self)
 

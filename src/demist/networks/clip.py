@@ -103,6 +103,18 @@ class Clip(nn.Module):
         """The constructor's arguments, as JSON holds them."""
         return copy.deepcopy(self._config)
 
+    def fitted(self, x: Float[Tensor, "b k m n"]) -> Float[Tensor, "b c h w"]:
+        """Images of any size and of 1, 3 or 4 channels as the image tower takes them."""
+        config = self.config
+        channels, size = config["in_channels"], tuple(config["size"])
+        if x.shape[1] == 4:
+            x = x[:, :3]
+        if x.shape[1] != channels:
+            x = x.mean(1, keepdim=True).expand(-1, channels, -1, -1)
+        if tuple(x.shape[2:]) != size:
+            x = F.interpolate(x, size, mode="bilinear", antialias=True, align_corners=False)
+        return x
+
     def see(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
         """Unit vectors of images."""
         return F.normalize(self.image(x).float(), dim=1)

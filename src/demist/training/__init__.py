@@ -36,5 +36,6 @@ __all__ = [
     "stages",
     "streams",
     "texts",
+    "vectors",
     "watchdog",
 ]

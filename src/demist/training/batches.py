@@ -113,8 +113,7 @@ class Batches:
             if len(these):  # rows of no bucket have no shape
                 x[these] = x[these][..., ::-1] if kept is None else kept[index[these]]
             for name, values in given.items():
-                if self.conditioner.conditions[name].spatial:
-                    values[these] = values[these][..., ::-1]
+                values[these] = self.conditioner.conditions[name].mirrored(values[these])
         cond = self.conditioner.encode(len(x), self.conditioner.beside(given, x))
         cond = self.conditioner.augment(cond, draw.noise(-1 - step))  # draws of its own
         cond = self.conditioner.drop(cond, lambda name: draw.uniforms(f"drop/{name}", step))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from demist.conditions import CONDITIONS, ClipText, Condition, Conditioner, FrozenText
+from demist.conditions import CONDITIONS, ClipText, Condition, Conditioner, FrozenText, ImageVector
 from demist.config import TrainConfig
 from demist.data import Column, Dataset
 from demist.data.dataset import LABEL, TEXT
@@ -20,6 +20,7 @@ from demist.data.images.buckets import Bucketed
 from demist.data.images.told import NAMES as SIZES
 from demist.errors import UsageError
 from demist.modalities import of
+from demist.model.learned_clip import open_clip
 from demist.parts import bare, parse, split, unknown
 from demist.training.texts import encoder_folder
 
@@ -35,12 +36,20 @@ def conditions(config: TrainConfig, data: Dataset) -> tuple[Conditioner, dict[st
     """
     chosen = config.data.conditions
     entries = default_entries(config, data) if chosen is None else split(chosen)
+    if config.network.image_encoder is not None and not any(ImageVector.name in e for e in entries):
+        if chosen is not None:
+            raise UsageError(
+                f"image_encoder makes the condition {ImageVector.name}, and --conditions {chosen} "
+                f"is without it; add it there, or leave one of them out"
+            )
+        entries.append(ImageVector.name)
     if config.data.sizes:
         entries = with_sizes(entries, data, together=chosen is None)
     made: dict[str, Condition] = {}
     for entry in map(bare, entries):
         name, condition = make(entry, config, data)
-        if condition.spatial and isinstance(data.x, Bucketed):
+        images = condition.spatial or condition.from_samples
+        if images and isinstance(data.x, Bucketed):
             raise UsageError(
                 f"--conditions {entry}: images condition images of one shape only; leave out it or "
                 f"--buckets"
@@ -165,6 +174,8 @@ def make(entry: str, config: TrainConfig, data: Dataset) -> tuple[str, Condition
     }  # fmt: skip
     if n.text_encoder is not None:
         usual["encoder"] = encoder_folder(n.text_encoder, config.output.runs)
+    if n.image_encoder is not None and cls is ImageVector:
+        usual["clip"] = open_clip(n.image_encoder, config.output.runs).net
     known = inspect.signature(cls.of).parameters
     try:
         own = {key: value for key, value in usual.items() if key in known}

@@ -300,7 +300,7 @@ class _Trainer:
                 f"{facts['fingerprint'][:12]}, now {data.fingerprint[:12]}); restore it, or "
                 f"start a new run"
             )
-        for what in ("teacher", "codec", "text_encoder"):
+        for what in ("teacher", "codec", "text_encoder", "image_encoder"):
             now = self.experiment.pipeline.facts.get(what)
             if what == "text_encoder" and what not in facts:  # runs of the past do not say it
                 continue

@@ -40,6 +40,7 @@ from demist.training.shapes import require_shapes
 from demist.training.sharding import shard
 from demist.training.streams import Groups, Streams, permutation
 from demist.training.texts import kept_states, weights_of
+from demist.training.vectors import clips_of, kept_vectors
 
 MOST = 2**26
 """Numbers of data that are encoded at a time to measure their scale."""
@@ -69,6 +70,7 @@ class DenoisingTask:
         data = data.only(conditioner.conditions)
         streams = Streams.of(options.seed, len(data), options.batch_size, world, Groups.of(data.x))
         told = kept_states(conditioner, values, world)
+        told = kept_vectors(*told, data, config.data.flip, world)
         batches = Batches(data.x, streams, codec, *told, flip=config.data.flip, device=device)
         measure = config.latents.latent_scale if teacher is None else None
         made = latents(
@@ -91,6 +93,8 @@ class DenoisingTask:
             facts[UNSEEN] = unseen
         if encoders := weights_of(conditioner):
             facts["text_encoder"] = encoders
+        if clips := clips_of(conditioner):
+            facts["image_encoder"] = clips
         if codec.components:
             facts["codec"] = hash_of(codec.components)
         objective: Objective

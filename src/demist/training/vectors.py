@@ -1,0 +1,121 @@
+"""Vectors that a CLIP makes of the images of the data: made once, and kept in the cache folder.
+
+A file is named by hashes of the CLIP's weights and of the data; see `demist.io.kept`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from demist.conditions import Column, Condition, Conditioner, Encoded, ImageVector, ReadImage
+from demist.data import Dataset
+from demist.io.kept import kept
+from demist.machine.streams import tell
+from demist.model.components import hash_of
+from demist.training.parallel import World
+
+FORMAT, BLOCK = 1, 128
+"""Version of the files, and images seen at a time."""
+
+
+@dataclass(frozen=True)
+class KeptVectors(Condition):
+    """Image vectors in training, whose values are rows of what is kept.
+
+    Attributes:
+        seen: The condition that it stands for.
+        rows: `(N, D)`: the unit vector of each image; then, if images are mirrored, another `N` of
+            the mirrored ones.
+        count: `N`.
+        drop: As of the condition.
+        group: As of the condition.
+    """
+
+    seen: ImageVector
+    rows: np.ndarray = field(repr=False, compare=False)
+    count: int
+    drop: float = 0.1
+    group: str = ""
+
+    name: ClassVar[str] = ""
+    reads: ClassVar[str] = "vectors"
+    usual: ClassVar[bool] = False
+
+    @classmethod
+    def of(cls, column: Column, shape: tuple[int, ...], drop: float) -> "KeptVectors":
+        """Never: it stands for another condition, while that is learned."""
+        raise NotImplementedError
+
+    def encode(self, values: Any, n: int) -> dict[str, Tensor]:
+        """What the network gets of the images with these numbers, int `(n,)`."""
+        return self.seen.told(torch.from_numpy(np.array(self.rows[np.asarray(values)])))
+
+    def spec(self) -> dict[str, Any]:
+        return self.seen.spec()
+
+    def parse(self, text: str, read_image: ReadImage) -> np.ndarray:
+        return self.seen.parse(text, read_image)
+
+    def null(self) -> Encoded | None:
+        return self.seen.null()
+
+    def mirrored(self, values: np.ndarray) -> np.ndarray:
+        return values + self.count
+
+
+def kept_vectors(
+    conditioner: Conditioner, values: Mapping[str, Any], data: Dataset, flip: bool, world: World
+) -> tuple[Conditioner, dict[str, Any]]:
+    """The conditions and their values as batches read them: vectors of images are looked up.
+
+    Args:
+        conditioner: Of the model.
+        values: Of its conditions in the data.
+        data: The images.
+        flip: Whether the vectors of mirrored images are needed.
+        world: The processes that train together; the first makes the files, all read them.
+
+    Raises:
+        StorageError: A file cannot be written.
+    """
+    made, found = dict(conditioner.conditions), dict(values)
+    for name, condition in conditioner.conditions.items():
+        if isinstance(condition, ImageVector):
+            x = values.get(name, data.x)
+            first = _kept(condition, name, x, data, flip) if world.first else None
+            world.agree(True)  # the others wait for the first
+            rows = _kept(condition, name, x, data, flip) if first is None else first
+            made[name] = KeptVectors(condition, rows, len(x), condition.drop, condition.group)
+            found[name] = np.arange(len(x))
+    return Conditioner(made), found
+
+
+def clips_of(conditioner: Conditioner) -> str:
+    """A hash of the weights of all CLIPs that make image vectors; empty: there are none."""
+    seen = [c for c in conditioner.conditions.values() if isinstance(c, ImageVector)]
+    return "/".join(hash_of(c.saved_networks) for c in seen)
+
+
+def _kept(condition: ImageVector, name: str, x: Any, data: Dataset, flip: bool) -> np.ndarray:
+    own = (condition.clip.config["in_channels"], *condition.clip.config["size"])
+    if tuple(x.shape[1:]) != own:
+        shapes = ("x".join(map(str, shape)) for shape in (own, x.shape[1:]))
+        tell("CLIP sees images of {}: those of the data, {}, are resized for it".format(*shapes))
+    column = name if name in data.columns else ""
+    weights = hash_of(condition.saved_networks)
+    key = f"{FORMAT}/{weights}/{data.fingerprint}/{column}/{flip}"
+    shape = (len(x) * (1 + flip), condition.features)
+    return kept("vectors", key, shape, _blocks(condition, x, flip))
+
+
+def _blocks(condition: ImageVector, x: Any, flip: bool) -> Iterator[np.ndarray]:
+    for mirrored in (False, True)[: 1 + flip]:
+        order = range(0, len(x), BLOCK)
+        for begin in tqdm(order, "seeing images", delay=1, leave=False, disable=None):
+            part = x[begin : begin + BLOCK]
+            yield condition.see(part[..., ::-1] if mirrored else part).numpy()
