@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from demist import runs
+from demist import runs, zoo
 from demist.config import CascadeConfig
 from demist.config.stages import REFERENCE
 from demist.errors import DataError, UsageError
@@ -136,7 +136,7 @@ def of_run(
     options, root = run.config().cascade, run.config().output.runs
 
     def opened(spec: str) -> "Pipeline":
-        place = Path(runs.stages.resolve(spec, runs.stages.whole(run)))
+        place = zoo.locate(runs.stages.resolve(spec, runs.stages.whole(run)))
         is_saved = (place / INDEX).is_file()
         return load(place) if is_saved else from_run(runs.find(str(place), root))
 

@@ -6,6 +6,7 @@ Most learn in latents: the autoencoder is a stage of the run, for a quarter of t
 from dataclasses import replace
 
 from demist.config import (
+    CascadeConfig,
     DataConfig,
     DiffusionConfig,
     LatentsConfig,
@@ -13,10 +14,16 @@ from demist.config import (
     NetworkConfig,
     OptimizationConfig,
     OutputConfig,
+    Stage,
+    Stages,
     TrainConfig,
     update,
 )
+from demist.config.stages import part
 from demist.recipes.recipe import recipe
+
+FACTOR, BASE_SHARE = 4, 0.5
+"""How many times smaller the images of the first stage of a cascade are; its share of the time."""
 
 
 @recipe("latent")
@@ -102,5 +109,65 @@ def sd3() -> TrainConfig:
             "parameterization": "velocity",
             "clock": "flow",
             "times": "logit-normal",
+        },
+    )
+
+
+def enlarged(config: TrainConfig) -> Stages:
+    """A cascade: first a model of images `FACTOR` times smaller, then one that makes them large.
+
+    What is not said here is the same in both, such as the data and the text encoder.
+    """
+    limits = config.limits
+    base = update(
+        replace(config, limits=part(limits, BASE_SHARE), cascade=CascadeConfig()),
+        {
+            "reduce": FACTOR * config.data.reduce,
+            "conditions": None,
+            "patch": 1,
+            "channels_per_level": (32, 64, 128),
+            "attention_levels": (1,),
+            "cross_levels": (1, 2),
+            "times": "logit-normal:mean=0.7,std=1.2",
+            "sample_guidance": 3.0,
+            "sample_condition_noise": 0.0,
+            "name": "base",
+        },
+    )
+    last = replace(config, limits=part(limits, 1 - BASE_SHARE))
+    said = (
+        f"first the stage base: images {FACTOR} times smaller, for {BASE_SHARE:.0%} of the budget; "
+        f"then the model that makes them large"
+    )
+    return Stages((Stage("base", base),), last, (said,))
+
+
+@recipe("imagen", stages=enlarged)
+def imagen() -> TrainConfig:
+    """Imagen: 16, then 64 pixels, noise of a told level between, dynamic thresholding; scenes."""
+    return update(
+        pixel.config(),
+        {
+            "conditions": f"text,(low-resolution:factor={FACTOR},noise=0.5)",
+            "feeds": "low_resolution=stage:base",
+            "attention_levels": (),
+            "cross_levels": (2,),
+            "times": "logit-normal",
+            "sample_guidance": 1.5,
+            "sample_rule": "threshold:model=cfg",
+            "sample_condition_noise": 0.1,
+        },
+    )
+
+
+@recipe("glide", stages=enlarged)
+def glide() -> TrainConfig:
+    """GLIDE: a text tower trained along, 16 pixels, then 64 without noise between; scenes."""
+    return update(
+        imagen.config(),
+        {
+            "conditions": f"text,(low-resolution:factor={FACTOR},noise=0)",
+            "sample_rule": "cfg",
+            "sample_condition_noise": 0.0,
         },
     )

@@ -9,6 +9,7 @@ from demist.config import DataConfig, OptimizationConfig, TrainConfig, flat, upd
 from demist.config.stages import references
 from demist.data import Dataset
 from demist.data.division import Learned
+from demist.data.images.reduced import averaged
 from demist.errors import DataError, UsageError
 from demist.modalities import of
 from demist.modalities.named import to_learn
@@ -58,6 +59,7 @@ def build(
         data, held_out = learned.data, learned.sentence
         config = update(config, {"hold_out": learned.hold_out})
     else:  # all of what is given is learned
+        data = averaged(data, config.data.reduce)
         config = update(config, {"hold_out": None})
     if not len(data):
         raise DataError(f"{data.name or config.data.path} holds no data; training needs at least 1")
