@@ -21,8 +21,8 @@ class Options:
     with single."""
     format: Literal["onnx", "torch-export", "diffusers", "single", "comfy"] = "onnx"
     """onnx, which needs demist[export]; torch-export; diffusers, for published models and those of
-    the network unet2d; or for published models single (one file, as A1111 and ComfyUI read it) or
-    comfy (the parts that ComfyUI reads)."""
+    the networks unet2d and sd; or for published models and sd single (one file, as A1111 and
+    ComfyUI read it) or comfy (the parts that ComfyUI reads)."""
     source: Annotated[ModelOptions, arg(name="")] = field(default_factory=ModelOptions)
 
 

@@ -5,7 +5,7 @@ around a network; `read` puts them together.
 """
 
 from demist.interop.asked import PublishedSampler
-from demist.interop.codecs import codec_of_folder, read_codec
+from demist.interop.codecs import codec_of_folder, read_codec, with_factor
 from demist.interop.controls import read_control
 from demist.interop.families import FAMILIES
 from demist.interop.read import Reading, assembled, is_published, open_source, read
@@ -15,7 +15,7 @@ from demist.interop.save import save, write_network
 from demist.interop.schedulers import Scheduled, read_scheduler
 from demist.interop.single import FileSource, open_file, write_single
 from demist.interop.source import FolderSource, Source
-from demist.interop.trained import as_published
+from demist.interop.trained import as_published, scheduler_of
 from demist.interop.wrap import Called, Wrapped, wrap
 
 __all__ = [
@@ -50,12 +50,14 @@ __all__ = [
     "read_scheduler",
     "sampler",
     "save",
+    "scheduler_of",
     "schedulers",
     "source",
     "tiny",
     "trained",
     "weights",
     "with_codec",
+    "with_factor",
     "wrap",
     "write_network",
     "write_single",

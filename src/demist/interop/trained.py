@@ -87,8 +87,12 @@ def as_published(denoiser: Denoiser, codec: Codec, shape: Sequence[int]) -> Sour
     return TrainedSource(net, scheduler_of(denoiser), (shape[1], shape[2]))
 
 
-def scheduler_of(denoiser: Denoiser) -> dict[str, Any]:
+def scheduler_of(denoiser: Denoiser, how: str = HOW) -> dict[str, Any]:
     """`scheduler_config.json` of diffusers for a denoiser whose network sees indices.
+
+    Args:
+        denoiser: The denoiser.
+        how: What trains one that diffusers can say, for messages.
 
     Raises:
         UsageError: Diffusers' DDPMScheduler cannot say what its schedule, clock, parameterization,
@@ -99,27 +103,27 @@ def scheduler_of(denoiser: Denoiser) -> dict[str, Any]:
     if not isinstance(clock, IndexClock) or clock.steps < 2:
         raise UsageError(
             f"the network was trained with the clock {clock}, and diffusers gives its networks an "
-            f"index (clock = index); {HOW}"
+            f"index (clock = index); {how}"
         )
     if not said:
         raise UsageError(
             f"the network predicts {denoiser.parameterization}, and DDPMScheduler knows "
-            f"eps, x0 and v; {HOW}"
+            f"eps, x0 and v; {how}"
         )
     if denoiser.input_std is not None:
         raise UsageError(
             f"the network sees images of standard deviation 1 (input_std = "
-            f"{denoiser.input_std:g}), and in diffusers it sees them as they are; {HOW}"
+            f"{denoiser.input_std:g}), and in diffusers it sees them as they are; {how}"
         )
     if bounds is not None and bounds[0] != -bounds[1]:
         raise UsageError(
             f"predictions are kept within {bounds}, and DDPMScheduler keeps them between "
-            f"one number and its negative; {HOW}"
+            f"one number and its negative; {how}"
         )
     return {
         "_class_name": "DDPMScheduler",
         "num_train_timesteps": clock.steps,
-        **_betas(denoiser, clock.steps),
+        **_betas(denoiser, clock.steps, how),
         "prediction_type": said[0],
         "clip_sample": bounds is not None,
         "clip_sample_range": 1.0 if bounds is None else bounds[1],
@@ -130,7 +134,7 @@ def scheduler_of(denoiser: Denoiser) -> dict[str, Any]:
     }
 
 
-def _betas(denoiser: Denoiser, steps: int) -> dict[str, Any]:
+def _betas(denoiser: Denoiser, steps: int, how: str) -> dict[str, Any]:
     """The schedule at the indices, by its name or as numbers."""
     times = torch.arange(1, steps + 1, dtype=torch.float64) / steps
     alpha, sigma = denoiser.schedule(times)
@@ -138,7 +142,7 @@ def _betas(denoiser: Denoiser, steps: int) -> dict[str, Any]:
     if not torch.allclose(bar + sigma**2, torch.ones_like(bar), rtol=0, atol=1e-9):
         raise UsageError(
             f"the schedule {denoiser.schedule} does not preserve variance (alpha^2 + sigma^2 = 1), "
-            f"and DDPMScheduler's does; {HOW}"
+            f"and DDPMScheduler's does; {how}"
         )
     base = {"num_train_timesteps": steps, "trained_betas": None, "rescale_betas_zero_snr": False}
     for name, ends in NAMED.items():

@@ -57,6 +57,7 @@ __all__ = [
     "sample_seed",
     "sampling",
     "shown",
+    "stable_diffusion",
     "staged",
     "stored",
     "sums",

@@ -382,7 +382,7 @@ class Pipeline:
         replace: bool = False,
         say: Callable[[str], None] = warnings.warn,
     ) -> Path:
-        """Write the model for other programs: one of another maker, or of the network `unet2d`.
+        """Write the model for other programs: one of another maker, or of `unet2d` or `sd`.
 
         Args:
             path: Where to.

@@ -2,19 +2,21 @@
 
 import dataclasses
 import os
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from demist import interop
-from demist.errors import CannotCreateError, MissingError
+from demist.errors import CannotCreateError, MissingError, UsageError
 from demist.io import hub
 from demist.io.files import write_text
 from demist.io.folders import atomic_folder
 from demist.io.untrusted import refuse_links_out
-from demist.model import card, components, folder, staged
+from demist.model import card, components, folder, stable_diffusion, staged
 from demist.model.feeders import bare
+from demist.networks import SDNetwork
 from demist.runs import Run, checkpoint, stages
 
 if TYPE_CHECKING:
@@ -82,6 +84,13 @@ def save_published(
     pipeline: "Pipeline", place: Path, form: Form, replace: bool, say: Callable[[str], None]
 ) -> Path:
     """See `Pipeline.save_published`."""
+    if pipeline.origin is None and isinstance(pipeline.denoiser.net, SDNetwork):
+        if form == "diffusers":
+            return _save_stable_diffusion(pipeline, place, replace)
+        with tempfile.TemporaryDirectory() as temporary:
+            written = _save_stable_diffusion(pipeline, Path(temporary) / "model", False)
+            again = type(pipeline).load(written)
+            return save_published(again, place, form, replace, say)
     if pipeline.origin is None:
         source = interop.as_published(pipeline.denoiser, pipeline.codec, pipeline.state_shape)
         denoiser = interop.assembled(source)["denoiser"]
@@ -95,4 +104,18 @@ def save_published(
         place, form, pipeline.origin, folder.modules_of(pipeline), folder.encoders_of(pipeline),
         say, replace=replace,
     )  # fmt: skip
+    return place
+
+
+def _save_stable_diffusion(pipeline: "Pipeline", place: Path, replace: bool) -> Path:
+    if pipeline.refinement is not None or pipeline.feeders:
+        raise UsageError(
+            "a model with further stages is several models, and a StableDiffusionPipeline is one; "
+            "export each by itself, from its own run"
+        )
+    with atomic_folder(place, replace=replace) as temporary:
+        stable_diffusion.write(pipeline, temporary)
+        source = interop.FolderSource.open(temporary)
+        page = card.edited(place) or card.card(dataclasses.replace(pipeline, origin=source))
+        write_text(temporary / card.NAME, page)
     return place

@@ -74,6 +74,7 @@ def sd() -> TrainConfig:
         scenes64.config(),
         {
             "network": "sd",
+            "text_tower": "clip",
             "schedule": "ddpm-scaled-linear",
             "parameterization": "eps",
             "clock": "index",
