@@ -24,9 +24,11 @@ def main(
     model: str | None, n: int, guidances: list[float], steps: int, out: Path | None, seed: int = 1
 ) -> str:
     """Score and tabulate; without a model, ceiling and floor only."""
-    data, known = scenes.draw(12_000, "train", seed=seed)
+    pipeline = None if model is None else open_model(model)
+    size = 32 if pipeline is None else pipeline.shape[1]
+    data, known = scenes.draw(12_000, "train", seed=seed, size=size)
     judge = train_judge(data.x, known, scenes.COLOURS, scenes.PLACES)
-    lines = [f"Judge: {judge.classifier.card}; {n} scenes per row.", ""]
+    lines = [f"Judge: {judge.classifier.card}; {n} scenes of {size} pixels per row.", ""]
     lines += ["| scenes | pictures | " + " | ".join(TAGS) + " |", "|---|---|" + "---:|" * len(TAGS)]
 
     def row(kind: str, of: str, images: np.ndarray, asked: tuple) -> None:
@@ -35,9 +37,8 @@ def main(
         lines.append(f"| {kind} | {of} | {cells} |")
         print(lines[-1], flush=True)
 
-    pipeline = None if model is None else open_model(model)
     for kind in (None, *scenes.HELD_OUT):
-        real, asked = scenes.draw(n, "test", seed=seed, held_out=kind)
+        real, asked = scenes.draw(n, "test", size=size, seed=seed, held_out=kind)
         name = "as in training" if kind is None else f"unseen {kind}"
         row(name, "real (ceiling)", real.x, asked)
         if pipeline is not None:
@@ -49,7 +50,9 @@ def main(
                 print(f"{time.perf_counter() - begun:.0f} s", flush=True)
                 row(name, f"made, guidance {guidance:g}", made, asked)
             if out is not None:
-                page = image_grid(made[:24], labels=list(real.texts or ())[:24], columns=6, scale=6)
+                page = image_grid(
+                    made[:24], labels=list(real.texts or ())[:24], columns=6, scale=192 // size
+                )
                 save_png(page, out.with_name(f"{out.stem}-{kind or 'seen'}.png"), {})
         row(name, "real, of another prompt (floor)", np.roll(real.x, 1, 0), asked)
     text = "\n".join(lines) + "\n"

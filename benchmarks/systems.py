@@ -1,0 +1,140 @@
+"""The famous text-to-image systems in small, on the same data, minutes and judge.
+
+    python benchmarks/systems.py --recipes sd sdxl sd3 imagen glide dalle2 dalle3 pixel \
+        --minutes 40 --seeds 0 [--n 256] [--runs RUNS]
+
+Each recipe trains on DigitScenes of 64 pixels, on one thread, for the same minutes of the clock in
+all its stages together. A run that was interrupted is gone on with, and one whose figures are known
+is not made again, so the same command carries on. What is known is in `results/systems.json`, and
+the table made of it in `results/systems.md`.
+
+Asked for are prompts of four kinds: as in training, and three that it never had. `all`: the share
+of images that show all that their prompt says; `bindings`: each colour on its own digit. FDr and
+diversity are those of `demist evaluate`.
+"""
+
+import argparse
+import json
+import math
+import platform
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import demist
+from demist import runs
+from demist.data.readers import scenes
+from demist.drawing import image_grid, save_png
+from demist.evaluation.judge.scenes import Judge
+from demist.model import open_model
+from demist.training.judge import train_judge
+
+RESULTS = Path(__file__).parent / "results"
+KINDS = (None, *scenes.HELD_OUT)
+SIZE = 64
+
+
+def trained(recipe: str, minutes: float, seed: int, root: Path) -> Path:
+    """The run of a recipe, trained or gone on with; its path."""
+    name = f"{recipe}-{minutes:g}m-{seed}"
+    found = [run for run in runs.all_runs(root) if run.path.name.endswith(f"-{name}")]
+    if found and found[-1].status().get("state") == "done":
+        return found[-1].path
+    command = [sys.executable, "-m", "demist", "train", "scenes", "--size", str(SIZE)]
+    command += ["--recipe", recipe, "--budget", f"{round(60 * minutes)}s", "--threads", "1"]
+    command += ["--seed", str(seed), "--runs", str(root), "--name", name]
+    subprocess.run(command, check=True)
+    return next(run.path for run in runs.all_runs(root) if run.path.name.endswith(f"-{name}"))
+
+
+def judge() -> Judge:
+    """Who reads scenes of this size."""
+    data, known = scenes.draw(12_000, "train", seed=1, size=SIZE)
+    return train_judge(data.x, known, scenes.COLOURS, scenes.PLACES)
+
+
+def scored(path: Path, reader: Judge, n: int, guidance: float | None, page: Path) -> dict[str, Any]:
+    """What the judge says of a model, and what an image costs."""
+    pipeline, row = open_model(str(path)), dict[str, Any]()
+    for kind in KINDS:
+        real, asked = scenes.draw(n, "test", size=SIZE, seed=1, held_out=kind)
+        options = {} if guidance is None else {"guidance": guidance}
+        begun = time.perf_counter()
+        made = pipeline.sample(n, text=list(real.texts or ()), seed=1, **options)
+        seconds = time.perf_counter() - begun
+        found = reader.score(made, asked)
+        row[kind or "seen"] = {tag: round(100 * found[tag], 1) for tag in ("all", "bindings")}
+        if kind is None:
+            row["seconds"] = round(seconds / n, 3)
+            image = image_grid(made[:24], labels=list(real.texts or ())[:24], columns=6, scale=3)
+            save_png(image, page, {"recipe": path.name})
+    found = demist.evaluate(
+        str(path), n=1000, **({} if guidance is None else {"guidance": guidance})
+    )
+    row["fdr"], row["diversity"] = found.value("fdr"), found.value("vendi")
+    summary = json.loads((path / "summary.json").read_text())
+    row |= {key: summary[key] for key in ("parameters", "images", "steps")}
+    return row
+
+
+def interval(percent: float, n: int) -> float:
+    """Half the width of a 95 % interval of a share (Wilson's, near its middle)."""
+    p = percent / 100
+    return 100 * 1.96 * math.sqrt((p * (1 - p) + 1 / n) / n)
+
+
+def table(known: dict[str, Any]) -> str:
+    """Markdown of all that is known."""
+    head = ["system", "minutes", "seed", *(f"all, {kind or 'seen'}" for kind in KINDS)]
+    head += ["bindings, seen", "FDr", "diversity", "s per image", "parameters"]
+    lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
+    for row in known.values():
+        n = row["n"]
+        cells = [row["recipe"], f"{row['minutes']:g}", str(row["seed"])]
+        for kind in KINDS:
+            value = row[kind or "seen"]["all"]
+            cells.append(f"{value:.1f} ± {interval(value, n):.1f}")
+        cells += [f"{row['seen']['bindings']:.1f}"]
+        cells += ["" if row[key] is None else f"{row[key]:.2f}" for key in ("fdr", "diversity")]
+        cells += [f"{row['seconds']:.3f}", f"{row['parameters'] / 1e6:.1f} M"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--recipes", nargs="*", default=["pixel", "sd"])
+    parser.add_argument("--minutes", type=float, default=40)
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0])
+    parser.add_argument("--n", type=int, default=256)
+    parser.add_argument("--guidance", type=float)
+    parser.add_argument("--runs", type=Path, default=Path("runs/systems"))
+    a = parser.parse_args()
+    file = RESULTS / "systems.json"
+    known = json.loads(file.read_text()) if file.exists() else {}
+    reader = None
+    for seed in a.seeds:
+        for recipe in a.recipes:
+            key = f"{recipe}/{a.minutes:g}/{seed}"
+            if key in known:
+                continue
+            path = trained(recipe, a.minutes, seed, a.runs)
+            reader = reader or judge()
+            page = RESULTS / f"systems-{recipe}.png"
+            row = scored(path, reader, a.n, a.guidance, page)
+            row |= {"recipe": recipe, "minutes": a.minutes, "seed": seed, "n": a.n}
+            row |= {"date": datetime.now(UTC).date().isoformat(), "machine": platform.processor()}
+            known[key] = row
+            file.write_text(json.dumps(known, indent=1) + "\n")
+            (RESULTS / "systems.md").write_text(table(known))
+            print(table(known), flush=True)
+
+
+if __name__ == "__main__":
+    np.set_printoptions(precision=3)
+    main()
