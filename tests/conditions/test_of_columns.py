@@ -41,7 +41,8 @@ def test_all_conditions_of_the_family_are_reached_and_trained():
     e = build(configured(chosen), DATA)
     made = e.pipeline.conditioner.conditions
     assert list(made) == [*COLUMNS, "low_resolution"]
-    kinds = {type(c).name for c in made.values()} | {"frozen-text"}  # that one needs an encoder
+    elsewhere = {"frozen-text", "clip-text", "image-vector"}  # need an encoder, or a tower
+    kinds = {type(c).name for c in made.values()} | elsewhere
     assert kinds == set(CONDITIONS.names())
     assert unused(e.pipeline.conditioner, DATA) == []
     batch = e.batches(0)
@@ -87,7 +88,7 @@ def test_by_default_the_label_and_captions_of_images_are_taken_and_the_rest_is_n
         ("digit,digit", "has digit twice"),
         ("edges:rout=concat", "no option of image called 'rout'. Did you mean 'route'"),
         ("edges:route=vector", "route='vector' is not one of concat, residual"),
-        ("edges=label", "kind image, which image, low-resolution reads"),
+        ("edges=label", "kind image, which image, low-resolution, image-vector reads"),
         ("edges=labels2", "no condition called 'labels2'"),
         ("(low-resolution:factor=3)", "no multiples of 3"),
     ],

@@ -18,7 +18,9 @@ def test_the_rows_and_their_order_are_pinned():
     assert list(rows_of(ImageMetric)) == IMAGES
     points = ["sliced_wasserstein", "missing", "mode_kl", "stray"]
     assert list(rows_of(PointMetric)) == points
-    assert list(rows_of(TextMetric)) == ["text_score", "text_score_shuffled"]
+    assert list(rows_of(TextMetric)) == [
+        *("text_score", "text_score_shuffled", "prompt_diversity", "prompt_diversity_others")
+    ]
     better = {key: row.better for key, row in rows_of().items()}
     assert {better[k] for k in ("fd", "class_kl", "sliced_wasserstein")} == {"low"}
     assert {better[k] for k in ("precision", "label_accuracy", "text_score")} == {"high"}
