@@ -24,7 +24,8 @@ class Options:
     runs: Path = Path("runs")
     """Folder whose disk and write access are checked."""
     clear_cache: bool = False
-    """Remove the latents and text states in the cache folder; they are made again when needed."""
+    """Remove the latents, text states and image vectors in the cache folder; they are made again
+    when needed."""
 
 
 def main(args: list[str]) -> None:
