@@ -72,7 +72,8 @@ def test_every_field_is_a_flag_and_can_be_typed():
     from demist.commands.sampling import SamplingOptions
 
     flags = {f if f != "time_grid" else "grid" for f in vars(SamplingOptions())}
-    assert set(FIELDS) - flags == {"start"}  # until a command takes what to start from
+    # No command takes what to start from; --stage says more than one word of a stage.
+    assert set(FIELDS) - flags == {"start", "stages"}
     typed = SamplingOptions(time_grid="1,0.5,0", guidance_interval="0.1:0.8", steps=7)
     said = Sampling(7, grid="1,0.5,0", guidance_interval=(0.1, 0.8), seed=0)
     assert typed.sampling() == said
@@ -331,7 +332,8 @@ def test_a_page_of_any_fields_and_conditions(images):
                  label="cat", negative={"label": "cat"})  # fmt: skip
     want = images.sample(1, label="cat", negative={"label": "dog"}, guidance_interval=(0.5, 0.9))
     assert np.array_equal(page[3], want[0])
-    with pytest.raises(UsageError, match=r"write an axis as .*seed, batch-size, negative, class"):
+    known = r"write an axis as .*seed, batch-size, condition-noise, negative, class"
+    with pytest.raises(UsageError, match=known):
         parse_axes(["height=1,2"])
     with pytest.raises(UsageError, match="no condition 'height'"):
         sweep(images, *parse_axes(["height=1,2"], ["height"]))

@@ -462,7 +462,8 @@ CHANGED = {
     "buckets": "5",
     "label_column": "a", "caption_column": "a", "class_level": 2, "log": "tensorboard",
     "perceptual_features": "judge", "image_encoder": "1", "text_tower": "clip",
-    "latent_scale": "one", "latent_draw": "sampled",
+    "latent_scale": "one", "latent_draw": "sampled", "sample_rule": "apg",
+    "feeds": "label=1", "refiner": "1",
     "channels_per_level": (64, 64), "attention_levels": (0,), "cross_levels": (0,),
 }  # fmt: skip
 

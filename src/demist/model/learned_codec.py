@@ -268,7 +268,8 @@ def _require_format(index: Mapping[str, Any], where: str) -> None:
 
 def _made(index: Mapping[str, Any], nets: Mapping[str, nn.Module], where: str) -> LearnedCodec:
     _require_format(index, where)
-    nets = {name: net for name, net in nets.items() if name == _first(index, where)}
+    first = _first(index, where)
+    nets = {name: net for name, net in nets.items() if name == first}
     try:
         codec = folder.from_json(components.with_networks(index["codec"], nets), where)
         shape, facts = tuple(index["shape"]), index["facts"]
