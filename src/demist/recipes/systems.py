@@ -48,7 +48,7 @@ def scenes64() -> TrainConfig:
         latent.config(),
         data=DataConfig(path="scenes", size=64, text_length=40),
         # What is where is decided in strong noise, and words are learned from nothing else.
-        diffusion=DiffusionConfig(times="logit-normal:mean=0.7,std=1.2"),
+        diffusion=DiffusionConfig(times="logit-normal:mean=0.5,std=1.2"),
     )
 
 
