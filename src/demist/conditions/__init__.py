@@ -36,7 +36,13 @@ from demist.conditions.readers import OfTransformers, OwnClip, Reader, is_own
 from demist.conditions.score import Score
 from demist.conditions.sizes import Sizes
 from demist.conditions.states import FrozenText, States, TokenRoute, transformers_for
-from demist.conditions.text import Text, learn_tokenizer, library, split_weights
+from demist.conditions.text import (
+    Text,
+    learn_tokenizer,
+    library,
+    prompts_for,
+    split_weights,
+)
 from demist.conditions.text_encoder import TextEncoder
 
 __all__ = [
@@ -89,6 +95,7 @@ __all__ = [
     "nested",
     "plain_numbers",
     "prepared",
+    "prompts_for",
     "split_weights",
     "tell_brackets",
     "telling",

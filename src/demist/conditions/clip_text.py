@@ -14,7 +14,7 @@ from torch import Tensor
 
 from demist.conditions.clip_words import LEAST, learn_pairs, tokenizer
 from demist.conditions.conditioner import Column, Condition, ReadImage
-from demist.conditions.text import split_weights
+from demist.conditions.text import prompts_for, split_weights
 from demist.errors import UsageError
 
 
@@ -67,13 +67,8 @@ class ClipText(Condition):
         Raises:
             UsageError: A prompt is too long, or there are not `n` of them.
         """
-        one = values is None or isinstance(values, str)
-        texts = [values] if one else list(values)  # type: ignore[arg-type]
-        if not one and len(texts) != n:
-            raise UsageError(
-                f"got {len(texts)} prompts for {n} samples; give one for all, or {n} of them"
-            )
-        rows = [self._row(str(text or "")) for text in texts] * (n if one else 1)
+        texts, times = prompts_for(values, n)
+        rows = [self._row(str(text or "")) for text in texts] * times
         return {
             "tokens": torch.tensor([ids for ids, _ in rows]),
             "weights": torch.tensor([weights for _, weights in rows]),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from demist.conditions.conditioner import Column, Condition, ReadImage
 from demist.conditions.prompts import Chunk, chunks_of, tell_brackets
+from demist.conditions.text import prompts_for
 from demist.conditions.text_encoder import TextEncoder
 from demist.errors import UsageError
 
@@ -79,14 +80,10 @@ class PromptStates(Condition):
             UsageError: There are not `n` prompts, or one names a LoRA.
             MissingError: `transformers` or a folder is not there.
         """
-        one = values is None or isinstance(values, str)
-        texts = [values] if one else list(values)  # type: ignore[arg-type]
-        if not one and len(texts) != n:
-            raise UsageError(f"got {len(texts)} prompts for {n} samples; give one, or {n}")
+        texts, times = prompts_for(values, n)
         room = self.holding(texts)
         rows = [_read(room, None if text is None else str(text)) for text in texts]
-        rows = rows * (n if one else 1)
-        return {part: torch.stack([row[part] for row in rows]) for part in rows[0]}
+        return {part: torch.stack([row[part] for row in rows * times]) for part in rows[0]}
 
     def spec(self) -> dict[str, Any]:
         return {"route": "tokens", "features": _read(self, None)["states"].shape[-1]}

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from demist.conditions.conditioner import Column, Condition, ReadImage
 from demist.conditions.readers import OfTransformers, OwnClip, Reader, is_own
-from demist.conditions.text import split_weights
+from demist.conditions.text import prompts_for, split_weights
 from demist.errors import MissingError, UsageError
 
 TokenRoute = Literal["tokens", "extra"]
@@ -141,11 +141,8 @@ class FrozenText(Condition):
             UsageError: A prompt is too long.
             MissingError: `transformers` or the folder is not there.
         """
-        one = values is None or isinstance(values, str)
-        texts = [values] if one else list(values)  # type: ignore[arg-type]
-        if not one and len(texts) != n:
-            raise UsageError(f"got {len(texts)} prompts for {n} samples; give one, or {n}")
-        read = [_read(self, str(text or "")) for text in texts] * (n if one else 1)
+        texts, times = prompts_for(values, n)
+        read = [_read(self, str(text or "")) for text in texts] * times
         return {part: torch.stack([row[part] for row in read]) for part in read[0]}
 
     def spec(self) -> dict[str, Any]:

@@ -76,20 +76,13 @@ class Text(Condition):
         Raises:
             UsageError: A prompt is too long, or has words that the vocabulary lacks.
         """
-        one = values is None or isinstance(values, str)
-        texts = [values] if one else list(values)  # type: ignore[arg-type]
-        if not one and len(texts) != n:
-            raise UsageError(
-                f"got {len(texts)} prompts for {n} samples; give one for all, or {n} of them"
-            )
+        texts, times = prompts_for(values, n)
         read = [self._tokens(str(text or "")) for text in texts]
         rooms = [self.length - len(ids) for ids, _ in read]
         pad = SPECIAL.index(PAD)
         tokens = torch.tensor([i + [pad] * room for (i, _), room in zip(read, rooms, strict=True)])
         weights = torch.tensor([w + [0.0] * room for (_, w), room in zip(read, rooms, strict=True)])
-        if one:
-            tokens, weights = tokens.repeat(n, 1), weights.repeat(n, 1)
-        return {"tokens": tokens, "weights": weights}
+        return {"tokens": tokens.repeat(times, 1), "weights": weights.repeat(times, 1)}
 
     def spec(self) -> dict[str, Any]:
         return {
@@ -147,6 +140,26 @@ class Text(Condition):
         raise UsageError(
             f"this model never read {', '.join(map(repr, words))}{hint} It knows: {shown}"
         )
+
+
+def prompts_for(values: Any, n: int) -> tuple[list[Any], int]:
+    """The prompts that were given, and how often each is wanted: one for all `n` samples, or `n`.
+
+    Args:
+        values: One prompt or None for all, or one of these for each.
+        n: Number of samples.
+
+    Raises:
+        UsageError: There are not `n` of them.
+    """
+    if values is None or isinstance(values, str):
+        return [values], n
+    texts = list(values)
+    if len(texts) != n:
+        raise UsageError(
+            f"got {len(texts)} prompts for {n} samples; give one for all, or {n} of them"
+        )
+    return texts, 1
 
 
 def split_weights(text: str) -> tuple[str, list[float]]:

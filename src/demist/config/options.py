@@ -239,7 +239,7 @@ class LatentsConfig(Section):
     downsample: int = option(4, 1, 64)
     """Autoencoder: how many times smaller the sides of the latents are; patch times a power of two.
     Levels beyond those of channels_per_level are as wide as its last."""
-    kl_weight: float = option(1e-3, 0, 1e6)
+    kl_weight: float = option(1e-4, 0, 1e6)
     """Autoencoder: weight of the mean KL divergence of a latent number, beside the mean error of a
     pixel in [-1, 1]. 0: the latents are as they please."""
     reconstruction: Literal["l1", "l2"] = "l2"

@@ -15,7 +15,6 @@ from demist.config.command import training_command
 from demist.config.notation import DEFAULT_BUDGET, duration_text, parse_duration, parse_share
 from demist.config.options import (
     CODEC_KINDS,
-    LatentsConfig,
     LimitsConfig,
     NetworkConfig,
     OptimizationConfig,
@@ -41,7 +40,6 @@ CODEC_ONLY = (
 """Options that only an autoencoder reads."""
 AUTOENCODER = TrainConfig(
     network=NetworkConfig(network="autoencoder", channels_per_level=(16, 24, 48)),
-    latents=LatentsConfig(kl_weight=1e-4),
     optimization=OptimizationConfig(
         optimizer="adamw", lr=1e-3, batch_size=16, warmup=50, precision="fp32"
     ),
@@ -156,12 +154,10 @@ def codec_first(config: TrainConfig) -> Stages:
         )
     first, rest = _limits(config)
     given, usual = flat(config), flat(TrainConfig())
-    wanted = {name: getattr(config.latents, name) for name in vars(config.latents)}
-    own = {name: value for name, value in wanted.items() if value != usual[name]}
     same = {name: given[name] for name in (*SHARED, "seed", "micro_batches", "parallel")}
     coder = update(
         replace(AUTOENCODER, data=config.data, limits=first),
-        own | same | {"codec_budget": None, "name": CODEC},
+        vars(config.latents) | same | {"codec_budget": None, "name": CODEC},
     )
     model = update(
         replace(config, limits=rest),

@@ -47,7 +47,7 @@ from demist.networks.linear_start import start_linear
 from demist.networks.mlp import MLP, MLPBlock
 from demist.networks.mmdit import MMDiTNetwork
 from demist.networks.moving_codebook import MovingCodebook, Usage, spread
-from demist.networks.network import NETWORKS, Network
+from demist.networks.network import NETWORKS, Network, require_channels, require_halvings
 from demist.networks.sd import POSITIONS, SDNetwork
 from demist.networks.text import TextBlock, TextTransformer, tower_of
 from demist.networks.told import Prompt, Telling, Told
@@ -116,6 +116,8 @@ __all__ = [
     "look_up",
     "modulated",
     "positions",
+    "require_channels",
+    "require_halvings",
     "sinusoid",
     "spread",
     "start_linear",

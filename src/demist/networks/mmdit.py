@@ -12,7 +12,7 @@ from demist.errors import DataError, UsageError
 from demist.io.notation import size_near
 from demist.networks.conditioning import WAVES, Specs
 from demist.networks.layers import sinusoid, zeroed
-from demist.networks.network import Network
+from demist.networks.network import Network, require_channels
 from demist.networks.published.sd3 import SD3Config, SD3Transformer
 from demist.networks.published.tokens import AdaNorm
 from demist.networks.told import Telling, Told
@@ -159,11 +159,7 @@ class MMDiTNetwork(Network):
         Raises:
             UsageError: Channels, sides or conditions the network was not built for.
         """
-        if x.shape[1] != self._config["in_channels"]:
-            raise UsageError(
-                f"the images have {x.shape[1]} channels but the network was built for "
-                f"{self._config['in_channels']}; convert them"
-            )
+        require_channels(x, self._config["in_channels"])
         self.require_fit(x.shape[1:])
         told = self.telling(cond, len(x))
         x = torch.cat([x, *(y.to(x.dtype) for y in told.beside)], 1)

@@ -4,8 +4,10 @@ import abc
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
+from demist.errors import UsageError
+from demist.io.notation import size_near
 from demist.networks.conditioning import Specs
 from demist.parts import Family
 
@@ -58,6 +60,26 @@ class Network(nn.Module, abc.ABC):
         Raises:
             UsageError: They cannot.
         """
+
+
+def require_channels(x: Tensor, channels: int) -> None:
+    """Raise UsageError if a batch of images has other channels than a network was built for."""
+    if x.shape[1] != channels:
+        raise UsageError(
+            f"the images have {x.shape[1]} channels but the network was built for {channels}; "
+            f"convert them"
+        )
+
+
+def require_halvings(shape: Sequence[int], halvings: int) -> None:
+    """Raise UsageError if images of a shape, `(C, H, W)`, cannot be halved so many times."""
+    _, height, width = shape
+    if height % 2**halvings or width % 2**halvings:
+        near = size_near(height, width, 2**halvings)
+        raise UsageError(
+            f"images of {height}x{width} cannot be halved {halvings} times; use --size {near} "
+            f"(with --fit pad all is kept), or fewer --channels-per-level"
+        )
 
 
 NETWORKS: Family[Network] = Family("network", Network, "networks")  # type: ignore[type-abstract]

@@ -14,10 +14,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from demist.errors import UsageError
-from demist.io.notation import size_near
 from demist.networks.conditioning import WAVES, Specs, by_name, joined_parts
 from demist.networks.layers import dropout_layer, zeroed
-from demist.networks.network import Network
+from demist.networks.network import Network, require_channels, require_halvings
 from demist.networks.published.layers import Resnet, SpatialTransformer
 from demist.networks.published.unet_2d_condition import UNet2DCondition, UNet2DConditionConfig
 from demist.networks.told import Telling, Told
@@ -172,14 +171,7 @@ class SDNetwork(Network):
 
     def require_fit(self, shape: Sequence[int]) -> None:
         """See `Network.require_fit`."""
-        _, height, width = shape
-        if height % self.multiple or width % self.multiple:
-            near = size_near(height, width, self.multiple)
-            raise UsageError(
-                f"images of {height}x{width} cannot be halved {len(self.net.down_blocks) - 1} "
-                f"times; use --size {near} (with --fit pad all is kept), or fewer "
-                f"--channels-per-level"
-            )
+        require_halvings(shape, len(self.net.down_blocks) - 1)
 
     def forward(
         self, x: Float[Tensor, "b c h w"], t: Float[Tensor, " b"], **cond: Tensor
@@ -194,11 +186,7 @@ class SDNetwork(Network):
         Raises:
             UsageError: Channels, sides or conditions the network was not built for.
         """
-        if x.shape[1] != self._config["in_channels"]:
-            raise UsageError(
-                f"the images have {x.shape[1]} channels but the network was built for "
-                f"{self._config['in_channels']}; convert them"
-            )
+        require_channels(x, self._config["in_channels"])
         self.require_fit(x.shape[1:])
         told = self.telling(cond, len(x))
         x = x.to(memory_format=torch.channels_last)

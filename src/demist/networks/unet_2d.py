@@ -9,10 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from demist.errors import UsageError
-from demist.io.notation import size_near
 from demist.networks.conditioning import Specs
 from demist.networks.layers import dropout_layer, zeroed
-from demist.networks.network import Network
+from demist.networks.network import Network, require_channels, require_halvings
 from demist.networks.published.unet_2d import UNet2D, UNet2DConfig
 from demist.networks.unet import UNet
 
@@ -133,14 +132,7 @@ class UNet2DNetwork(Network):
 
     def require_fit(self, shape: Sequence[int]) -> None:
         """See `Network.require_fit`."""
-        _, height, width = shape
-        if height % self.net.multiple or width % self.net.multiple:
-            near = size_near(height, width, self.net.multiple)
-            raise UsageError(
-                f"images of {height}x{width} cannot be halved {len(self.net.down_blocks) - 1} "
-                f"times; use --size {near} (with --fit pad all is kept), or fewer "
-                f"--channels-per-level"
-            )
+        require_halvings(shape, len(self.net.down_blocks) - 1)
 
     def forward(self, x: Float[Tensor, "b c h w"], t: Float[Tensor, " b"]) -> Tensor:
         """The prediction, `(b, c_out, h, w)`.
@@ -152,11 +144,7 @@ class UNet2DNetwork(Network):
         Raises:
             UsageError: Channels or sides the network was not built for.
         """
-        if x.shape[1] != self._config["in_channels"]:
-            raise UsageError(
-                f"the images have {x.shape[1]} channels but the network was built for "
-                f"{self._config['in_channels']}; convert them"
-            )
+        require_channels(x, self._config["in_channels"])
         self.require_fit(x.shape[1:])
         y: Tensor = self.net(x, t)
         return y
