@@ -45,9 +45,11 @@ class Adversarial(Term):
             return None
         critic = Discriminator.of(setting.data.x.shape[1:]).to(setting.device)
         term = cls(critic, setting.last, latents.adversarial, latents.adversarial_start)
+        count = sum(p.numel() for p in critic.parameters())
         term.notes = (
             f"adversarial: from {latents.adversarial_start:.0%} of the run on, a critic of "
-            f"{sum(p.numel() for p in critic.parameters()):,} parameters is trained along",
+            f"{count:,} parameters is trained along; this term is not steady yet: if `error` in "
+            f"metrics.jsonl jumps, give it less weight or leave it out",
         )
         return term
 
