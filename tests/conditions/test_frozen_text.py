@@ -1,5 +1,7 @@
 """Pretrained text encoders, with tiny random ones made on the spot."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -82,12 +84,16 @@ def test_a_model_is_trained_on_captions_that_it_reads(tmp_path, kind):
     run = train(update(TrainConfig(), options), data=data, quiet=True)
     made = Pipeline.load(run.model)
     text = made.conditioner.conditions["text"]
-    assert (text.features, text.length, text.folder) == (16, 6, str(tmp_path / "encoder"))
+    place = str(run.model / "text_encoder")
+    assert (text.features, text.length, text.folder) == (16, 6, place)
     assert text.cut(long) == "a red seven a"
     assert text.cut("a (red:2)") == "a (red:2)"
     assert made.facts["captions_cut"] == 3
     assert not np.array_equal(made.sample(1, text="a red"), made.sample(1, text="seven"))
     assert np.array_equal(made.sample(1, text="", guidance=1.0), made.sample(1))
+    shutil.rmtree(tmp_path / "encoder")
+    moved = Pipeline.load(run.path.rename(tmp_path / "moved") / "model")
+    assert np.array_equal(moved.sample(1, text="a red"), made.sample(1, text="a red"))
 
 
 def test_a_folder_that_is_not_there():

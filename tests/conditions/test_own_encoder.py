@@ -1,5 +1,6 @@
 """Prompts read by a CLIP of our own, frozen, and by a tower of its form, trained along."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,12 +15,14 @@ from test_training_run import assert_same_weights, interrupt_after
 from tiny import CONFIG, one_thread  # noqa: F401
 
 from demist.conditions import ClipText, FrozenText
+from demist.conditions.states import _read
 from demist.config import update
 from demist.data import Column
 from demist.errors import DataError, MissingError, UsageError
 from demist.io.files import cache_folder
-from demist.model import Pipeline
+from demist.model import Pipeline, encoders
 from demist.model.learned_clip import LearnedClip
+from demist.runs import Run
 from demist.training import texts
 from demist.training.run import train
 from demist.training.tasks import denoise
@@ -99,6 +102,40 @@ def test_another_encoder_makes_another_file_and_no_resumed_run(config, clip_conf
     assert len(files()) == 2
     with pytest.raises(MissingError, match="no folder nowhere with a text encoder"):
         train(update(config, {"text_encoder": "nowhere"}), data=DATA, quiet=True)
+
+
+def test_a_moved_run_without_its_encoder_samples_the_same(config, clip, tmp_path):
+    run = train(config, data=DATA, quiet=True)
+    asked = {"text": ["red over blue", "blue over red"]}
+    made = Pipeline.load(run.model)
+    before = made.of_weights(made.denoiser.net.state_dict()).sample(2, **asked)
+    shutil.rmtree(clip.path)
+    run = Run(run.path.rename(tmp_path / "elsewhere"))
+    _read.cache_clear()
+    for moved in (Pipeline.load(run.model), Pipeline.from_run(run)):
+        np.testing.assert_array_equal(moved.sample(2, **asked), before)
+    again = Pipeline.load(run.model)
+    again.save(tmp_path / "copy")
+    again.save(run.model, replace=True)  # in its own place
+    np.testing.assert_array_equal(Pipeline.load(tmp_path / "copy").sample(2, **asked), before)
+    np.testing.assert_array_equal(Pipeline.load(run.model).sample(2, **asked), before)
+    words = tmp_path / "copy" / "text_encoder" / "tokenizer" / "merges.txt"
+    words.write_text(words.read_text() + "x y\n")
+    with pytest.raises(DataError, match=r"merges\.txt is damaged"):
+        Pipeline.load(tmp_path / "copy")
+    words.unlink()
+    with pytest.raises(MissingError, match=r"no file .*merges\.txt; copy the model anew"):
+        Pipeline.load(tmp_path / "copy")
+
+
+def test_a_large_encoder_stays_where_it_is_and_that_is_said(config, clip, monkeypatch, capsys):
+    monkeypatch.setattr(encoders, "LARGEST", 1000)
+    run = train(config, data=DATA, quiet=True)
+    assert not (run.model / "text_encoder").exists()
+    assert f"the text encoder {clip.model} has 0.0 GB and is not copied" in capsys.readouterr().err
+    made = Pipeline.load(run.model)
+    assert made.conditioner.conditions["text"].folder == str(clip.model)
+    assert made.sample(1, text="red over blue").shape == (1, 3, 8, 8)
 
 
 @pytest.mark.parametrize("network", ["unet", "dit"])

@@ -106,6 +106,11 @@ class Condition(abc.ABC):
         """Those that are saved with a model of this program; each is a field."""
         return {}
 
+    @property
+    def saved_folders(self) -> tuple[str, ...]:
+        """Folders that are copied into a saved model; each is a field, or in a list that is one."""
+        return ()
+
     def to(self, device: torch.device, turns: bool = False) -> None:
         """Let its networks run on a device, or be there while they run; a condition has none."""
         return

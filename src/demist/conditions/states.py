@@ -86,8 +86,8 @@ class States(Condition):
 class FrozenText(Condition):
     """A prompt read by a pretrained encoder that stays as it is.
 
-    It may be CLIP, T5 or any sentence encoder of transformers, or a CLIP that was trained here. It
-    is not part of the saved model: the folder must be there when it samples.
+    It may be CLIP, T5 or any sentence encoder of transformers, or a CLIP that was trained here. Its
+    folder is copied into the saved model unless it is large; see `demist.model.encoders`.
 
     Attributes:
         folder: With the encoder and its tokenizer, as `transformers` saves them, or a CLIP trained
@@ -147,6 +147,10 @@ class FrozenText(Condition):
 
     def spec(self) -> dict[str, Any]:
         return {"route": self.route, "features": self.features}
+
+    @property
+    def saved_folders(self) -> tuple[str, ...]:
+        return (self.folder,)
 
     def parse(self, text: str, read_image: ReadImage) -> str:
         _read(self, text)

@@ -33,6 +33,7 @@ __all__ = [
     "components",
     "consistent",
     "controlled",
+    "encoders",
     "export",
     "feeders",
     "folder",

@@ -19,6 +19,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -198,10 +199,21 @@ def codec_json(codec: Codec, to_json: Callable[[Any], Any]) -> Any:
     return _part_json(codec, codec.components, to_json)
 
 
-def conditions_json(conditioner: Conditioner, to_json: Callable[[Any], Any]) -> Any:
-    """The JSON of conditions by name; fields that are networks as in `codec_json`."""
-    known = conditioner.conditions.items()
-    return {name: _part_json(c, c.saved_networks, to_json) for name, c in known}
+def conditions_json(
+    conditioner: Conditioner, folders: Mapping[str, str], to_json: Callable[[Any], Any]
+) -> Any:
+    """The JSON of conditions by name.
+
+    Args:
+        conditioner: They.
+        folders: Folder that is copied -> its name in what is saved.
+        to_json: Gives the JSON of other fields; those that are networks or folders are as in
+            `codec_json`.
+    """
+    return {
+        name: _part_json(c, c.saved_networks, to_json, {f: folders.get(f) for f in c.saved_folders})
+        for name, c in conditioner.conditions.items()
+    }
 
 
 def further_of(pipeline: Any) -> dict[str, nn.Module]:
@@ -211,31 +223,41 @@ def further_of(pipeline: Any) -> dict[str, nn.Module]:
     return {**pipeline.codec.components, **own}
 
 
-def _part_json(part: Any, modules: Mapping[str, nn.Module], to_json: Callable[[Any], Any]) -> Any:
+def _part_json(
+    part: Any,
+    modules: Mapping[str, nn.Module],
+    to_json: Callable[[Any], Any],
+    folders: Mapping[str, str | None] = MappingProxyType({}),
+) -> Any:
     names = {id(net): name for name, net in modules.items()}
-    if not names:
+    if not names and not any(folders.values()):
         return to_json(part)
+
+    def field_json(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return [field_json(item) for item in value]
+        name = folders.get(value) if isinstance(value, str) else names.get(id(value))
+        return {"component": name} if name else to_json(value)
+
     kept = [f for f in dataclasses.fields(part) if f.metadata.get("saved", True)]
-    fields = {f.name: getattr(part, f.name) for f in kept}
-    return {"kind": type(part).__name__} | {
-        key: {"component": names[id(value)]} if id(value) in names else to_json(value)
-        for key, value in fields.items()
-    }
+    return {"kind": type(part).__name__} | {f.name: field_json(getattr(part, f.name)) for f in kept}
 
 
-def with_networks(value: Any, modules: Mapping[str, nn.Module]) -> Any:
-    """The JSON of a codec or of conditions with the networks that it names put in.
+def with_networks(value: Any, made: Mapping[str, Any]) -> Any:
+    """The JSON of a codec or of conditions with the networks and folders that it names put in.
 
     Raises:
         ValueError: One is missing.
     """
+    if isinstance(value, list):
+        return [with_networks(item, made) for item in value]
     if not isinstance(value, dict):
         return value
     if set(value) == {"component"}:
-        if value["component"] not in modules:
+        if value["component"] not in made:
             raise ValueError(f"it needs the network {value['component']!r}, which is absent")
-        return modules[value["component"]]
-    return {key: with_networks(item, modules) for key, item in value.items()}
+        return made[value["component"]]
+    return {key: with_networks(item, made) for key, item in value.items()}
 
 
 def sized(pipeline: Any, size: tuple[int, int]) -> tuple[int, ...]:

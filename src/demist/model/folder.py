@@ -11,6 +11,7 @@ unet/config.json                         the network's arguments (mlp/ or transf
 unet/diffusion_pytorch_model.safetensors
 scheduler/scheduler_config.json          schedule, parameterization, clock
 autoencoder/...                          likewise, for a model in the latents of one
+text_encoder/...                         a copy of a frozen text encoder; see `encoders`
 ```
 """
 
@@ -25,7 +26,7 @@ from demist import codecs, conditions, core, interop, networks, parts
 from demist.errors import DataError, RefusedError
 from demist.io.files import read_json, sha256, write_json
 from demist.io.untrusted import inside
-from demist.model import components, consistent
+from demist.model import components, consistent, encoders
 from demist.model.sums import INDEX as INDEX
 from demist.model.sums import read_listed, read_sealed, require_sealed, sealed_index, short
 from demist.networks.published import Published
@@ -119,9 +120,12 @@ def describe(pipeline: Any) -> dict[str, Any]:
             "format": FORMAT,
             place: [places()[place].__module__.partition(".")[0], name],
             **components.classes_of(further),
+            **encoders.rows(pipeline.conditioner),
             "shape": list(pipeline.shape),
             "codec": components.codec_json(pipeline.codec, to_json),
-            "conditions": components.conditions_json(pipeline.conditioner, to_json),
+            "conditions": components.conditions_json(
+                pipeline.conditioner, encoders.copied(pipeline.conditioner), to_json
+            ),
             "defaults": pipeline.defaults.to_json(),
             "facts": dict(pipeline.facts),
             **({} if pipeline.bucket == 8 else {"bucket": pipeline.bucket}),
@@ -153,7 +157,7 @@ def pieces(
     description: Mapping[str, Any],
     tensors: Mapping[str, Tensor],
     where: str,
-    further: Mapping[str, nn.Module] | None = None,
+    further: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The arguments of `Pipeline` from a description and the weights.
 
@@ -161,7 +165,7 @@ def pieces(
         description: As `describe` gives it.
         tensors: Of the denoiser's network.
         where: For messages.
-        further: The other networks, if the model has any.
+        further: The other networks and the folders of encoders, if the model has any.
 
     Raises:
         DataError: The description is not of this format, or the weights do not fit it.
@@ -274,6 +278,7 @@ def write(pipeline: Any, folder: Path) -> None:
         return
     description = describe(pipeline)
     sums = components.write(folder, modules_of(pipeline), pipeline.codec)
+    sums |= encoders.write(folder, pipeline.conditioner)
     (folder / SCHEDULER).parent.mkdir()
     write_json(folder / SCHEDULER, description[SCHEDULER])
     sums[SCHEDULER] = sha256(folder / SCHEDULER)
@@ -296,4 +301,5 @@ def read(folder: Path) -> dict[str, Any]:
     names = (f"{place}/config.json", SCHEDULER)
     description = {INDEX: index, **{name: read_listed(folder, name, index) for name in names}}
     tensors = components.read_weights(folder, place, index)
-    return pieces(description, tensors, str(folder), components.read(folder, index))
+    further = {**components.read(folder, index), **encoders.read(folder, index)}
+    return pieces(description, tensors, str(folder), further)

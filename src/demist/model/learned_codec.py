@@ -25,7 +25,7 @@ from demist.io import hub
 from demist.io.files import read_json, write_json
 from demist.io.folders import atomic_folder
 from demist.io.untrusted import inside, refuse_links_out
-from demist.model import components, folder
+from demist.model import components, encoders, folder
 from demist.model.consistent import INDEX as DECLARED
 from demist.model.consistent import require_declared
 from demist.model.folder import CODEC, FORMAT, INDEX
@@ -198,7 +198,7 @@ def with_stages(model: Trained, run: Run) -> Trained:
 
 
 def keep(run: Run, model: Trained) -> dict[str, Any]:
-    """Write a run's description, and the networks that it does not train into its folder.
+    """Write a run's description, and the networks and encoders that it does not train.
 
     Returns:
         The description, which belongs into the run's checkpoints, too.
@@ -207,6 +207,8 @@ def keep(run: Run, model: Trained) -> dict[str, Any]:
     _, *others = model.components()
     nets = {name: model.components()[name] for name in others}
     sums = components.keep(run.path, nets, getattr(model, "codec", None))
+    if isinstance(model, Pipeline):
+        sums |= encoders.write(run.path, model.conditioner)
     if sums:
         description[INDEX]["sha256"] = sums
     write_json(run.description, sealed(description))

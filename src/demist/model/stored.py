@@ -14,7 +14,7 @@ from demist.io import hub
 from demist.io.files import write_text
 from demist.io.folders import atomic_folder
 from demist.io.untrusted import refuse_links_out
-from demist.model import card, components, folder, stable_diffusion, staged
+from demist.model import card, components, encoders, folder, stable_diffusion, staged
 from demist.model.feeders import bare
 from demist.networks import SDNetwork
 from demist.runs import Run, checkpoint, stages
@@ -57,8 +57,9 @@ def read_run(run: Run, step: int | None) -> dict[str, Any]:
             or f"{run.path} has no checkpoint; one is written every minute and at the end"
         )
     description = folder.of_run(run, found)
-    folder.refuse_codec(description[folder.INDEX], str(run.path))
-    further = components.read(run.path, description[folder.INDEX])
+    index = description[folder.INDEX]
+    folder.refuse_codec(index, str(run.path))
+    further = {**components.read(run.path, index), **encoders.read(run.path, index)}
     arguments = folder.pieces(description, found.parts["ema"], str(run.path), further)
     return {**arguments, "facts": {**arguments["facts"], "step": found.step}}
 
