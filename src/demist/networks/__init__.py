@@ -8,7 +8,18 @@ Diffusion, `MMDiTNetwork` the transformer of Stable Diffusion 3.
 `Autoencoder` makes a small code of an image, for `demist.codecs.KLAutoencoder`.
 """
 
-from demist.networks.attention import attend, attention_maps, heads, joined
+from demist.networks.attention import (
+    Control,
+    Mix,
+    attend,
+    attention_maps,
+    controlled,
+    heads,
+    joined,
+    mixed,
+    probabilities,
+    written_out,
+)
 from demist.networks.autoencoder import Autoencoder, Block
 from demist.networks.clip import Clip, ImageTower
 from demist.networks.conditioning import (
@@ -67,6 +78,7 @@ __all__ = [
     "Block",
     "Clip",
     "ConditionEmbedding",
+    "Control",
     "CrossAttention",
     "DiT",
     "Discriminator",
@@ -78,6 +90,7 @@ __all__ = [
     "MLPBlock",
     "MMDiTNetwork",
     "MidBlock",
+    "Mix",
     "MovingCodebook",
     "Network",
     "Prompt",
@@ -105,6 +118,7 @@ __all__ = [
     "by_name",
     "check_levels",
     "class_table",
+    "controlled",
     "dropout_layer",
     "embedding",
     "first_classes",
@@ -114,8 +128,10 @@ __all__ = [
     "joined",
     "joined_parts",
     "look_up",
+    "mixed",
     "modulated",
     "positions",
+    "probabilities",
     "require_channels",
     "require_halvings",
     "sinusoid",
@@ -123,5 +139,6 @@ __all__ = [
     "start_linear",
     "token_width",
     "tower_of",
+    "written_out",
     "zeroed",
 ]

@@ -9,7 +9,7 @@ References:
     Ye et al.: IP-Adapter, 2023, arXiv:2308.06721, eq. 5 (attention of its own for an image).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -20,7 +20,19 @@ from torch import Tensor, nn
 
 Maps = dict[str, Float[Tensor, "b heads n m"]]
 
-_recording: ContextVar[tuple[list[str], Maps] | None] = ContextVar("attention maps", default=None)
+Mix = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
+"""Scaled dot-product attention of queries, keys, values and what is added to the logits."""
+
+Control = Callable[[Mix, Tensor, Tensor, Tensor, Tensor | None, int | None], Tensor]
+"""What computes attention while it is in control: `(mix, q, k, v, bias, words)` -> `mix(...)`.
+
+`mix` is what would have been called with the tensors that follow it. `words` is how many of the
+last keys are a prompt's tokens: 0 where pixels attend to pixels, all of them where pixels attend to
+words. Where both attend to both the queries stand in the same order as the keys, pixels first. It
+is None where no pixels ask, or where what they ask is no prompt.
+"""
+
+_control: ContextVar[Control | None] = ContextVar("who computes attention", default=None)
 
 
 def attend(
@@ -28,6 +40,7 @@ def attend(
     k: Float[Tensor, "b heads m d"],
     v: Float[Tensor, "b heads m d"],
     weight: Float[Tensor, "b m"] | None = None,
+    words: int | None = None,
 ) -> Float[Tensor, "b heads n d"]:
     """Scaled dot-product attention, softmax(q k^T / sqrt(d)) v.
 
@@ -40,19 +53,57 @@ def attend(
         v: Values.
         weight: How often each token counts: 1 as it is, 2 as if it stood there twice, 0 as if it
             did not. Each sample needs one above 0.
+        words: How many of the last keys are a prompt's; see `Control`.
     """
     bias = None if weight is None else weight.log().to(q.dtype)[:, None, None]
-    recording = _recording.get()
     slow = q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.shape[-2] <= 1024
-    if recording is None and not slow:
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+    return mixed(q, k, v, bias, words, written_out if slow else F.scaled_dot_product_attention)
+
+
+def mixed(
+    q: Float[Tensor, "b heads n d"],
+    k: Float[Tensor, "b heads m d"],
+    v: Float[Tensor, "b heads m d"],
+    bias: Tensor | None = None,
+    words: int | None = None,
+    mix: Mix = F.scaled_dot_product_attention,
+) -> Float[Tensor, "b heads n d"]:
+    """Attention by `mix`, or by who is in control.
+
+    Args:
+        q: Queries.
+        k: Keys.
+        v: Values.
+        bias: Added to the logits.
+        words: How many of the last keys are a prompt's; see `Control`.
+        mix: How it is computed.
+    """
+    control = _control.get()
+    return mix(q, k, v, bias) if control is None else control(mix, q, k, v, bias, words)
+
+
+@contextmanager
+def controlled(control: Control) -> Iterator[None]:
+    """Let `control` compute the attention of all networks that are called inside."""
+    token = _control.set(control)
+    try:
+        yield
+    finally:
+        _control.reset(token)
+
+
+def probabilities(
+    q: Float[Tensor, "b heads n d"], k: Float[Tensor, "b heads m d"], bias: Tensor | None
+) -> Float[Tensor, "b heads n m"]:
+    """How much each query attends to each key: rows that add up to 1."""
     logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
-    maps = (logits if bias is None else logits + bias).softmax(dim=-1)
-    if recording is not None:
-        path, kept = recording
-        kept[path[-1] if path else str(len(kept))] = maps.detach()
-    mixed: Tensor = maps @ v
-    return mixed
+    rows: Tensor = (logits if bias is None else logits + bias).softmax(dim=-1)
+    return rows
+
+
+def written_out(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+    """Attention by its formula."""
+    return probabilities(q, k, bias) @ v
 
 
 @contextmanager
@@ -68,15 +119,21 @@ def attention_maps(net: nn.Module) -> Iterator[Maps]:
     def leave(*_: object) -> None:
         path.pop()
 
+    def keep(
+        mix: Mix, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, words: int | None
+    ) -> Tensor:
+        maps = probabilities(q, k, bias)
+        kept[path[-1] if path else str(len(kept))] = maps.detach()
+        return maps @ v
+
     for name, module in net.named_modules():
         if getattr(module, "attends", False):
             hooks.append(module.register_forward_pre_hook(lambda *_, name=name: path.append(name)))
             hooks.append(module.register_forward_hook(leave))
-    token = _recording.set((path, kept))
     try:
-        yield kept
+        with controlled(keep):
+            yield kept
     finally:
-        _recording.reset(token)
         for hook in hooks:
             hook.remove()
 

@@ -58,12 +58,13 @@ class CrossAttention(nn.Module):
         """Add to the pixels what their queries find in the tokens."""
         q = heads(self.to_q(self.group_norm(x).flatten(2).transpose(1, 2)), self.head_dim)
         y = x
-        for kv, out, tokens, weight in (
-            (self.to_kv, self.to_out, routed.tokens, routed.weight),
-            (self.extra_kv, self.extra_out, routed.extra, routed.extra_weight),
+        for kv, out, tokens, weight, prompt in (
+            (self.to_kv, self.to_out, routed.tokens, routed.weight, True),
+            (self.extra_kv, self.extra_out, routed.extra, routed.extra_weight, False),
         ):
             if kv is not None and out is not None and tokens is not None:
                 k, v = (heads(z, self.head_dim) for z in kv(tokens).chunk(2, dim=2))
-                attended = out(joined(attend(q, k, v, weight)))
+                words = tokens.shape[1] if prompt else None
+                attended = out(joined(attend(q, k, v, weight, words)))
                 y = y + attended.transpose(1, 2).unflatten(2, x.shape[2:])
         return y

@@ -97,11 +97,12 @@ class JointBlock(nn.Module):
         mod_x = self.image.modulation(emb)[:, None].chunk(6, dim=2)
         q, k, v = self.image.qkv(x, mod_x[0], mod_x[1])
         if self.text is None or y is None:
-            return self.image.update(x, joined(attend(q, k, v)), mod_x[2:]), y
+            return self.image.update(x, joined(attend(q, k, v, words=0)), mod_x[2:]), y
         mod_y = self.text.modulation(emb)[:, None].chunk(6 if self.text.updated else 2, dim=2)
         q_y, k_y, v_y = self.text.qkv(y, mod_y[0], mod_y[1])
         q = torch.cat([q, q_y], 2) if self.text.updated else q
-        attended = joined(attend(q, torch.cat([k, k_y], 2), torch.cat([v, v_y], 2), weight))
+        k, v = torch.cat([k, k_y], 2), torch.cat([v, v_y], 2)
+        attended = joined(attend(q, k, v, weight, y.shape[1]))
         n = x.shape[1]
         if self.text.updated:
             y = self.text.update(y, attended[:, n:], mod_y[2:])

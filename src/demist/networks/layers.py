@@ -213,7 +213,7 @@ class Attention(nn.Module):
             project(tokens).unflatten(2, (-1, self.head_dim)).transpose(1, 2)
             for project in (self.to_q, self.to_k, self.to_v)
         )
-        y = attend(self.norm_q(q), self.norm_k(k), v).transpose(1, 2).flatten(2)
+        y = attend(self.norm_q(q), self.norm_k(k), v, words=0).transpose(1, 2).flatten(2)
         update: Tensor = self.to_out[0](y).transpose(1, 2).unflatten(2, x.shape[2:])
         return x + update
 

@@ -49,12 +49,13 @@ class SingleBlock(nn.Module):
         self.attn = JointAttention(width, heads, False, False, True, projects=False)
 
     def forward(
-        self, x: Float[Tensor, "b l d"], emb: Float[Tensor, "b d"], rotation: Tensor
+        self, x: Float[Tensor, "b l d"], emb: Float[Tensor, "b d"], rotation: Tensor, words: int
     ) -> Float[Tensor, "b l d"]:
         shift, scale, gate = self.norm.numbers(emb)
         y = modulated(self.norm.norm(x), shift, scale)
         wide = F.gelu(self.proj_mlp(y), approximate="tanh")
-        update = self.proj_out(torch.cat([self.attn(y, rotation=rotation)[0], wide], dim=2))
+        attended = self.attn(y, rotation=rotation, words=words)[0]
+        update = self.proj_out(torch.cat([attended, wide], dim=2))
         return in_range(x + gate[:, None] * update)
 
 
@@ -137,7 +138,7 @@ class FluxTransformer(Published):
         count = tokens.shape[1]
         tokens = torch.cat([tokens, context], dim=1)
         for block in self.single_transformer_blocks:
-            tokens = block(tokens, emb, rotation)
+            tokens = block(tokens, emb, rotation, context.shape[1])
         y = self.proj_out(self.norm_out(tokens[:, :count], emb))
         return F.pixel_shuffle(y.transpose(1, 2).unflatten(2, sides), SIDE)
 

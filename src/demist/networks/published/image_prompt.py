@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from demist.errors import UsageError
+from demist.networks.attention import mixed
 from demist.networks.published.layers import Attention
 
 
@@ -147,9 +148,8 @@ class Decoupled(Attention):
         words, seen = context[:, :split], context[:, split:]
         bias = None if mask is None else mask[:, None, None].to(x.dtype)
         q = self._heads(self.to_q(x))
-        y = F.scaled_dot_product_attention(
-            q, self._heads(self.to_k(words)), self._heads(self.to_v(words)), bias
-        )
+        k, v = self._heads(self.to_k(words)), self._heads(self.to_v(words))
+        y = mixed(q, k, v, bias, split)
         keys, values = self.get_submodule("to_k_ip"), self.get_submodule("to_v_ip")
         further = F.scaled_dot_product_attention(
             q, self._heads(keys(seen)), self._heads(values(seen))

@@ -5,11 +5,11 @@ width of a head.
 """
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from demist.errors import UsageError
+from demist.networks.attention import mixed
 from demist.networks.published.layers import FeedForward
 from demist.networks.published.tokens import AdaNorm, modulated, plain_norm
 
@@ -88,6 +88,7 @@ class JointAttention(nn.Module):
         x: Float[Tensor, "b n d"],
         context: Float[Tensor, "b m d"] | None = None,
         rotation: Float[Tensor, "l k 2"] | None = None,
+        words: int = 0,
     ) -> tuple[Tensor, Tensor | None]:
         """The updates of the image and of the prompt.
 
@@ -95,15 +96,17 @@ class JointAttention(nn.Module):
             x: Tokens of the image.
             context: Those of the prompt.
             rotation: By how much queries and keys are turned, the image first; see `rotations`.
+            words: How many of the last tokens in x are the prompt's, where it is one stream.
         """
         parts = [self._read(x, ("to_q", "to_k", "to_v"), "norm")]
         if context is not None:
             names = ("add_q_proj", "add_k_proj", "add_v_proj")
             parts.append(self._read(context, names, "norm_added"))
+            words = context.shape[1]
         q, k, v = (torch.cat(pieces, dim=2) for pieces in zip(*parts, strict=True))
         if rotation is not None:
             q, k = turned(q, rotation), turned(k, rotation)
-        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        y = mixed(q, k, v, words=words).transpose(1, 2).flatten(2)
         out: Tensor = y[:, : x.shape[1]]
         for layer in self.to_out:
             out = layer(out)

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from demist.errors import UsageError
+from demist.networks.attention import mixed
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "silu": nn.SiLU,
@@ -232,13 +233,14 @@ class Attention(nn.Module):
             context: Those attended to; None: x.
             mask: Log-weights of these, added to the logits.
         """
+        words = 0 if context is None else context.shape[1]
         context = x if context is None else context
         q, k, v = (
             y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for y in (self.to_q(x), self.to_k(context), self.to_v(context))
         )
         bias = None if mask is None else mask[:, None, None].to(q.dtype)
-        y = F.scaled_dot_product_attention(q, k, v, bias)
+        y = mixed(q, k, v, bias, words)
         out: Tensor = self.to_out[0](y.transpose(1, 2).flatten(2))
         return out
 
