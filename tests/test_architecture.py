@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "samplers": {"core"},
     "guidance": {"core"},
     "objectives": {"core", "samplers"},
+    "inverse": {"core", "samplers", "guidance"},
     "networks": set(),
     "codecs": set(),
     "conditions": {"networks"},
@@ -43,19 +44,21 @@ MAY_IMPORT = {
     "runs": {"config"},
     "interop": {"core", "formats", "networks", "codecs", "conditions", "samplers"},
     "model": MODEL,
-    "editing": MODEL,
+    "editing": MODEL | {"inverse", "data"},
     "modalities": MODEL | DATA,
     "training": MODEL | DATA,
     "measuring": MODEL | DATA | {"training"},
     "recipes": {"config", "modalities"},
-    "commands": MODEL | DATA | {"editing", "training", "measuring", "recipes"},
+    "commands": MODEL | DATA | {"inverse", "editing", "training", "measuring", "recipes"},
     "cli": {"commands"},
     "__main__": {"cli"},
-    "__init__": MODEL | DATA | {"editing", "training", "measuring"},
+    "__init__": MODEL | DATA | {"inverse", "editing", "training", "measuring"},
 }
 """Room -> rooms it may know, besides itself and the leaves."""
 
-ONLY_TORCH = {"core", "samplers", "guidance", "objectives", "networks", "codecs", "conditions"}
+ONLY_TORCH = {
+    "core", "samplers", "guidance", "objectives", "inverse", "networks", "codecs", "conditions",
+}  # fmt: skip
 MATHEMATICS = {"torch", "numpy", "jaxtyping", "typing_extensions"}
 OPTIONAL = {"conditions": {"tokenizers", "transformers"}, "samplers": {"scipy"}}
 """Room -> optional packages that it imports where they are used, and not before."""
@@ -287,6 +290,7 @@ def of_this_package(argument):
 
 MAY_COUNT_AXES = (
     "core/", "samplers/", "guidance/", "objectives/",  # broadcasting over states of any shape
+    "inverse/",
     "networks/", "codecs/", "conditions/",  # each checks its own tensors
     "data/readers/", "data/images/", # what the format of a file says of an array
     "io/headers.py", "io/weights.py", "io/pickles/",

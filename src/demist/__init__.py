@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 _ROOMS = (
     "codecs", "conditions", "config", "core", "data", "drawing", "editing", "errors", "evaluation",
-    "guidance", "machine", "measuring", "modalities", "model", "networks", "objectives", "parts",
-    "recipes", "runs", "samplers", "training", "zoo",
+    "guidance", "inverse", "machine", "measuring", "modalities", "model", "networks", "objectives",
+    "parts", "recipes", "runs", "samplers", "training", "zoo",
 )  # fmt: skip
 """Packages that are imported when they are first asked for: `demist.recipes`."""
 

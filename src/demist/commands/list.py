@@ -28,6 +28,8 @@ FAMILIES = {
     "kinds": ("modalities", "MODALITIES", "Kinds of data: --kind."),
     "trackers": ("training.trackers", "TRACKERS", "Where metrics go as well: --log."),
     "conditions": ("conditions", "CONDITIONS", "What a model can be conditioned on."),
+    "operators": ("inverse", "OPERATORS", "What was measured of damaged data: --operator."),
+    "methods": ("inverse", "METHODS", "How the data behind it is drawn: --method."),
 }
 """Kind -> package, name of its family there, and what it is."""
 WIDTH = 100

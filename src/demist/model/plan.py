@@ -38,6 +38,9 @@ Guide = Callable[[Model], Model]
 Constrain = Callable[[Tensor, Tensor], Tensor]
 """A projection `(x, s) -> x` of the state at time s."""
 
+Walk = Callable[..., Iterator[TrajectoryPoint]]
+"""A function with the arguments of `demist.samplers.trajectory`, and points like it."""
+
 Init = np.ndarray | Tensor
 """Where to start from: data (an array), or a state (a tensor)."""
 
@@ -95,6 +98,8 @@ class Plan:
         until: The steps before those; None: all are taken here.
         scale: Standard deviation of the start in pure noise; None: the schedule's sigma there.
         feeds: Conditions that other models make, batch by batch; see `demist.model.feeders`.
+        walk: What takes the steps in place of `trajectory`, made for the rows of a padded batch, so
+            that what belongs to a sample (its measurement, its mask) is taken for these rows.
         tally: Counts what is asked of the network.
     """
 
@@ -112,6 +117,7 @@ class Plan:
     until: int | None = None
     scale: float | None = None
     feeds: Mapping[str, "Feed"] = field(default_factory=dict)
+    walk: Callable[[Sequence[int]], Walk] | None = None
     tally: Tally = field(default_factory=Tally, repr=False, compare=False)
 
     @property
@@ -205,8 +211,9 @@ class Plan:
             denoiser.eval()
         self.tally.samples += len(padded)
         hook = self.pipeline.denoiser.register_forward_pre_hook(self.tally)
+        walk: Walk = trajectory if self.walk is None else self.walk(padded)
         try:
-            yield from trajectory(
+            yield from walk(
                 self.model, x, self.grid[: until + 1], self.solver, noise,
                 constrain=self._constrain(n), index=after.index, memory=after.memory, **cond,
             )  # fmt: skip
