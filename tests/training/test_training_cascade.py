@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from tiny import CONFIG, one_thread, pictures  # noqa: F401
 
-from demist.config import Stage, Stages, update
-from demist.data import Dataset
+from demist.config import Stage, Stages, flat, parse_duration, update
+from demist.data import Column, Dataset
 from demist.data.images.reduced import averaged
+from demist.data.images.told import NAMES as SIZES
 from demist.errors import UsageError
 from demist.model import Pipeline
 from demist.model.feeders import stages_of
@@ -66,3 +67,54 @@ def test_cascades_divide_one_budget(name):
     assert last.config.cascade.feeds == "low_resolution=stage:base"
     told = last.config.output.sample_condition_noise
     assert (told > 0) == (name == "imagen")
+
+
+def test_sdxl_trains_a_refiner_of_little_noise_that_samples_with_the_model(tmp_path):
+    """In its own small form: two towers, sizes, and a refiner that its run hands over to."""
+    x = np.random.default_rng(0).integers(0, 256, (24, 3, 8, 8)).astype(np.uint8)
+    about = {name: Column("sizes", np.full((24, 2), 8.0), ("height", "width")) for name in SIZES}
+    data = Dataset(x, texts=("a red dot", "a blue line") * 12, name="tiny", columns=about)
+    kept = ("network", "text_tower", "schedule", "parameterization", "clock", "times", "weight",
+            "sizes", "refiner", "refine_from")  # fmt: skip
+    options = {name: flat(find("sdxl").config())[name] for name in kept}
+    small = {"runs": str(tmp_path), "patch": 1, "text_width": 32, "flip": False, "steps": 10}
+    stages = find("sdxl").divided(update(CONFIG, options | small))
+    assert [stage.config.limits.steps for stage in stages] == [2, 8]
+    run = train(stages, data=data, quiet=True)
+    saved = Pipeline.load(run.model)
+    second = saved.refinement
+    assert second.start == 0.2
+    assert saved.conditioner.conditions["text"].tower == "clip+own"
+    assert second.pipeline.conditioner.conditions["text"].tower == "clip"
+    how = {"text": "a red dot", "steps": 10, "guidance": 2.0}
+    np.testing.assert_array_equal(saved.sample(2, **how), Pipeline.from_run(run).sample(2, **how))
+    plan = saved.plan(2, **how)
+    asked = [frame.t for frame in plan.frames()]
+    assert plan.then is not None
+    assert plan.until == sum(1 for t in asked[:-1] if t > 0.2)
+    alone = second.taken_from(saved).sample(2, **how)
+    assert not np.array_equal(alone, saved.sample(2, **how))
+
+
+def test_the_refiner_learns_the_times_that_it_is_asked_at():
+    refined = update(find("sdxl").config(), {"refine_from": 0.3, "times": "logit-normal:mean=1"})
+    codec, refiner, last = find("sdxl").divided(refined)
+    assert refiner.config.diffusion.times == "logit-normal:mean=1,high=0.3"
+    assert last.config.diffusion.times == "logit-normal:mean=1"
+    assert last.config.cascade.refine_from == 0.3
+    minutes = [parse_duration(s.config.limits.budget) / 60 for s in (codec, refiner, last)]
+    assert minutes == [10, 6, 24]
+    assert refiner.config.latents == last.config.latents
+    assert refiner.config.latents.codec == "stage:codec"
+
+
+def test_sdxl_takes_a_codec_that_is_there_and_a_refiner_that_is_there():
+    given = update(find("sdxl").config(), {"codec": "runs/0003-codec"})
+    refiner, last = find("sdxl").divided(given)
+    assert [refiner.config.latents.codec, last.config.latents.codec] == ["runs/0003-codec"] * 2
+    minutes = [parse_duration(s.config.limits.budget) / 60 for s in (refiner, last)]
+    assert minutes == [8, 32]
+    for other in (None, "runs/0004-refiner"):
+        stages = find("sdxl").divided(update(given, {"refiner": other}))
+        assert not stages.earlier
+        assert stages.last.cascade.refiner == other

@@ -1,4 +1,4 @@
-"""A prompt in CLIP's form: token numbers for a text tower that is trained along.
+"""A prompt in CLIP's form: token numbers for text towers that are trained along.
 
 Unlike those of `demist.conditions.text`, prompts are padded with their end mark to one length, and
 padding counts in attention: so models that read CLIP were trained, and diffusers samples them.
@@ -6,7 +6,7 @@ padding counts in attention: so models that read CLIP were trained, and diffuser
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -20,15 +20,16 @@ from demist.errors import UsageError
 
 @dataclass(frozen=True)
 class ClipText(Condition):
-    """A prompt, read by a tower in the form of CLIP's inside the network.
+    """A prompt, read inside the network by a tower in the form of CLIP's, or by two.
 
     Attributes:
         pairs: Pairs of tokens that make up the vocabulary; see `demist.conditions.clip_words`.
         length: Tokens per prompt, the marks of begin and end included.
-        width: Of the tower.
-        depth: Its layers.
+        width: Of each tower.
+        depth: Layers of each.
         drop: Probability of hiding the prompt while training.
         group: Conditions of one group are hidden together.
+        tower: `clip`, or `clip+own` for a second one beside it; see `networks.text`.
     """
 
     pairs: tuple[str, ...]
@@ -37,6 +38,7 @@ class ClipText(Condition):
     depth: int = 2
     drop: float = 0.1
     group: str = ""
+    tower: Literal["clip", "clip+own"] = "clip"
     route: ClassVar[str] = "tokens"
     name: ClassVar[str] = "clip-text"
     reads: ClassVar[str] = "text"
@@ -53,9 +55,11 @@ class ClipText(Condition):
         vocabulary: int = 2000,
         width: int = 128,
         depth: int = 2,
+        tower: Literal["clip", "clip+own"] = "clip",
     ) -> "ClipText":
         """With a vocabulary of its own, as long as the longest text, at most `length` tokens."""
-        text = cls(learn_pairs(column.values, vocabulary), 3, width, depth, drop)
+        pairs = learn_pairs(column.values, vocabulary)
+        text = cls(pairs, 3, width, depth, drop, tower=tower)
         longest = max(len(text.read(caption)[0]) for caption in column.values)
         return replace(text, length=max(3, min(length, longest)))
 
@@ -77,7 +81,7 @@ class ClipText(Condition):
     def spec(self) -> dict[str, Any]:
         return {
             "route": self.route,
-            "tower": "clip",
+            "tower": self.tower,
             "vocabulary": LEAST + len(self.pairs),
             "length": self.length,
             "width": self.width,

@@ -211,9 +211,9 @@ class NetworkConfig(Section):
     instead, or run or folder of --recipe clip; it stays as it is."""
     image_encoder: str | None = None
     """Run or folder of --recipe clip, which says of each image what it shows: a condition."""
-    text_tower: Literal["own", "clip"] = "own"
+    text_tower: Literal["own", "clip", "clip+own"] = "own"
     """Form of the transformer that reads prompts: own, or that of CLIP's text encoder, with which
-    a model exports as Stable Diffusion."""
+    a model exports as Stable Diffusion. clip+own: two that read the same words, side by side."""
 
 
 @dataclass(frozen=True)
@@ -278,7 +278,7 @@ class DiffusionConfig(Section):
     time."""
     times: str = option("logit-normal", part=("objectives", "Times"))
     """Noise levels seen in training: uniform, lognormal:mean=-1.2,std=1.2 or
-    logit-normal:mean=0,std=1."""
+    logit-normal:mean=0,std=1; of any of them a part alone: uniform:low=0,high=0.3."""
     weight: str = option("velocity", part=("objectives", "Weight"))
     """Weight of the squared x0 error over noise levels: simple (the eps error), v, x0, velocity,
     edm, min-snr:gamma=5, sigmoid:bias=-1."""

@@ -128,14 +128,17 @@ def divide(config: TrainConfig, stages: Callable[[TrainConfig], Stages] | None =
         UsageError: The options cannot be divided.
     """
     found = Stages((), config) if stages is None else stages(config)
-    with_codec = codec_first(found.last)
-    earlier = (*with_codec.earlier, *found.earlier)
-    command = found.command or (training_command(config) if earlier else "")
-    return Stages(earlier, with_codec.last, (*with_codec.said, *found.said), command)
+    with_codec = codec_first(found.last, found.earlier)
+    command = found.command or (training_command(config) if with_codec.earlier else "")
+    return replace(with_codec, said=(*with_codec.said, *found.said), command=command)
 
 
-def codec_first(config: TrainConfig) -> Stages:
+def codec_first(config: TrainConfig, others: tuple[Stage, ...] = ()) -> Stages:
     """The stage that trains the codec, if `config` wants one, and what is left for the others.
+
+    Args:
+        config: All options, the whole budget among them.
+        others: Stages that come after the codec.
 
     Raises:
         UsageError: The time cannot be divided so.
@@ -147,7 +150,7 @@ def codec_first(config: TrainConfig) -> Stages:
                 f"codec_budget = {budget!r} is for a codec that is trained first, by codec = "
                 f"{', '.join(CODEC_KINDS)}, and here there is none; leave it out"
             )
-        return Stages((), config)
+        return Stages(others, config)
     if config.distillation.teacher is not None:
         raise UsageError(
             f"codec = {kind!r}: a student learns in the latents of its teacher; leave it out"
@@ -170,7 +173,7 @@ def codec_first(config: TrainConfig) -> Stages:
         f"and sides {latents.downsample} times smaller, for {_time(first)}; then the model in its "
         f"latents, for {_time(rest)}; --codec-budget divides otherwise"
     )
-    return Stages((Stage(CODEC, coder),), model, (said,))
+    return Stages((Stage(CODEC, coder), *others), model, (said,))
 
 
 def part(limits: LimitsConfig, share: float) -> LimitsConfig:

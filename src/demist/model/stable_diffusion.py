@@ -71,12 +71,17 @@ def write(pipeline: "Pipeline", folder: Path) -> None:
 def _prompt(pipeline: "Pipeline") -> tuple[str, ClipText]:
     """Name and condition of the only prompt."""
     conditions = pipeline.conditioner.conditions
-    found = [(name, c) for name, c in conditions.items() if isinstance(c, ClipText)]
+    found = [
+        (name, c) for name, c in conditions.items() if isinstance(c, ClipText) and c.tower == "clip"
+    ]
     if len(found) != 1 or len(conditions) != 1:
-        known = ", ".join(f"{name} ({c.name})" for name, c in conditions.items()) or "nothing"
+        known = ", ".join(
+            f"{name} ({getattr(c, 'tower', c.name)})" for name, c in conditions.items()
+        )
         raise UsageError(
             f"a StableDiffusionPipeline is told one prompt that CLIP reads, and this model is told "
-            f"{known}; train it with --text-tower clip and without other conditions: {HOW}"
+            f"{known or 'nothing'}; train it with --text-tower clip and without other conditions: "
+            f"{HOW}"
         )
     return found[0]
 

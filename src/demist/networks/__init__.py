@@ -60,7 +60,15 @@ from demist.networks.mmdit import MMDiTNetwork
 from demist.networks.moving_codebook import MovingCodebook, Usage, spread
 from demist.networks.network import NETWORKS, Network, require_channels, require_halvings
 from demist.networks.sd import POSITIONS, SDNetwork
-from demist.networks.text import TextBlock, TextTransformer, tower_of
+from demist.networks.text import (
+    TOWERS,
+    TextBlock,
+    TextTransformer,
+    Tower,
+    TwoTowers,
+    tower_of,
+    widths_of,
+)
 from demist.networks.told import Prompt, Telling, Told
 from demist.networks.unet import UNet
 from demist.networks.unet_2d import UNet2DNetwork, check_levels, groups_of
@@ -71,6 +79,7 @@ __all__ = [
     "MLP",
     "NETWORKS",
     "POSITIONS",
+    "TOWERS",
     "VGG16",
     "WAVES",
     "Attention",
@@ -106,6 +115,8 @@ __all__ = [
     "TextTransformer",
     "TimeEmbedding",
     "Told",
+    "Tower",
+    "TwoTowers",
     "UNet",
     "UNet2DNetwork",
     "UpBlock",
@@ -139,6 +150,7 @@ __all__ = [
     "start_linear",
     "token_width",
     "tower_of",
+    "widths_of",
     "written_out",
     "zeroed",
 ]

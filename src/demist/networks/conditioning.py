@@ -9,7 +9,7 @@ tensor for each condition of one part, and one for each part, `name.part`, of th
 | vector | features | `(b, D)` in all | added to the embedding of the time |
 | vector | sizes | `(b, D)` in all | D numbers as waves, to the embedding of the time |
 | tokens | features | states, weights, pooled | pooled to the embedding, states to attention |
-| tokens | vocabulary, length, width, depth | tokens, weights | read by a `TextTransformer` |
+| tokens | vocabulary, length, width, depth, tower | tokens, weights | read by `tower_of` |
 | extra | features | as tokens | attention of its own |
 | concat | channels | `(b, C, h, w)` in all | more input channels |
 | residual | channels | `(b, C, h, w)` in all | added to the first feature map |
@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from demist.errors import UsageError
 from demist.networks.layers import class_table, look_up, sinusoid, zeroed
-from demist.networks.text import tower_of
+from demist.networks.text import tower_of, widths_of
 
 Specs = Mapping[str, Mapping[str, Any]]
 
@@ -129,10 +129,10 @@ class Words(nn.Module):
 
     def __init__(self, spec: Mapping[str, Any], emb: int, tokens: int):
         super().__init__()
-        width = spec["width"]
+        width, whole = widths_of(spec)
         self.reader = tower_of(spec)
         self.project = nn.Linear(width, tokens) if width != tokens else nn.Identity()
-        self.pooled = nn.Linear(width, emb)
+        self.pooled = nn.Linear(whole, emb)
 
     def forward(self, tokens: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens, weights, vector."""
@@ -192,7 +192,7 @@ def first_classes(
 
 def token_width(inlets: Specs) -> int:
     """Width of the tokens that a network attends to: that of its text, else 128."""
-    return next((i["width"] for i in inlets.values() if "width" in i), 128)
+    return next((widths_of(i)[0] for i in inlets.values() if "vocabulary" in i), 128)
 
 
 def _built(spec: Mapping[str, Any], emb: int, tokens: int, features: int, patch: int) -> nn.Module:

@@ -85,8 +85,50 @@ class TextTransformer(nn.Module):
         return states, states[:, 0]
 
 
-def tower_of(spec: Mapping[str, Any]) -> TextTransformer | ClipText:
+class TwoTowers(nn.Module):
+    """Two towers that read the same tokens, as in SDXL: one in CLIP's form, one of ours.
+
+    CLIP's sees of each token those before it, ours sees all of them at once. States are those of
+    both, side by side; the vector of the whole is that of the second.
+
+    References:
+        Podell et al. 2023, "SDXL", arXiv:2307.01952, section 2.1.
+
+    Args:
+        vocabulary: Number of tokens, those of CLIP's form.
+        length: Longest prompt.
+        width: Channels c of each tower, a multiple of 32.
+        depth: Layers of each.
+    """
+
+    def __init__(self, vocabulary: int, length: int, width: int, depth: int):
+        super().__init__()
+        self.first = ClipText(vocabulary, length, width, depth)
+        self.second = TextTransformer(vocabulary, length, width, depth)
+
+    def read(
+        self, tokens: Int[Tensor, "b m"], weights: Float[Tensor, "b m"]
+    ) -> tuple[Float[Tensor, "b m c2"], Float[Tensor, "b c"]]:
+        """States `(b, m, 2 c)` and vectors `(b, c)`."""
+        one, _ = self.first.read(tokens, weights)
+        two, vector = self.second.read(tokens, weights)
+        return torch.cat([one, two], 2), vector
+
+
+Tower = TextTransformer | ClipText | TwoTowers
+TOWERS: dict[str, type[Tower]] = {"own": TextTransformer, "clip": ClipText, "clip+own": TwoTowers}
+"""By the name in the spec of a condition."""
+
+
+def tower_of(spec: Mapping[str, Any]) -> Tower:
     """What reads the token numbers of a condition, from its spec; see `networks.conditioning`."""
-    if spec.get("tower") == "clip":
-        return ClipText(spec["vocabulary"], spec["length"], spec["width"], spec["depth"])
-    return TextTransformer(spec["vocabulary"], spec["length"], spec["width"], spec["depth"])
+    made = TOWERS[spec.get("tower", "own")]
+    return made(spec["vocabulary"], spec["length"], spec["width"], spec["depth"])
+
+
+def widths_of(spec: Mapping[str, Any]) -> tuple[int, int]:
+    """Channels of the states of a condition with tokens, and numbers in the vector of the whole."""
+    if "vocabulary" not in spec:
+        return int(spec["features"]), int(spec["features"])
+    towers = 2 if spec.get("tower") == "clip+own" else 1
+    return towers * int(spec["width"]), int(spec["width"])

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from demist.errors import UsageError
 from demist.networks.conditioning import Specs, by_name, joined_parts
 from demist.networks.layers import class_table, look_up
-from demist.networks.text import tower_of
+from demist.networks.text import tower_of, widths_of
 
 _ROUTES = ("vector", "tokens", "concat")
 
@@ -64,7 +64,7 @@ class Telling(nn.Module):
                     f"the condition {key} takes the route {spec['route']}, which the network "
                     f"{name} has not; give it the route concat or tokens, or use the network unet"
                 )
-        widths = [_width(spec) for spec in self.inlets.values() if spec["route"] == "tokens"]
+        widths = [widths_of(spec)[0] for spec in self.inlets.values() if spec["route"] == "tokens"]
         self.width = max(widths, default=128)
         self.parts = nn.ModuleDict(
             {key: _made(spec, self.width, emb) for key, spec in self.inlets.items()}
@@ -79,7 +79,8 @@ class Telling(nn.Module):
     @property
     def pooled(self) -> int:
         """Numbers in the vectors of all prompts."""
-        return sum(_width(spec) for spec in self.inlets.values() if spec["route"] == "tokens")
+        specs = [spec for spec in self.inlets.values() if spec["route"] == "tokens"]
+        return sum(widths_of(spec)[1] for spec in specs)
 
     @property
     def sizes(self) -> int:
@@ -127,11 +128,11 @@ class Telling(nn.Module):
 
 
 class Prompt(nn.Module):
-    """Tokens of one prompt in the width of all, their weights, and a vector of its own width."""
+    """Tokens of one prompt in the width of all, their weights, and its vector."""
 
     def __init__(self, spec: Mapping[str, Any], width: int):
         super().__init__()
-        own = _width(spec)
+        own, _ = widths_of(spec)
         self.reader = tower_of(spec) if "vocabulary" in spec else None
         self.project = nn.Linear(own, width) if own != width else nn.Identity()
 
@@ -155,7 +156,3 @@ def _made(spec: Mapping[str, Any], width: int, emb: int) -> nn.Module:
     if "classes" in spec:
         return class_table(spec["classes"], emb) or nn.Identity()
     return nn.Linear(spec["features"], emb) if "features" in spec else nn.Identity()
-
-
-def _width(spec: Mapping[str, Any]) -> int:
-    return int(spec["width"] if "vocabulary" in spec else spec["features"])

@@ -5,24 +5,78 @@ distribution maps `u` in (0, 1) to t and draws nothing itself.
 """
 
 import abc
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from demist.core import Schedule
+from demist.errors import UsageError
+
+_LEAST = 1e-6
+"""Probability of a range of times below which nothing is drawn from it."""
 
 
+@dataclass(frozen=True)
 class Times(abc.ABC):
-    """A distribution of times; subclasses are frozen dataclasses of their options."""
+    """A distribution of times; subclasses are frozen dataclasses of their options.
+
+    Every distribution can be truncated: between `low` and `high` its density is what it was,
+    divided by the probability of that range, and elsewhere it is 0. So an expert for a part of the
+    noise learns, such as a refiner.
+
+    References:
+        Balaji et al. 2022, "eDiff-I", arXiv:2211.01324, section 4.1.
+
+    Attributes:
+        low: Smallest time.
+        high: Largest time.
+
+    Raises:
+        ValueError: They are no range within [0, 1].
+    """
+
+    low: float = field(default=0.0, kw_only=True)
+    high: float = field(default=1.0, kw_only=True)
 
     name: ClassVar[str]
     """The name on the command line."""
 
-    @abc.abstractmethod
+    def __post_init__(self) -> None:
+        if not 0 <= self.low < self.high <= 1:
+            raise ValueError(
+                f"low={self.low:g}, high={self.high:g}: give a range of times within 0 (data) and "
+                f"1 (noise), such as low=0,high=0.3"
+            )
+
     def __call__(self, u: Tensor, schedule: Schedule) -> Tensor:
-        """The `u`-quantile: times in [0, 1] of `u`'s shape, increasing with `u`."""
+        """The `u`-quantile: times in [`low`, `high`] of `u`'s shape, increasing with `u`.
+
+        Raises:
+            UsageError: The whole distribution has next to nothing in this range.
+        """
+        if (self.low, self.high) == (0, 1):
+            return self.quantile(u, schedule)
+        ends = torch.tensor([self.low, self.high], dtype=torch.float64, device=u.device)
+        below, up_to = self.probability(ends, schedule)
+        below = below if self.low > 0 else torch.zeros_like(below)
+        up_to = up_to if self.high < 1 else torch.ones_like(up_to)  # some end in a lump at 1
+        if up_to - below < _LEAST:
+            raise UsageError(
+                f"times {self.name}: less than {_LEAST:g} of this distribution lies between "
+                f"low={self.low:g} and high={self.high:g}; widen the range, or move the mean"
+            )
+        t = self.quantile(below + (up_to - below) * u.double(), schedule)
+        return t.clamp(self.low, self.high).to(u)
+
+    @abc.abstractmethod
+    def quantile(self, u: Tensor, schedule: Schedule) -> Tensor:
+        """Of the whole distribution: times in [0, 1] of `u`'s shape, increasing with `u`."""
+
+    @abc.abstractmethod
+    def probability(self, t: Tensor, schedule: Schedule) -> Tensor:
+        """Of a time of at most `t` in the whole distribution: the inverse of `quantile`."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +85,11 @@ class Uniform(Times):
 
     name = "uniform"
 
-    def __call__(self, u: Tensor, schedule: Schedule) -> Tensor:
+    def quantile(self, u: Tensor, schedule: Schedule) -> Tensor:
         return u
+
+    def probability(self, t: Tensor, schedule: Schedule) -> Tensor:
+        return t
 
 
 @dataclass(frozen=True)
@@ -43,8 +100,12 @@ class LogNormal(Times):
     mean: float = -1.2
     std: float = 1.2
 
-    def __call__(self, u: Tensor, schedule: Schedule) -> Tensor:
+    def quantile(self, u: Tensor, schedule: Schedule) -> Tensor:
         return schedule.time_at(-2 * (self.mean + self.std * torch.special.ndtri(u)))
+
+    def probability(self, t: Tensor, schedule: Schedule) -> Tensor:
+        p: Tensor = torch.special.ndtr((-schedule.log_snr(t) / 2 - self.mean) / self.std)
+        return p
 
 
 @dataclass(frozen=True)
@@ -55,8 +116,12 @@ class LogitNormal(Times):
     mean: float = 0.0
     std: float = 1.0
 
-    def __call__(self, u: Tensor, schedule: Schedule) -> Tensor:
+    def quantile(self, u: Tensor, schedule: Schedule) -> Tensor:
         return torch.sigmoid(self.mean + self.std * torch.special.ndtri(u))
+
+    def probability(self, t: Tensor, schedule: Schedule) -> Tensor:
+        p: Tensor = torch.special.ndtr((torch.logit(t) - self.mean) / self.std)
+        return p
 
 
 def stratified(u: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from demist.parts.notation import (
     read_number,
     split,
     unknown,
+    with_option,
 )
 from demist.parts.own import FAMILIES, OWN, name_of, spec_of
 from demist.parts.saved import from_json, kind_of, to_json
@@ -46,4 +47,5 @@ __all__ = [
     "to_json",
     "typed",
     "unknown",
+    "with_option",
 ]

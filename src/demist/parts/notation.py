@@ -36,6 +36,18 @@ def parse(spec: str) -> tuple[str, dict[str, str]]:
     return name.strip(), options
 
 
+def with_option(spec: str, name: str, value: str) -> str:
+    """The part that `spec` names, with another value of one option: `"ddim"` -> `"ddim:eta=1"`.
+
+    Raises:
+        UsageError: As `parse`.
+    """
+    head, options = parse(spec)
+    given = options | {name: value}
+    texts = {key: f"({text})" if "," in bare(text) else text for key, text in given.items()}
+    return f"{head}:" + ",".join(f"{key}={text}" for key, text in texts.items())
+
+
 def split(text: str) -> list[str]:
     """`"a,(b,c)"` -> `["a", "(b,c)"]`: at the commas outside of parentheses.
 

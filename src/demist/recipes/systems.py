@@ -19,11 +19,15 @@ from demist.config import (
     TrainConfig,
     update,
 )
-from demist.config.stages import part
+from demist.config.stages import REFERENCE, codec_first, part
+from demist.parts import with_option
 from demist.recipes.recipe import recipe
 
 FACTOR, BASE_SHARE = 4, 0.5
 """How many times smaller the images of the first stage of a cascade are; its share of the time."""
+REFINER, REFINER_SHARE, REFINE_FROM = "refiner", 0.2, 0.2
+"""Name of the stage that learns to refine, its share of the time that the codec leaves, and when it
+takes over, as in SDXL."""
 
 
 @recipe("latent")
@@ -90,10 +94,46 @@ def dalle3() -> TrainConfig:
     return update(scenes64.config(), {"path": "scenes-long"})
 
 
-@recipe("sdxl")
+def and_refiner(config: TrainConfig) -> Stages:
+    """The codec, a refiner that learns little noise alone, then the model that hands over to it.
+
+    A refiner that is named by something else than a stage is not trained.
+    """
+    if config.cascade.refiner != REFERENCE + REFINER:
+        return codec_first(config)
+    start, first = config.cascade.refine_from, codec_first(replace(config, cascade=CascadeConfig()))
+    last = first.last
+    refiner = update(
+        replace(last, limits=part(last.limits, REFINER_SHARE)),
+        {
+            "times": with_option(config.diffusion.times, "high", f"{start:g}"),
+            "text_tower": "clip",  # as in SDXL, one encoder reads for its refiner
+            "sample_count": 0,  # alone it cannot begin with noise
+            "name": REFINER,
+        },
+    )
+    rest = part(last.limits, 1 - REFINER_SHARE)
+    said = (
+        f"the stage refiner learns from time {start:g} down to the data alone, for "
+        f"{REFINER_SHARE:.0%} of the time that the codec leaves; the model, for the rest, learns "
+        f"all times and hands over to it there"
+    )
+    base = replace(last, limits=rest, cascade=config.cascade)
+    return Stages((*first.earlier, Stage(REFINER, refiner)), base, (*first.said, said))
+
+
+@recipe("sdxl", stages=and_refiner)
 def sdxl() -> TrainConfig:
-    """The form of SDXL: sizes before, corners of crops and sizes now are told with the prompt."""
-    return update(sd.config(), {"sizes": True})
+    """The form of SDXL: two text towers, sizes and crops told with the prompt, and a refiner."""
+    return update(
+        sd.config(),
+        {
+            "sizes": True,
+            "text_tower": "clip+own",
+            "refiner": REFERENCE + REFINER,
+            "refine_from": REFINE_FROM,
+        },
+    )
 
 
 @recipe("sd3")

@@ -172,6 +172,8 @@ def make(entry: str, config: TrainConfig, data: Dataset) -> tuple[str, Condition
         "length": d.text_length, "vocabulary": d.text_vocabulary, "width": n.text_width,
         "depth": n.text_depth,
     }  # fmt: skip
+    if n.text_tower != "own":
+        usual["tower"] = n.text_tower
     if n.text_encoder is not None:
         usual["encoder"] = encoder_folder(n.text_encoder, config.output.runs)
     if n.image_encoder is not None and cls is ImageVector:
