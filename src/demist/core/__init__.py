@@ -1,7 +1,8 @@
 """The vocabulary of diffusion: schedule, denoiser, prediction, noise, and the ground truth.
 
 Read in this order: state, fields, schedule, table, modifiers, parameterization, prediction, clocks,
-denoiser, solvable, noise, exact; ddpm, brownian and sde when wanted; make finds them by name.
+denoiser, solvable, noise, exact, normals; gradients, ddpm, brownian and sde when wanted; make finds
+them by name.
 """
 
 from demist.core.brownian import Brownian, bridge, increment
@@ -27,6 +28,7 @@ from demist.core.ddpm import (
 from demist.core.denoiser import Conditioned, Denoiser, Model, many
 from demist.core.exact import Distribution, Exact, Mixture, Normal, points
 from demist.core.fields import Fields, require_leading
+from demist.core.gradients import copied, leaf, rebuilt, straightened
 from demist.core.make import CLOCKS, PARAMETERIZATIONS, SCHEDULES, make_schedule
 from demist.core.modifiers import Shifted, ZeroTerminal
 from demist.core.noise import (
@@ -39,6 +41,7 @@ from demist.core.noise import (
     keyed_normal,
     standard_normal_log_prob,
 )
+from demist.core.normals import Normals
 from demist.core.parameterization import (
     X0,
     Eps,
@@ -97,6 +100,7 @@ __all__ = [
     "Model",
     "Noise",
     "Normal",
+    "Normals",
     "Parameterization",
     "Prediction",
     "Rates",
@@ -118,6 +122,7 @@ __all__ = [
     "ZeroTerminal",
     "bridge",
     "combine",
+    "copied",
     "cosine_betas",
     "count_dims",
     "denoisers",
@@ -126,12 +131,14 @@ __all__ = [
     "forward_jump",
     "increment",
     "keyed_normal",
+    "leaf",
     "left",
     "linear_betas",
     "make_schedule",
     "many",
     "mean_square",
     "points",
+    "rebuilt",
     "require_leading",
     "rescale_to_zero_terminal",
     "reverse_drift",
@@ -142,6 +149,7 @@ __all__ = [
     "solvable_grid",
     "squared_diffusion",
     "standard_normal_log_prob",
+    "straightened",
     "transition",
     "velocity",
     "where",

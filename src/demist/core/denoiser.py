@@ -56,9 +56,12 @@ class Denoiser(nn.Module):
 
     Attributes:
         at_once: Samples that the network is given in one call, which bounds its memory; 0: all.
+        straight: Whether gradients pass the clamp unchanged in evaluation mode, too; see
+            `gradients.straightened`.
     """
 
     at_once: int = 0
+    straight: bool = False
 
     def __init__(
         self,
@@ -117,7 +120,7 @@ class Denoiser(nn.Module):
         x0, eps = self.parameterization.invert(output, x, a, s, rates)
         if self.bounds is not None:
             inside = x0.clamp(*self.bounds)
-            if self.training:
+            if self.training or self.straight:
                 inside = x0 + (inside - x0).detach()
             # As `Prediction.with_x0`, but also for clean data: there x0 is the state itself.
             x0, eps = inside, eps + torch.where(s > 0, a / s, 0) * (x0 - inside)

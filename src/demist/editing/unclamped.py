@@ -1,9 +1,8 @@
 """A model whose predictions may leave the range of the data."""
 
 import copy
-from dataclasses import fields, is_dataclass, replace
 
-from demist.core import Denoiser, Model
+from demist.core import Denoiser, Model, rebuilt
 
 
 def unclamped(model: Model) -> Model:
@@ -15,15 +14,12 @@ def unclamped(model: Model) -> Model:
     Args:
         model: A denoiser, or guidance and conditions around denoisers.
     """
-    if isinstance(model, Denoiser):
-        if model.bounds is None:
-            return model
-        free = copy.copy(model)
-        free.bounds = None
-        return free
-    if not is_dataclass(model) or isinstance(model, type):
-        return model
-    inner = {f.name: getattr(model, f.name) for f in fields(model) if f.init}
-    changed = {k: unclamped(v) for k, v in inner.items() if isinstance(v, Model)}
-    changed = {k: v for k, v in changed.items() if v is not inner[k]}
-    return replace(model, **changed) if changed else model
+    return rebuilt(model, _free)
+
+
+def _free(denoiser: Denoiser) -> Denoiser:
+    if denoiser.bounds is None:
+        return denoiser
+    free = copy.copy(denoiser)
+    free.bounds = None
+    return free

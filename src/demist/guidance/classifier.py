@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from demist.core import Prediction, Schedule, State, left
+from demist.core import Prediction, Schedule, State, copied, leaf, left
 from demist.guidance.rule import Rule, Scale, is_number, scale_at
 
 
@@ -41,9 +41,9 @@ class Classifier(Rule):
             return p
         near = _near(self.schedule, t)
         with torch.inference_mode(False), torch.enable_grad():
-            leaf, cond = _leaf(x), _copied(cond)
-            value = self.log_prob(leaf, t if near is None else near, **cond).sum()
-            (gradient,) = torch.autograd.grad(value, leaf, create_graph=leaf is x)
+            at, cond = leaf(x), copied(cond)
+            value = self.log_prob(at, t if near is None else near, **cond).sum()
+            (gradient,) = torch.autograd.grad(value, at, create_graph=at is x)
         return _led(self.schedule, p, w * gradient, near)
 
 
@@ -78,13 +78,11 @@ class Reward(Rule):
         near = _near(self.schedule, t)
         there = None if near is None else self.model(x, t, **cond)
         with torch.inference_mode(False), torch.enable_grad():
-            leaf, cond = _leaf(x), _copied(cond)
-            p = self.model(leaf, t if near is None else near, **cond)
+            at, cond = leaf(x), copied(cond)
+            p = self.model(at, t if near is None else near, **cond)
             value = self.reward(p.x0).sum()
-            (gradient,) = torch.autograd.grad(
-                value, leaf, retain_graph=leaf is x, create_graph=leaf is x
-            )
-        if leaf is not x:
+            (gradient,) = torch.autograd.grad(value, at, retain_graph=at is x, create_graph=at is x)
+        if at is not x:
             x0, eps, alpha, sigma = (c.detach() for c in (p.x0, p.eps, p.alpha, p.sigma))
             p = Prediction(x0, eps, alpha, sigma, None if p.spread is None else p.spread.detach())
         return _led(self.schedule, p if there is None else there, w * gradient, near)
@@ -111,14 +109,3 @@ def _led(schedule: Schedule, p: Prediction, gradient: Tensor, near: Tensor | Non
     alpha, sigma = (left(c, gradient) for c in schedule(near))
     eps = p.eps - torch.where(p.alpha == 0, 0, p.sigma) * gradient
     return replace(p, x0=p.x0 + (sigma**2 / alpha) * gradient, eps=eps)
-
-
-def _leaf(x: Tensor) -> Tensor:
-    """What to differentiate by: `x` itself inside another rule's gradient, else a copy."""
-    nested = x.requires_grad and not x.is_inference()
-    return x if nested else x.detach().clone().requires_grad_()
-
-
-def _copied(cond: Mapping[str, Any]) -> dict[str, Any]:
-    """Tensors made in inference mode cannot take part in a gradient; their copies can."""
-    return {k: v.clone() if isinstance(v, Tensor) else v for k, v in cond.items()}
