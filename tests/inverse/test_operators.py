@@ -15,8 +15,11 @@ from demist.inverse import (
     LinearOperator,
     Mask,
     Measurement,
+    Motion,
     Operator,
     PoissonNoise,
+    Scaled,
+    ThroughCodec,
     conjugate_gradients,
     make_operator,
 )
@@ -27,16 +30,41 @@ def drawn(*shape, seed=0):
 
 
 HIDDEN = torch.tensor([[0, 1, 1], [0, 0, 1]])
+KERNEL = torch.tensor([[0.0, 2, 0], [1, 3, 0]])
+
+
+def named(spec, shape):
+    return lambda: make_operator(spec, shape)
+
+
 OPERATORS_HERE = {
     "mask": lambda: Mask((2, 2, 3), HIDDEN),
     "mask of a vector": lambda: Mask((5,), torch.tensor([0, 1, 0, 0, 1])),
     "dense": lambda: Dense((2, 3), drawn(4, 6)),
     "dense of low rank": lambda: Dense((6,), drawn(5, 2) @ drawn(2, 6, seed=1)),
     "dense with many rows": lambda: Dense((3,), drawn(5, 3)),
+    "box": named("box:1,0,2,3", (2, 4, 5)),
+    "half": named("half:left", (1, 3, 5)),
+    "random": named("random:0.7", (2, 3, 4)),
+    "random of points": named("random:0.5,seed=3", (7,)),
+    "gaps of a wave": named("gaps:2,5", (2, 7)),
+    "gaps of frames": named("gaps:1,4,axis=0,every=2", (4, 2, 3)),
+    "low resolution": named("sr:2", (2, 4, 6)),
+    "bicubic": named("sr:2,bicubic", (1, 8, 6)),
+    "low resolution of a wave": named("sr:3", (6,)),
+    "blur": named("blur:0.7", (2, 5, 3)),
+    "blur that goes round": named("blur:0.6,circular", (1, 4, 5)),
+    "colour": named("colour", (3, 2, 3)),
+    "motion": named("motion:2.2,30", (2, 5, 6)),
+    "motion by a kernel": lambda: Motion((1, 4, 5), kernel=KERNEL),
+    "separable after separable": named("sr:2@blur:0.7", (1, 4, 6)),
+    "grey and small": named("sr:2@colour", (3, 4, 2)),
     "composed": lambda: Dense((6,), drawn(4, 6)) @ Mask((2, 2, 3), HIDDEN),
+    "masked after": named("half:upper@blur:0.5@colour", (3, 3, 4)),
     "composed of low rank": lambda: (
         Mask((5,), torch.tensor([0, 0, 1, 0, 0])) @ Dense((6,), drawn(5, 2) @ drawn(2, 6, seed=1))
     ),
+    "scaled": lambda: Dense((2, 3), drawn(4, 6)) @ Scaled((6,), 0.3, (2, 3)),
 }
 
 
@@ -230,3 +258,99 @@ def test_poisson_measurements():
         PoissonNoise(0)
     with pytest.raises(UsageError, match="has no one standard deviation"):
         _ = Measurement(Mask((5,), torch.zeros(5)), y[:1], noise).std
+
+
+@pytest.mark.parametrize(
+    ("spec", "shape", "words"),
+    [
+        ("blurr:1", (1, 4, 4), "no operator called 'blurr'. Did you mean 'blur'"),
+        ("sr:3", (1, 4, 6), "factor 3 does not divide the sides 4 x 6"),
+        ("sr:2.5", (1, 4, 6), "factor='2.5' is not a whole number"),
+        ("sr:2,cubic", (1, 4, 6), "kernel='cubic' is not one of average, bicubic"),
+        ("sr", (1, 4, 6), "'sr' needs factor: write sr:factor="),
+        ("sr:2,bicubic,3", (1, 4, 6), "operator sr has no place for '3'"),
+        ("random:1", (1, 4, 6), "a share of 1 cannot be hidden"),
+        ("random:70", (1, 4, 6), "a share of 70 cannot be hidden"),
+        ("box:1,2,3,4", (1, 4, 6), "box 1,2,3,4 is not inside an image of 6 x 4"),
+        ("box:1,2,3", (1, 9, 9), "needs height: write box:height="),
+        ("box:0,0,4,4", (1, 4, 4), "hides everything"),
+        ("half:lower", (9,), "operator half is for images"),
+        ("half:low", (1, 4, 4), "side='low' is not one of lower, upper, left, right"),
+        ("gaps:3,3", (9,), "the gap 3,3 is not inside the 9 places of axis -1"),
+        ("gaps:1,3,axis=4", (9,), "axis 4: the data has 1"),
+        ("blur:0", (1, 4, 4), "a blur of 0 pixels is none"),
+        ("colour", (1, 4, 4), r"has \(1, 4, 4\); take another model"),
+        ("motion:9", (1, 4, 4), "longer than the image of 4 x 4"),
+        ("mask:a.png", (1, 4, 4), "names a file"),
+        ("sr:2@", (1, 4, 4), "factor='2@' is not a whole number"),
+        ("sr:4@sr:4", (1, 8, 8), "factor 4 does not divide the sides 2 x 2"),
+    ],
+)
+def test_what_is_written_wrong_is_one_sentence(spec, shape, words):
+    with pytest.raises(UsageError, match=words):
+        make_operator(spec, shape)
+
+
+def test_files_are_read_for_the_operator_that_names_them():
+    asked = []
+
+    def read(kind, path, shape):
+        asked.append((kind, path, shape))
+        return {"mask": torch.eye(4)[None], "kernel": KERNEL, "matrix": torch.eye(16)}[kind]
+
+    whole = make_operator("mask:a@2x.png@motion:k.png@sr:2", (1, 8, 8), read)
+    assert asked == [("kernel", "k.png", (1, 4, 4)), ("mask", "a@2x.png", (1, 4, 4))]
+    assert whole.out == (12,)
+    assert make_operator("dense:m.npy", (1, 4, 4), read).out == (16,)
+
+
+def test_values_by_hand():
+    x = torch.arange(16.0).reshape(1, 1, 4, 4)
+    assert make_operator("sr:2", (1, 4, 4)).forward(x).tolist() == [[[[2.5, 4.5], [10.5, 12.5]]]]
+    seen = make_operator("box:1,0,3,4", (1, 4, 4)).forward(x)
+    assert seen.tolist() == [[0, 4, 8, 12]]
+    assert make_operator("half:lower", (1, 4, 4)).forward(x).tolist() == [[*range(8)]]
+    colour = make_operator("colour", (3, 1, 1))
+    grey = colour.forward(torch.tensor([1.0, 0.5, -1])[None, :, None, None])
+    assert grey.item() == pytest.approx(0.299 + 0.587 * 0.5 - 0.114)
+    spot = torch.zeros(1, 1, 9, 9)
+    spot[0, 0, 0, 4] = 1
+    mirrored, around = (
+        make_operator(f"blur:1,{b}", (1, 9, 9)).forward(spot)[0, 0, :, 4]
+        for b in ("reflect", "circular")
+    )
+    gauss = torch.tensor([math.exp(-(i**2) / 2) for i in range(-4, 5)])
+    gauss = gauss / gauss.sum()
+    peak = gauss[4]
+    assert torch.allclose(mirrored[:2], peak * torch.stack([peak + gauss[5], gauss[5] + gauss[6]]))
+    assert torch.allclose(around[[0, 1, 8]], peak * gauss[[4, 5, 5]])
+    line = make_operator("motion:4,90", (1, 9, 9)).forward(torch.roll(spot, 4, 2))[0, 0]
+    assert torch.allclose(line[:, 4], torch.tensor([0, 0, 0.5, 1, 1, 1, 0.5, 0, 0]) / 4, atol=0.01)
+    shifted = Motion((1, 3, 4), kernel=torch.tensor([[0.0, 0, 1]]))
+    x = drawn(1, 1, 3, 4)
+    assert torch.allclose(shifted.forward(x), x.roll(1, -1))
+
+
+def test_random_places_are_those_of_the_seed_and_of_all_channels():
+    one, same, other = (
+        make_operator(s, (3, 10, 10)) for s in ("random:0.7", "random:0.7,seed=0", "random:0.7,1")
+    )
+    assert torch.equal(one.hidden_part, same.hidden_part)
+    assert not torch.equal(one.hidden_part, other.hidden_part)
+    assert (one.hidden_part == one.hidden_part[:1]).all()
+    assert one.hidden_part[0].sum() == 70
+
+
+def test_latents_are_measured_as_what_they_become():
+    inside = make_operator("sr:2", (1, 4, 4))
+    through = ThroughCodec((2, 2), inside, lambda z: z.tanh().repeat(1, 2, 2)[:, None])
+    z = drawn(3, 2, 2)
+    assert torch.allclose(through.forward(z), inside.forward(z.tanh().repeat(1, 2, 2)[:, None]))
+    assert through.out == (1, 2, 2)
+    assert not isinstance(through, LinearOperator)
+    leaf = z.clone().requires_grad_()
+    measurement = Measurement(through, torch.zeros(1, 1, 2, 2), GaussianNoise(0.1))
+    measurement = measurement.to(z)
+    measurement.log_likelihood(leaf).sum().backward()
+    wanted = -(1 - z.tanh() ** 2) * inside.forward(through.decode(z)).mean((1, 2, 3))[:, None, None]
+    assert torch.allclose(leaf.grad, wanted * 100)

@@ -1,7 +1,8 @@
 """Inverse problems: what was measured of the data, and draws of all the data it may come from.
 
-Read in this order: conjugate, operator, measurement, method; then any file of `operators` and
-`methods`. Data never appears here: operators act on states, and `ThroughCodec` decodes first.
+Read in this order: conjugate, operator, measurement, method; hiding and separable, which operators
+share; then any file of `operators` and `methods`. Data never appears here: operators act on states,
+and `ThroughCodec` decodes first.
 """
 
 from demist.inverse.conjugate import (
@@ -11,7 +12,8 @@ from demist.inverse.conjugate import (
     least_squares,
     tolerance_of,
 )
-from demist.inverse.make import METHODS, OPERATORS, make_method, make_operator
+from demist.inverse.hiding import Hiding
+from demist.inverse.make import METHODS, OPERATORS, ReadFile, make_method, make_operator
 from demist.inverse.measurement import (
     GaussianNoise,
     Measurement,
@@ -30,27 +32,63 @@ from demist.inverse.operator import (
     compose,
     kept,
 )
-from demist.inverse.operators.dense import Dense
-from demist.inverse.operators.mask import Mask
+from demist.inverse.operators import (
+    Blur,
+    Box,
+    Colour,
+    Dense,
+    Function,
+    Gaps,
+    Half,
+    LowResolution,
+    Mask,
+    Motion,
+    Random,
+    Scaled,
+    ThroughCodec,
+)
+from demist.inverse.separable import (
+    Kronecker,
+    Matrices,
+    Separable,
+    require_divisible,
+    spatial,
+)
 
 __all__ = [
     "METHODS",
     "OPERATORS",
     "Apply",
+    "Blur",
+    "Box",
     "Chain",
+    "Colour",
     "Dense",
+    "Function",
+    "Gaps",
     "GaussianNoise",
     "Guided",
+    "Half",
+    "Hiding",
+    "Kronecker",
     "LinearOperator",
+    "LowResolution",
     "Mask",
+    "Matrices",
     "Measurement",
     "MeasurementNoise",
     "Method",
+    "Motion",
     "Operator",
     "PoissonNoise",
     "Product",
+    "Random",
+    "ReadFile",
+    "Scaled",
+    "Separable",
     "Shape",
     "Spectrum",
+    "ThroughCodec",
     "Values",
     "Walk",
     "compose",
@@ -60,6 +98,8 @@ __all__ = [
     "least_squares",
     "make_method",
     "make_operator",
+    "require_divisible",
+    "spatial",
     "tolerance_of",
     "walk",
 ]

@@ -109,6 +109,10 @@ class Operator(abc.ABC):
             )
         return data
 
+    def shown(self, y: Tensor) -> Tensor:
+        """A measurement as a damaged file holds it; `measured` takes it from there."""
+        return y
+
     def __matmul__(self, other: "Operator") -> "Operator":
         return compose(self, other)
 
@@ -220,6 +224,10 @@ class Chain(Operator):
     def measured(self, data: Tensor) -> Tensor:
         """What the outer one takes of the data."""
         return self.outer.measured(data)
+
+    def shown(self, y: Tensor) -> Tensor:
+        """As the outer one shows it."""
+        return self.outer.shown(y)
 
 
 @dataclass(frozen=True, eq=False)

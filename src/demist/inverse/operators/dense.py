@@ -23,7 +23,7 @@ class Dense(LinearOperator):
     """
 
     shape: Shape
-    matrix: Tensor = field(metadata={"needs": "a file: write dense:FILE"})
+    matrix: Tensor = field(metadata={"file": "matrix", "needs": "a file: write dense:FILE"})
     name: ClassVar[str] = "dense"
 
     def __post_init__(self) -> None:
