@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "demist"
 FILES = sorted(SOURCE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text()) for path in FILES}
 
-LEAVES = {"errors", "version", "parts", "io", "machine"}
+LEAVES = {"errors", "version", "parts", "io", "machine", "scenes"}
 """Small utilities that any room may use."""
 
 MATH = {"core", "samplers", "guidance", "objectives"}
@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "parts": set(),
     "io": set(),
     "machine": set(),
+    "scenes": set(),
     "config": set(),
     "core": set(),
     "samplers": {"core"},

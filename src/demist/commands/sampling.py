@@ -46,6 +46,9 @@ class SamplingOptions:
     condition_noise: float | None = None
     """Level, from 0 to 1, of the noise that a small image gets before it is made large; the network
     is told. Default: as the model says, usually 0."""
+    rewrite: bool = True
+    """Put prompts into the words of the model's captions, where it knows how, and say how they are
+    then."""
     stage: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME:OPTION=VALUE,...")] = ()
     """How a stage before the last is sampled, also several times:
     base:steps=30,solver=heun,guidance=4. The options above are those of the last stage; `demist
@@ -65,6 +68,7 @@ class SamplingOptions:
 
         typed = {"grid" if k == "time_grid" else k: v for k, v in asdict(self).items()}
         stages = parse_stages(typed.pop("stage"))
+        typed["rewrite"] = None if self.rewrite else False  # as the model's defaults say
         values = {k: parse(k, v) if isinstance(v, str) else v for k, v in typed.items()}
         return Sampling(**values, stages=stages or None)
 

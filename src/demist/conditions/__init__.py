@@ -33,6 +33,7 @@ from demist.conditions.numbers import Numbers
 from demist.conditions.prompt_states import PromptStates
 from demist.conditions.prompts import Chunk, chunks_of, tell_brackets, weighted_text
 from demist.conditions.readers import OfTransformers, OwnClip, Reader, is_own
+from demist.conditions.rewriting import REWRITINGS, require_rewriting
 from demist.conditions.score import Score
 from demist.conditions.sizes import Sizes
 from demist.conditions.states import FrozenText, States, TokenRoute, transformers_for
@@ -47,6 +48,7 @@ from demist.conditions.text_encoder import TextEncoder
 
 __all__ = [
     "CONDITIONS",
+    "REWRITINGS",
     "ROUTES",
     "Chunk",
     "ClipText",
@@ -96,6 +98,7 @@ __all__ = [
     "plain_numbers",
     "prepared",
     "prompts_for",
+    "require_rewriting",
     "split_weights",
     "tell_brackets",
     "telling",

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from demist.conditions.clip_words import LEAST, learn_pairs, tokenizer
 from demist.conditions.conditioner import Column, Condition, ReadImage
+from demist.conditions.rewriting import require_rewriting
 from demist.conditions.text import prompts_for, split_weights
 from demist.errors import UsageError
 
@@ -30,6 +31,7 @@ class ClipText(Condition):
         drop: Probability of hiding the prompt while training.
         group: Conditions of one group are hidden together.
         tower: `clip`, or `clip+own` for a second one beside it; see `networks.text`.
+        rewrite: Name of a rewriting of prompts when sampling, or ""; see `conditions.rewriting`.
     """
 
     pairs: tuple[str, ...]
@@ -39,11 +41,15 @@ class ClipText(Condition):
     drop: float = 0.1
     group: str = ""
     tower: Literal["clip", "clip+own"] = "clip"
+    rewrite: str = ""
     route: ClassVar[str] = "tokens"
     name: ClassVar[str] = "clip-text"
     reads: ClassVar[str] = "text"
     short: ClassVar[str] = "prompt"
     usual: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        require_rewriting(self.rewrite)
 
     @classmethod
     def of(
@@ -56,10 +62,11 @@ class ClipText(Condition):
         width: int = 128,
         depth: int = 2,
         tower: Literal["clip", "clip+own"] = "clip",
+        rewrite: str = "",
     ) -> "ClipText":
         """With a vocabulary of its own, as long as the longest text, at most `length` tokens."""
         pairs = learn_pairs(column.values, vocabulary)
-        text = cls(pairs, 3, width, depth, drop, tower=tower)
+        text = cls(pairs, 3, width, depth, drop, tower=tower, rewrite=rewrite)
         longest = max(len(text.read(caption)[0]) for caption in column.values)
         return replace(text, length=max(3, min(length, longest)))
 

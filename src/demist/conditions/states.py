@@ -16,6 +16,7 @@ from torch import Tensor
 
 from demist.conditions.conditioner import Column, Condition, ReadImage
 from demist.conditions.readers import OfTransformers, OwnClip, Reader, is_own
+from demist.conditions.rewriting import require_rewriting
 from demist.conditions.text import prompts_for, split_weights
 from demist.errors import MissingError, UsageError
 
@@ -97,6 +98,7 @@ class FrozenText(Condition):
         route: `tokens`, or `extra` for attention of its own.
         drop: Probability of hiding the prompt while training.
         group: Conditions of one group are hidden together.
+        rewrite: Name of a rewriting of prompts when sampling, or ""; see `conditions.rewriting`.
     """
 
     folder: str
@@ -105,11 +107,15 @@ class FrozenText(Condition):
     route: TokenRoute = "tokens"
     drop: float = 0.1
     group: str = ""
+    rewrite: str = ""
 
     name: ClassVar[str] = "frozen-text"
     reads: ClassVar[str] = "text"
     short: ClassVar[str] = "prompt"
     usual: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        require_rewriting(self.rewrite)
 
     @classmethod
     def of(
@@ -119,6 +125,7 @@ class FrozenText(Condition):
         drop: float,
         encoder: str = "",
         length: int = 64,
+        rewrite: str = "",
     ) -> "FrozenText":
         """With the encoder in the folder `encoder`, which knows how many numbers a token has.
 
@@ -127,7 +134,7 @@ class FrozenText(Condition):
         Raises:
             MissingError: `transformers` or the folder is not there.
         """
-        made = cls(str(Path(encoder).resolve()), length, 0, drop=drop)
+        made = cls(str(Path(encoder).resolve()), length, 0, drop=drop, rewrite=rewrite)
         reader = made.reader
         longest = length if reader.longest is None else min(length, reader.longest)
         return replace(made, length=longest, features=reader.features)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from demist.conditions.conditioner import Column, Condition, ReadImage
+from demist.conditions.rewriting import require_rewriting
 from demist.errors import MissingError, UsageError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Text(Condition):
         depth: Its layers.
         drop: Probability of hiding the prompt while training.
         group: Conditions of one group are hidden together.
+        rewrite: Name of a rewriting of prompts when sampling, or ""; see `conditions.rewriting`.
     """
 
     tokenizer: str
@@ -47,10 +49,14 @@ class Text(Condition):
     depth: int = 2
     drop: float = 0.1
     group: str = ""
+    rewrite: str = ""
     route: ClassVar[str] = "tokens"
     name: ClassVar[str] = "text"
     reads: ClassVar[str] = "text"
     short: ClassVar[str] = "prompt"
+
+    def __post_init__(self) -> None:
+        require_rewriting(self.rewrite)
 
     @classmethod
     def of(
@@ -62,9 +68,11 @@ class Text(Condition):
         vocabulary: int = 2000,
         width: int = 128,
         depth: int = 2,
+        rewrite: str = "",
     ) -> "Text":
         """With a vocabulary of its own, as long as the longest text, at most `length` tokens."""
-        text = cls(learn_tokenizer(column.values, vocabulary), 2, width, depth, drop)
+        learned = learn_tokenizer(column.values, vocabulary)
+        text = cls(learned, 2, width, depth, drop, rewrite=rewrite)
         length = min(length, 1 + max(text.count(caption) for caption in column.values))
         return replace(text, length=max(2, length))
 

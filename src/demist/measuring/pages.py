@@ -24,6 +24,7 @@ from demist.model.folder import weights_hash
 from demist.model.guided import weak_for
 from demist.model.pipeline import Pipeline
 from demist.model.plan import Guide
+from demist.model.rewording import reworded
 from demist.model.sampling import Sampling
 from demist.model.sweep import parse_axes, sweep
 from demist.model.values import name_of, of_class, value_of
@@ -117,6 +118,8 @@ def sample_page(
     """
     if labels:
         cond = {**of_class(pipeline, labels), **cond}
+    full = (sampling or Sampling()).over(pipeline.defaults)
+    cond = reworded(pipeline, cond, full.rewrite is not False)
     plan = pipeline.plan(n, sampling, negative=negative, weak=weak, guide=guide, **cond)
     modality = of(pipeline)
     filmed = modality.filmed if film else 0

@@ -55,6 +55,7 @@ __all__ = [
     "publish",
     "published",
     "refine",
+    "rewording",
     "sample_seed",
     "sampling",
     "shown",

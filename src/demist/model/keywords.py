@@ -5,6 +5,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from demist.conditions import Conditioner
 from demist.errors import UsageError
 from demist.parts import spec_of
@@ -149,6 +151,10 @@ def checked(name: str, value: Any) -> Any:
         if not 0 <= level <= 1:
             raise UsageError(f"condition_noise = {level:g}: a level from 0 to 1, such as 0.2")
         return level
+    if name == "rewrite":
+        if not isinstance(value, bool | np.bool_):
+            raise UsageError(f"rewrite = {value!r}: give True or False")
+        return bool(value)
     value = spec_of(plain(value))
     many = isinstance(value, list | tuple)
     if name == "seed":

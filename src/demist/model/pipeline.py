@@ -29,6 +29,7 @@ from demist.model.make_plan import make_plan
 from demist.model.placing import move, take_turns, thrifty
 from demist.model.plan import Constrain, Frame, Guide, Init, Plan
 from demist.model.refine import Refinement, refined
+from demist.model.rewording import reworded
 from demist.model.sampling import STANDARD, Sampling, require_free_names, split
 from demist.networks.published import Published
 from demist.parts.typed import require_types
@@ -109,6 +110,7 @@ class Pipeline:
         """
         how, cond = split(sampling, cond)
         model = self if size is None else self.sized(size)
+        cond = reworded(self, cond, how.over(self.defaults).rewrite is not False)
         weak = weak if size is None or weak is None else weak.sized(size)
         return make_plan(
             model, n, how, cond, negative=negative, weak=weak, guide=guide, init=init,

@@ -13,6 +13,7 @@ from demist.errors import UsageError
 from demist.model.keywords import by_name, checked
 from demist.parts import bare, unknown
 from demist.parts import parse as parse_options
+from demist.parts.notation import PLAIN
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Sampling:
             it is not as their own defaults say; see `demist.model.feeders`.
         condition_noise: Level, from 0 to 1, of the noise that sampling adds to a small image that
             is made large, and tells; see `demist.conditions.LowResolution`.
+        rewrite: Whether prompts are put into the words of the model's captions, where it says how;
+            see `demist.conditions.rewriting`.
     """
 
     steps: int | None = None
@@ -57,6 +60,7 @@ class Sampling:
     batch_size: int | None = None
     stages: Mapping[str, Any] | None = None
     condition_noise: float | None = None
+    rewrite: bool | None = None
 
     def __post_init__(self) -> None:
         for name, value in self.given().items():
@@ -88,7 +92,7 @@ class Sampling:
         return whole
 
 
-STANDARD = Sampling(20, "adams", None, 1.0, 1.0, None, "cfg", "seeded", 0, 32, None, 0.0)
+STANDARD = Sampling(20, "adams", None, 1.0, 1.0, None, "cfg", "seeded", 0, 32, None, 0.0, True)
 """What holds where neither a call nor the model says anything."""
 
 FIRST = ("steps", "solver", "grid", "guidance", "batch_size")
@@ -167,6 +171,7 @@ _READ: dict[str, tuple[Callable[[str], Any], str]] = {
     "seed": (int, "a whole number"),
     "batch_size": (int, "a whole number"),
     "condition_noise": (float, "a number"),
+    "rewrite": (PLAIN[bool], "true or false"),
 }
 
 

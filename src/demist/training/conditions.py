@@ -12,7 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from demist.conditions import CONDITIONS, ClipText, Condition, Conditioner, FrozenText, ImageVector
+from demist.conditions import (
+    CONDITIONS,
+    REWRITINGS,
+    ClipText,
+    Condition,
+    Conditioner,
+    FrozenText,
+    ImageVector,
+)
 from demist.config import TrainConfig
 from demist.data import Column, Dataset
 from demist.data.dataset import LABEL, TEXT
@@ -172,6 +180,8 @@ def make(entry: str, config: TrainConfig, data: Dataset) -> tuple[str, Condition
         "length": d.text_length, "vocabulary": d.text_vocabulary, "width": n.text_width,
         "depth": n.text_depth,
     }  # fmt: skip
+    if d.path in REWRITINGS:  # the set whose captions are so
+        usual["rewrite"] = d.path
     if n.text_tower != "own":
         usual["tower"] = n.text_tower
     if n.text_encoder is not None:

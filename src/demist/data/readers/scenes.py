@@ -10,12 +10,11 @@ combinations never occur in training, so that a model can be asked for what it h
 
 The set `scenes-long` has the same images, and captions that say everything in one fixed order for
 95 of 100 of them (Betker et al. 2023, "Improving Image Generation with Better Captions", table 3).
-`rewritten` does that to a prompt.
+What scenes are, and how captions say them, stands in `demist.scenes`.
 
 The digits of the splits "train" and "test" are those of MNIST's own.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -27,81 +26,27 @@ from jaxtyping import Float32, UInt8
 from demist.data.dataset import Dataset
 from demist.data.readers.reader import Reader, Source
 from demist.errors import UsageError
-
-COLOURS: dict[str, tuple[int, int, int]] = {
-    "red": (230, 50, 40),
-    "green": (30, 170, 60),
-    "blue": (40, 70, 250),
-    "yellow": (245, 215, 30),
-    "purple": (170, 50, 215),
-    "cyan": (30, 210, 210),
-}
-DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-PLACES = {
-    "in the middle": (0.5, 0.5),
-    "on the left": (0.5, 0.27),
-    "on the right": (0.5, 0.73),
-    "at the top": (0.27, 0.5),
-    "at the bottom": (0.73, 0.5),
-}
-"""Of a single digit: centre as fractions of height and width."""
-RELATIONS = ("beside", "above")
-"""Of two digits: the first is left of the second, or above it."""
-TRIPLES = ("with one below", "with one above")
-"""Of three: the first left of the second, the third below or above both."""
+from demist.scenes import COLOURS as COLOURS
+from demist.scenes import DIGITS as DIGITS
+from demist.scenes import LONG as LONG
+from demist.scenes import PLACES as PLACES
+from demist.scenes import RELATIONS as RELATIONS
+from demist.scenes import TRIPLES as TRIPLES
+from demist.scenes import Scene as Scene
+from demist.scenes import Thing as Thing
+from demist.scenes import describe as describe
+from demist.scenes import describe_long as describe_long
+from demist.scenes import rewritten as rewritten
+from demist.scenes import understood as understood
 
 HeldOut = Literal["bindings", "relations", "triples"]
 HELD_OUT: tuple[HeldOut, ...] = ("bindings", "relations", "triples")
 
 
-COUNT = 40_000
-"""Scenes, where nobody says how many."""
-
-
-@dataclass(frozen=True)
-class Thing:
-    """One digit of a scene."""
-
-    digit: int
-    colour: str
-    large: bool
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What a caption says.
-
-    Attributes:
-        things: One to three, of different colours.
-        layout: From `PLACES`, `RELATIONS` or `TRIPLES`, by the number of things.
-        background: "dark" or "light".
-    """
-
-    things: tuple[Thing, ...]
-    layout: str
-    background: str
-
-    @property
-    def unseen(self) -> set[str]:
-        """Which held-out combinations it has; training scenes have none."""
-        digits = [thing.digit for thing in self.things]
-        names = list(COLOURS)
-        found = set[str]()
-        if any(names.index(t.colour) == (1 - t.digit) % 6 for t in self.things):
-            found.add("bindings")
-        if len(digits) > 1:
-            beside = len(digits) == 3 or self.layout == "beside"
-            if (3 * digits[0] + digits[1]) % 10 == (0 if beside else 5):
-                found.add("relations")
-        if len(digits) == 3 and sum(digits) % 7 == 0:
-            found.add("triples")
-        return found
-
-
-LONG = "scenes-long"
 SHARE = 0.95
 """Of the captions of `scenes-long`, those that are long; all of the held-out ones are."""
-_THING = re.compile(rf"\ba (?:(large|big|small|little) )?({'|'.join(COLOURS)}) (\w+)\b")
+COUNT = 40_000
+"""Scenes, where nobody says how many."""
 
 
 def dataset(count: int, split: str = "train", seed: int = 0, size: int = 32) -> Dataset:
@@ -155,98 +100,6 @@ def invent(rng: np.random.Generator) -> Scene:
     )
     layouts: Sequence[str] = (list(PLACES), RELATIONS, TRIPLES)[n - 1]
     return Scene(things, str(rng.choice(layouts)), str(rng.choice(["dark", "light"])))
-
-
-def describe(scene: Scene, rng: np.random.Generator) -> str:
-    """One of many ways to say it; each has all the facts."""
-
-    def pick(*ways: str) -> str:
-        return ways[int(rng.integers(len(ways)))]
-
-    def named(thing: Thing) -> str:
-        size = pick("", "large ", "big ") if thing.large else pick("small ", "little ")
-        digit = pick(DIGITS[thing.digit], DIGITS[thing.digit], str(thing.digit))
-        return f"a {size}{thing.colour} {digit}"
-
-    things = [named(thing) for thing in scene.things]
-    if len(things) == 1:
-        sentence = f"{things[0]} {scene.layout}"
-    elif len(things) == 2:
-        a, b = things
-        sentence = (
-            pick(f"{a} to the left of {b}", f"{a} left of {b}", f"{b} to the right of {a}")
-            if scene.layout == "beside"
-            else pick(f"{a} above {b}", f"{a} over {b}", f"{b} below {a}")
-        )
-    else:
-        a, b, c = things
-        where = pick("below", "underneath") if scene.layout == TRIPLES[0] else pick("above", "over")
-        sentence = pick(f"{a} to the left of {b}", f"{a} left of {b}") + pick(
-            f", with {c} {where}", f", {c} {where} them"
-        )
-    ground = f"{scene.background} background"
-    return pick(f"{sentence} on a {ground}", f"{sentence}, {ground}", f"on a {ground}, {sentence}")
-
-
-def describe_long(scene: Scene) -> str:
-    """All that a caption can say of a scene, in one fixed order and wording."""
-
-    def named(thing: Thing) -> str:
-        size = "large" if thing.large else "small"
-        return f"a {size} {thing.colour} {DIGITS[thing.digit]}"
-
-    count = ("one digit", "two digits", "three digits")[len(scene.things) - 1]
-    words = f"{count} on a {scene.background} background: "
-    a, *others = [named(thing) for thing in scene.things]
-    if not others:
-        return f"{words}{a} {scene.layout}"
-    if len(others) == 1:
-        where = "on the left and {} on the right" if scene.layout == "beside" else "above {}"
-        return f"{words}{a} {where.format(others[0])}"
-    top, bottom = ("top", "bottom") if scene.layout == TRIPLES[0] else ("bottom", "top")
-    b, c = others
-    return f"{words}{a} on the {top} left, {b} on the {top} right and {c} at the {bottom}"
-
-
-def understood(prompt: str) -> Scene:
-    """The scene that a prompt in one of the wordings of `describe` asks for.
-
-    Raises:
-        UsageError: It is in other words.
-    """
-    text = prompt.lower()
-    names = [*DIGITS, *(str(digit) for digit in range(10))]
-    found = [(size, colour, word) for size, colour, word in _THING.findall(text) if word in names]
-    grounds = [ground for ground in ("dark", "light") if f"{ground} background" in text]
-    if not 1 <= len(found) <= 3 or len(grounds) != 1:
-        raise UsageError(
-            f"the prompt {prompt!r} is in other words than the captions of scenes, such as 'a "
-            f"small blue five left of a red 2 on a dark background'; say it like these"
-        )
-    things = tuple(
-        Thing(names.index(word) % 10, colour, size not in ("small", "little"))
-        for size, colour, word in found
-    )
-    rest = _THING.sub("THING", text)
-    down = re.search(r"\b(below|underneath)\b", rest) is not None
-    if len(things) == 1:
-        places = [place for place in PLACES if place in rest]
-        return Scene(things, places[0] if places else "in the middle", grounds[0])
-    if len(things) == 3:
-        return Scene(things, TRIPLES[0] if down else TRIPLES[1], grounds[0])
-    beside = re.search(r"\b(left|right) of\b", rest)
-    swapped = down if beside is None else beside[1] == "right"
-    things = things[::-1] if swapped else things
-    return Scene(things, "above" if beside is None else "beside", grounds[0])
-
-
-def rewritten(prompt: str) -> str:
-    """A prompt as the long captions say it.
-
-    Raises:
-        UsageError: It is not understood.
-    """
-    return describe_long(understood(prompt))
 
 
 def render(
