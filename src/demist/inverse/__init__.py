@@ -1,10 +1,11 @@
 """Inverse problems: what was measured of the data, and draws of all the data it may come from.
 
 Read in this order: conjugate, operator, measurement, method; hiding and separable, which operators
-share; then any file of `operators` and `methods`. Data never appears here: operators act on states,
-and `ThroughCodec` decodes first.
+share; stepped, near, anew and particles, which methods share; then any file of `operators` and
+`methods`. Data never appears here: operators act on states, and `ThroughCodec` decodes first.
 """
 
+from demist.inverse import anew, near, particles, stepped
 from demist.inverse.conjugate import (
     Apply,
     conjugate_gradients,
@@ -91,6 +92,7 @@ __all__ = [
     "ThroughCodec",
     "Values",
     "Walk",
+    "anew",
     "compose",
     "conjugate_gradients",
     "inner",
@@ -98,8 +100,11 @@ __all__ = [
     "least_squares",
     "make_method",
     "make_operator",
+    "near",
+    "particles",
     "require_divisible",
     "spatial",
+    "stepped",
     "tolerance_of",
     "walk",
 ]

@@ -1,0 +1,175 @@
+"""Particles: resampling, and samplers that come to the posterior with their number."""
+
+import pytest
+import torch
+
+from demist.core import VP, Exact, Gaussian, Mixture, Normal, Seeded
+from demist.errors import UsageError
+from demist.inverse import Dense, GaussianNoise, Measurement, PoissonNoise
+from demist.inverse.methods import FPS, TDS
+from demist.inverse.particles import Each, picked, resampled
+from demist.samplers import angular
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def randn(*shape, seed=0):
+    return torch.randn(*shape, generator=generator(seed), dtype=torch.float64)
+
+
+def drawn(method, model, seen, n, shape, steps, seed=0):
+    x = model.schedule(torch.ones((), dtype=torch.float64))[1] * randn(n, *shape, seed=9 + seed)
+    grid = angular(steps, model.schedule)
+    *_, point = method.trajectory(model, seen, x, grid, None, Gaussian(generator(seed)))
+    return point
+
+
+def test_systematic_resampling_copies_by_weight_rounded_up_or_down():
+    w = torch.tensor([[0.05, 0.5, 0.15, 0.3], [0.25, 0.25, 0.25, 0.25]]).double()
+    wanted = 4 * w
+    total = torch.zeros(2, 4)
+    for u in torch.linspace(0.005, 0.995, 100).double():
+        chosen, log_weights = resampled(w.log(), u.expand(2), 1.0)
+        assert (chosen.reshape(2, 4) // 4 == torch.tensor([[0], [1]])).all()
+        counts = chosen.bincount(minlength=8).reshape(2, 4)
+        assert ((counts >= wanted.floor()) & (counts <= wanted.ceil())).all()
+        assert torch.equal(log_weights[0], torch.zeros(4).double())
+        total += counts
+    assert torch.allclose(total / 100, wanted.float(), atol=0.02)
+
+
+def test_a_crowd_that_is_large_enough_goes_on_as_it_is():
+    """Effective sizes 1 / sum w^2 of 1.99 and 1 of 4, by hand; the threshold is half."""
+    rows = [[0.0, 0.1, -50, -50], [0, -50, -50, -50], [0, 0.1, 0, 0.1]]
+    log_weights = torch.tensor(rows).double()
+    chosen, after = resampled(log_weights, torch.full((3,), 0.5).double(), 0.49)
+    assert chosen.tolist() == [0, 1, 2, 3, 4, 4, 4, 4, 8, 9, 10, 11]
+    assert torch.equal(after[[0, 2]], log_weights[[0, 2]])
+    assert not after[1].any()
+
+
+def test_one_is_picked_by_weight():
+    log_weights = torch.tensor([[0.1, 0.6, 0.3]]).double().log()
+    found = [int(picked(log_weights, torch.tensor([u]).double())) for u in (0.05, 0.2, 0.65, 0.95)]
+    assert found == [0, 1, 1, 2]
+
+
+def test_each_particle_has_its_own_noise_and_each_sample_its_own():
+    z = Each(Seeded([3, 4]).at(0), 3)(torch.zeros(6, 5))
+    assert len({tuple(row.tolist()) for row in z}) == 6
+    alone = Each(Seeded([4]).at(0), 3)(torch.zeros(3, 5))
+    assert torch.equal(z[3:], alone)
+
+
+RANDOM = randn(4, 4, seed=1) / 2
+COVARIANCE = RANDOM @ RANDOM.T + 0.05 * torch.eye(4, dtype=torch.float64)
+MATRIX = randn(2, 4, seed=3) / 2
+STD = 0.2
+
+
+def gaussian(n, y):
+    model = Exact(Normal(torch.zeros(4).double(), COVARIANCE), VP())
+    seen = Measurement(Dense((4,), MATRIX), y.expand(n, 2), GaussianNoise(STD))
+    noise = STD**2 * torch.eye(2, dtype=torch.float64)
+    gain = COVARIANCE @ MATRIX.T @ torch.linalg.inv(MATRIX @ COVARIANCE @ MATRIX.T + noise)
+    return model, seen, gain @ y, COVARIANCE - gain @ MATRIX @ COVARIANCE
+
+
+def expected_misfit(mean, covariance, y):
+    squares = (MATRIX @ mean - y).square() + (MATRIX @ covariance @ MATRIX.T).diagonal()
+    return float(squares.mean() / STD**2)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_tds_has_the_spread_and_the_misfit_of_the_posterior(seed):
+    y = randn(2, seed=20 + seed)
+    model, seen, mean, covariance = gaussian(400, y)
+    x = drawn(TDS(), model, seen, 400, (4,), 60, seed).x
+    assert 0.9 < float((x.var(0).sum() / covariance.trace()).sqrt()) < 1.1
+    assert float((x.mean(0) - mean).norm() / covariance.trace().sqrt()) < 0.15
+    misfit = expected_misfit(mean, covariance, y)
+    assert float(seen.misfit(x).mean()) == pytest.approx(misfit, rel=0.2)
+
+
+def test_fps_counts_the_measurement_more_than_once():
+    y = randn(2, seed=20)
+    model, seen, mean, covariance = gaussian(256, y)
+    x = drawn(FPS(), model, seen, 256, (4,), 60).x
+    assert float(seen.misfit(x).mean()) < 0.6 * expected_misfit(mean, covariance, y)
+
+
+def weights_off(method, n, steps=40, std=0.3):
+    """Total variation of the modes' weights: two clusters whose measured parts are alike."""
+    prior = Mixture(
+        torch.tensor([1.0, 1, 1, 1]).double(),
+        torch.tensor([[1.0, 1], [1.2, -1], [-1, 1], [-1.2, -1]]).double(),
+        0.01,
+    )
+    matrix, y = torch.tensor([[1.0, 0.3]]).double(), torch.tensor([0.2]).double()
+    scale = (std**2 + 0.01 * matrix.square().sum()).sqrt()
+    logits = prior.weights.log() - 0.5 * ((y - prior.means @ matrix[0]) / scale).square()
+    seen = Measurement(Dense((2,), matrix), y.expand(n, 1), GaussianNoise(std))
+    x = drawn(method, Exact(prior, VP()), seen, n, (2,), steps).x
+    found = torch.cdist(x, prior.means).argmin(1).bincount(minlength=4) / n
+    return float(0.5 * (found - logits.softmax(0)).abs().sum())
+
+
+def test_tds_comes_to_the_posterior_with_its_particles():
+    """The floor: what 300 exact draws of these weights are off by, 0.03 on average."""
+    off = [weights_off(TDS(particles=k), 300, 30) for k in (1, 4, 32)]
+    assert off[0] > 1.5 * off[2]
+    assert off[2] < 0.06
+
+
+@pytest.mark.slow
+def test_fps_without_noise_comes_to_the_posterior_with_its_particles():
+    y = torch.tensor([0.8, -0.5]).double()
+    model, _, _, _ = gaussian(1, y)
+    exact = Measurement(Dense((4,), MATRIX), y.expand(400, 2), GaussianNoise(0.0))
+    gain = COVARIANCE @ MATRIX.T @ torch.linalg.inv(MATRIX @ COVARIANCE @ MATRIX.T)
+    size = (COVARIANCE - gain @ MATRIX @ COVARIANCE).trace().sqrt()
+    ends = [drawn(FPS(particles=k), model, exact, 400, (4,), 60).x for k in (1, 64)]
+    off = [float((x.mean(0) - gain @ y).norm() / size) for x in ends]
+    assert off[1] < 0.15 < off[0]
+
+
+def test_all_particles_of_the_end_are_in_its_memory():
+    model, seen, _, _ = gaussian(3, randn(2, seed=20))
+    point = drawn(TDS(particles=5), model, seen, 3, (4,), 10)
+    assert point.memory.x.shape == (15, 4)
+    assert point.memory.log_weights.shape == (3, 5)
+    for i in range(3):
+        assert (point.memory.x[5 * i : 5 * i + 5] == point.x[i]).all(1).any()
+
+
+def test_conditions_follow_their_samples():
+    seen_by_model = []
+
+    class Told:
+        schedule = VP()
+
+        def __call__(self, x, t, label):
+            seen_by_model.append(label)
+            return Exact(Normal(torch.zeros(4).double(), COVARIANCE), VP())(x, t)
+
+    _, seen, _, _ = gaussian(2, randn(2, seed=20))
+    x, grid = randn(2, 4), angular(3, VP())
+    for _ in TDS(particles=3).trajectory(Told(), seen, x, grid, label=torch.tensor([7, 8])):
+        pass
+    assert all(label.tolist() == [7, 7, 7, 8, 8, 8] for label in seen_by_model)
+
+
+def test_tds_counts_photons():
+    model, _, _, _ = gaussian(1, randn(2))
+    seen = Measurement(Dense((4,), MATRIX), torch.full((50, 2), 0.2).double(), PoissonNoise(20.0))
+    x, floor = drawn(TDS(), model, seen, 50, (4,), 30).x, randn(50, 4) @ RANDOM.T
+    assert x.isfinite().all()
+    assert float(seen.log_likelihood(x).mean()) > float(seen.log_likelihood(floor).mean()) + 1
+
+
+def test_a_constraint_does_not_reach_particles():
+    model, seen, _, _ = gaussian(2, randn(2))
+    with pytest.raises(UsageError, match="constraint"):
+        next(TDS().trajectory(model, seen, randn(2, 4), angular(3, VP()), constrain=lambda x, s: x))
