@@ -378,7 +378,9 @@ def test_langevin_draws_near_a_point_have_the_closed_law():
     assert torch.allclose(x.T.cov(), true, atol=0.08)
 
 
-@pytest.mark.parametrize("method", ["daps:langevin=20", "pnpdm:inner=3,langevin=20", "reddiff", "tds"])
+@pytest.mark.parametrize(
+    "method", ["daps:langevin=20", "pnpdm:inner=3,langevin=20", "reddiff", "tds"]
+)
 def test_what_takes_any_operator_goes_with_one(method):
     model, seen = Exact(MODES, VP()), Measurement(Any((D,)), Y, GaussianNoise(0.2))
     x = drawn(method, model, seen, started(8, VP()), 20, noise=Seeded(range(8)))
