@@ -8,7 +8,8 @@ all its stages together: the clock of the trainings is that of their process, so
 the machine counts little. With `--codec` the systems in latents share that one codec, and a quarter
 of their minutes counts as spent on it. A run that was interrupted is gone on with, and one whose
 figures are known is not made again, so the same command carries on. What is known is in
-`results/systems.json`, and the table made of it in `results/systems.md`.
+`results/systems.json`; the table in
+`results/systems.md` is made of it.
 
 Asked for are prompts of four kinds: as in training, and three that it never had. `all`: the share
 of images that show all that their prompt says; `bindings`: each colour on its own digit. FDr and
@@ -114,6 +115,15 @@ def table(known: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def put(page: Path, text: str) -> None:
+    """Put the table in its page; what else stands there stays."""
+    old = page.read_text() if page.exists() else "# Systems in small\n\n"
+    before = old[: old.index("| system |")] if "| system |" in old else old
+    rest = old[len(before) :].splitlines(keepends=True)
+    after = "".join(line for line in rest if not line.startswith("|"))
+    page.write_text(before + text + after)
+
+
 def read(file: Path) -> dict[str, Any]:
     """The figures that are known."""
     return dict(json.loads(file.read_text())) if file.exists() else {}
@@ -145,7 +155,7 @@ def main() -> None:
             row |= {"date": datetime.now(UTC).date().isoformat(), "machine": platform.processor()}
             known = read(file) | {key: row}  # another process may have added its own
             file.write_text(json.dumps(known, indent=1) + "\n")
-            (RESULTS / "systems.md").write_text(table(known))
+            put(RESULTS / "systems.md", table(known))
             print(table(known), flush=True)
 
 
