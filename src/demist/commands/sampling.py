@@ -49,13 +49,17 @@ class SamplingOptions:
     rewrite: bool = True
     """Put prompts into the words of the model's captions, where it knows how, and say how they are
     then."""
+    best_of: int | None = None
+    """Draws of each sample, of which the one nearest to the prompt is kept; of a prior only, which
+    draws image vectors. Default: as the model says, usually 2. Of a stage: --stage
+    prior:best-of=4."""
     stage: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME:OPTION=VALUE,...")] = ()
     """How a stage before the last is sampled, also several times:
     base:steps=30,solver=heun,guidance=4. The options above are those of the last stage; `demist
     show MODEL` names the others."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size"):
+        for name in ("steps", "batch_size", "best_of"):
             require_positive(name, getattr(self, name))
 
     def sampling(self) -> "demist.model.sampling.Sampling":

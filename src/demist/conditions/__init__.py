@@ -45,6 +45,7 @@ from demist.conditions.text import (
     split_weights,
 )
 from demist.conditions.text_encoder import TextEncoder
+from demist.conditions.text_vector import TextVector
 
 __all__ = [
     "CONDITIONS",
@@ -83,6 +84,7 @@ __all__ = [
     "States",
     "Text",
     "TextEncoder",
+    "TextVector",
     "ToLatents",
     "TokenRoute",
     "Value",

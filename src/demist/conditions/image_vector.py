@@ -98,8 +98,7 @@ class ImageVector(Condition):
 
     def told(self, vectors: Float[Tensor, "n d"]) -> dict[str, Tensor]:
         """What the network gets of unit vectors; zeros are no vector."""
-        unsaid = (vectors == 0).all(1, keepdim=True).float()
-        return {"unsaid": unsaid, "vector": vectors * math.sqrt(self.features)}
+        return told(vectors)
 
     def spec(self) -> dict[str, Any]:
         return {"route": "vector", "features": self.features + 1}
@@ -137,3 +136,13 @@ class ImageVector(Condition):
                 f"a vector of length {size:g} has no direction; give a vector that a CLIP made"
             )
         return (vector / (size or 1))[None]
+
+
+def told(vectors: Float[Tensor, "n d"]) -> dict[str, Tensor]:
+    """What a network gets of unit vectors: numbers of size 1, and whether there is a vector.
+
+    Args:
+        vectors: Zeros are no vector.
+    """
+    unsaid = (vectors == 0).all(1, keepdim=True).float()
+    return {"unsaid": unsaid, "vector": vectors * math.sqrt(vectors.shape[1])}

@@ -21,7 +21,7 @@ from demist.io.folders import sweep
 KINDS: Mapping[str, str] = {
     "latents": "latents",
     "texts": "text states",
-    "vectors": "image vectors",
+    "vectors": "vectors of images and captions",
 }
 """Sub-folder of the cache folder -> what is in it, in words."""
 

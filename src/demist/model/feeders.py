@@ -33,11 +33,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from demist.conditions import Conditioner
+from demist.conditions import Conditioner, ImageVector
 from demist.errors import UsageError
+from demist.model.components import hash_of
 from demist.model.guided import negative_for
 from demist.model.plan import LAST, REFINER, Frame, Plan
 from demist.model.sampling import Sampling
+from demist.model.values import VECTORS
 
 if TYPE_CHECKING:
     from demist.model.pipeline import Pipeline
@@ -130,6 +132,12 @@ def _require_fit(pipeline: "Pipeline", condition: str, feeder: "Pipeline") -> No
         raise UsageError(
             f"a model of samples of {shape} does not feed the condition {condition}: {error}"
         ) from None
+    known, seen = feeder.facts.get(VECTORS), pipeline.conditioner.conditions[condition]
+    if known and isinstance(seen, ImageVector) and known != hash_of(seen.saved_networks):
+        raise UsageError(
+            f"this prior makes the vectors of another CLIP (weights {str(known)[:12]}) than the "
+            f"one that the condition {condition} has; train it with the same --image-encoder"
+        )
 
 
 def alone(pipeline: "Pipeline") -> "Pipeline":

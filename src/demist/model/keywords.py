@@ -129,7 +129,7 @@ def checked(name: str, value: Any) -> Any:
     Raises:
         UsageError: It is of another type, or out of range.
     """
-    if name in ("steps", "batch_size"):
+    if name in ("steps", "batch_size", "best_of"):
         return whole(name, value, 1)
     if name == "guidance":
         return number(name, value)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from demist.core import Schedule, solvable_grid
 from demist.errors import UsageError
+from demist.model.best_of import require_draws
 from demist.model.controlled import say_what_is_missing
 from demist.model.feeders import alone, feeders_lead, feeds_of, with_feeds
 from demist.model.guided import guided, negative_for
@@ -63,6 +64,7 @@ def make_plan(
     full = sampling.over(pipeline.defaults).over(STANDARD)
     if not isinstance(full.seed, int | None) and len(full.seed) != n:
         raise UsageError(f"got {len(full.seed)} seeds for {n} samples; give one for all, or {n}")
+    require_draws(pipeline, full)
     cond, full, guiding = _with_told_guidance(pipeline, cond, sampling, full, negative)
     way = published_way(pipeline, full) or _own_way(pipeline, full)
     seen = way.seen(pipeline)

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from demist.core import Model, Noise, Seeded, TorchSeeded
 from demist.errors import UsageError
 from demist.machine.allocator import keep_freed_memory
+from demist.model.best_of import best_draws, draw_seed
 from demist.model.sampling import Sampling
 from demist.model.watched import Watched
 from demist.samplers import Solver, TrajectoryPoint, trajectory
@@ -100,6 +101,7 @@ class Plan:
         feeds: Conditions that other models make, batch by batch; see `demist.model.feeders`.
         walk: What takes the steps in place of `trajectory`, made for the rows of a padded batch, so
             that what belongs to a sample (its measurement, its mask) is taken for these rows.
+        draw: Which draw of each sample this is; see `demist.model.best_of`.
         tally: Counts what is asked of the network.
     """
 
@@ -118,6 +120,7 @@ class Plan:
     scale: float | None = None
     feeds: Mapping[str, "Feed"] = field(default_factory=dict)
     walk: Callable[[Sequence[int]], Walk] | None = None
+    draw: int = 0
     tally: Tally = field(default_factory=Tally, repr=False, compare=False)
 
     @property
@@ -132,6 +135,8 @@ class Plan:
             rows: Which of the `n`; default all. Each comes out the same whoever makes it.
             progress: Show a bar.
         """
+        if self.sampling.best_of not in (None, 1):
+            return best_draws(self, rows, progress)
         batches = self.batches(rows)
         done = []
         with tqdm(
@@ -209,7 +214,7 @@ class Plan:
         training = [denoiser.training for denoiser in denoisers]
         for denoiser in denoisers:
             denoiser.eval()
-        self.tally.samples += len(padded)
+        self.tally.samples += len(padded) if self.draw == 0 else 0
         hook = self.pipeline.denoiser.register_forward_pre_hook(self.tally)
         walk: Walk = trajectory if self.walk is None else self.walk(padded)
         try:
@@ -250,10 +255,14 @@ class Plan:
         return found if self.then is None else {**found, REFINER: self.then.tally.each}
 
     def film(self, rows: Sequence[int] | None = None) -> Iterator[Frame]:
-        """As `frames`, after those of the stages before, each in its own size."""
+        """As `frames`, after those of the stages before, each in its own size.
+
+        A stage that makes something else, such as vectors for images, is not shown.
+        """
         rows = self._checked(rows)
         for feed in self.feeds.values():
-            yield from feed.frames(rows)
+            if len(feed.plan.pipeline.shape) == len(self.pipeline.shape):
+                yield from feed.frames(rows)
         yield from self.frames(rows)
 
     def frames(self, rows: Sequence[int] | None = None) -> Iterator[Frame]:
@@ -288,7 +297,8 @@ class Plan:
         """The seed of a sample's own noise stream."""
         seed = self.sampling.seed
         assert seed is not None
-        return sample_seed(seed, row) if isinstance(seed, int) else sample_seed(seed[row], 0)
+        own = sample_seed(seed, row) if isinstance(seed, int) else sample_seed(seed[row], 0)
+        return draw_seed(own, self.draw)
 
     def _noise(self, rows: Sequence[int]) -> Noise:
         seed = self.sampling.seed

@@ -46,6 +46,8 @@ class Sampling:
             is made large, and tells; see `demist.conditions.LowResolution`.
         rewrite: Whether prompts are put into the words of the model's captions, where it says how;
             see `demist.conditions.rewriting`.
+        best_of: Draws of each sample, of which the best is kept; above 1 for a prior only, see
+            `demist.model.best_of`.
     """
 
     steps: int | None = None
@@ -61,6 +63,7 @@ class Sampling:
     stages: Mapping[str, Any] | None = None
     condition_noise: float | None = None
     rewrite: bool | None = None
+    best_of: int | None = None
 
     def __post_init__(self) -> None:
         for name, value in self.given().items():
@@ -92,7 +95,7 @@ class Sampling:
         return whole
 
 
-STANDARD = Sampling(20, "adams", None, 1.0, 1.0, None, "cfg", "seeded", 0, 32, None, 0.0, True)
+STANDARD = Sampling(20, "adams", None, 1.0, 1.0, None, "cfg", "seeded", 0, 32, None, 0.0, True, 1)
 """What holds where neither a call nor the model says anything."""
 
 FIRST = ("steps", "solver", "grid", "guidance", "batch_size")
@@ -170,6 +173,7 @@ _READ: dict[str, tuple[Callable[[str], Any], str]] = {
     "guidance_interval": (_interval, "two times with a colon, such as 0.1:0.8"),
     "seed": (int, "a whole number"),
     "batch_size": (int, "a whole number"),
+    "best_of": (int, "a whole number"),
     "condition_noise": (float, "a number"),
     "rewrite": (PLAIN[bool], "true or false"),
 }

@@ -24,7 +24,7 @@ FLAGS = {flag(name): name for name in FIELDS if name != "stages"}
 """Name of an axis -> field of `Sampling`."""
 WITH_COMMAS = ("prompt", "negative", "time-grid", "guidance-rule")
 """Axes whose values may hold commas; between them stands `|`."""
-WHOLE = ("steps", "seed", "batch-size")
+WHOLE = ("steps", "seed", "batch-size", "best-of")
 """Axes of whole numbers, which can be given as a range."""
 PLAIN = ("prompt", "class", "solver")
 """Axes whose values say what they are."""

@@ -18,6 +18,9 @@ CLASS, PROMPT = "class", "prompt"
 GUIDANCE = "guidance"
 """The short form of the condition by which a network is told a guidance scale."""
 
+VECTORS = "vectors"
+"""The fact of a prior that says of which CLIP its vectors are: the SHA-256 of its weights."""
+
 UNSEEN = "classes_without_items"
 """The fact of a model that names classes of which it saw nothing."""
 

@@ -17,10 +17,12 @@ from demist.config import (
     Stage,
     Stages,
     TrainConfig,
+    flat,
     update,
 )
-from demist.config.stages import REFERENCE, codec_first, part
+from demist.config.stages import REFERENCE, SHARED, codec_first, part
 from demist.parts import with_option
+from demist.recipes.images import clip
 from demist.recipes.recipe import recipe
 
 FACTOR, BASE_SHARE = 4, 0.5
@@ -28,6 +30,10 @@ FACTOR, BASE_SHARE = 4, 0.5
 REFINER, REFINER_SHARE, REFINE_FROM = "refiner", 0.2, 0.2
 """Name of the stage that learns to refine, its share of the time that the codec leaves, and when it
 takes over, as in SDXL."""
+CLIP, PRIOR = "clip", "prior"
+"""Names of the stages of DALL-E 2 before its decoder."""
+CLIP_SHARE, PRIOR_SHARE = 0.15, 0.1
+"""Of the budget, for them."""
 
 
 @recipe("latent")
@@ -210,5 +216,76 @@ def glide() -> TrainConfig:
             "conditions": f"text,(low-resolution:factor={FACTOR},noise=0)",
             "sample_rule": "cfg",
             "sample_condition_noise": 0.0,
+        },
+    )
+
+
+def unclip(config: TrainConfig) -> Stages:
+    """The stages of DALL-E 2: a CLIP, a prior of its image vectors, and the decoder.
+
+    Where another model is named, by `image_encoder` or `feeds`, there is no such stage, and its
+    time is the decoder's.
+    """
+    limits, clips, priors = config.limits, REFERENCE + CLIP, REFERENCE + PRIOR
+    given = flat(config)
+    same = {name: given[name] for name in (*SHARED, "seed")} | {"sample_count": 0}
+    earlier: list[Stage] = []
+    if config.network.image_encoder == clips:
+        own = replace(clip.config(), data=config.data, limits=part(limits, CLIP_SHARE))
+        earlier.append(Stage(CLIP, update(own, {**same, "patch": 4, "flip": False, "name": CLIP})))
+    if priors in (config.cascade.feeds or ""):
+        own = replace(prior.config(), data=config.data, limits=part(limits, PRIOR_SHARE))
+        more = {
+            "image_encoder": config.network.image_encoder, "conditions": None, "flip": False,
+            "sample_guidance": prior.config().output.sample_guidance, "sample_rule": "cfg",
+            "name": PRIOR,
+        }  # fmt: skip
+        earlier.append(Stage(PRIOR, update(own, {**same, **more})))
+    shares = {CLIP: CLIP_SHARE, PRIOR: PRIOR_SHARE}
+    left = 1 - sum(shares[stage.name] for stage in earlier)
+    last = replace(_with_codec_of_all(config), limits=part(limits, left))
+    words = {CLIP: "a small CLIP", PRIOR: "a prior, which makes its image vectors from prompts"}
+    said = [
+        f"the stage {stage.name}: {words[stage.name]}, for {shares[stage.name]:.0%} of the budget"
+        for stage in earlier
+    ]
+    return Stages(tuple(earlier), last, ("; ".join([*said, "then the decoder"]),) if said else ())
+
+
+def _with_codec_of_all(config: TrainConfig) -> TrainConfig:
+    """The codec that is trained first gets its share of the whole budget, not of what is left."""
+    whole, asked = total(config.limits), config.latents.codec_budget
+    share = SHARE if asked is None else parse_share(asked)
+    if config.latents.codec not in CODEC_KINDS or whole is None or share is None:
+        return config
+    return update(config, {"codec_budget": duration_text(share * parse_duration(whole))})
+
+
+@recipe("prior")
+def prior() -> TrainConfig:
+    """A prior as of DALL-E 2: from a prompt to an image vector; give --image-encoder CLIPRUN."""
+    return TrainConfig(
+        data=DataConfig(labels=False),
+        network=NetworkConfig(network="prior", width=512, depth=6, dropout=0.1),
+        # It predicts the vector itself, as the paper's does.
+        diffusion=DiffusionConfig(
+            schedule="cosine", parameterization="x0", times="uniform", weight="x0"
+        ),
+        optimization=OptimizationConfig(lr=1e-3, batch_size=256),
+        limits=LimitsConfig(budget="5m"),
+        output=OutputConfig(name="prior", sample_guidance=1.5, sample_count=0),
+    )
+
+
+@recipe("dalle2", stages=unclip)
+def dalle2() -> TrainConfig:
+    """DALL-E 2: a prior makes the CLIP vector of an image from a prompt, a decoder the image."""
+    return update(
+        scenes64.config(),
+        {
+            # Each is hidden by itself, as in the paper: so the decoder also varies an image.
+            "conditions": "text:drop=0.3,image-vector:drop=0.15",
+            "image_encoder": REFERENCE + CLIP,
+            "feeds": f"image_vector={REFERENCE}{PRIOR}",
         },
     )

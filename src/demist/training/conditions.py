@@ -20,6 +20,7 @@ from demist.conditions import (
     Conditioner,
     FrozenText,
     ImageVector,
+    TextVector,
 )
 from demist.config import TrainConfig
 from demist.data import Column, Dataset
@@ -44,7 +45,10 @@ def conditions(config: TrainConfig, data: Dataset) -> tuple[Conditioner, dict[st
     """
     chosen = config.data.conditions
     entries = default_entries(config, data) if chosen is None else split(chosen)
-    if config.network.image_encoder is not None and not any(ImageVector.name in e for e in entries):
+    made_by_clip = (ImageVector.name, TextVector.name)
+    if config.network.image_encoder is not None and not any(
+        name in entry for name in made_by_clip for entry in entries
+    ):
         if chosen is not None:
             raise UsageError(
                 f"image_encoder makes the condition {ImageVector.name}, and --conditions {chosen} "
@@ -186,8 +190,9 @@ def make(entry: str, config: TrainConfig, data: Dataset) -> tuple[str, Condition
         usual["tower"] = n.text_tower
     if n.text_encoder is not None:
         usual["encoder"] = encoder_folder(n.text_encoder, config.output.runs)
-    if n.image_encoder is not None and cls is ImageVector:
-        usual["clip"] = open_clip(n.image_encoder, config.output.runs).net
+    if n.image_encoder is not None and cls in (ImageVector, TextVector):
+        clip = open_clip(n.image_encoder, config.output.runs)
+        usual |= {"clip": clip.net, "pairs": clip.text.pairs}
     known = inspect.signature(cls.of).parameters
     try:
         own = {key: value for key, value in usual.items() if key in known}

@@ -1,10 +1,12 @@
-"""Vectors that a CLIP makes of the images of the data: made once, and kept in the cache folder.
+"""Vectors that a CLIP makes of the data's images and captions: made once, kept in the cache folder.
 
 A file is named by hashes of the CLIP's weights and of the data; see `demist.io.kept`.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,11 +14,20 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from demist.conditions import Column, Condition, Conditioner, Encoded, ImageVector, ReadImage
+from demist.conditions import (
+    Column,
+    Condition,
+    Conditioner,
+    Encoded,
+    ImageVector,
+    ReadImage,
+    TextVector,
+)
 from demist.data import Dataset
 from demist.io.kept import kept
 from demist.machine.streams import tell
 from demist.model.components import hash_of
+from demist.networks.clip import Clip
 from demist.training.parallel import World
 
 FORMAT, BLOCK = 1, 128
@@ -25,18 +36,18 @@ FORMAT, BLOCK = 1, 128
 
 @dataclass(frozen=True)
 class KeptVectors(Condition):
-    """Image vectors in training, whose values are rows of what is kept.
+    """Vectors of a CLIP in training, whose values are rows of what is kept.
 
     Attributes:
         seen: The condition that it stands for.
         rows: `(N, D)`: the unit vector of each image; then, if images are mirrored, another `N` of
-            the mirrored ones.
-        count: `N`.
+            the mirrored ones. Or that of each caption.
+        count: `N`; 0 for captions, which stay as they are where images are mirrored.
         drop: As of the condition.
         group: As of the condition.
     """
 
-    seen: ImageVector
+    seen: ImageVector | TextVector
     rows: np.ndarray = field(repr=False, compare=False)
     count: int
     drop: float = 0.1
@@ -52,7 +63,7 @@ class KeptVectors(Condition):
         raise NotImplementedError
 
     def encode(self, values: Any, n: int) -> dict[str, Tensor]:
-        """What the network gets of the images with these numbers, int `(n,)`."""
+        """What the network gets of the images or captions with these numbers, int `(n,)`."""
         return self.seen.told(torch.from_numpy(np.array(self.rows[np.asarray(values)])))
 
     def spec(self) -> dict[str, Any]:
@@ -71,7 +82,7 @@ class KeptVectors(Condition):
 def kept_vectors(
     conditioner: Conditioner, values: Mapping[str, Any], data: Dataset, flip: bool, world: World
 ) -> tuple[Conditioner, dict[str, Any]]:
-    """The conditions and their values as batches read them: vectors of images are looked up.
+    """The conditions and their values as batches read them: vectors of a CLIP are looked up.
 
     Args:
         conditioner: Of the model.
@@ -87,18 +98,44 @@ def kept_vectors(
     for name, condition in conditioner.conditions.items():
         if isinstance(condition, ImageVector):
             x = values.get(name, data.x)
-            first = _kept(condition, name, x, data, flip) if world.first else None
-            world.agree(True)  # the others wait for the first
-            rows = _kept(condition, name, x, data, flip) if first is None else first
+            rows = _firsts(partial(_kept, condition, name, x, data, flip), world)
             made[name] = KeptVectors(condition, rows, len(x), condition.drop, condition.group)
             found[name] = np.arange(len(x))
+        elif isinstance(condition, TextVector):
+            captions, found[name] = np.unique(np.asarray(values[name]), return_inverse=True)
+            rows = _firsts(partial(_kept_captions, condition, captions), world)
+            made[name] = KeptVectors(condition, rows, 0, condition.drop, condition.group)
     return Conditioner(made), found
 
 
+def vectors_in_place(data: Dataset, clip: Clip, world: World) -> Dataset:
+    """The data with the unit vectors `(N, D)` of its images in their place.
+
+    Args:
+        data: Images of one shape.
+        clip: Sees them.
+        world: As of `kept_vectors`.
+
+    Raises:
+        StorageError: A file cannot be written.
+    """
+    seen = ImageVector(clip.eval().requires_grad_(False))
+    x = _firsts(partial(_kept, seen, "", data.x, data, False), world)
+    return replace(data, x=x, kind="points", known_fingerprint="")
+
+
 def clips_of(conditioner: Conditioner) -> str:
-    """A hash of the weights of all CLIPs that make image vectors; empty: there are none."""
-    seen = [c for c in conditioner.conditions.values() if isinstance(c, ImageVector)]
+    """A hash of the weights of all CLIPs that make vectors; empty: there are none."""
+    kinds = (ImageVector, TextVector)
+    seen = [c for c in conditioner.conditions.values() if isinstance(c, kinds)]
     return "/".join(hash_of(c.saved_networks) for c in seen)
+
+
+def _firsts(made: Callable[[], np.ndarray], world: World) -> np.ndarray:
+    """What is kept, made by the first process while the others wait."""
+    first = made() if world.first else None
+    world.agree(True)
+    return made() if first is None else first
 
 
 def _kept(condition: ImageVector, name: str, x: Any, data: Dataset, flip: bool) -> np.ndarray:
@@ -119,3 +156,21 @@ def _blocks(condition: ImageVector, x: Any, flip: bool) -> Iterator[np.ndarray]:
         for begin in tqdm(order, "seeing images", delay=1, leave=False, disable=None):
             part = x[begin : begin + BLOCK]
             yield condition.see(part[..., ::-1] if mirrored else part).numpy()
+
+
+def _kept_captions(condition: TextVector, captions: np.ndarray) -> np.ndarray:
+    digest = hashlib.sha256("\0".join(captions.tolist()).encode())
+    words = hashlib.sha256("\n".join(condition.pairs).encode())
+    weights = hash_of(condition.saved_networks)
+    key = f"{FORMAT}/{weights}/captions/{words.hexdigest()}/{digest.hexdigest()}"
+    blocks = _caption_blocks(condition, captions)
+    return kept("vectors", key, (len(captions), condition.features), blocks)
+
+
+def _caption_blocks(condition: TextVector, captions: np.ndarray) -> Iterator[np.ndarray]:
+    order = range(0, len(captions), BLOCK)
+    for begin in tqdm(order, "reading captions", delay=1, leave=False, disable=None):
+        part = captions[begin : begin + BLOCK].tolist()
+        vectors = condition.read(part)
+        vectors[[not text for text in part]] = 0  # as `TextVector.encode` has it
+        yield vectors.numpy()

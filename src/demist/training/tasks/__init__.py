@@ -1,4 +1,4 @@
-"""What a run can be about, one file each: a denoiser, an autoencoder, a CLIP.
+"""What a run can be about, one file each: a denoiser, an autoencoder, a CLIP, a prior.
 
 To add one, write a class as in `autoencode`, and name it in `TASKS`; its word is then a value of
 `--network` (see `words` of that option).
@@ -8,8 +8,9 @@ from demist.training.experiment import Task
 from demist.training.tasks.autoencode import AutoencodingTask
 from demist.training.tasks.clip import ClipTask
 from demist.training.tasks.denoise import DenoisingTask
+from demist.training.tasks.prior import PriorTask
 
-TASKS: tuple[Task, ...] = (DenoisingTask(), AutoencodingTask(), ClipTask())
+TASKS: tuple[Task, ...] = (DenoisingTask(), AutoencodingTask(), ClipTask(), PriorTask())
 """All of them; the first one has every network that is no task of its own."""
 
 
@@ -23,8 +24,10 @@ __all__ = [
     "AutoencodingTask",
     "ClipTask",
     "DenoisingTask",
+    "PriorTask",
     "autoencode",
     "clip",
     "denoise",
+    "prior",
     "task_of",
 ]

@@ -125,7 +125,7 @@ class ClipTask:
         draw_nearest(made, run, step, data, count)
 
     def finish(self, made: Any, data: Dataset) -> tuple[Any, Mapping[str, Any]]:
-        test = None if self.config is None else held_out(self.config.data, data)
+        test = None if self.config is None else held_out(self.config.data, data.x.shape[1:])
         found = measure_retrieval(made, data if test is None else test)
         which = "of what it has learned from" if test is None else "held out"
         tell(f"retrieval {found}; the pairs are {which}")
@@ -193,16 +193,17 @@ def make_clip(config: TrainConfig, shape: tuple[int, ...], text: ClipText) -> Cl
     )
 
 
-def held_out(options: DataConfig, data: Dataset) -> Dataset | None:
-    """The held-out pairs of the data that options name; None: there are none for `data`."""
+def held_out(options: DataConfig, shape: tuple[int, ...]) -> Dataset | None:
+    """The held-out pairs, images of `shape`, of the data options name; None: there are none."""
     if options.hold_out == 0:
         return None
     try:
         name = held_out_part(splits(options.path, options.kind))
-        test = part(options, name) if name else divided(options).test
+        few = replace(options, limit=options.limit or PAIRS)
+        test = part(few, name) if name else divided(options).test
     except DemistError:  # what was learned from was given, and the options name something else
         return None
-    fits = TEXT in test.columns and test.x.shape[1:] == data.x.shape[1:]
+    fits = TEXT in test.columns and test.x.shape[1:] == shape
     return test if fits else None
 
 
