@@ -41,7 +41,12 @@ def test_all_conditions_of_the_family_are_reached_and_trained():
     e = build(configured(chosen), DATA)
     made = e.pipeline.conditioner.conditions
     assert list(made) == [*COLUMNS, "low_resolution"]
-    elsewhere = {"frozen-text", "clip-text", "image-vector"}  # need an encoder, or a tower
+    elsewhere = {
+        "frozen-text",
+        "clip-text",
+        "image-vector",
+        "text-vector",
+    }  # need an encoder, or a tower
     kinds = {type(c).name for c in made.values()} | elsewhere
     assert kinds == set(CONDITIONS.names())
     assert unused(e.pipeline.conditioner, DATA) == []

@@ -1,7 +1,6 @@
 """DALL-E 2 in small: a CLIP, a prior of its image vectors, and a decoder that is fed by it."""
 
 import json
-import math
 import shutil
 
 import numpy as np
@@ -13,7 +12,7 @@ from test_training_run import assert_same_weights, interrupt_after
 from tiny import CONFIG, one_thread  # noqa: F401
 
 from demist.conditions import TextVector
-from demist.config import flat, parse_duration, update
+from demist.config import parse_duration, update
 from demist.data import Dataset
 from demist.errors import DataError, UsageError
 from demist.io.files import cache_folder

@@ -73,7 +73,8 @@ def best_draws(
     ])  # fmt: skip
     wanted = plan.cond[f"{told_by(plan.pipeline)}.vector"].cpu().numpy()
     wanted = wanted[np.arange(plan.n) if rows is None else np.asarray(rows)]
-    return np.take_along_axis(draws, nearest(draws, wanted)[None, :, None], 0)[0]
+    kept: np.ndarray = draws[nearest(draws, wanted), np.arange(draws.shape[1])]
+    return kept
 
 
 def nearest(

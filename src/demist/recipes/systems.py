@@ -244,12 +244,13 @@ def unclip(config: TrainConfig) -> Stages:
     shares = {CLIP: CLIP_SHARE, PRIOR: PRIOR_SHARE}
     left = 1 - sum(shares[stage.name] for stage in earlier)
     last = replace(_with_codec_of_all(config), limits=part(limits, left))
-    words = {CLIP: "a small CLIP", PRIOR: "a prior, which makes its image vectors from prompts"}
+    words = {CLIP: "a small CLIP", PRIOR: "what makes image vectors of that CLIP from prompts"}
     said = [
-        f"the stage {stage.name}: {words[stage.name]}, for {shares[stage.name]:.0%} of the budget"
+        f"the stage {stage.name}, {words[stage.name]}, for {shares[stage.name]:.0%} of the budget"
         for stage in earlier
     ]
-    return Stages(tuple(earlier), last, ("; ".join([*said, "then the decoder"]),) if said else ())
+    sentence = f"before the decoder comes {'; then '.join(said)}" if said else ""
+    return Stages(tuple(earlier), last, (sentence,) if said else ())
 
 
 def _with_codec_of_all(config: TrainConfig) -> TrainConfig:

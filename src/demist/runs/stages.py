@@ -76,7 +76,7 @@ def resolve(value: str, run: Run | None) -> str:
 
     Args:
         value: Of an option such as `codec`.
-        run: The run whose stage it is; None outside of any.
+        run: The run whose stage it is, or another stage of that run; None outside of any.
 
     Raises:
         UsageError: There is no such stage.
@@ -85,6 +85,7 @@ def resolve(value: str, run: Run | None) -> str:
     if not value.startswith(REFERENCE):
         return value
     name = value.removeprefix(REFERENCE)
+    run = run and whole(run)
     if run is None or name not in names(run):
         raise UsageError(f"{value!r} names a stage of the same run, and there is none of that name")
     made = stage(run, name).model

@@ -69,7 +69,7 @@ class KeptVectors(Condition):
     def spec(self) -> dict[str, Any]:
         return self.seen.spec()
 
-    def parse(self, text: str, read_image: ReadImage) -> np.ndarray:
+    def parse(self, text: str, read_image: ReadImage) -> np.ndarray | str:
         return self.seen.parse(text, read_image)
 
     def null(self) -> Encoded | None:
