@@ -23,7 +23,7 @@ from demist.conditions.control import Control, ControlImage, typed_control
 from demist.conditions.embedded_guidance import EmbeddedGuidance
 from demist.conditions.image import ImageRoute, LowResolution, Masked, Picture, images, telling
 from demist.conditions.image_prompt import ImageEncoder, ImagePrompt, prepared
-from demist.conditions.image_vector import ImageVector
+from demist.conditions.image_vector import ImageVector, vectors_told
 from demist.conditions.in_latents import InLatents, ToLatents
 from demist.conditions.label import Label, Value, class_index, translated
 from demist.conditions.labels import Labels
@@ -108,5 +108,6 @@ __all__ = [
     "transformers_for",
     "translated",
     "typed_control",
+    "vectors_told",
     "weighted_text",
 ]

@@ -98,7 +98,7 @@ class ImageVector(Condition):
 
     def told(self, vectors: Float[Tensor, "n d"]) -> dict[str, Tensor]:
         """What the network gets of unit vectors; zeros are no vector."""
-        return told(vectors)
+        return vectors_told(vectors)
 
     def spec(self) -> dict[str, Any]:
         return {"route": "vector", "features": self.features + 1}
@@ -138,7 +138,7 @@ class ImageVector(Condition):
         return (vector / (size or 1))[None]
 
 
-def told(vectors: Float[Tensor, "n d"]) -> dict[str, Tensor]:
+def vectors_told(vectors: Float[Tensor, "n d"]) -> dict[str, Tensor]:
     """What a network gets of unit vectors: numbers of size 1, and whether there is a vector.
 
     Args:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from demist.conditions.clip_text import ClipText
 from demist.conditions.conditioner import Column, Condition, ReadImage
-from demist.conditions.image_vector import told
+from demist.conditions.image_vector import vectors_told
 from demist.conditions.text import prompts_for
 from demist.errors import UsageError
 from demist.networks.clip import Clip
@@ -98,7 +98,7 @@ class TextVector(Condition):
 
     def told(self, vectors: Float[Tensor, "n d"]) -> dict[str, Tensor]:
         """What the network gets of unit vectors; zeros are no vector."""
-        return told(vectors)
+        return vectors_told(vectors)
 
     def spec(self) -> dict[str, Any]:
         return {"route": "vector", "features": self.features + 1}

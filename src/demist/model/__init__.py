@@ -1,6 +1,6 @@
 """A model with all it takes to sample from it, in memory and as a folder."""
 
-from demist.model import values
+from demist.model import best_of, values
 from demist.model.controlled import Controlled
 from demist.model.feeders import Feeder
 from demist.model.images import Images, shown
@@ -29,6 +29,7 @@ __all__ = [
     "Tally",
     "about",
     "adapted",
+    "best_of",
     "card",
     "components",
     "consistent",

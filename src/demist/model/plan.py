@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from demist.conditions import ImageVector
 from demist.core import Model, Noise, Seeded, TorchSeeded
 from demist.errors import UsageError
 from demist.machine.allocator import keep_freed_memory
@@ -257,11 +258,11 @@ class Plan:
     def film(self, rows: Sequence[int] | None = None) -> Iterator[Frame]:
         """As `frames`, after those of the stages before, each in its own size.
 
-        A stage that makes something else, such as vectors for images, is not shown.
+        A stage that makes vectors of images is not shown.
         """
-        rows = self._checked(rows)
-        for feed in self.feeds.values():
-            if len(feed.plan.pipeline.shape) == len(self.pipeline.shape):
+        rows, known = self._checked(rows), self.pipeline.conditioner.conditions
+        for name, feed in self.feeds.items():
+            if not isinstance(known[name], ImageVector):
                 yield from feed.frames(rows)
         yield from self.frames(rows)
 
