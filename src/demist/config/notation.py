@@ -31,7 +31,7 @@ def parse_duration(text: str) -> float:
 
 def duration_text(seconds: float) -> str:
     """The notation of a duration: `"1h30m"`, `"7m30s"`, `"2.5s"`."""
-    whole, rest = divmod(seconds, 60)
+    whole, rest = divmod(round(seconds, 6), 60)
     hours, minutes = divmod(int(whole), 60)
     parts = [(hours, "h"), (minutes, "m"), (rest, "s")]
     return "".join(f"{n:.9g}{unit}" for n, unit in parts if n) or "0s"

@@ -32,8 +32,8 @@ REFINER, REFINER_SHARE, REFINE_FROM = "refiner", 0.2, 0.2
 takes over, as in SDXL."""
 CLIP, PRIOR = "clip", "prior"
 """Names of the stages of DALL-E 2 before its decoder."""
-CLIP_SHARE, PRIOR_SHARE = 0.15, 0.1
-"""Of the budget, for them."""
+CLIP_SHARE, PRIOR_SHARE = 0.2, 0.1
+"""Of the time that the codec leaves, for them."""
 
 
 @recipe("latent")
@@ -221,45 +221,35 @@ def glide() -> TrainConfig:
 
 
 def unclip(config: TrainConfig) -> Stages:
-    """The stages of DALL-E 2: a CLIP, a prior of its image vectors, and the decoder.
+    """The codec, a CLIP, a prior of its image vectors, then the decoder, which is told these.
 
-    Where another model is named, by `image_encoder` or `feeds`, there is no such stage, and its
-    time is the decoder's.
+    A CLIP or a prior that is named by something else than a stage is not trained.
     """
-    limits, clips, priors = config.limits, REFERENCE + CLIP, REFERENCE + PRIOR
-    given = flat(config)
-    same = {name: given[name] for name in (*SHARED, "seed")} | {"sample_count": 0}
-    earlier: list[Stage] = []
-    if config.network.image_encoder == clips:
-        own = replace(clip.config(), data=config.data, limits=part(limits, CLIP_SHARE))
-        earlier.append(Stage(CLIP, update(own, {**same, "patch": 4, "flip": False, "name": CLIP})))
-    if priors in (config.cascade.feeds or ""):
-        own = replace(prior.config(), data=config.data, limits=part(limits, PRIOR_SHARE))
-        more = {
-            "image_encoder": config.network.image_encoder, "conditions": None, "flip": False,
-            "sample_guidance": prior.config().output.sample_guidance, "sample_rule": "cfg",
-            "name": PRIOR,
-        }  # fmt: skip
-        earlier.append(Stage(PRIOR, update(own, {**same, **more})))
-    shares = {CLIP: CLIP_SHARE, PRIOR: PRIOR_SHARE}
-    left = 1 - sum(shares[stage.name] for stage in earlier)
-    last = replace(_with_codec_of_all(config), limits=part(limits, left))
-    words = {CLIP: "a small CLIP", PRIOR: "what makes image vectors of that CLIP from prompts"}
-    said = [
-        f"the stage {stage.name}, {words[stage.name]}, for {shares[stage.name]:.0%} of the budget"
-        for stage in earlier
-    ]
-    sentence = f"before the decoder comes {'; then '.join(said)}" if said else ""
-    return Stages(tuple(earlier), last, (sentence,) if said else ())
+    encoder = config.network.image_encoder
+    first = codec_first(update(config, {"image_encoder": None}))
+    limits, given = first.last.limits, flat(config)
+    same = {name: given[name] for name in (*SHARED, "seed")} | {"sample_count": 0, "flip": False}
+    stages, said = list[Stage](), list[str]()
+    left = 1.0
 
+    def add(name: str, base: TrainConfig, share: float, what: str, **options: object) -> None:
+        nonlocal left
+        own = replace(base, data=config.data, limits=part(limits, share))
+        stages.append(Stage(name, update(own, {**same, **options, "name": name})))
+        said.append(f"the stage {name}, {what}, for {share:.0%}")
+        left -= share
 
-def _with_codec_of_all(config: TrainConfig) -> TrainConfig:
-    """The codec that is trained first gets its share of the whole budget, not of what is left."""
-    whole, asked = total(config.limits), config.latents.codec_budget
-    share = SHARE if asked is None else parse_share(asked)
-    if config.latents.codec not in CODEC_KINDS or whole is None or share is None:
-        return config
-    return update(config, {"codec_budget": duration_text(share * parse_duration(whole))})
+    if encoder == REFERENCE + CLIP:
+        add(CLIP, clip.config(), CLIP_SHARE, "a small CLIP", patch=4)
+    if REFERENCE + PRIOR in (config.cascade.feeds or ""):
+        guidance = prior.config().output.sample_guidance
+        add(
+            PRIOR, prior.config(), PRIOR_SHARE, "which makes its vectors of images from prompts",
+            image_encoder=encoder, conditions=None, sample_guidance=guidance, sample_rule="cfg",
+        )  # fmt: skip
+    last = replace(update(first.last, {"image_encoder": encoder}), limits=part(limits, left))
+    before = f"before the decoder {' and '.join(said)} of the time that the codec leaves"
+    return Stages((*first.earlier, *stages), last, (*first.said, before) if said else first.said)
 
 
 @recipe("prior")
