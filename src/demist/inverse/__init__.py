@@ -55,6 +55,7 @@ from demist.inverse.separable import (
     require_divisible,
     spatial,
 )
+from demist.inverse.tangent import Led, Linearised, Shift, Tangent
 
 __all__ = [
     "METHODS",
@@ -72,7 +73,9 @@ __all__ = [
     "Half",
     "Hiding",
     "Kronecker",
+    "Led",
     "LinearOperator",
+    "Linearised",
     "LowResolution",
     "Mask",
     "Matrices",
@@ -88,7 +91,9 @@ __all__ = [
     "Scaled",
     "Separable",
     "Shape",
+    "Shift",
     "Spectrum",
+    "Tangent",
     "ThroughCodec",
     "Values",
     "Walk",

@@ -51,7 +51,7 @@ class GaussianNoise(MeasurementNoise):
 
     def variance(self, clean: Tensor) -> Tensor:
         """`std` squared, 0-dimensional."""
-        return torch.tensor(self.std**2).to(clean)
+        return clean.new_tensor(self.std**2)
 
     def log_likelihood(self, y: Tensor, clean: Tensor) -> Tensor:
         """See `MeasurementNoise`.
