@@ -114,9 +114,10 @@ class DataConfig(Section):
     """Colour channels: 1 grey, 3 RGB, 4 RGBA. None: 3 if an image is in colour, else 1."""
     background: str = "white"
     """Colour put behind transparent pixels: a name or #rrggbb."""
-    fit: Literal["crop", "pad", "squash"] = "crop"
-    """How images of another shape are brought to the size: crop keeps the middle, pad all between
-    margins of the background, squash all out of proportion."""
+    fit: Literal["crop", "pad", "squash", "random"] = "crop"
+    """How images of another shape are brought to the size: crop keeps the middle, random a part
+    that lies anywhere (of each image one), pad all between margins of the background, squash all
+    out of proportion."""
     buckets: str | None = option(None, kind="buckets")
     """How many shapes of about the area of size, or which, as 64x64,48x80: each image is brought to
     that of the nearest shape, and each batch is of one. None: all to size."""

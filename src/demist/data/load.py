@@ -15,7 +15,7 @@ from demist.data.dataset import Dataset, Samples, choose
 from demist.data.division import divided
 from demist.data.files.tree import Tree
 from demist.data.images.buckets import Bucketed, choose_buckets
-from demist.data.images.decode import Found, extensions
+from demist.data.images.decode import Found, cut_of, extensions
 from demist.data.images.decode import fit as brought
 from demist.data.images.levels import in_words, to_bytes
 from demist.data.images.metadata import Asked
@@ -83,7 +83,8 @@ def load(
             brought; None keeps the size they share.
         channels: 1 (grey), 3 (RGB) or 4 (RGBA); None is 3 if one is in colour, else 1.
         background: What shows through transparent pixels: a colour name or "#rrggbb".
-        fit: How images of another shape are brought to `size`: "crop" keeps the middle, "pad" all
+        fit: How images of another shape are brought to `size`: "crop" keeps the middle, "random" a
+            part that lies anywhere, "pad" all
             between margins, "squash" all out of proportion.
         range: What becomes black and white, as "0:4095"; None: bytes are 0 to 255, and of other
             numbers the data set says it (see `levels`).
@@ -91,7 +92,7 @@ def load(
         limit: Use at most so many samples, as evenly over the classes as can be.
         max_bad: Largest fraction of images that may be unreadable. They are left out and listed
             in `Dataset.bad`.
-        seed: Seed of the choice for `limit`, and of the points of the toy sets.
+        seed: Seed of the choice for `limit`, of random cuts, and of the points of the toy sets.
         kind: What an array holds, "images" or "points"; None: its shape says it.
         tree: The files at `path`, if they have been listed already.
         label_column: Column of the classes of images, in files that list them; None: by its name.
@@ -109,8 +110,9 @@ def load(
         StorageError: A file or folder cannot be read.
     """
     rules = Rules(
-        size, channels, background, fit, range, buckets=buckets_of(buckets, size), sizes=sizes
-    )
+        size, channels, background, fit, range, buckets=buckets_of(buckets, size), sizes=sizes,
+        seed=seed if fit == "random" else 0,
+    )  # fmt: skip
     split = canonical_split(split)
     if limit is not None and limit < 2:
         raise UsageError(f"--limit {limit}: a data set needs at least 2 samples")
@@ -138,7 +140,7 @@ def load(
         raise UsageError(
             f"--buckets {buckets}: {data.name} holds arrays, which are of one shape; leave it out"
         )
-    return data if rules.buckets else _told(_refit(data, rules), rules, data.x)
+    return data if rules.buckets else _told(*_refit(data, rules), rules, data.x)
 
 
 def buckets_of(
@@ -167,12 +169,12 @@ def buckets_of(
     return choose_buckets(found, sides, multiple)
 
 
-def _told(data: Dataset, rules: Rules, before: Samples) -> Dataset:
+def _told(data: Dataset, cut: np.ndarray, rules: Rules, before: Samples) -> Dataset:
     """The data with the columns of sizes, if they are asked for and not there yet."""
     if not rules.sizes or NAMES_OF_SIZES[0] in data.columns or data.x.dtype != np.uint8:
         return data
     sides = np.full((len(data), 2), before.shape[2:])
-    return replace(data, columns={**data.columns, **told_columns(sides, rules, data.x)})
+    return replace(data, columns={**data.columns, **told_columns(sides, rules, data.x, cut)})
 
 
 def train_and_test(
@@ -288,17 +290,21 @@ def _short_name(path: Path) -> str:
     return name if path.is_dir() else name.split(".")[0] or name
 
 
-def _refit(data: Dataset, rules: Rules) -> Dataset:
-    """Bring images that came as arrays to the size and channels asked for."""
+def _refit(data: Dataset, rules: Rules) -> tuple[Dataset, np.ndarray]:
+    """Images that came as arrays in the size and channels asked for, and what was cut off them.
+
+    The latter is as in `told_columns`.
+    """
+    cut = np.zeros((len(data), 2))
     if data.x.dtype != np.uint8:  # images are bytes, points are not
         if rules != Rules(background=rules.background, sizes=rules.sizes):
             raise UsageError(f"{data.name} holds points: --size and --channels are for images")
-        return data
+        return data, cut
     channels, *sides = data.x.shape[1:]
     if channels == 4 and rules.channels is None:
         rules = replace(rules, channels=3)  # without transparency, as images from files are
     if rules.sides in (None, tuple(sides)) and rules.channels in (None, channels):
-        return data
+        return data, cut
     rules = replace(rules, range=None)  # the reader has heeded it
     first = brought(_image(data.x[0]), rules)
     check_memory((len(data) * (first.size + data.x[0].size),), data.name)
@@ -307,10 +313,11 @@ def _refit(data: Dataset, rules: Rules) -> Dataset:
     for index, picture in enumerate(tqdm(data.x, "resizing", delay=1, leave=False, disable=None)):
         image = _image(picture)
         transparent = channels == 4 and int(picture[-1].min()) < 255
-        x[index] = brought(image, rules)
+        place = rules.place(picture.tobytes())
+        x[index], cut[index] = brought(image, rules, place), cut_of(image, rules, place)
         found = Found((image.height, image.width), image.mode, transparent, 1)
         tally.add(found, x[index], key_of(picture.tobytes()))
-    return replace(data, x=x, seen=tally.report(len(first), data.seen))
+    return replace(data, x=x, seen=tally.report(len(first), data.seen)), cut
 
 
 def _image(picture: UInt8[np.ndarray, "c h w"]) -> Image.Image:

@@ -11,6 +11,7 @@ KEPT = 1000
 _COLOURS = {1: "grey", 3: "colour", 4: "colour and alpha"}
 _LOST = {
     "crop": "the middle {:.0f} % is kept",
+    "random": "{:.0f} % is kept, cut out anywhere",
     "squash": "stretched to fit",
     "pad": "padded to fit",
 }
@@ -33,7 +34,7 @@ class Report:
         columns: Names of further columns.
         before: Height and width of the smallest and of the largest image; None: as they are now.
         after: Channels, height and width; None: no images.
-        fit: How images were brought to their size: crop, pad or squash.
+        fit: How images were brought to their size: crop, random, pad or squash.
         kept: Median share of an image's area that is left after cropping.
         enlarged: Images that had fewer pixels than they have now.
         transparent: Images that were laid on the background.

@@ -20,6 +20,7 @@ from demist.conditions import (
     Conditioner,
     FrozenText,
     ImageVector,
+    Sizes,
     TextVector,
 )
 from demist.config import TrainConfig
@@ -74,8 +75,19 @@ def conditions(config: TrainConfig, data: Dataset) -> tuple[Conditioner, dict[st
                 "--codec"
             )
         made[name] = condition
+    _require_right_corners(config, made)
     conditioner = Conditioner(made)
     return conditioner, values_of(conditioner, data)
+
+
+def _require_right_corners(config: TrainConfig, made: Mapping[str, Condition]) -> None:
+    """Raise UsageError if corners would be told of images that are mirrored after they were cut."""
+    told = [name for name, c in made.items() if isinstance(c, Sizes) and c.crop]
+    if told and config.data.flip and config.data.fit == "random":
+        raise UsageError(
+            f"flip = True mirrors images, so that {told[0]} would name the wrong corner of those "
+            f"that fit = 'random' has cut; leave out flip, or do not tell corners"
+        )
 
 
 def values_of(conditioner: Conditioner, data: Dataset) -> dict[str, Any]:

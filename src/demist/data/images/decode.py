@@ -2,8 +2,8 @@
 
 1. The first frame of an animation counts; EXIF orientation is applied; colour profiles are not.
 2. With a `size`, the largest centred part of that shape is cut out (odd margins leave the extra row
-   or column at the bottom or right); or all is kept, with `fit` "pad" between margins of the
-   background, with "squash" out of proportion.
+   or column at the bottom or right), with `fit` "random" one that lies anywhere; or all is kept,
+   with "pad" between margins of the background, with "squash" out of proportion.
 3. Values become 8 bits: a bit is 0 or 255; of numbers that are not bytes the `range` becomes 0 to
    255, rounded; without one 16-bit grey v is round(255 v / 65535), and fractions are refused (for a
    data set, see `levels`); 16-bit colour keeps its high byte, as Pillow reads it. A `range` holds
@@ -28,7 +28,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from demist.data.files.tree import MAX_FILE
 from demist.data.images.levels import WHOLE, Levels, to_bytes
-from demist.data.images.rules import Rules
+from demist.data.images.rules import CUTS, Rules
 from demist.errors import UsageError
 from demist.io.untrusted import read_small
 
@@ -52,12 +52,14 @@ class Found(NamedTuple):
         mode: Pillow's.
         transparent: Whether it has transparency.
         frames: Frames or pages.
+        cut: Share of the height that was cut off above, and of the width on the left.
     """
 
     sides: tuple[int, int]
     mode: str
     transparent: bool
     frames: int
+    cut: tuple[float, float] = (0.0, 0.0)
 
 
 class Deep(Exception):
@@ -144,9 +146,10 @@ def examine(data: bytes, rules: Rules) -> tuple[UInt8[np.ndarray, "c h w"], Foun
                 raise ValueError("pixels that are infinite or not a number")
             if rules.levels is None and rules.deep is None:
                 raise Deep(float(values.min()), float(values.max()), mode[0] == "I")
-        pixels = fit(image, rules)
+        place = rules.place(data)
+        pixels, cut = fit(image, rules, place), cut_of(image, rules, place)
         sides = (width, height) if turned else (height, width)
-        return pixels, Found(sides, mode, transparent, _frames(image))
+        return pixels, Found(sides, mode, transparent, _frames(image), cut)
 
 
 def read_image(
@@ -177,11 +180,13 @@ def read_image(
     return pixels
 
 
-def fit(image: Image.Image, rules: Rules) -> UInt8[np.ndarray, "c h w"]:
-    """Apply rules 2 to 6 to an open image."""
+def fit(
+    image: Image.Image, rules: Rules, place: tuple[float, float] | None = None
+) -> UInt8[np.ndarray, "c h w"]:
+    """Apply rules 2 to 6 to an open image; `place` is where it is cut, see `Rules.place`."""
     sides = rules.sides
-    if sides is not None and rules.fit == "crop":
-        image = image.crop(_middle(image.size, sides))
+    if sides is not None and rules.fit in CUTS:
+        image = image.crop(_part(image.size, sides, place))
     image = _flatten(image, rules)
     if rules.channels is not None:
         image = image.convert({1: "L", 3: "RGB", 4: "RGBA"}[rules.channels])
@@ -203,14 +208,28 @@ def _frames(image: Image.Image) -> int:
     return count
 
 
-def _middle(size: tuple[int, int], sides: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The largest centred part in the shape of `sides`: left, top, right, bottom."""
+def cut_of(
+    image: Image.Image, rules: Rules, place: tuple[float, float] | None
+) -> tuple[float, float]:
+    """What `fit` cuts off above and on the left, as shares of height and width."""
+    if rules.sides is None or rules.fit not in CUTS:
+        return 0.0, 0.0
+    left, top, _, _ = _part(image.size, rules.sides, place)
+    return top / image.height, left / image.width
+
+
+def _part(
+    size: tuple[int, int], sides: tuple[int, int], place: tuple[float, float] | None
+) -> tuple[int, int, int, int]:
+    """The largest part in the shape of `sides`, centred or at a place: left, top, right, bottom."""
     (width, height), (h, w) = size, sides
     if width * h > height * w:
         w, h = max(1, round(height * w / h)), height
     else:
         w, h = width, max(1, round(width * h / w))
     left, top = (width - w) // 2, (height - h) // 2
+    if place is not None:
+        top, left = int(place[0] * (height - h + 1)), int(place[1] * (width - w + 1))
     return left, top, left + w, top + h
 
 

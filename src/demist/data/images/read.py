@@ -32,7 +32,7 @@ from demist.data.images.store import Reach, Store
 from demist.data.images.tally import Tally, key_of
 from demist.data.images.told import told_columns
 from demist.data.report import NAMED, Report
-from demist.errors import DataError
+from demist.errors import DataError, UsageError
 
 _File = tuple[str, Callable[[], bytes]]  # name, and what reads it
 _HELD = 2**28  # bytes of files read before they are decoded, as those of a compressed archive are
@@ -89,14 +89,25 @@ def read_images(
         seen=found.seen,
     )
     columns = {name: column.take(rows) for name, column in listing.columns.items()}
+    _require_alike(columns, rules)
     if rules.sizes:
-        columns |= told_columns(found.before, rules, found.x)
+        columns |= told_columns(found.before, rules, found.x, found.cut)
     if place is not None and data.lazy:
         survey = _survey(data, columns)
         remember(survey, place)
         return _surveyed(survey, tree, rules)
     images = {name: _with_images(column, tree, rules) for name, column in columns.items()}
     return replace(data, columns={**data.columns, **images})
+
+
+def _require_alike(columns: Mapping[str, Column], rules: Rules) -> None:
+    """Raise UsageError if images that belong together would be cut in different places."""
+    beside = [name for name, column in columns.items() if column.kind in ("image", "mask")]
+    if rules.fit == "random" and beside:
+        raise UsageError(
+            f"--fit random cuts each image in a place of its own, and this data has images that "
+            f"belong to others ({', '.join(beside)}); use --fit crop"
+        )
 
 
 def _of_training(
@@ -184,6 +195,7 @@ class Decoded(NamedTuple):
         bad: The files that cannot be read.
         seen: What they were.
         before: Height and width that each good one had.
+        cut: Shares of them that were cut off above and on the left.
         deep: The range of their numbers, if some are not bytes.
     """
 
@@ -192,6 +204,7 @@ class Decoded(NamedTuple):
     bad: tuple[BadFile, ...]
     seen: Report
     before: np.ndarray
+    cut: np.ndarray
     deep: Levels | None = None
 
 
@@ -223,7 +236,7 @@ def decode_all(
     position = {name: index for index, name in enumerate(names)}
     several = BucketStore(tree, len(names), rules) if rules.buckets else None
     store, tally = several or Store(tree, len(names), may_stay), Tally(rules)
-    before = np.zeros((len(names), 2))
+    before, cut = np.zeros((len(names), 2)), np.zeros((len(names), 2))
     bad: dict[int, BadFile] = {}
     deep = Reach()
     with warnings.catch_warnings():
@@ -241,6 +254,7 @@ def decode_all(
                     store.put(position[one.name], one.name, one.pixels)
                     tally.add(one.found, one.pixels, one.key)
                     before[position[one.name]] = one.found.sides
+                    cut[position[one.name]] = one.found.cut
             if again:  # now the range is known
                 others = Reach()
                 for one in _shown(_decoded(tree, reference(), rules), 0):
@@ -252,7 +266,7 @@ def decode_all(
         raise DataError(_too_many(faults, len(names), max_bad, tree.path))
     kept, x = store.taken(names, rules)
     seen = tally.report(x.shape[1], seen or Report(), deep.in_words(rules.deep))
-    return Decoded(x, kept, faults, seen, before[kept], rules.deep)
+    return Decoded(x, kept, faults, seen, before[kept], cut[kept], rules.deep)
 
 
 def _shown(images: Iterator["_One"], count: int) -> Iterator["_One"]:

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from demist.data.images.decode import Found
 from demist.data.images.levels import FILLED, in_words
-from demist.data.images.rules import Rules
+from demist.data.images.rules import CUTS, Rules
 from demist.data.report import Report
 
 _GREY = ("1", "L", "LA", "La", "I", "F")
@@ -103,7 +103,7 @@ class Tally:
 
 def kept_of(sides: tuple[int, int], rules: Rules) -> float:
     """Share of an image's area that is left."""
-    if rules.sides is None or rules.fit != "crop":
+    if rules.sides is None or rules.fit not in CUTS:
         return 1.0
     (height, width), (h, w) = sides, rules.sides
     return min(width * h, height * w) / max(width * h, height * w)

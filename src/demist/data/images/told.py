@@ -16,13 +16,17 @@ NAMES = ("original_size", "crop", "target_size")
 SIZE, CORNER = ("height", "width"), ("top", "left")
 
 
-def told_columns(before: np.ndarray, rules: Rules, x: object) -> Mapping[str, Column]:
+def told_columns(
+    before: np.ndarray, rules: Rules, x: object, cut: np.ndarray
+) -> Mapping[str, Column]:
     """The columns of N images.
 
     Args:
         before: Height and width of each file, upright, `(N, 2)`.
         rules: By which they were brought to their size.
         x: The images as they are now.
+        cut: Shares of their heights and widths that were cut off above and on the left, `(N, 2)`;
+            of those that were cut in the middle, the corner is that of the images as they are.
     """
     before = np.asarray(before, np.float64).reshape(-1, 2)
     now = np.empty_like(before)
@@ -31,8 +35,10 @@ def told_columns(before: np.ndarray, rules: Rules, x: object) -> Mapping[str, Co
     else:
         now[:] = x.shape[2:]  # type: ignore[attr-defined]
     corner = np.zeros_like(before)
-    if rules.fit == "crop":  # in pixels of the image after it was resized
-        scale = (now / before).max(1, keepdims=True)
+    scale = (now / before).max(1, keepdims=True)  # corners are told in pixels as they are now
+    if rules.fit == "crop":
         corner = np.floor(np.maximum(before * scale - now, 0) / 2 + 1e-6)
+    elif rules.fit == "random":
+        corner = np.floor(cut * before * scale + 1e-6)
     values = zip(NAMES, (before, corner, now), (SIZE, CORNER, SIZE), strict=True)
     return {name: Column("sizes", rows, words) for name, rows, words in values}
