@@ -76,6 +76,13 @@ def test_the_start_is_no_worse_than_the_linear_code(channels):
 
 
 @torch.no_grad()
+def test_a_decoder_whose_levels_become_narrow_passes_what_they_hold():
+    net = autoencoder((8, 16, 24))
+    code = linear_code(X, net.downsample, 3).psnr(OTHERS)
+    assert psnr_of(net(units(OTHERS))[0], units(OTHERS)) > code - 1.5
+
+
+@torch.no_grad()
 def test_a_network_with_a_codebook_starts_likewise():
     torch.manual_seed(0)
     net = VQModel(VQModelConfig(**keys((16, 24), 1, 3))).eval()

@@ -133,7 +133,8 @@ def _start_decoder(half: Half, z: Tensor, x: Tensor) -> None:
             count = x.shape[1]
         else:
             target = _neighbourhood(target)
-            count = min(conv.out_channels, 9 * y.shape[1], _FEATURES, target.shape[1])
+            room = min(conv.out_channels, convs[i + 1].in_channels)
+            count = min(room, 9 * y.shape[1], _FEATURES, target.shape[1])
         weight = _regressed(y, target, count, up)
         kept, bias = weight[:, :-1].reshape(count, y.shape[1], 3, 3), weight[:, -1]
         y = F.conv2d(_doubled(y) if up else y, kept, bias, padding=1)
