@@ -13,7 +13,7 @@ from typing import Any
 from demist.conditions import Conditioner
 from demist.conditions.readers import is_own
 from demist.errors import MissingError
-from demist.io.files import sha256
+from demist.io.files import json_sha256, sha256
 from demist.io.folders import atomic_folder
 from demist.io.untrusted import inside, refuse_links_out
 from demist.machine.streams import tell
@@ -87,6 +87,15 @@ def read(place: Path, index: Mapping[str, Any]) -> dict[str, str]:
                     raise MissingError(f"there is no file {path}; copy the model anew")
                 require_sum(sha256(path), file, index, path)
     return {name: str((place / name).resolve()) for name in names}
+
+
+def digest(folder: str) -> str:
+    """The same for all copies of an encoder, wherever they are; of one that is absent, where."""
+    place = Path(folder)
+    if not place.is_dir():
+        return folder
+    files = {file.as_posix(): sha256(place / file) for file in _files(place)}
+    return json_sha256(files)
 
 
 def _size(folder: str) -> int:

@@ -9,7 +9,7 @@ from torch import Tensor
 from demist.core import Model
 from demist.errors import UsageError
 from demist.guidance import Instead, Interval, RuleMaker, Scale, make_rule
-from demist.model import components
+from demist.model import components, encoders
 from demist.model import folder as model_folder
 from demist.model.plan import Guide
 from demist.model.sampling import Sampling
@@ -178,6 +178,8 @@ def _of_data(pipeline: "Pipeline", name: str) -> Any:
     """A condition's class and fields, without how often training hides it."""
     condition: Any = pipeline.conditioner.conditions[name]
     named = {f.name: getattr(condition, f.name) for f in fields(condition)}
+    copies = {place: encoders.digest(place) for place in condition.saved_folders}
+    named = {k: copies.get(v, v) if isinstance(v, str) else v for k, v in named.items()}
     return type(condition), {k: _seen(v) for k, v in named.items() if k not in ("drop", "group")}
 
 
