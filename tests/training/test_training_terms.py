@@ -25,6 +25,7 @@ from demist.training.fit import fit, start
 from demist.training.gradient import MicroBatched, full_batch
 from demist.training.joint import report
 from demist.training.latents import latents
+from demist.training.optimizer import Optimizer
 from demist.training.parallel import ALONE
 from demist.training.rebuilding import Rebuilding, last_layer, require_losses, with_terms
 from demist.training.run import train
@@ -218,6 +219,39 @@ def test_the_ratio_is_that_of_the_gradients_of_the_batch_before():
     (found,) = torch.autograd.grad(asked.mean(), last)
     assert torch.allclose(found, 0.5 * term.ratio * b, rtol=1e-4)
     assert torch.allclose(asked, 0.5 * term.ratio * -(it.rebuilt.detach() @ w), rtol=1e-4)
+
+
+def test_a_gradient_that_grows_is_bounded_by_the_last_one_and_by_the_mean():
+    """lambda falls at once where the critic's gradient grows, and rises slowly where it falls."""
+    term = Adversarial(Linear(torch.zeros(4)), torch.zeros(1, 4), 0.5, 0.0)
+
+    def after(likeness, critic):
+        term.slopes.grad = torch.tensor([[likeness, 0, 0, 0], [0, critic, 0, 0]])
+        term.settle(True)
+        return float(term.ratio)
+
+    assert after(1.0, 1.0) == pytest.approx(1.0, rel=1e-4)
+    assert after(1.0, 100.0) == pytest.approx(0.01, rel=1e-4)
+    mean = 0.9 * (0.9 * 1 + 0.1 * 100) + 0.1 * 1
+    assert after(1.0, 1.0) == pytest.approx(1 / mean, rel=1e-4)
+    term.slopes.grad = torch.ones(2, 4)
+    term.settle(False)  # a step that was skipped teaches nothing
+    assert float(term.ratio) == pytest.approx(1 / mean, rel=1e-4)
+
+
+def test_the_weight_grows_after_the_start_and_the_critic_learns_slowly():
+    torch.manual_seed(0)
+    term = Adversarial(Linear(torch.randn(4)), torch.zeros(1, 4), 0.5, 0.5)
+    term.ratio.fill_(2.0)
+    last, factor, x = torch.randn(1, 4, requires_grad=True), torch.randn(3, 1), torch.randn(3, 4)
+    asked = [term(seen(last, factor, x, at))[0] for at in (0.5, 0.55, 0.6, 0.9)]
+    assert not asked[0].any()
+    torch.testing.assert_close(2 * asked[1], asked[2])
+    torch.testing.assert_close(asked[2], asked[3])
+    rates = Optimizer(training(CRITIC)[0], BASE.optimization)._rates
+    slow = {name for name, rate in rates.items() if rate < 1}
+    assert slow == {name for name in rates if "critic" in name}
+    assert slow
 
 
 def test_before_its_start_the_critic_adds_nothing():

@@ -51,6 +51,11 @@ class Rebuilding(Joint):
             *(["codebook.reports"] if codebook is not None else []),
             *(f"terms.{term.name}.{name}" for term in terms for name in term.reported),
         )
+        self.rates = {
+            f"terms.{term.name}.{start}": rate
+            for term in terms
+            for start, rate in term.rates.items()
+        }
         self._last = (last_layer(autoencoder),)  # no parameter of its own
         self._progress = 0.0
         self._log = defaultdict[str, list[Tensor | float]](list)

@@ -1,5 +1,7 @@
 """The adversarial term; see `demist.objectives.adversarial`."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 import torch
@@ -11,12 +13,23 @@ from demist.objectives.adversarial import balance, critic_loss, fooling_loss
 from demist.training.joint import report
 from demist.training.terms.term import Rebuilt, Setting, Term
 
+RATE = 0.5
+"""Learning rate of the critic in units of the autoencoder's."""
+WARM = 0.2
+"""Share of the rest of the run in which the weight grows."""
+MEMORY = 0.9
+"""Of the running means of both gradients' norms, for one step."""
+
 
 class Adversarial(Term):
     """A critic of the reconstructions that is trained along, from some moment of the run on.
 
-    The ratio lambda of a step is that of the batch before, whatever parts it was divided into: so
-    it is the same in all processes. In the first step of the term it is 0.
+    The ratio lambda of a step is that of the batches before, whatever parts they were divided into:
+    so it is the same in all processes. In the first step of the term it is 0. A critic that learns
+    makes its gradient grow within few steps, which a ratio of the past does not know yet. So the
+    critic learns slowly, lambda is the smaller one of that of the last batch and that of running
+    means of both gradients' norms, and the weight grows from 0 in the first `WARM` of what is left
+    of the run.
 
     Args:
         critic: On its device.
@@ -28,7 +41,9 @@ class Adversarial(Term):
     name: ClassVar[str] = "adversarial"
     logged: ClassVar[tuple[str, ...]] = ("adversarial", "critic")
     reported: ClassVar[tuple[str, ...]] = ("slopes",)
+    rates: ClassVar[Mapping[str, float]] = MappingProxyType({"critic": RATE})
     ratio: Tensor
+    norms: Tensor
 
     def __init__(self, critic: nn.Module, last: Tensor, weight: float, begins: float):
         super().__init__()
@@ -36,6 +51,7 @@ class Adversarial(Term):
         self.weight, self.begins = weight, begins
         self.slopes = nn.Parameter(torch.zeros(2, last.numel(), device=last.device))
         self.register_buffer("ratio", torch.zeros((), device=last.device))
+        self.register_buffer("norms", torch.zeros(2, device=last.device))
 
     @classmethod
     def of(cls, setting: Setting) -> "Adversarial | None":
@@ -68,7 +84,9 @@ class Adversarial(Term):
         value = asked.detach() + along - along.detach()
         told = report(self.slopes, torch.stack(self._slopes(seen, pull)))
         real, made = self.critic(torch.cat([seen.x, seen.rebuilt.detach()])).chunk(2)
-        return self.weight * self.ratio * value + told + idle, critic_loss(real, made)
+        warm = (seen.progress - self.begins) / (WARM * (1 - self.begins))
+        weight = self.weight * min(1.0, warm)
+        return weight * self.ratio * value + told + idle, critic_loss(real, made)
 
     def _slopes(self, seen: Rebuilt, pull: Tensor) -> list[Tensor]:
         """Gradients of both losses, means over the batch, with respect to the last layer."""
@@ -82,4 +100,7 @@ class Adversarial(Term):
         """Take the ratio from what was reported; before the term begins there is nothing."""
         told = self.slopes.grad
         if taken and told is not None and told.any():
-            self.ratio.copy_(balance(told[0], told[1]))
+            found = torch.linalg.vector_norm(told, dim=1)
+            known = self.norms if self.norms.any() else found
+            self.norms.copy_(known.lerp(found, 1 - MEMORY))
+            self.ratio.copy_(torch.minimum(balance(*found), balance(*self.norms)))

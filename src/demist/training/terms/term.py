@@ -71,6 +71,8 @@ class Term(nn.Module, abc.ABC):
         logged: Names of the numbers that it gives, which stand in the log.
         likeness: Whether it asks for likeness of image and reconstruction.
         reported: Names of its parameters that carry reports; see `demist.training.joint`.
+        rates: How the names of some of its parameters begin -> their learning rate in units of the
+            autoencoder's.
         facts: What a saved model says of it, as JSON values.
         notes: What is said before the first step.
     """
@@ -79,6 +81,7 @@ class Term(nn.Module, abc.ABC):
     logged: ClassVar[tuple[str, ...]]
     likeness: ClassVar[bool] = False
     reported: ClassVar[tuple[str, ...]] = ()
+    rates: ClassVar[Mapping[str, float]] = MappingProxyType({})
     facts: Mapping[str, str] = MappingProxyType({})
     notes: tuple[str, ...] = ()
 
