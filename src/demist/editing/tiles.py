@@ -163,8 +163,11 @@ def in_windows(
 
 
 def _require_able(pipeline: Pipeline, size: tuple[int, int], overlap: float) -> None:
-    if len(pipeline.shape) != 3:
-        raise UsageError(f"windows are parts of images, and samples here are {pipeline.shape}")
+    match pipeline.shape:
+        case (_, tall, wide):
+            own = (tall, wide)
+        case shape:
+            raise UsageError(f"windows are parts of images, and samples here are {shape}")
     if pipeline.feeders or pipeline.refinement is not None:
         raise UsageError("windows are for a model of one stage; take a stage by itself")
     for name, condition in pipeline.conditioner.conditions.items():
@@ -173,7 +176,6 @@ def _require_able(pipeline: Pipeline, size: tuple[int, int], overlap: float) -> 
     if not 0 <= overlap < 1:
         raise UsageError(f"overlap = {overlap:g} is no share of a window; give 0 to below 1")
     factor = pipeline.codec.data_shape((1, 1, 1))[-1]
-    own = pipeline.shape[1:]
     if any(side < least or side % factor for side, least in zip(size, own, strict=True)):
         raise UsageError(
             f"size = {size[0]}x{size[1]}: windows are of {own[0]}x{own[1]} pixels, and sides must "
