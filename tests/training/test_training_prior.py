@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -132,20 +133,21 @@ def test_the_decoder_gets_the_vector_that_the_prior_drew(clip, config):
 def test_stages_of_one_run_make_one_model(tmp_path, monkeypatch):
     monkeypatch.setenv("DEMIST_CACHE", str(tmp_path / "cache"))
     small = {
-        "runs": str(tmp_path / "runs"), "path": "digits", "size": None, "codec": None, "steps": 20,
-        "budget": None, "channels_per_level": [8], "attention_levels": [], "cross_levels": [0],
+        "runs": str(tmp_path / "runs"), "path": "digits", "size": None, "codec_budget": "2steps",
+        "downsample": 2, "steps": 20, "budget": None, "channels_per_level": [8], "attention_levels": [], "cross_levels": [0],
         "head_dim": 8, "text_width": 32,
         "text_depth": 1, "batch_size": 4, "sample_count": 4, "sample_steps": 2, "precision": "fp32",
     }  # fmt: skip
     stages = find("dalle2").divided(update(find("dalle2").config(), small))
-    assert [stage.name for stage in stages] == ["clip", "prior", "model"]
-    assert [stage.config.limits.steps for stage in stages] == [4, 2, 14]
-    tiny = {"text_width": 32, "text_depth": 1, "channels_per_level": [8], "batch_size": 8}
-    earlier = tuple(
-        type(stage)(stage.name, update(stage.config, {**tiny, "width": 16, "depth": 1}))
-        for stage in stages.earlier
-    )
-    run = train(type(stages)(earlier, stages.last), data=DATA, quiet=True)
+    assert [stage.name for stage in stages] == ["codec", "clip", "prior", "model"]
+    assert [stage.config.limits.steps for stage in stages] == [2, 4, 2, 14]
+    tiny = {
+        "text_width": 32, "text_depth": 1, "channels_per_level": [8], "batch_size": 8, "width": 16,
+        "depth": 1,
+    }  # fmt: skip
+    codec, *others = stages.earlier
+    others = [replace(stage, config=update(stage.config, tiny)) for stage in others]
+    run = train(replace(stages, earlier=(codec, *others)), data=DATA, quiet=True)
     saved, kept = Pipeline.load(run.model), Pipeline.from_run(run)
     assert list(stages_of(saved)) == ["prior"]
     how = {"text": ["red over blue", "green over red"], "steps": 2}

@@ -1,7 +1,9 @@
 """The data that a run's options name: what it learns from, and what is held out of it."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -25,18 +27,29 @@ READ = (
 
 def part(options: DataConfig, split: str) -> Dataset:
     """A split of the data; see `demist.load`, which says what is raised, too."""
-    chosen = re.findall(r"\w+", options.conditions or "")
-    sizes = options.sizes or bool(set(chosen) & set(NAMES_OF_SIZES))
     given = {name: getattr(options, name) for name in READ}
     if is_one_shape(options):
         given["buckets"] = None
-    data = load(options.path, split=split, sizes=sizes, **given)
+    data = load(options.path, split=split, sizes=with_sizes(options), **given)
     if options.reduce > 1 and given["buckets"] is not None:
         raise UsageError(
             f"reduce = {options.reduce} averages images of one shape, and --buckets makes several; "
             f"leave one out"
         )
     return averaged(data, options.reduce)
+
+
+def as_loaded(options: DataConfig) -> DataConfig:
+    """What decides which data is loaded; all other options as they are usually."""
+    names = ("path", "reduce", "hold_out", *READ)
+    kept = {name: getattr(options, name) for name in names}
+    return DataConfig(**kept, sizes=with_sizes(options))
+
+
+def with_sizes(options: DataConfig) -> bool:
+    """Whether the sizes that images had are wanted."""
+    chosen = re.findall(r"\w+", options.conditions or "")
+    return options.sizes or bool(set(chosen) & set(NAMES_OF_SIZES))
 
 
 def of_one_shape(options: DataConfig) -> DataConfig:
@@ -58,6 +71,12 @@ def to_learn(options: DataConfig) -> Learned:
     return part_to_learn(
         lambda split: part(options, split), there, options.hold_out, options.buckets is not None
     )
+
+
+def remembering() -> Callable[[DataConfig], Learned]:
+    """`to_learn`, which keeps what it loaded last: most stages of a run learn from the same."""
+    kept = lru_cache(maxsize=1)(to_learn)
+    return lambda options: kept(as_loaded(options))
 
 
 def divided(options: DataConfig) -> Division:

@@ -3,7 +3,6 @@
 import math
 import time
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from demist.config import DEFAULT_BUDGET, Stages, TrainConfig, parse_duration, u
 from demist.data import Dataset
 from demist.data.files.shards import nothing_beside
 from demist.machine.memory import peak_memory
-from demist.modalities.named import to_learn
+from demist.modalities.named import remembering
 from demist.training.advice import before
 from demist.training.build import build
 from demist.training.experiment import Experiment
@@ -105,7 +104,7 @@ def plan(config: Given | Stages, data: Dataset | None = None, **options: Any) ->
     looks = [look(stage.config) if data is None else Look(stage.config) for stage in stages]
     if not stages.earlier:
         return _planned(stages.last, looks[0], build(looks[0].config, data))
-    load = lru_cache(maxsize=1)(to_learn)
+    load = remembering()
     found = []
     opened = [replace(stage, config=seen.config) for stage, seen in zip(stages, looks, strict=True)]
     seen_stages = replace(stages, earlier=tuple(opened[:-1]), last=opened[-1].config)

@@ -7,7 +7,7 @@ is never touched again. So whatever interrupts a run, the same command goes on w
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterator
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from demist.data import Dataset
 from demist.errors import DemistError, LockedError
 from demist.io.files import cache_at
 from demist.io.folders import sweep
-from demist.modalities.named import to_learn
+from demist.modalities.named import remembering, to_learn
 from demist.runs import Run
 from demist.training.build import Load, build
 from demist.training.experiment import Experiment
@@ -64,7 +64,7 @@ def train_stages(
         DemistError: Something is wrong with the options, the data, the folder or the numbers; as
             far as that can be found out, before the first stage begins.
     """
-    load = lru_cache(maxsize=1)(to_learn)  # most stages learn from the same data
+    load = remembering()
     if resume:
         assert run is not None
     else:
