@@ -134,8 +134,8 @@ def test_stages_of_one_run_make_one_model(tmp_path, monkeypatch):
     monkeypatch.setenv("DEMIST_CACHE", str(tmp_path / "cache"))
     small = {
         "runs": str(tmp_path / "runs"), "path": "digits", "size": None, "codec_budget": "2steps",
-        "downsample": 2, "steps": 20, "budget": None, "channels_per_level": [8], "attention_levels": [], "cross_levels": [0],
-        "head_dim": 8, "text_width": 32,
+        "downsample": 2, "steps": 20, "budget": None, "channels_per_level": [8],
+        "attention_levels": [], "cross_levels": [0], "head_dim": 8, "text_width": 32,
         "text_depth": 1, "batch_size": 4, "sample_count": 4, "sample_steps": 2, "precision": "fp32",
     }  # fmt: skip
     stages = find("dalle2").divided(update(find("dalle2").config(), small))
