@@ -15,6 +15,7 @@ from demist.conditions.conditioner import (
     Draw,
     Encoded,
     ReadImage,
+    Reading,
     flat,
     nested,
     plain_numbers,
@@ -31,7 +32,13 @@ from demist.conditions.make import CONDITIONS
 from demist.conditions.noisy_image import NoisyImage
 from demist.conditions.numbers import Numbers
 from demist.conditions.prompt_states import PromptStates
-from demist.conditions.prompts import Chunk, chunks_of, tell_brackets, weighted_text
+from demist.conditions.prompts import (
+    Chunk,
+    chunks_of,
+    tell_brackets,
+    weighted_text,
+    without_breaks,
+)
 from demist.conditions.readers import OfTransformers, OwnClip, Reader, is_own
 from demist.conditions.rewriting import REWRITINGS, require_rewriting
 from demist.conditions.score import Score
@@ -79,6 +86,7 @@ __all__ = [
     "PromptStates",
     "ReadImage",
     "Reader",
+    "Reading",
     "Score",
     "Sizes",
     "States",
@@ -110,4 +118,5 @@ __all__ = [
     "typed_control",
     "vectors_told",
     "weighted_text",
+    "without_breaks",
 ]

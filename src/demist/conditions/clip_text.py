@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from demist.conditions.clip_words import LEAST, learn_pairs, tokenizer
-from demist.conditions.conditioner import Column, Condition, ReadImage
+from demist.conditions.conditioner import Column, Condition, ReadImage, Reading
 from demist.conditions.rewriting import require_rewriting
 from demist.conditions.text import prompts_for, split_weights
 from demist.errors import UsageError
@@ -98,6 +98,11 @@ class ClipText(Condition):
     def parse(self, text: str, read_image: ReadImage) -> str:
         self._row(text)
         return text
+
+    def readings(self, text: str) -> list[Reading]:
+        plain, _ = split_weights(text)
+        spans = [(a, b) for a, b in tokenizer(self.pairs).encode(plain).offsets]
+        return [(plain, spans + [(0, 0)] * (self.length - len(spans)))]
 
     def values(self, column: Column) -> np.ndarray:
         return np.array([self.cut(text) for text in column.values])

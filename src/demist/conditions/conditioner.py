@@ -21,6 +21,10 @@ Encoded = Mapping[str, Tensor]
 ReadImage = Callable[[str, int, "tuple[int, int] | None"], np.ndarray]
 """Bytes (C, H, W) of an image file: its name, C, and H and W (None: those it has)."""
 
+Reading = tuple[str, list[tuple[int, int]]]
+"""A prompt without its weights, and where in it each token begins and ends; marks and padding are
+empty. There are as many as the network is given tokens."""
+
 ROUTES = ("vector", "tokens", "concat", "residual", "extra")
 """How a network takes a condition in: added to the embedding of the time; as tokens for cross- or
 joint attention; as more input channels; added to the first feature map; by attention of its own
@@ -215,6 +219,14 @@ class Condition(abc.ABC):
         if self.spatial:
             return None
         return list(np.asarray(self.values(column))[np.asarray(rows)].tolist())
+
+    def readings(self, text: str) -> list[Reading]:
+        """Where the tokens come from that networks attend to, in blocks that stand one by one.
+
+        Raises:
+            UsageError: It is no prompt.
+        """
+        raise UsageError(f"the condition {self.name} is no prompt, so it has no words to edit")
 
     def words(self, value: Any) -> str:
         """A value in a few words, to stand above a sample; "" for what has none."""

@@ -10,8 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from demist.conditions.conditioner import Column, Condition, ReadImage
-from demist.conditions.prompts import Chunk, chunks_of, tell_brackets
+from demist.conditions.conditioner import Column, Condition, ReadImage, Reading
+from demist.conditions.prompts import (
+    Chunk,
+    chunks_of,
+    tell_brackets,
+    weighted_text,
+    without_breaks,
+)
 from demist.conditions.text import prompts_for
 from demist.conditions.text_encoder import TextEncoder
 from demist.errors import UsageError
@@ -91,6 +97,21 @@ class PromptStates(Condition):
     def parse(self, text: str, read_image: ReadImage) -> str:
         _read(self, text)
         return text
+
+    def readings(self, text: str) -> list[Reading]:
+        words, found = _words(self, text), list[Reading]()
+        if self.tokens:
+            chunks = _chunks(self, words)[0][1]  # all encoders of tokens side by side cut alike
+            plain = weighted_text(words if self.chunked else without_breaks(words))[0]
+            found.append((plain, [span for chunk in chunks for span in chunk.spans]))
+        if self.long is not None:
+            whole = not self.chunked
+            (chunk,) = chunks_of(self.long, words, whole)
+            plain = weighted_text(without_breaks(words) if whole else words)[0]
+            found.append((plain, list(chunk.spans)))
+        elif self.long_length:
+            found.append(("", [(0, 0)] * self.long_length))
+        return found
 
     @property
     def components(self) -> Mapping[str, nn.Module]:

@@ -9,7 +9,7 @@ begins a new one. So users of A1111's web interface write.
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -35,11 +35,13 @@ class Chunk:
         ids: All of its length: beginning, words, end, padding.
         weights: One for each.
         used: How many are no padding.
+        spans: Where each begins and ends in the prompt without brackets; marks are empty.
     """
 
     ids: tuple[int, ...]
     weights: tuple[float, ...]
     used: int
+    spans: tuple[tuple[int, int], ...] = field(default=(), compare=False)
 
     @property
     def mask(self) -> Tensor:
@@ -130,23 +132,24 @@ def chunks_of(encoder: TextEncoder, text: str, whole: bool = False) -> list[Chun
     ends = tokenizer("")["input_ids"]
     before, after = list(ends[:-1]), list(ends[-1:])
     pad = tokenizer("", padding="max_length", max_length=length)["input_ids"][-1]
-    size, rows = length - len(ends), list[tuple[list[int], list[float]]]()
-    plain, at = weighted_text(_BREAK.sub(" ", text) if whole else text)
+    size, rows = length - len(ends), list[tuple[list[int], list[float], list[tuple[int, int]]]]()
+    plain, at = weighted_text(without_breaks(text) if whole else text)
     start = 0
     for match in [*_BREAK.finditer(plain), None]:
         stop = match.start() if match else len(plain)
-        ids, weights = _tokens(encoder, plain[start:stop], at[start:stop])
+        ids, weights, spans = _tokens(encoder, plain[start:stop], at[start:stop])
+        spans = [(start + a, start + b) for a, b in spans]
         start = match.end() if match else stop
         while len(ids) > size:
             cut = size if whole else _cut(tokenizer, ids, size)
-            rows.append((ids[:cut], weights[:cut]))
-            ids, weights = ids[cut:], weights[cut:]
+            rows.append((ids[:cut], weights[:cut], spans[:cut]))
+            ids, weights, spans = ids[cut:], weights[cut:], spans[cut:]
         if ids or match or not rows:
-            rows.append((ids, weights))
+            rows.append((ids, weights, spans))
     if len(rows) > 1:
-        _tell(encoder, rows, size, whole)
+        _tell(encoder, [ids for ids, _, _ in rows], size, whole)
     chunks = []
-    for ids, weights in rows[:1] if whole else rows:
+    for ids, weights, spans in rows[:1] if whole else rows:
         used, room = len(ids) + len(ends), size - len(ids)
         edge = [1.0] * len(before)
         chunks.append(
@@ -154,14 +157,23 @@ def chunks_of(encoder: TextEncoder, text: str, whole: bool = False) -> list[Chun
                 (*before, *ids, *after, *[pad] * room),
                 (*edge, *weights, 1.0, *[1.0] * room),
                 used,
+                (*[(0, 0)] * len(before), *spans, *[(0, 0)] * (len(after) + room)),
             )
         )
     return chunks
 
 
-def _tokens(encoder: TextEncoder, plain: str, at: Sequence[float]) -> tuple[list[int], list[float]]:
-    """Tokens and their weights, words that were added to the encoder's vocabulary among them."""
+def without_breaks(text: str) -> str:
+    """The prompt for an encoder that reads it in one piece."""
+    return _BREAK.sub(" ", text)
+
+
+def _tokens(
+    encoder: TextEncoder, plain: str, at: Sequence[float]
+) -> tuple[list[int], list[float], list[tuple[int, int]]]:
+    """Tokens, weights and places, words that were added to the encoder's vocabulary among them."""
     ids, weights, end = list[int](), list[float](), 0
+    spans = list[tuple[int, int]]()
     pattern = "|".join(map(_whole_word, sorted(encoder.words, key=len, reverse=True)))
     known = {word.lower(): rows for word, rows in encoder.words.items()}
     for match in [*(re.finditer(pattern, plain, re.IGNORECASE) if pattern else ()), None]:
@@ -172,12 +184,14 @@ def _tokens(encoder: TextEncoder, plain: str, at: Sequence[float]) -> tuple[list
             )
             ids += found["input_ids"]
             weights += [at[end + a] if b > a else 1.0 for a, b in found["offset_mapping"]]
+            spans += [(end + a, end + b) for a, b in found["offset_mapping"]]
         if match:
             rows = known[match[0].lower()]
             ids += rows
             weights += [at[match.start()]] * len(rows)
+            spans += [match.span()] * len(rows)
             end = match.end()
-    return ids, weights
+    return ids, weights, spans
 
 
 def _whole_word(word: str) -> str:
@@ -195,11 +209,9 @@ def _cut(tokenizer: Any, ids: Sequence[int], size: int) -> int:
     return size
 
 
-def _tell(
-    encoder: TextEncoder, rows: Sequence[tuple[list[int], list[float]]], size: int, whole: bool
-) -> None:
-    words = encoder.tokenizer.decode(rows[0][0])[-30:]
-    count = sum(len(ids) for ids, _ in rows)
+def _tell(encoder: TextEncoder, rows: Sequence[list[int]], size: int, whole: bool) -> None:
+    words = encoder.tokenizer.decode(rows[0])[-30:]
+    count = sum(len(ids) for ids in rows)
     done = (
         f"what comes after {words!r} is left out of it"
         if whole

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demist.conditions.conditioner import Column, Condition, ReadImage
+from demist.conditions.conditioner import Column, Condition, ReadImage, Reading
 from demist.conditions.readers import OfTransformers, OwnClip, Reader, is_own
 from demist.conditions.rewriting import require_rewriting
 from demist.conditions.text import prompts_for, split_weights
@@ -162,6 +162,11 @@ class FrozenText(Condition):
     def parse(self, text: str, read_image: ReadImage) -> str:
         _read(self, text)
         return text
+
+    def readings(self, text: str) -> list[Reading]:
+        plain, _ = split_weights(text)
+        spans = self.reader.offsets(plain)
+        return [(plain, spans + [(0, 0)] * (self.length - len(spans)))]
 
     def values(self, column: Column) -> np.ndarray:
         return np.array([self.cut(text) for text in column.values])

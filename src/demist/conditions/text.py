@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demist.conditions.conditioner import Column, Condition, ReadImage
+from demist.conditions.conditioner import Column, Condition, ReadImage, Reading
 from demist.conditions.rewriting import require_rewriting
 from demist.errors import MissingError, UsageError
 
@@ -104,6 +104,12 @@ class Text(Condition):
     def parse(self, text: str, read_image: ReadImage) -> str:
         self._tokens(text)
         return text
+
+    def readings(self, text: str) -> list[Reading]:
+        ids, _ = self._tokens(text)
+        plain, _ = split_weights(text)
+        spans = [(0, 0), *((a, b) for a, b in self._tokenizer.encode(plain).offsets)]
+        return [(plain, spans + [(0, 0)] * (self.length - len(ids)))]
 
     def values(self, column: Column) -> np.ndarray:
         return np.array([self.cut(text) for text in column.values])

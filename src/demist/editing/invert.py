@@ -1,6 +1,7 @@
 """From data back to noise: the probability-flow ODE run upwards, and walks between the ends."""
 
 import warnings
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -58,10 +59,7 @@ def invert(
     model = Conditioned(free, cond) if cond else free
     grid = checked_grid(grid)
     moved = solvable_grid(model, grid)
-    times, memory, noise = moved.flip(0).unbind(), None, Gaussian()
-    with torch.no_grad():
-        for t, s in pairwise(times):
-            x, memory = solver.step(model, x, t, s, memory, noise)
+    *_, x = upwards(model, x, moved, solver)
     if isinstance(x, Tensor) and not x.isfinite().all():
         raise ValueError(
             f"{solver.name} cannot leave clean data, where the log-SNR is infinite; invert with "
@@ -70,6 +68,22 @@ def invert(
     if moved[0] != grid[0]:
         x = (model.schedule(grid[0])[1] / model.schedule(moved[0])[1]) * x
     return x
+
+
+@torch.no_grad()
+def upwards(model: Model, x: State, grid: Tensor, solver: Solver) -> Iterator[State]:
+    """The states at `grid[-2]`, ..., `grid[0]` to which the steps of `solver` lead from `grid[-1]`.
+
+    Args:
+        model: Any denoiser that leaves the data open nowhere on the grid.
+        x: Clean data.
+        grid: As for `sample`.
+        solver: A deterministic one.
+    """
+    memory, noise = None, Gaussian()
+    for t, s in pairwise(grid.flip(0).unbind()):
+        x, memory = solver.step(model, x, t, s, memory, noise)
+        yield x
 
 
 def slerp(a: Tensor, b: Tensor, w: float | Tensor) -> Tensor:

@@ -209,7 +209,7 @@ class Plan:
     ) -> Iterator[TrajectoryPoint]:
         """The points after `after`, up to step `until`, of a padded batch with `n` true samples."""
         x = after.x[torch.arange(len(padded)).clamp(max=len(after.x) - 1)]
-        cond = {name: _take(value, padded, x.device) for name, value in self.cond.items()}
+        cond = self.told(padded, x.device)
         cond |= self._fed(padded, n, x.device)
         denoisers = [p.denoiser for p in (self.pipeline, self.weak) if p is not None]
         training = [denoiser.training for denoiser in denoisers]
@@ -227,6 +227,10 @@ class Plan:
             hook.remove()
             for denoiser, before in zip(denoisers, training, strict=True):
                 denoiser.train(before)
+
+    def told(self, rows: Sequence[int], device: torch.device) -> dict[str, Any]:
+        """The encoded conditions of some rows; without those that feeders make."""
+        return {name: _take(value, rows, device) for name, value in self.cond.items()}
 
     def _fed(self, padded: Sequence[int], n: int, device: torch.device) -> dict[str, Tensor]:
         """The conditions that feeders make, of a padded batch with `n` true samples."""

@@ -134,9 +134,12 @@ class Words(nn.Module):
         self.project = nn.Linear(width, tokens) if width != tokens else nn.Identity()
         self.pooled = nn.Linear(whole, emb)
 
-    def forward(self, tokens: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens, weights, vector."""
+    def forward(
+        self, tokens: Tensor, weights: Tensor, offset: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens, weights, vector; `offset` is added to the states, by who improves a null."""
         states, vector = self.reader.read(tokens, weights)
+        states = states if offset is None else states + offset
         return self.project(states), weights, self.pooled(vector)
 
 

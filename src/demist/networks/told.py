@@ -142,10 +142,15 @@ class Prompt(nn.Module):
         tokens: Tensor | None = None,
         states: Tensor | None = None,
         pooled: Tensor | None = None,
+        offset: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """From token numbers, or from states and a vector made elsewhere."""
+        """From token numbers, or from states and a vector made elsewhere.
+
+        `offset` is added to the states that are read, by who improves a null.
+        """
         if self.reader is not None and tokens is not None:
             states, pooled = self.reader.read(tokens, weights)
+            states = states if offset is None else states + offset
         assert pooled is not None
         return self.project(states), weights, pooled
 

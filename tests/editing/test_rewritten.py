@@ -1,0 +1,164 @@
+"""Laws of prompt-to-prompt, and what each share takes over."""
+
+import numpy as np
+import pytest
+import torch
+from small import NETS, TEXT, end, images, small
+
+from demist.editing import (
+    Follower,
+    Following,
+    Now,
+    correspondence,
+    inverted,
+    restyle,
+    rewritten,
+    sampled,
+    swap,
+)
+from demist.errors import UsageError
+from demist.networks import probabilities
+
+A = ["a red three", "a big blue seven on the left"]
+B = ["a green three", "a big red blue seven on the left"]
+ALL = Following(1, 1, 1)
+
+
+@pytest.fixture(scope="module", params=list(NETS))
+def model(request):
+    return small(request.param)
+
+
+def plan(model, prompts, **how):
+    return model.plan(2, text=list(prompts), seed=4, **how)
+
+
+def edit(model, following, old=A, new=B, weights=None, **how):
+    pairs = list(zip(old, new, strict=True))
+    return rewritten(plan(model, old, **how), plan(model, new, **how), pairs, following, weights)
+
+
+@pytest.mark.parametrize("solver", ["adams", "heun", "ddim:eta=1"])
+def test_equal_prompts_give_the_source_bit_for_bit(model, solver):
+    source = end(plan(model, A, solver=solver))
+    for following in (ALL, Following(), Following(0.6, 0.3, 0.5, blend=0.4)):
+        assert torch.equal(end(edit(model, following, new=A, solver=solver)), source)
+    weights = {"a": 1.0}
+    assert torch.equal(end(edit(model, ALL, new=A, weights=weights, solver=solver)), source)
+
+
+def test_nothing_followed_is_the_other_prompt_bit_for_bit(model):
+    assert torch.equal(end(edit(model, Following(0, 0, 0))), end(plan(model, B)))
+
+
+def test_each_share_changes_something_and_the_source_is_kept(model):
+    source, other = end(plan(model, A)), end(plan(model, B))
+    found = [other]
+    for following in (Following(1, 0), Following(0, 1), Following(0.3, 0)):
+        both = edit(model, following)
+        *_, point = both.states()
+        assert torch.equal(point.memory.source.x, source)
+        assert all((point.x - x).abs().max() > 1e-5 for x in found)
+        found.append(point.x)
+    heavy = end(edit(model, Following(1, 0), new=A, weights={"a": 3.0}))
+    assert (heavy - source).abs().max() > 1e-5
+
+
+def test_each_sample_is_edited_by_itself_and_an_edit_goes_on(model):
+    whole = edit(model, Following(0.8, 0.4, blend=0.3))
+    points = list(whole.states())
+    *_, alone = whole.states([1])
+    assert torch.equal(alone.x, points[-1].x[1:])
+    *_, resumed = whole.states(after=points[2])
+    assert torch.equal(resumed.x, points[-1].x)
+
+
+def test_at_once_changes_nothing():
+    model = small()
+    want = end(edit(model, ALL))
+    model.denoiser.at_once = 1
+    torch.testing.assert_close(end(edit(model, ALL)), want, atol=1e-5, rtol=1e-5)
+
+
+def test_words_take_over_what_the_maps_say():
+    """By the maps of source and target, written out: replaced, refined and weighed."""
+
+    torch.manual_seed(0)
+    found = correspondence(TEXT.readings(A[1]), TEXT.readings(B[1]), {"blue": 2.0})
+    one = [getattr(found, k)[None] for k in ("mapper", "weights", "gone", "come")]
+    follower = Follower(1, ({}, {}), *one)
+    follower._rows = follower._samples = torch.tensor([0])
+    mix = torch.nn.functional.scaled_dot_product_attention
+
+    def asked(q, k, v, double):
+        follower._double, follower._call, follower._now = double, 0, Now(words=True)
+        follower._entered(torch.nn.Identity(), (q,))
+        return follower._attend(mix, q, k, v, None, k.shape[2])
+
+    (q_s, k_s, v_s), (q, k, v) = ([torch.randn(1, 2, n, 8) for n in (16, 10, 10)] for _ in range(2))
+    follower._kept, follower._begin = [[]], 0
+    asked(q_s, k_s, v_s, False)
+    follower._begin = 0
+    got = asked(q, k, v, True)
+    old, own = probabilities(q_s, k_s, None), probabilities(q, k, None)
+    new = found.mapper.sum(0) == 0
+    assert new.nonzero().flatten().tolist() == [3]
+    maps = torch.where(new, own, old @ found.mapper) * found.weights
+    torch.testing.assert_close(got, maps @ v)
+
+
+def test_outside_of_the_changed_words_the_source_stays():
+    model = small()
+    made = sampled(edit(model, Following(0.8, 0.4, blend=0.9)))
+    assert made.places.shape == (2, 8, 8)
+    assert 0 < made.places.mean() < 1
+    outside = np.broadcast_to((made.places == 0)[:, None], made.images.shape)
+    assert np.array_equal(made.images[outside], made.source[outside])
+    assert not np.array_equal(made.images, made.source)
+
+
+@pytest.mark.parametrize("how", ["friendly", "ddim", "null-text"])
+def test_given_images_are_swapped(how):
+    model, x = small(), images()
+    made = swap(
+        model, "a red three", "red->green", images=x, inversion=how, steps=3, seed=2,
+        following=Following(0.8, 0.4, blend=0.5), keep=True,
+    )  # fmt: skip
+    assert made.said[0] == "the prompt 'a red three' becomes 'a green three'"
+    assert np.array_equal(made.source, x)
+    outside = np.broadcast_to(~made.places[:, None], x.shape)
+    assert np.array_equal(made.images[outside], x[outside])
+    if how == "friendly":
+        same = swap(model, "a red three", images=x, steps=3, seed=2)
+        assert np.array_equal(same.images, x)
+
+
+def test_restyle_holds_the_features_of_the_source():
+    model = small()
+    alone = model.sample(1, text="a blue five", seed=1)
+    made = restyle(model, "a blue five", caption="a red three", n=1, seed=1)
+    assert np.array_equal(made.source, model.sample(1, text="a red three", seed=1))
+    off = [np.abs(made.source.astype(int) - x).mean() for x in (made.images, alone)]
+    assert off[0] < off[1]
+
+
+def test_an_inverted_source_comes_back():
+    model, x = small(), images()
+    start = inverted(plan(model, A, solver="ddim:eta=1"), x)
+    *_, point = rewritten(start, start, list(zip(A, A, strict=True)), ALL).states()
+    assert torch.equal(point.x, point.memory.source.x)
+    assert (point.x - model.encode(x)).abs().max() <= 1e-5
+
+
+def test_what_cannot_be_edited_is_told():
+    model = small()
+    with pytest.raises(UsageError, match=r"words = 2: a share"):
+        Following(2)
+    with pytest.raises(UsageError, match="give a blend"):
+        swap(model, "a red three", "red->blue", keep=True)
+    with pytest.raises(UsageError, match="one for each"):
+        rewritten(plan(model, A), plan(model, B), [("a", "a")] * 3)
+    with pytest.raises(UsageError, match="the samples, the solver"):
+        rewritten(plan(model, A), plan(model, B, steps=5), [("a", "a")])
+    with pytest.raises(UsageError, match="use noise = 'seeded'"):
+        edit(model, ALL, noise="torch", solver="ddim:eta=1")
