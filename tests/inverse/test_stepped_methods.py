@@ -440,9 +440,14 @@ def test_replacement_without_noise_needs_no_singular_values():
     torch.testing.assert_close(x, Y.repeat(1, 3), rtol=0, atol=1e-9)
 
 
-def test_daps_refuses_a_solver_that_draws_noise():
-    with pytest.raises(UsageError, match="deterministic"):
-        drawn("daps", Exact(MODES, VP()), measured(), started(8, VP()), 3, DDIM(eta=1.0))
+@pytest.mark.parametrize("method", ["ddrm", "daps", "pnpdm", "reddiff", "tds", "fps"])
+def test_the_solver_is_left_aside_by_what_says_so(method):
+    model, x = Exact(MODES, VP()), started(8, VP())
+    a, b = (
+        drawn(method, model, measured(), x, 4, solver, Seeded(range(8)))
+        for solver in (None, DDIM(eta=1.0))
+    )
+    assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize("method", ["reddiff", "tds", "fps"])
