@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from demist.core import VP, Exact, Gaussian, Mixture, Normal, Seeded
+from demist.core import VP, X0, Denoiser, Exact, Gaussian, Mixture, Normal, Seeded
 from demist.errors import UsageError
 from demist.inverse import Dense, GaussianNoise, Measurement, PoissonNoise
 from demist.inverse.methods import FPS, TDS
@@ -159,6 +159,25 @@ def test_conditions_follow_their_samples():
     for _ in TDS(particles=3).trajectory(Told(), seen, x, grid, label=torch.tensor([7, 8])):
         pass
     assert all(label.tolist() == [7, 7, 7, 8, 8, 8] for label in seen_by_model)
+
+
+def test_gradients_pass_conditions_and_clamps_in_inference_mode():
+    class Scaled(torch.nn.Module):
+        def forward(self, x, clock, scale):
+            return x * scale[:, None] + 3  # all above the bounds
+
+    model = Denoiser(Scaled(), VP(), X0(), bounds=(-1.0, 1.0))
+    _, seen, _, _ = gaussian(2, torch.tensor([2.0, 2]).double())
+    with torch.inference_mode():
+        moved = [
+            list(method.trajectory(
+                model, seen, randn(2, 4), torch.tensor([0.6, 0.5], dtype=torch.float64), None,
+                Seeded([0, 1]), scale=torch.ones(2).double(),
+            ))[-1].x
+            for method in (TDS(particles=1), TDS(particles=1, width=1e-6))
+        ]  # fmt: skip
+    # Both are led, though the clamped data do not move; a broader twist leads less.
+    assert not torch.allclose(*moved)
 
 
 def test_tds_counts_photons():

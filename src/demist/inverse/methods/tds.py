@@ -1,12 +1,12 @@
 """The twisted diffusion sampler: guided particles, weighted by what guidance got wrong."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from demist.core import Model, Noise, Prediction
+from demist.core import Conditioned, Model, Noise, Prediction, copied, leaf, straightened
 from demist.inverse.conjugate import inner
 from demist.inverse.measurement import GaussianNoise, Measurement
 from demist.inverse.operator import LinearOperator
@@ -82,8 +82,8 @@ class TDS(Particles):
     ) -> tuple[Prediction, Tensor, Tensor]:
         """The prediction, the log of the twist `(B K,)` and its gradient."""
         with torch.inference_mode(False), torch.enable_grad():
-            leaf = x.detach().clone().requires_grad_()
-            p = model(leaf, t)
+            at = leaf(x)
+            p = _through(model)(at, t)
             if isinstance(m.operator, LinearOperator) and isinstance(m.noise, GaussianNoise):
                 data = p.x0.detach()
                 alpha, sigma = p.alpha.detach(), p.sigma.detach()
@@ -91,9 +91,15 @@ class TDS(Particles):
                 error = m.y - m.operator.forward(data)
                 pull = m.operator.solve(error, r**2, m.std**2)
                 log_twist = -0.5 * inner(error, pull)
-                (slope,) = torch.autograd.grad(p.x0, leaf, m.operator.adjoint(pull))
+                (slope,) = torch.autograd.grad(p.x0, at, m.operator.adjoint(pull))
             else:
                 log_twist = m.log_likelihood(p.x0)
-                (slope,) = torch.autograd.grad(log_twist.sum(), leaf)
+                (slope,) = torch.autograd.grad(log_twist.sum(), at)
         known: Any = [c.detach() for c in (p.x0, p.eps, p.alpha, p.sigma)]
         return Prediction(*known), log_twist.detach(), slope
+
+
+def _through(model: Model) -> Model:
+    """The same model, for gradients: neither clamps nor conditions of inference mode stop them."""
+    model = straightened(model)
+    return replace(model, cond=copied(model.cond)) if isinstance(model, Conditioned) else model
