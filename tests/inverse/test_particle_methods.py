@@ -164,9 +164,9 @@ def test_conditions_follow_their_samples():
 def test_gradients_pass_conditions_and_clamps_in_inference_mode():
     class Scaled(torch.nn.Module):
         def forward(self, x, clock, scale):
-            return x * scale[:, None] + 3  # all above the bounds
+            return x * scale[:, None] + 10  # all above the bounds
 
-    model = Denoiser(Scaled(), VP(), X0(), bounds=(-1.0, 1.0))
+    model = Denoiser(Scaled(), VP(), X0(), bounds=(-1.0, 1.0)).eval()
     _, seen, _, _ = gaussian(2, torch.tensor([2.0, 2]).double())
     with torch.inference_mode():
         moved = [
