@@ -221,7 +221,7 @@ def test_the_ratio_is_that_of_the_gradients_of_the_batch_before():
     assert torch.allclose(asked, 0.5 * term.ratio * -(it.rebuilt.detach() @ w), rtol=1e-4)
 
 
-def test_a_gradient_that_grows_is_bounded_by_the_last_one_and_by_the_mean():
+def test_the_ratio_holds_what_is_steady_of_likeness_against_the_most_of_the_critic():
     """lambda falls at once where the critic's gradient grows, and rises slowly where it falls."""
     term = Adversarial(Linear(torch.zeros(4)), torch.zeros(1, 4), 0.5, 0.0)
 
@@ -232,11 +232,14 @@ def test_a_gradient_that_grows_is_bounded_by_the_last_one_and_by_the_mean():
 
     assert after(1.0, 1.0) == pytest.approx(1.0, rel=1e-4)
     assert after(1.0, 100.0) == pytest.approx(0.01, rel=1e-4)
-    mean = 0.9 * (0.9 * 1 + 0.1 * 100) + 0.1 * 1
+    mean = 0.95 * (0.95 * 1 + 0.05 * 100) + 0.05 * 1
     assert after(1.0, 1.0) == pytest.approx(1 / mean, rel=1e-4)
     term.slopes.grad = torch.ones(2, 4)
     term.settle(False)  # a step that was skipped teaches nothing
     assert float(term.ratio) == pytest.approx(1 / mean, rel=1e-4)
+    # What changes its sign from batch to batch is noise, and asks for little.
+    noisy = [after((-1.0) ** step, 1.0) for step in range(300)]
+    assert max(noisy[-50:]) < 0.03
 
 
 def test_the_weight_grows_after_the_start_and_the_critic_learns_slowly():

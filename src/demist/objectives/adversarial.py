@@ -9,7 +9,8 @@ The latter is weighted by the ratio of what both losses ask of the decoder's las
 
     lambda = |grad of the reconstruction's loss| / (|grad of the adversarial loss| + 1e-6),
 
-so that neither drowns the other, whatever the images are.
+so that neither drowns the other, whatever the images are. Of which batches, see
+`demist.training.terms.adversarial`.
 
 References:
     Lim, Ye 2017, "Geometric GAN", arXiv:1705.02894 (hinge losses).

@@ -17,19 +17,23 @@ RATE = 0.5
 """Learning rate of the critic in units of the autoencoder's."""
 WARM = 0.2
 """Share of the rest of the run in which the weight grows."""
-MEMORY = 0.9
-"""Of the running means of both gradients' norms, for one step."""
+MEMORY = 0.95
+"""Of the running means of what the batches asked for, for one step."""
 
 
 class Adversarial(Term):
     """A critic of the reconstructions that is trained along, from some moment of the run on.
 
     The ratio lambda of a step is that of the batches before, whatever parts they were divided into:
-    so it is the same in all processes. In the first step of the term it is 0. A critic that learns
-    makes its gradient grow within few steps, which a ratio of the past does not know yet. So the
-    critic learns slowly, lambda is the smaller one of that of the last batch and that of running
-    means of both gradients' norms, and the weight grows from 0 in the first `WARM` of what is left
-    of the run.
+    so it is the same in all processes. In the first step of the term it is 0. Three things keep the
+    critic from pulling the autoencoder away from what it has learned:
+
+    - Near the optimum the gradient of likeness is mostly noise, which the optimizer averages out,
+      while the critic pulls into one direction for many steps. So likeness counts with the norm of
+      its running mean, not with the mean of its norms.
+    - A critic that learns makes its gradient grow within few steps, which the past does not know
+      yet. So it learns slowly, and counts with the larger of its last norm and their running mean.
+    - The weight grows from 0 in the first `WARM` of what is left of the run.
 
     Args:
         critic: On its device.
@@ -43,7 +47,8 @@ class Adversarial(Term):
     reported: ClassVar[tuple[str, ...]] = ("slopes",)
     rates: ClassVar[Mapping[str, float]] = MappingProxyType({"critic": RATE})
     ratio: Tensor
-    norms: Tensor
+    pull: Tensor
+    push: Tensor
 
     def __init__(self, critic: nn.Module, last: Tensor, weight: float, begins: float):
         super().__init__()
@@ -51,7 +56,8 @@ class Adversarial(Term):
         self.weight, self.begins = weight, begins
         self.slopes = nn.Parameter(torch.zeros(2, last.numel(), device=last.device))
         self.register_buffer("ratio", torch.zeros((), device=last.device))
-        self.register_buffer("norms", torch.zeros(2, device=last.device))
+        self.register_buffer("pull", torch.zeros_like(self.slopes.detach()[0]))
+        self.register_buffer("push", torch.zeros((), device=last.device))
 
     @classmethod
     def of(cls, setting: Setting) -> "Adversarial | None":
@@ -64,8 +70,7 @@ class Adversarial(Term):
         count = sum(p.numel() for p in critic.parameters())
         term.notes = (
             f"adversarial: from {latents.adversarial_start:.0%} of the run on, a critic of "
-            f"{count:,} parameters is trained along; this term is not steady yet: if `error` in "
-            f"metrics.jsonl jumps, give it less weight or leave it out",
+            f"{count:,} parameters is trained along",
         )
         return term
 
@@ -100,7 +105,11 @@ class Adversarial(Term):
         """Take the ratio from what was reported; before the term begins there is nothing."""
         told = self.slopes.grad
         if taken and told is not None and told.any():
-            found = torch.linalg.vector_norm(told, dim=1)
-            known = self.norms if self.norms.any() else found
-            self.norms.copy_(known.lerp(found, 1 - MEMORY))
-            self.ratio.copy_(torch.minimum(balance(*found), balance(*self.norms)))
+            now = torch.linalg.vector_norm(told[1])
+            if not self.push:
+                self.pull.copy_(told[0])
+                self.push.copy_(now)
+            self.pull.lerp_(told[0], 1 - MEMORY)
+            self.push.lerp_(now, 1 - MEMORY)
+            slow = balance(self.pull, torch.maximum(now, self.push))
+            self.ratio.copy_(torch.minimum(balance(*told), slow))
