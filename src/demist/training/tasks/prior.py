@@ -158,20 +158,20 @@ def measure_prior(
     drawn = drawn / np.maximum(np.linalg.norm(drawn, axis=1, keepdims=True), 1e-12)
     texts = clip.read(kept)
     found = {
-        "pairs": len(kept),
         "cosine_drawn": (real * drawn).sum(1).mean(),
         "cosine_others": (real * np.roll(drawn, 1, 0)).sum(1).mean(),
         "cosine_text": (real * texts).sum(1).mean(),
         "drawn_top1": retrieval(real, drawn, captions).images[1],
         "text_top1": retrieval(real, texts, captions).images[1],
     }
-    return {name: round(float(value), 4) for name, value in found.items()}
+    shares = {name: round(float(value), 4) for name, value in found.items()}
+    return {"pairs": len(kept), **shares}
 
 
 def sentence(found: Mapping[str, float]) -> str:
     """What `measure_prior` found, for people."""
     return (
-        f"prior, of {found['pairs']:.0f} pairs: a drawn vector and that of the real image have "
+        f"prior, of {found['pairs']:,} pairs: a drawn vector and that of the real image have "
         f"cosine {found['cosine_drawn']:.2f} (drawn for another caption "
         f"{found['cosine_others']:.2f}, the caption's own vector {found['cosine_text']:.2f}); it "
         f"finds the image in {found['drawn_top1']:.1%} (the caption's own vector in "
