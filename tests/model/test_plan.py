@@ -332,7 +332,9 @@ def test_a_page_of_any_fields_and_conditions(images):
                  label="cat", negative={"label": "cat"})  # fmt: skip
     want = images.sample(1, label="cat", negative={"label": "dog"}, guidance_interval=(0.5, 0.9))
     assert np.array_equal(page[3], want[0])
-    known = r"write an axis as .*seed, batch-size, condition-noise, negative, class"
+    known = (
+        r"write an axis as .*seed, batch-size, condition-noise, rewrite, best-of, negative, class"
+    )
     with pytest.raises(UsageError, match=known):
         parse_axes(["height=1,2"])
     with pytest.raises(UsageError, match="no condition 'height'"):

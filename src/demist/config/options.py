@@ -141,6 +141,9 @@ class DataConfig(Section):
     """Column of the classes, in a file that lists images. None: label, class or target."""
     caption_column: str | None = None
     """Column of the captions. None: text, caption or prompt."""
+    long_captions: str | None = None
+    """Column of long captions, which take the place of 95 of 100 short ones, and of all in a part
+    valid or test, as in DALL-E 3. None: there are none."""
     class_level: int | None = option(None, 1, 100)
     """Which of the folders below each other is the class of an image. None: the uppermost, 1."""
     flip: bool = False

@@ -43,6 +43,7 @@ __all__ = [
     "existing",
     "files_at",
     "load",
+    "long_captions",
     "pack",
     "reader_of",
     "report",

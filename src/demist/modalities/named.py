@@ -15,6 +15,7 @@ from demist.data.division import to_learn as part_to_learn
 from demist.data.images.reduced import averaged
 from demist.data.images.told import NAMES as NAMES_OF_SIZES
 from demist.data.load import buckets_of
+from demist.data.long_captions import with_long_captions
 from demist.errors import UsageError
 from demist.modalities.find import load, splits
 
@@ -36,6 +37,8 @@ def part(options: DataConfig, split: str) -> Dataset:
             f"reduce = {options.reduce} averages images of one shape, and --buckets makes several; "
             f"leave one out"
         )
+    if options.long_captions is not None:
+        data = with_long_captions(data, options.long_captions, split)
     return averaged(data, options.reduce)
 
 

@@ -39,6 +39,7 @@ OWN = {
         "max_bad",
         "label_column",
         "caption_column",
+        "long_captions",
         "class_level",
         "flip",
     ),

@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from demist.data.dataset import Dataset
+from demist.data.long_captions import long_ones
 from demist.data.readers.reader import Reader, Source
 from demist.errors import UsageError
 from demist.scenes import COLOURS as COLOURS
@@ -43,8 +44,6 @@ HeldOut = Literal["bindings", "relations", "triples"]
 HELD_OUT: tuple[HeldOut, ...] = ("bindings", "relations", "triples")
 
 
-SHARE = 0.95
-"""Of the captions of `scenes-long`, those that are long; all of the held-out ones are."""
 COUNT = 40_000
 """Scenes, where nobody says how many."""
 
@@ -194,8 +193,7 @@ class Scenes(Reader):
 def with_long_captions(data: Dataset, scenes: Sequence[Scene], source: Source) -> Dataset:
     """The same images; most captions of the training part are long, and all of the others."""
     assert data.texts is not None
-    share = SHARE if source.split == "train" else 1.0
-    long = np.random.default_rng([source.seed, len(LONG)]).random(len(scenes)) < share
+    long = long_ones(len(scenes), source.split, source.seed)
     texts = tuple(
         describe_long(scene) if is_long else text
         for scene, text, is_long in zip(scenes, data.texts, long, strict=True)
