@@ -15,6 +15,7 @@ from torch.distributed.run import get_args_parser
 from demist import runs
 from demist.commands import train
 from demist.commands.launch import Options, Stop, _Launch, stoppable, supervise
+from demist.model import LearnedCodec
 from demist.runs import checkpoint
 
 LINE = "train eight --width 8 --depth 1 --batch-size 8 --sample-count 0 --save-every 20"
@@ -138,6 +139,21 @@ def test_two_processes_one_of_which_is_killed(tmp_path):
     for part in checkpoint.PARTS:
         for name, value in found[0][part].items():
             assert torch.equal(value, found[1][part][name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", ["kl", "tiny", "kl --adversarial 0.5 --adversarial-start 0.3"])
+def test_autoencoders_of_two_processes_are_those_of_one(tmp_path, more):
+    line = (
+        "train digits --recipe autoencoder --channels-per-level 8 8 --norm-groups 2 --downsample 2 "
+        f"--batch-size 8 --steps 4 --budget none --sample-count 0 --threads 1 --codec {more}"
+    ).split()
+    for count in "12":
+        code, _, err = ended(launch(tmp_path, "--processes", count, *line, "--name", "coder"))
+        assert code == 0, err
+    one, two = (LearnedCodec.from_run(runs.find(n, tmp_path / "runs")).codec.net for n in "12")
+    for name, value in one.state_dict().items():
+        torch.testing.assert_close(two.state_dict()[name], value, rtol=0, atol=5e-5)
 
 
 @pytest.mark.slow

@@ -9,8 +9,9 @@ from demist.data import Column, Dataset
 from demist.data.images.reduced import averaged
 from demist.data.images.told import NAMES as SIZES
 from demist.errors import UsageError
+from demist.measuring.likelihood import measure_likelihood
 from demist.model import Pipeline
-from demist.model.feeders import stages_of
+from demist.model.feeders import alone, stages_of
 from demist.recipes import find
 from demist.training.run import train
 
@@ -38,6 +39,9 @@ def test_the_model_of_a_cascade_has_its_stages(tmp_path):
     how = {"label": ["a", "b"], "steps": 2}
     np.testing.assert_array_equal(saved.sample(2, **how), kept.sample(2, **how))
     assert saved.plan(2, **how).sampling.stages["base"].guidance_rule == "threshold:model=cfg"
+    last_alone, whole = (measure_likelihood(m, DATA, 2, seed=0) for m in (alone(saved), saved))
+    assert whole == last_alone  # of the last stage, and it says so
+    assert "over 2 test images chosen at random, each given its own low_resolution (" in str(whole)
 
 
 def test_what_does_not_fit_is_refused_before_training(tmp_path):

@@ -128,8 +128,9 @@ def test_a_codec_that_is_good_for_nothing_is_refused(options, value, said):
 def test_diffusers_opens_what_was_trained(options):
     diffusers = pytest.importorskip("diffusers")
     x = torch.from_numpy(DATA.x)[:4]
-    for form in ("kl", "tiny"):
-        run = train(update(options, {"codec": form}), data=DATA, quiet=True)
+    for form in ("kl", "tiny", "vq"):
+        codes = {"codebook": 16} if form == "vq" else {}
+        run = train(update(options, {"codec": form, **codes}), data=DATA, quiet=True)
         codec = LearnedCodec.load(run.model).codec
         kind = getattr(diffusers, CLASSES[form].__name__)
         theirs = kind.from_pretrained(run.model, subfolder="autoencoder")

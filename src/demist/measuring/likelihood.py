@@ -61,6 +61,9 @@ class LikelihoodReport:
     bound_levels: int
     of: str = "images"
     """What is found likely: images, or the latents of a model whose codec loses something."""
+    given: str = ""
+    """Conditions that are made from the images themselves, such as a small copy: it is the
+    likelihood given these, the last factor of a cascade's and no likelihood of the whole."""
 
     def to_json(self) -> dict[str, Any]:
         """All fields."""
@@ -68,7 +71,7 @@ class LikelihoodReport:
 
     def __str__(self) -> str:
         how = "uniform dequantisation, 1 draw"
-        bits = "bits per dimension"
+        bits, known = "bits per dimension", f", each given its own {self.given}" * bool(self.given)
         if self.of == "latents":
             bits += " of the latents"
             how = "a density of latents, not to be compared with bits of images"
@@ -76,7 +79,7 @@ class LikelihoodReport:
             f"{self.bits_per_dim_ode:.3f} +- {self.bits_per_dim_ode_error:.3f} {bits} "
             f"by the probability-flow ODE (integrated to about {self.ode_integration_error:.1g}), "
             f"at most {self.bits_per_dim_bound:.3f} +- {self.bits_per_dim_bound_error:.3f} by the "
-            f"variational bound, over {self.images} test images chosen at random ({how})"
+            f"variational bound, over {self.images} test images chosen at random{known} ({how})"
         )
 
 
@@ -106,7 +109,8 @@ def likelihood(
 def measure_likelihood(pipeline: Pipeline, test: Dataset, n: int, seed: int) -> LikelihoodReport:
     """Bits per dimension of `n` test images chosen at random, uniformly dequantised once.
 
-    Where the codec does not keep images whole, it is the likelihood of their latents.
+    Where the codec does not keep images whole, it is the likelihood of their latents; of a model
+    with stages before it, that of the last stage, given what the test images are for the others.
 
     The ODE's divergence is estimated with one Rademacher vector per image, the bound's integral
     with one draw at each of 200 noise levels.
@@ -172,6 +176,7 @@ def measure_likelihood(pipeline: Pipeline, test: Dataset, n: int, seed: int) -> 
         bits_per_dim_bound_error=float(elbo.std() / n**0.5),
         bound_levels=200,
         of="images" if whole else "latents",
+        given=" and ".join(k for k, c in pipeline.conditioner.conditions.items() if c.from_samples),
     )
 
 
