@@ -32,6 +32,10 @@ SCALES = (0.05, 0.1, 0.2, 0.4, 0.8)
 Run = Callable[[Known, Counted, Tensor, int], Tensor]
 
 
+OWN_SOLVERS = {"daps": "adams"}
+"""Methods that refuse the solver of the others."""
+
+
 def contenders(steps: int) -> dict[str, Run]:
     """Samplers by name."""
 
@@ -55,7 +59,8 @@ def contenders(steps: int) -> dict[str, Run]:
         return ours("prior")(known, counted, z, seed)
 
     found: dict[str, Run] = {"exact draws": draws, "exact denoiser": exact}
-    found |= {name: ours(name) for name in METHODS.names() if name != "dps"}
+    names = [name for name in METHODS.names() if name != "dps"]
+    found |= {name: ours(name, OWN_SOLVERS.get(name, "ddim:eta=1")) for name in names}
     found |= {f"dps:scale={scale:g}": ours(f"dps:scale={scale:g}") for scale in SCALES}
     if importlib.util.find_spec("azula"):
         from field import peer_azula_posteriors as azula

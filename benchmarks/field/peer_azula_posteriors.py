@@ -57,10 +57,10 @@ def methods(steps: int) -> dict[str, Callable[[Known, Counted, Tensor], Tensor]]
         return tds.TDSSampler(model, twist, **options)
 
     found = {
-        "azula MMPS (gmres, 1)": wrapped(
+        "azula MMPS (gmres 1)": wrapped(
             lambda k, m, y, see: mmps.MMPSDenoiser(m, y, see, IsotropicCovariance(_t(k.std**2)))
         ),
-        "azula MMPS (cg, 3)": wrapped(
+        "azula MMPS (cg 3)": wrapped(
             lambda k, m, y, see: mmps.MMPSDenoiser(
                 m, y, see, IsotropicCovariance(_t(k.std**2)), solver="cg", iterations=3
             )

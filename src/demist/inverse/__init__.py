@@ -48,6 +48,7 @@ from demist.inverse.operators import (
     Scaled,
     ThroughCodec,
 )
+from demist.inverse.residuals import conjugate_residuals
 from demist.inverse.separable import (
     Kronecker,
     Matrices,
@@ -100,6 +101,7 @@ __all__ = [
     "anew",
     "compose",
     "conjugate_gradients",
+    "conjugate_residuals",
     "inner",
     "kept",
     "least_squares",

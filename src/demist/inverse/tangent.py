@@ -79,9 +79,9 @@ class Tangent:
         """`C A'u`."""
         return self.covariance(self.operator.adjoint(u))
 
-    def seen(self, u: Tensor) -> Tensor:
-        """`(A C A' + noise) u`: covariance of the measurement given x_t, times `u`."""
-        return self.operator.forward(self.explained(u)) + self.variance * u
+    def spread(self, u: Tensor) -> Tensor:
+        """`A C A' u`: covariance of the measured data given x_t, without the noise, times `u`."""
+        return self.operator.forward(self.explained(u))
 
     def kept(self, shift: Tensor) -> Tensor:
         """`shift`, of each sample no more of it than fits the measurement best.

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from demist.core import Model
 from demist.errors import UsageError
-from demist.inverse.conjugate import conjugate_gradients
 from demist.inverse.measurement import Measurement
 from demist.inverse.method import Guided
+from demist.inverse.residuals import conjugate_residuals
 from demist.inverse.tangent import Led, Tangent
 
 
@@ -19,8 +19,8 @@ class MMPS(Guided):
 
         x0_hat += C A' (A C A' + noise)^-1 (y - A x0_hat),    C = (sigma^2 / alpha) J'
 
-    solved by conjugate gradients until the residual of each sample is below `tolerance`. Where a
-    learned Jacobian is not positive they stop, with what they have by then.
+    solved until the residual of each sample is below `tolerance`, by conjugate residuals, which
+    stand that a learned Jacobian is not symmetric and stop where it is not positive.
 
     Exact on every Gaussian, at every time (test_mmps_is_exact_on_gaussians), with the spread right
     on mixtures too (test_spread_of_mmps). One evaluation, and a gradient for each iteration and one
@@ -41,7 +41,7 @@ class MMPS(Guided):
     name: ClassVar[str] = "mmps"
     linear: ClassVar[bool] = False
     gaussian: ClassVar[bool] = False
-    tolerance: float = 1e-3
+    tolerance: float = 1e-2
     most: int = 100
 
     def __post_init__(self) -> None:
@@ -57,7 +57,8 @@ class MMPS(Guided):
 
     def shift(self, at: Tangent) -> Tensor:
         """What the measurement adds to the predicted data."""
-        solved = conjugate_gradients(
-            at.seen, at.residual, tolerance=self.tolerance or None, most=self.most
-        )
+        solved = conjugate_residuals(
+            at.spread, at.variance, at.residual,
+            tolerance=self.tolerance or None, most=self.most,
+        )  # fmt: skip
         return at.explained(solved)

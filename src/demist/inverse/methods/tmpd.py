@@ -41,5 +41,5 @@ class TMPD(Guided):
 
 def _shift(at: Tangent) -> Tensor:
     residual = at.residual
-    sums = at.operator.forward(at.explained(torch.ones_like(residual))).clamp(min=0)
+    sums = at.spread(torch.ones_like(residual)).clamp(min=0)
     return at.explained(residual / (sums + at.variance))
