@@ -6,7 +6,7 @@ Mixtures of Gaussians of 2 to 32 dimensions, some numbers of which are measured 
 denoiser and posterior are known in closed form; no method was tuned on them, except the step size
 of DPS, which must be tuned for each problem: the one with the smallest distance on seeds of its own
 is taken, and all are shown. azula's methods run beside, where it is installed. Writes
-`posteriors.json` as it goes, which a second run continues, and from it `posteriors.md`.
+`posteriors.json` as it goes, which a second run continues, then `posteriors.md`.
 """
 
 import argparse
@@ -29,22 +29,19 @@ from demist.version import __version__
 
 STEPS, SAMPLES, SEEDS, TUNING = 32, 256, (0, 1, 2), 9
 SCALES = (0.05, 0.1, 0.2, 0.4, 0.8)
+MARKS = ("<!-- distances -->\n", "<!-- end of distances -->")
 Run = Callable[[Known, Counted, Tensor, int], Tensor]
-
-
-OWN_SOLVERS = {"daps": "adams"}
-"""Methods that refuse the solver of the others."""
 
 
 def contenders(steps: int) -> dict[str, Run]:
     """Samplers by name."""
 
-    def ours(spec: str, solver: str = "ddim:eta=1") -> Run:
+    def ours(spec: str) -> Run:
         def run(known: Known, counted: Counted, z: Tensor, seed: int) -> Tensor:
             std = f"std={known.deviation:.4g}"
             full = f"{spec}:{std}" if spec in ("pigdm", "lgd") else spec
             *_, last = make_method(full).trajectory(
-                counted, known.measurement, z, smooth(steps, SCHEDULE), make_solver(solver),
+                counted, known.measurement, z, smooth(steps, SCHEDULE), make_solver("ddim:eta=1"),
                 Seeded(range(seed * SAMPLES, (seed + 1) * SAMPLES)),
             )  # fmt: skip
             return last.x
@@ -59,8 +56,7 @@ def contenders(steps: int) -> dict[str, Run]:
         return ours("prior")(known, counted, z, seed)
 
     found: dict[str, Run] = {"exact draws": draws, "exact denoiser": exact}
-    names = [name for name in METHODS.names() if name != "dps"]
-    found |= {name: ours(name, OWN_SOLVERS.get(name, "ddim:eta=1")) for name in names}
+    found |= {name: ours(name) for name in METHODS.names() if name != "dps"}
     found |= {f"dps:scale={scale:g}": ours(f"dps:scale={scale:g}") for scale in SCALES}
     if importlib.util.find_spec("azula"):
         from field import peer_azula_posteriors as azula
@@ -91,7 +87,7 @@ def tuned(rows: dict[str, dict[str, float]], method: str, problem: str) -> str:
 
 def table(rows: dict[str, dict[str, float]]) -> list[str]:
     """Markdown: one line a method, over all problems; then the tuning of DPS."""
-    names = list(dict.fromkeys(key.split(" | ")[0] for key in rows))
+    names = sorted({key.split(" | ")[0] for key in rows})
     places = list(dict.fromkeys(key.split(" | ")[1] for key in rows))
     families = list(dict.fromkeys(n.split(":")[0] if ":" in n else n for n in names))
     lines = [
@@ -159,22 +155,36 @@ def main() -> None:
     """Measure what is missing, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--page", type=Path, help="a page whose table is written anew")
     parser.add_argument("--only", default="", help="methods by name, with commas")
     args = parser.parse_args()
     torch.set_num_threads(1)
     kept = args.out / "posteriors.json"
     rows = json.loads(kept.read_text()) if kept.exists() else {}
-    for name, run in contenders(STEPS).items():
-        if args.only and name.split(":")[0] not in args.only.split(","):
-            continue
-        for known in problems():
-            for seed in (*SEEDS, *([TUNING] if ":" in name else [])):
-                key = f"{name} | {known.name} | {seed}"
-                if key not in rows:
-                    rows[key] = measure(known, run, seed)
-        print(name, flush=True)
-        args.out.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps(rows, indent=0) + "\n")
+    found = contenders(STEPS)
+    chosen = [n for n in found if not args.only or n.split(":")[0] in args.only.split(",")]
+
+    def fill(name: str, known: Known, seed: int) -> None:
+        key = f"{name} | {known.name} | {seed}"
+        if key not in rows:
+            rows[key] = measure(known, found[name], seed)
+            args.out.mkdir(parents=True, exist_ok=True)
+            kept.write_text(json.dumps(rows, indent=0) + "\n")
+
+    for known in problems():
+        for name in chosen:
+            for seed in [TUNING] if ":" in name else SEEDS:
+                fill(name, known, seed)
+        for family in {name.split(":")[0] for name in chosen if ":" in name}:
+            for seed in SEEDS:
+                fill(tuned(rows, family, known.name), known, seed)
+        print(known.name, flush=True)
+    lines = table(rows)
+    if args.page:
+        text = args.page.read_text()
+        begin, end = (text.index(mark) for mark in MARKS)
+        short = lines[: lines.index("")]
+        args.page.write_text(text[: begin + len(MARKS[0])] + "\n".join(["", *short, text[end:]]))
     head = [
         "# Posterior samplers",
         "",
@@ -184,7 +194,7 @@ def main() -> None:
         + WORDS.replace("\n", " "),
         "",
     ]
-    (args.out / "posteriors.md").write_text("\n".join(head + table(rows)) + "\n")
+    (args.out / "posteriors.md").write_text("\n".join(head + lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -27,9 +27,9 @@ class MMPSLangevin(Method):
     other: modes far apart, of which none is seen from the other once p(y | x_t) is accurate, stay
     wrongly weighed. Exact on Gaussians up to the bias of `delta` (see `samplers.langevin`).
 
-    `n` + 1 times the evaluations and gradients of `MMPS`. Of the methods of this kind the one that
-    weighs modes best (test_mmps_with_langevin_weighs_the_modes; benchmarks/results/posteriors.md).
-    It takes steps of its own, and the solver asked for is left aside.
+    `n` + 1 times the evaluations and gradients of `MMPS`. It weighs modes rightly where they are
+    told apart early (test_mmps_with_langevin_weighs_the_modes), and no better than `MMPS` where
+    that is late: docs/posteriors.md. It takes steps of its own; the caller's solver is left aside.
 
     References:
         Rozet et al. 2024, arXiv:2405.13712, section 4 (the likelihood); Song et al. 2021,
