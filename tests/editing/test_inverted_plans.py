@@ -85,6 +85,18 @@ def test_edit_friendly_is_exact_whatever_the_guidance(guidance, start):
     assert moved > 1e-3 if guidance else moved <= 1e-5, "without guidance no prompt is read"
 
 
+@pytest.mark.parametrize("solver", ["adams", "heun"])
+def test_direct_inversion_is_exact_with_guidance_and_clamp(solver):
+    model, x = small(), images()
+    guided, how = model.plan(2, text=PROMPTS, guidance=7.5, solver=solver), "direct"
+    plan = inverted(guided, x, how)
+    assert (end(plan) - model.encode(x)).abs().max() <= 1e-5
+    assert np.array_equal(plan.sample([1]), x[1:])
+    other = followed(plan, guided)
+    assert other.walk is None, "what is missing belongs to the source"
+    assert rms(end(other) - model.encode(x)) > 1e-3
+
+
 def test_the_ode_returns_at_its_order():
     model, x = small(bounds=None), images()
 

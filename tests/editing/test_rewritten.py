@@ -117,7 +117,7 @@ def test_outside_of_the_changed_words_the_source_stays():
     assert not np.array_equal(made.images, made.source)
 
 
-@pytest.mark.parametrize("how", ["friendly", "ddim", "null-text"])
+@pytest.mark.parametrize("how", ["friendly", "direct", "ddim", "null-text"])
 def test_given_images_are_swapped(how):
     model, x = small(), images()
     made = swap(
@@ -155,7 +155,7 @@ def test_what_cannot_be_edited_is_told():
     with pytest.raises(UsageError, match=r"words = 2: a share"):
         Following(2)
     with pytest.raises(UsageError, match="give a blend"):
-        swap(model, "a red three", "red->blue", keep=True)
+        swap(model, "a red three", "red->blue", following=ALL, keep=True)
     with pytest.raises(UsageError, match="one for each"):
         rewritten(plan(model, A), plan(model, B), [("a", "a")] * 3)
     with pytest.raises(UsageError, match="the samples, the solver"):

@@ -1,5 +1,6 @@
 """Changing what is there: from data to noise and back."""
 
+from demist.editing.direct import Missing, OfSource, missing_steps
 from demist.editing.edit_friendly import CLOSE, NoiseMaps, Replay, noise_maps
 from demist.editing.following import LARGEST, Follower, Now, Site, shaping
 from demist.editing.invert import invert, slerp, upwards
@@ -17,6 +18,7 @@ from demist.editing.null_text import (
 )
 from demist.editing.prompt_to_prompt import (
     RESTYLE,
+    SWAP,
     Both,
     Following,
     Rewriting,
@@ -45,14 +47,17 @@ __all__ = [
     "RATE",
     "RESTYLE",
     "STOCHASTIC",
+    "SWAP",
     "Both",
     "Correspondence",
     "Follower",
     "Following",
+    "Missing",
     "NoiseMaps",
     "Now",
     "NullText",
     "Nulls",
+    "OfSource",
     "Offsets",
     "Replay",
     "Rewriting",
@@ -68,6 +73,7 @@ __all__ = [
     "in_windows",
     "invert",
     "inverted",
+    "missing_steps",
     "noise_maps",
     "nothing_added",
     "null_text",

@@ -1,7 +1,7 @@
 """Edit-friendly inversion: the draws of noise that lead a stochastic solver to given data."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +15,7 @@ from demist.core import (
     Noise,
     Prediction,
     Schedule,
+    State,
     solvable_grid,
     standard_normal_log_prob,
 )
@@ -65,13 +66,24 @@ class NoiseMaps:
         return NoiseMaps(self.start[rows], self.maps[:, rows], self.rest[rows])
 
     def trajectory(
-        self, model: Model, x: Tensor, grid: Tensor, solver: Solver, noise: Noise, **further: Any
+        self,
+        model: Model,
+        x: Tensor,
+        grid: Tensor,
+        solver: Solver,
+        noise: Noise,
+        *,
+        constrain: Callable[[State, Tensor], State] | None = None,
+        **further: Any,
     ) -> Iterator[TrajectoryPoint]:
         """As `demist.samplers.trajectory`, with these draws and what is missing in the end."""
-        drawn = Replay(self.maps.to(x.device))
-        for point in trajectory(model, x, grid, solver, drawn, **further):
-            ended = point.index == len(self.maps)
-            yield replace(point, x=point.x + self.rest.to(x.device)) if ended else point
+        drawn, rest = Replay(self.maps.to(x.device)), self.rest.to(x.device)
+
+        def ended(state: State, s: Tensor) -> State:
+            state = state + rest if s == 0 else state
+            return state if constrain is None else constrain(state, s)
+
+        return trajectory(model, x, grid, solver, drawn, constrain=ended, **further)
 
 
 @dataclass

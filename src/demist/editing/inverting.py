@@ -10,6 +10,7 @@ from torch import Tensor
 
 from demist.core import Model, Noise
 from demist.core.solvable import denoisers
+from demist.editing.direct import Missing, OfSource, missing_steps
 from demist.editing.edit_friendly import NoiseMaps, noise_maps
 from demist.editing.invert import invert
 from demist.editing.null_text import Nulls, nothing_added, null_text
@@ -19,7 +20,7 @@ from demist.guidance import Cond
 from demist.model import Plan
 from demist.samplers import Solver, TrajectoryPoint
 
-INVERSIONS = ("friendly", "ddim", "null-text")
+INVERSIONS = ("friendly", "direct", "ddim", "null-text")
 
 
 @torch.no_grad()
@@ -29,6 +30,7 @@ def inverted(plan: Plan, data: np.ndarray | Tensor, how: str = "friendly") -> Pl
     | how | back | costs | what it asks for |
     |---|---|---|---|
     | `friendly` | to rounding, with any guidance | one evaluation per step | a stochastic solver |
+    | `direct` | to rounding, with any guidance | two evaluations per step | the ODE |
     | `ddim` | at the solver's order, best with guidance 1 | one evaluation per step | the ODE |
     | `null-text` | nearer than `ddim`, with guidance | 10 gradients per step | the ODE, a prompt |
 
@@ -71,6 +73,8 @@ def inverted(plan: Plan, data: np.ndarray | Tensor, how: str = "friendly") -> Pl
 def followed(first: Plan, plan: Plan) -> Plan:
     """`plan` from the start of an inverted plan, with its noise or nulls, and clamped as it is.
 
+    What `direct` adds to the source is not added here: it belongs to that image.
+
     Raises:
         UsageError: The two are not of the same times and numbers of samples.
     """
@@ -78,7 +82,8 @@ def followed(first: Plan, plan: Plan) -> Plan:
         raise UsageError("what follows an inversion has the same samples, solver, steps and start")
     free = all(denoiser.bounds is None for denoiser in denoisers(first.model))
     model = unclamped(plan.model) if free else plan.model
-    return replace(plan, init=first.init, walk=first.walk, solver=first.solver, model=model)
+    walk = None if isinstance(first.walk, OfSource) else first.walk
+    return replace(plan, init=first.init, walk=walk, solver=first.solver, model=model)
 
 
 def _friendly(plan: Plan) -> Plan:
@@ -94,6 +99,18 @@ def _friendly(plan: Plan) -> Plan:
         torch.cat([maps.rest for maps in found]),
     )
     return replace(plan, init=kept.start, walk=lambda rows: kept.rows(list(rows)).trajectory)
+
+
+def _direct(plan: Plan) -> Plan:
+    def work(
+        model: Model, x: Tensor, grid: Tensor, solver: Solver, noise: Noise, cond: Cond
+    ) -> Any:
+        return missing_steps(model, x, grid, solver, **cond)
+
+    found = _worked(plan, work)
+    steps = torch.cat([way.missing for way in found], 1)
+    kept = Missing(torch.cat([way.start for way in found]), steps)
+    return replace(plan, init=kept.start, walk=OfSource(kept))
 
 
 def _ddim(plan: Plan) -> Plan:
@@ -140,4 +157,4 @@ def _worked(plan: Plan, work: Callable[..., Any]) -> list[Any]:
     return found
 
 
-_HOW = {"friendly": _friendly, "ddim": _ddim, "null-text": _null_text}
+_HOW = {"friendly": _friendly, "direct": _direct, "ddim": _ddim, "null-text": _null_text}

@@ -27,7 +27,7 @@ class Following:
         pixels: What the pixels attend to among themselves, which holds shapes.
         features: What the coarse residual blocks of a U-Net give (plug-and-play).
         blend: The image changes only where the changed words are: from this share of the largest
-            attention on. 0: everywhere.
+            attention on. 0: everywhere; then more of the rest changes, too.
     """
 
     words: float = 0.8
@@ -46,6 +46,9 @@ class Following:
         shares = (self.words, self.pixels, self.features)
         return Now(*(index < share * steps for share in shares))
 
+
+SWAP = Following(blend=0.3)
+"""The paper's shares, and what is elsewhere stays: for words changed for others."""
 
 RESTYLE = Following(words=0.0, pixels=0.5, features=0.8)
 """Plug-and-play: the shapes of the source under a prompt that has nothing to do with its own."""

@@ -9,7 +9,7 @@ import torch
 
 from demist.editing.invert import slerp
 from demist.editing.inverting import followed, inverted
-from demist.editing.prompt_to_prompt import RESTYLE, Following, rewritten, sampled
+from demist.editing.prompt_to_prompt import RESTYLE, SWAP, Following, rewritten, sampled
 from demist.editing.words import swapped, weighed
 from demist.errors import UsageError
 from demist.model import Pipeline, Plan, Sampling
@@ -64,10 +64,10 @@ def swap(
         weights: Words of the new prompt, and how much more they count.
         images: Given ones, bytes `(n, C, H, W)` or `(C, H, W)`; None: the model makes `n`.
         n: How many it makes.
-        following: How much of the source is taken over.
-        inversion: Of given images: `friendly`, `ddim` or `null-text`.
-        keep: Outside the places that may change, the result has the bytes of the source; needs
-            `following` with a blend.
+        following: How much of the source is taken over; None: `SWAP`.
+        inversion: Of given images: one of `INVERSIONS`.
+        keep: Outside the places that may change, the result has the bytes of the source, where
+            else a decoder may change them a little; needs `following` with a blend.
         sampling: How; None, or a field that is None: the pipeline's defaults. `start` below 1
             keeps more of given images.
         cond: Fields of `Sampling`, and further conditions.
@@ -82,7 +82,7 @@ def swap(
     )
     said = [f"the prompt {old!r} becomes {new!r}"] if new != old else []
     said += [f"{word!r} counts {weight:g} times as much" for word, weight in weights.items()]
-    following = Following() if following is None else following
+    following = SWAP if following is None else following
     if keep and not following.blend:
         raise UsageError("keep: all places may change; give a blend, such as 0.5")
     return _edited(
