@@ -1,9 +1,11 @@
 """Particles: resampling, and samplers that come to the posterior with their number."""
 
+from itertools import combinations
+
 import pytest
 import torch
 
-from demist.core import VP, X0, Denoiser, Exact, Gaussian, Mixture, Normal, Seeded
+from demist.core import VP, X0, Denoiser, Exact, Gaussian, Mixture, Normal, Normals, Seeded
 from demist.errors import UsageError
 from demist.inverse import Dense, GaussianNoise, Measurement, PoissonNoise
 from demist.inverse.methods import FPS, TDS
@@ -121,6 +123,34 @@ def test_tds_comes_to_the_posterior_with_its_particles():
     off = [weights_off(TDS(particles=k), 300, 30) for k in (1, 4, 32)]
     assert off[0] > 1.5 * off[2]
     assert off[2] < 0.06
+
+
+def sliced_distance(a, b):
+    """Sliced 2-Wasserstein of two samples of one size, over 100 directions."""
+    axes = torch.nn.functional.normalize(randn(a.shape[1], 100, seed=77), dim=0)
+    return float(((a @ axes).sort(0)[0] - (b @ axes).sort(0)[0]).square().mean().sqrt())
+
+
+@pytest.mark.slow
+def test_the_distance_of_tds_falls_with_its_particles_to_the_floor():
+    """Four modes of 8 dimensions, two measurements: 1, 4 and 32 particles, against exact draws."""
+    n, std = 256, 0.2
+    prior = Normals(
+        torch.ones(4).double(), randn(4, 8, seed=11), 0.09 * torch.eye(8).double().expand(4, 8, 8)
+    )
+    matrix = randn(2, 8, seed=12) / 8**0.5
+    y = matrix @ prior.means[:2].mean(0)  # between two modes
+    posterior = prior.given(matrix, y, std**2)
+    seen = Measurement(Dense((8,), matrix), y.expand(n, 2), GaussianNoise(std))
+    true = [posterior.sample(n, generator(30 + i)) for i in range(4)]
+    pairs = list(combinations(true, 2))
+    floor = sum(sliced_distance(*pair) for pair in pairs) / len(pairs)
+    off = []
+    for k in (1, 4, 32):
+        x = drawn(TDS(particles=k), Exact(prior, VP()), seen, n, (8,), 80).x
+        off.append(sum(sliced_distance(x, one) for one in true) / 4)
+    assert off[0] > off[1] > off[2]
+    assert off[0] > 1.5 * floor > off[2]
 
 
 @pytest.mark.slow
