@@ -28,9 +28,10 @@ class TDS(Particles):
     (`test_the_distance_of_tds_falls_with_its_particles_to_the_floor`). With few particles the
     modes' weights are off (`test_tds_comes_to_the_posterior_with_its_particles`); the spread is
     right, or a little small on coarse grids
-    (`test_tds_has_the_spread_and_the_misfit_of_the_posterior`). Needs noise: weights divide by it. Its steps are its own: the
-    caller's solver is left aside. `particles` evaluations and gradients per step and sample, side
-    by side, so that memory grows alike.
+    (`test_tds_has_the_spread_and_the_misfit_of_the_posterior`). Needs noise: weights divide by it.
+
+    Its steps are its own: the caller's solver is left aside. `particles` evaluations and gradients
+    per step and sample, side by side, so that memory grows alike.
 
     References:
         Wu et al. 2023, "Practical and Asymptotically Exact Conditional Sampling in Diffusion
