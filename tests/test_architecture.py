@@ -45,7 +45,7 @@ MAY_IMPORT = {
     "runs": {"config"},
     "interop": {"core", "formats", "networks", "codecs", "conditions", "samplers"},
     "model": MODEL,
-    "editing": MODEL | {"inverse", "data"},
+    "editing": MODEL | DATA | {"inverse", "measuring"},
     "modalities": MODEL | DATA,
     "training": MODEL | DATA,
     "measuring": MODEL | DATA | {"training"},
@@ -70,6 +70,7 @@ LAZY = {
     "commands/convert.py": 1,
     "commands/demo.py": 2,
     "commands/doctor.py": 1,
+    "commands/edit.py": 1,
     "commands/evaluate.py": 1,
     "commands/pack.py": 1,
     "commands/push.py": 1,
@@ -381,7 +382,7 @@ def test_lazy_imports_are_few_and_known():
     found = {str(path.relative_to(SOURCE)): lazy(TREES[path]) for path in FILES}
     counts = {place: len(names) for place, names in found.items() if names}
     assert counts == LAZY, "import at the top of the file, or count it in LAZY"
-    assert sum(LAZY.values()) <= 37
+    assert sum(LAZY.values()) <= 38
 
 
 @pytest.mark.parametrize(

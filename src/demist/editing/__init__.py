@@ -1,10 +1,13 @@
-"""Changing what is there: from data to noise and back."""
+"""Changing what is there: within masks, from data to noise and back, and by words."""
 
 from demist.editing.direct import Missing, OfSource, missing_steps
 from demist.editing.edit_friendly import CLOSE, NoiseMaps, Replay, noise_maps
 from demist.editing.following import LARGEST, Follower, Now, Site, shaping
+from demist.editing.inpainting import EDGES, extended, inpaint, outpaint, sheet_of
 from demist.editing.invert import invert, slerp, upwards
 from demist.editing.inverting import INVERSIONS, followed, inverted
+from demist.editing.known import ALWAYS, Fill, Known, with_jumps, with_known
+from demist.editing.masks import Box, Mask
 from demist.editing.null_text import (
     ITERATIONS,
     RATE,
@@ -26,9 +29,12 @@ from demist.editing.prompt_to_prompt import (
     rewritten,
     sampled,
 )
+from demist.editing.redrawing import Edit, redraw
+from demist.editing.sheet import Sheet
 from demist.editing.swap import STOCHASTIC, Swapped, between, restyle, swap
 from demist.editing.tiles import Tiled, Wrapping, in_windows
 from demist.editing.unclamped import unclamped
+from demist.editing.varying import vary
 from demist.editing.words import (
     Correspondence,
     aligned,
@@ -40,7 +46,9 @@ from demist.editing.words import (
 )
 
 __all__ = [
+    "ALWAYS",
     "CLOSE",
+    "EDGES",
     "INVERSIONS",
     "ITERATIONS",
     "LARGEST",
@@ -49,9 +57,14 @@ __all__ = [
     "STOCHASTIC",
     "SWAP",
     "Both",
+    "Box",
     "Correspondence",
+    "Edit",
+    "Fill",
     "Follower",
     "Following",
+    "Known",
+    "Mask",
     "Missing",
     "NoiseMaps",
     "Now",
@@ -62,6 +75,7 @@ __all__ = [
     "Replay",
     "Rewriting",
     "Rewritten",
+    "Sheet",
     "Site",
     "Swapped",
     "Tiled",
@@ -69,26 +83,40 @@ __all__ = [
     "aligned",
     "between",
     "correspondence",
+    "editor",
+    "extended",
     "followed",
     "in_windows",
+    "inpaint",
     "invert",
     "inverted",
+    "known",
+    "masks",
     "missing_steps",
     "noise_maps",
     "nothing_added",
     "null_text",
     "number_of",
+    "outpaint",
+    "redraw",
+    "redrawing",
     "restyle",
     "rewritten",
     "sampled",
     "shaping",
+    "sheet",
+    "sheet_of",
     "slerp",
+    "sources",
     "split",
     "swap",
     "swapped",
     "unclamped",
     "unguided",
     "upwards",
+    "vary",
     "weighed",
+    "with_jumps",
+    "with_known",
     "with_null",
 ]

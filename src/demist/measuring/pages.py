@@ -132,7 +132,7 @@ def sample_page(
         **plan.sampling.recipe(),
         **_negative(negative),
         **_weak(weak),
-        **_plain(cond),
+        **plain(cond),
     }
     line = parameters_of(pipeline, options)
     facts = facts_of(pipeline, options)
@@ -192,7 +192,7 @@ def grid_page(
         **recipe,
         **_negative(negative),
         **_weak(weak),
-        **_plain(cond),
+        **plain(cond),
         "grid_of": list(axes),
     }
     page = image_grid(
@@ -226,7 +226,7 @@ def facts_of(pipeline: Pipeline, options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _plain(cond: Mapping[str, Any]) -> dict[str, Any]:
+def plain(cond: Mapping[str, Any]) -> dict[str, Any]:
     """Conditions as JSON; of images, that they were given."""
 
     def images(value: Any) -> bool:
@@ -234,12 +234,12 @@ def _plain(cond: Mapping[str, Any]) -> dict[str, Any]:
             isinstance(value, tuple) and any(isinstance(one, np.ndarray) for one in value)
         )
 
-    def plain(value: Any) -> Any:
+    def one(value: Any) -> Any:
         if isinstance(value, Control):
             return {"image": "image", **value.facts()}
         return "image" if images(value) else value
 
-    return {name: plain(value) for name, value in cond.items()}
+    return {name: one(value) for name, value in cond.items()}
 
 
 def _negative(negative: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -1,0 +1,178 @@
+"""`demist edit`: images changed by a model, whole or within a mask; one, or a folder of them."""
+
+import shlex
+import sys
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+from demist.commands.sampling import ModelOptions, SamplingOptions, parse_size, require_positive
+from demist.commands.shared import free_name, read, require_free
+from demist.errors import CannotCreateError, UsageError
+
+
+@dataclass(frozen=True)
+class MaskOptions:
+    """What is made anew; without any of these, all of the image."""
+
+    mask: Annotated[Path | None, arg(metavar="FILE|FOLDER|alpha")] = None
+    """White is made anew, black is kept, grey is a strength between; a folder holds one mask for
+    each image, of the same name; `alpha`: what is transparent in the image itself."""
+    box: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="X,Y,W,H")] = ()
+    """A rectangle that is made anew, in pixels from the upper left corner; also several times."""
+    threshold: float | None = None
+    """Make the mask black and white: greys from this number on (of 0 to 1) become white."""
+    invert: bool = False
+    """Keep what the mask says, and make the rest anew."""
+    grow: int = 0
+    """Pixels by which the mask grows to all sides; below 0 it shrinks."""
+    blur: float = 0.0
+    """Make the edge of the mask soft, by a Gaussian of this standard deviation in pixels: a
+    strength of its own for each pixel."""
+    resize_mask: bool = False
+    """Resize a mask of another size than its image."""
+    only_masked: bool = False
+    """Show the model only what lies around the mask, as large as it can, and put that back."""
+    padding: int = 32
+    """Pixels around the mask that it is shown then."""
+    fill: Literal["original", "noise", "mean"] = "original"
+    """What the hole holds at the start, if --strength is below 1: the image, noise, or the mean
+    colour of the rest."""
+    blend: int = 0
+    """Pixels inside the mask in which the old image passes into the new one; outside of it every
+    byte stays as it is."""
+    jumps: int = 0
+    """Take each step so many times more (RePaint), which fits the hole better to what is around it;
+    for models that are not told the mask."""
+
+    def asked(self) -> dict[str, Any]:
+        """What was typed, as JSON values."""
+        given = {name: value for name, value in asdict(self).items() if value != _USUAL[name]}
+        return {k: str(v) if isinstance(v, Path) else v for k, v in given.items()}
+
+
+_USUAL = asdict(MaskOptions())
+
+
+@dataclass(frozen=True)
+class Options:
+    """Change images: vary them, fill holes in them, extend them.
+
+    With --mask or --box what they say is made anew, with --extend the image goes on beyond its
+    edges, and all else stays byte for byte; without them the whole image is varied by --strength.
+    """
+
+    model: Annotated[Positional[str], arg(metavar="RUN|FOLDER")]
+    """A run (number, name, path or `latest`), or a saved model's folder."""
+    image: Annotated[Positional[Path], arg(metavar="IMAGE|FOLDER")]
+    """An image, or a folder of images."""
+    strength: float | None = None
+    """How much noise the image gets before it is denoised: 0 leaves it as it is, 1 makes it anew.
+    Default: 0.6 of a whole image, 1 within a mask."""
+    prompt: Annotated[str | None, arg(metavar="TEXT")] = None
+    """What to show, for a model of captions."""
+    label: Annotated[str | None, arg(name="class", metavar="NAME")] = None
+    """The class, by name or number. Without it: none."""
+    cond: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=VALUE")] = ()
+    """Any condition of the model, also several times; as for `demist sample`."""
+    negative: Annotated[str | None, arg(metavar="TEXT")] = None
+    """What guidance leads away from: a prompt, or a class of a model without prompts."""
+    extend: Annotated[str | None, arg(metavar="EDGE=PIXELS,...")] = None
+    """Let the image go on beyond its edges: left=32,right=32,top=8,bottom=8."""
+    n: int = 1
+    """Variants of each image; of a seed S they are those of S, S + 1, ..."""
+    size: Annotated[str | None, arg(metavar="SIDE|WIDTHxHEIGHT")] = None
+    """At which the model works, if not the size it was trained on; images of another size are
+    resized for it, and what is made is resized back."""
+    out: Path | None = None
+    """Image to write, or folder for those of a folder. Default: edited.png or edited, then
+    edited-2, ..."""
+    resume: bool = False
+    """Go on in a folder that holds some of the results."""
+    force: bool = False
+    """Overwrite an image that exists."""
+    metadata: bool = True
+    """Keep in the images how they were made."""
+    masking: Annotated[MaskOptions, arg(name="")] = field(default_factory=MaskOptions)
+    sampling: Annotated[SamplingOptions, arg(name="")] = field(default_factory=SamplingOptions)
+    source: Annotated[ModelOptions, arg(name="")] = field(default_factory=ModelOptions)
+
+    def __post_init__(self) -> None:
+        require_positive("n", self.n)
+        masked = self.masking.mask is not None or bool(self.masking.box)
+        if masked and self.extend is not None:
+            raise UsageError("--extend makes its own mask; leave --mask and --box out")
+        if not masked and self.extend is None:
+            for name in ("only_masked", "blend", "jumps", "fill"):
+                if getattr(self.masking, name) != _USUAL[name]:
+                    raise UsageError(
+                        f"--{name.replace('_', '-')} is for what a mask says; give --mask or --box"
+                    )
+
+    def how_strong(self) -> float:
+        """The strength that holds."""
+        if self.strength is not None:
+            return self.strength
+        masked = self.masking.mask is not None or bool(self.masking.box)
+        return 1.0 if masked or self.extend is not None else 0.6
+
+    def margins(self) -> dict[str, int]:
+        """Pixels to add, by edge."""
+        found = {}
+        for part in filter(None, (self.extend or "").split(",")):
+            edge, _, pixels = part.strip().partition("=")
+            if not pixels.strip().isdecimal():
+                raise UsageError(f"--extend {self.extend}: write left=32,right=32 in pixels")
+            found[edge.strip()] = int(pixels)
+        return found
+
+    def asked(self) -> dict[str, Any]:
+        """What was typed of the edit, as JSON values."""
+        own = {"strength": self.strength, "extend": self.extend, "size": self.size}
+        return {k: v for k, v in own.items() if v is not None} | self.masking.asked()
+
+
+def main(args: list[str]) -> None:
+    """Edit, write, and print the names of the files."""
+    options = read(Options, "edit", args)
+    several = options.image.is_dir()
+    out = options.out or free_name(Path("edited" if several else "edited.png"))
+    if options.resume and not several:
+        raise UsageError("--resume goes on with a folder of images; leave it out for one image")
+    if options.resume and options.out is None:
+        raise UsageError("--resume: say the folder to go on in: --out")
+    from demist.editing import editor
+
+    if several and out.exists() and not out.is_dir():
+        raise CannotCreateError(f"{out} is no folder; images of a folder go into one: --out")
+    if not several:
+        editor.require_endings(out, None, None)
+        for path in editor.variants(out, options.n):
+            require_free(path, options.force)
+    pipeline = options.source.open(options.model)
+    if options.size is not None:
+        pipeline = pipeline.sized(parse_size(options.size))
+    mask = options.masking
+    cond = editor.conditions(
+        pipeline, options.cond, options.prompt, options.label, options.negative
+    )
+    command = shlex.join(["demist", "edit", *args])
+    ready = editor.Editor(
+        pipeline, options.sampling.sampling(), cond, options.how_strong(),
+        editor.Masking(
+            mask.mask, tuple(map(editor.parse_box, mask.box)), mask.threshold, mask.invert,
+            mask.grow, mask.blur, mask.resize_mask,
+        ),
+        options.margins(), mask.only_masked, mask.padding, mask.fill, mask.jumps, mask.blend,
+        options.asked(), editor.Writer.of(pipeline, command, options.metadata),
+        partial(print, file=sys.stderr),
+    )  # fmt: skip
+    if several:
+        ready.folder(options.image, out, options.n, options.resume)
+        print(out)
+        return
+    for path in ready.file(options.image, out, options.n):
+        print(path)
