@@ -1,7 +1,9 @@
 """Edits: the laws of strength, masks and seeds, and the command on files and folders."""
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,17 @@ from demist.codecs import KLAutoencoder, Pixels
 from demist.conditions import Conditioner, Label, Masked
 from demist.core import Denoiser, Linear, Velocity
 from demist.drawing import read_metadata
-from demist.editing import Box, Sheet, extended, inpaint, masks, outpaint, vary, with_jumps
+from demist.editing import (
+    Box,
+    Sheet,
+    extended,
+    inpaint,
+    masks,
+    outpaint,
+    vary,
+    with_jumps,
+    with_known,
+)
 from demist.editing.redrawing import filled
 from demist.editing.sources import seed_of
 from demist.errors import UsageError
@@ -39,7 +51,7 @@ def model():
 @pytest.fixture(scope="module")
 def latent():
     torch.manual_seed(0)
-    coder = Autoencoder(image_channels=1, latent_channels=2, channels=(8, 8), norm_groups=4)
+    coder = Autoencoder(in_channels=1, latent_channels=2, channels=(8,), norm_groups=4)
     net = UNet(in_channels=2, channels=(16,), norm_groups=4, head_dim=16, patch=1)
     codec = KLAutoencoder(coder)
     assert codec.state_shape((1, 8, 8)) == (2, 4, 4)
@@ -111,8 +123,6 @@ def test_jumps_take_each_step_again_but_the_one_from_noise():
 def test_a_pixel_is_kept_until_the_time_falls_below_its_strength(model, photos):
     """Of a mask of 0.4 the states are the image's, noised, down to the first time below."""
     plan = model.plan(3, grid=(1.0, 0.7, 0.5, 0.3, 0.0), seed=2)
-    from demist.editing import with_known
-
     mask = np.full((3, 8, 8), 0.4, np.float32)
     kept = with_known(plan, photos, mask)
     noised = with_known(plan, photos, np.zeros((3, 8, 8), np.float32))
@@ -200,7 +210,8 @@ def folder(tmp_path, monkeypatch, model, photos, hole):
 
 
 def read(path):
-    return np.asarray(Image.open(path).convert("L"))
+    with Image.open(path) as image:
+        return np.asarray(image.convert("L"))
 
 
 def test_one_image_on_the_command_line(folder, model, photos, hole, capsys):
@@ -218,18 +229,16 @@ def test_one_image_on_the_command_line(folder, model, photos, hole, capsys):
 def test_a_folder_goes_on_where_it_stopped(folder, model, photos, capsys):
     line = ["edit", "m", "in", "--strength", "0.5", "--out", "done"]
     assert main(line) == 0
-    names = [p.relative_to("done").as_posix() for p in (folder / "done").rglob("*.png")]
+    names = [p.relative_to(folder / "done").as_posix() for p in (folder / "done").rglob("*.png")]
     assert sorted(names) == ["a.png", "c.png", "deep/b.png"]
     seed = seed_of(0, "deep/b.png")
     assert np.array_equal(read("done/deep/b.png"), vary(model, photos[1], 0.5, seed=seed)[0, 0])
-    first = {p: p.read_bytes() for p in (folder / "done").rglob("*.png")}
+    first = {p: read(p).tobytes() for p in (folder / "done").rglob("*.png")}
     (folder / "done" / "a.png").unlink()
     assert main(line) == 73
     assert "add --resume" in capsys.readouterr().err
     assert main([*line, "--resume"]) == 0
-    assert {p: read(p).tobytes() for p in first} == {
-        p: np.asarray(Image.open(p).convert("L")).tobytes() for p in first
-    }
+    assert {p: read(p).tobytes() for p in first} == first
     assert main([*line, "--steps", "3", "--resume"]) == 73
     assert "made otherwise (steps differ" in capsys.readouterr().err
     assert json.loads((folder / "done" / "edit.json").read_text())["sampling"]["n"] == 1
@@ -285,5 +294,11 @@ def test_a_mask_of_another_size_is_resized_where_that_is_asked(folder, capsys):
 def test_another_size_is_told(folder, capsys):
     Image.fromarray(np.zeros((16, 24), np.uint8)).save("large.png")
     assert main(["edit", "m", "large.png"]) == 0
-    assert Image.open("edited.png").size == (24, 16)
+    assert read("edited.png").shape == (16, 24)
     assert "24x16 pixels of the image are resized to that, out of" in capsys.readouterr().err
+
+
+def test_the_page_runs_as_printed():
+    page = (Path(__file__).parents[2] / "docs" / "editing.md").read_text()
+    block = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)[0]
+    exec(compile(block.replace("steps=10", "steps=2"), "editing.md", "exec"), {})

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from demist.errors import UsageError
 
-Mask = Float[np.ndarray, "h w"]
+Mask = Float[np.ndarray, "_ _"]
 """0 (kept) to 1 (anew)."""
 
 TOUCHED = 1e-6
@@ -107,8 +107,8 @@ def checked_mask(mask: np.ndarray, sides: tuple[int, int]) -> Mask:
     return values
 
 
-def is_hard(mask: Mask) -> bool:
-    """Whether all of it is 0 or 1."""
+def is_hard(mask: np.ndarray) -> bool:
+    """Whether all of a mask, or of several, is 0 or 1."""
     return bool(((mask == 0) | (mask == 1)).all())
 
 

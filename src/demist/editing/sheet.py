@@ -9,7 +9,7 @@ from PIL import Image
 from demist.editing import masks
 from demist.editing.masks import Box, Mask
 
-Bytes = UInt8[np.ndarray, "c h w"]
+Bytes = UInt8[np.ndarray, "_ _ _"]
 """One image."""
 
 
