@@ -199,3 +199,24 @@ def test_what_is_understood_is_told():
     for text in ("(a:1000)", "(" * 9999 + "a"):
         with pytest.raises(UsageError, match="100 is the limit"):
             prompt.encode(text, 1)
+
+
+@pytest.mark.filterwarnings("ignore:the prompt has", "ignore:brackets")
+@pytest.mark.parametrize("long", [False, True])
+def test_readings_say_which_word_each_token_is(long):
+    """For each token that the network attends to, chunks, marks and padding included."""
+    if long:
+        text = PromptStates((encoder("a"),), long=encoder("t5"), long_length=8)
+    else:
+        text = PromptStates((encoder("a"), encoder("b")))
+    prompt = "one (two:1.5), three BREAK four, five six seven [eight] nine"
+    held = text.holding(prompt)
+    readings = held.readings(prompt)
+    said = [plain[a:b] for plain, spans in readings for a, b in spans]
+    assert len(said) == len(held.encode(prompt, 1)["states"][0])
+    if long:  # each reads what it can of the prompt, which nothing breaks
+        assert said == ["", "one", "two", ",", "three", "four", ",", ""] * 2
+        return
+    assert said[:8] == ["", "one", "two", ",", "three", "", "", ""]
+    assert said[8:16] == ["", "four", ",", "", "", "", "", ""]
+    assert said[16:] == ["", "five", "six", "seven", "eight", "nine", "", ""]
