@@ -19,6 +19,7 @@ _HOME = {
     "likelihood": "measuring.likelihood",
     "load": "modalities",
     "plan": "training.plan",
+    "restore": "editing.restoring",
     "train": "training.run",
     "update": "config",
 }
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from demist.config import TrainConfig as TrainConfig
     from demist.config import update as update
     from demist.data import Dataset as Dataset
+    from demist.editing.restoring import restore as restore
     from demist.measuring.compare import compare as compare
     from demist.measuring.evaluate import evaluate as evaluate
     from demist.measuring.likelihood import likelihood as likelihood

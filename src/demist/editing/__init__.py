@@ -30,6 +30,7 @@ from demist.editing.prompt_to_prompt import (
     sampled,
 )
 from demist.editing.redrawing import Edit, redraw
+from demist.editing.restoring import Restored, restore, scores_of
 from demist.editing.sheet import Sheet
 from demist.editing.swap import STOCHASTIC, Swapped, between, restyle, swap
 from demist.editing.tiles import Tiled, Wrapping, in_windows
@@ -73,6 +74,7 @@ __all__ = [
     "OfSource",
     "Offsets",
     "Replay",
+    "Restored",
     "Rewriting",
     "Rewritten",
     "Sheet",
@@ -83,6 +85,7 @@ __all__ = [
     "aligned",
     "between",
     "correspondence",
+    "damage",
     "editor",
     "extended",
     "followed",
@@ -100,9 +103,13 @@ __all__ = [
     "outpaint",
     "redraw",
     "redrawing",
+    "restore",
+    "restorer",
+    "restoring",
     "restyle",
     "rewritten",
     "sampled",
+    "scores_of",
     "shaping",
     "sheet",
     "sheet_of",
