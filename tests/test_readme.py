@@ -69,6 +69,12 @@ def test_the_page_on_conditions():
     assert names["net"](x, t, **cond).shape == x.shape
 
 
+def test_the_page_on_restoring(capsys):
+    done = run(blocks_of("restore.md")[0])["done"]
+    assert done.samples.shape == (4, 1, 28, 28)
+    assert "coverage" in capsys.readouterr().out
+
+
 def test_the_page_on_guidance():
     model, conditioner = (
         Exact(Mixture(torch.ones(1), torch.zeros(1, 1), 1.0), Linear()),

@@ -1,0 +1,188 @@
+"""Posterior samplers on the shipped digits model: what they draw for what a damaged digit hides.
+
+    python benchmarks/restore_digits.py [--split test] [--digits 300] [--samples 2] [--steps 40]
+        [--problems half random sr] [--methods pigdm ddnm dps:scale=0.5 ...]
+
+Each digit is damaged, with noise of 0.05 where black is -1 and white 1, and several samples are
+drawn of what it may have been, without telling the class. A judge says whether a sample shows the
+digit that was there (`right`). Floors are samples of the model that leave the measurement aside
+(`prior`), and the pseudo-inverse of the measurement itself (`measurement`); the ceiling are the
+clean digits. `spread / error` is 1 for samples that are as far from each other as from the truth,
+`misfit` the mean square of what is left of the measurement over the variance of its noise: 1 for
+the truth. Rows that were made are kept in `results/restore_digits.json`, and the page is written
+from all of them.
+"""
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from field.report import machine
+
+import demist
+from demist.editing.damage import Damage, from_unit, to_unit
+from demist.editing.restoring import planned, scores_of
+from demist.inverse import METHODS, Measurement
+from demist.io.files import write_json, write_text
+from demist.measuring.judging import judge
+from demist.model import Pipeline, Sampling, open_model
+
+PROBLEMS = {
+    "half": ("half:lower", "lower half hidden"),
+    "random": ("random:0.7", "random 70 % hidden"),
+    "sr": ("sr:4", "block means of 4 x 4"),
+}
+NOISE = 0.05
+RESULTS = Path(__file__).parent / "results"
+KEPT = RESULTS / "restore_digits.json"
+FLOORS = ("clean", "measurement")
+
+
+class Gradients:
+    """Counts rows that were differentiated through a network."""
+
+    def __init__(self, net: torch.nn.Module) -> None:
+        self.rows = 0
+        net.register_forward_hook(self._seen)
+
+    def _seen(self, net: object, given: object, made: torch.Tensor) -> None:
+        if made.requires_grad:
+            made.register_hook(self._back)
+
+    def _back(self, gradient: torch.Tensor) -> None:
+        self.rows += len(gradient)
+
+
+def digits(split: str, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels: of the test set, or of the training set, `n` spread over all of it."""
+    data = demist.load("digits", split=split)
+    rows = np.linspace(0, len(data.x) - 1, n).round().astype(int)
+    return np.stack([np.asarray(data.x[i]) for i in rows]), np.asarray(data.labels)[rows]
+
+
+def drawn(
+    pipeline: Pipeline, damage: Damage, y: torch.Tensor, method: str, each: int, steps: int
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Samples `(digits, each, C, H, W)`, and what they cost each."""
+    if method in FLOORS:
+        x = damage.operator.pinv(y).clamp(-1, 1)
+        return from_unit(x, np.zeros(0, np.uint8))[:, None], {"evaluations": 0, "gradients": 0}
+    seeds, counted = range(len(y) * each), Gradients(pipeline.denoiser.net)
+    began = time.process_time()
+    plan = planned(damage, y, method, list(seeds), Sampling(steps=steps), {})
+    samples = plan.sample()
+    made = plan.tally.samples
+    cost = {
+        "evaluations": plan.tally.rows / made,
+        "gradients": counted.rows / made,
+        "seconds": (time.process_time() - began) / made,
+    }
+    return samples.reshape(len(y), each, *samples.shape[1:]), cost
+
+
+def row(
+    pipeline: Pipeline, seer: Any, x: np.ndarray, labels: np.ndarray, problem: str, method: str,
+    each: int, steps: int,
+) -> dict[str, Any]:  # fmt: skip
+    """One line of the table."""
+    damage = Damage.of(pipeline, PROBLEMS[problem][0], NOISE)
+    y = damage.simulate(to_unit(x), range(10_000, 10_000 + len(x)))
+    samples, cost = drawn(pipeline, damage, y, method, each, steps)
+    if method == "clean":
+        samples = x[:, None]
+    each = samples.shape[1]
+    seen = seer.logits(samples.reshape(-1, *x.shape[1:])).argmax(1).reshape(len(x), each)
+    right = seen == labels[:, None]
+    rows = to_unit(samples.reshape(-1, *x.shape[1:]))
+    misfit = Measurement(damage.operator, y.repeat_interleave(each, 0), damage.noise).misfit(rows)
+    found = {
+        "right": float(right.mean()),
+        # Samples of one digit are not independent: the interval is over digits.
+        "interval": 1.96 * float(right.mean(1).std(ddof=1)) / math.sqrt(len(x)),
+        "misfit": float(misfit.mean()),
+        "misfit_median": float(misfit.median()),
+        **{key: round(value, 4) for key, value in cost.items()},
+    }
+    if each > 1:
+        z, z0 = to_unit(samples), to_unit(x)
+        error = (z.mean(1) - z0).square().mean()
+        found["spread_over_error"] = float((z.var(1).mean() * (1 + 1 / each) / error).sqrt())
+        ranks = [scores_of(s, t)["coverage"] for s, t in zip(samples, x, strict=True)]
+        found["coverage"], found["coverage_wanted"] = float(np.mean(ranks)), (each - 1) / (each + 1)
+    return found
+
+
+def page(kept: dict[str, Any]) -> str:
+    """The tables, of the test digits first."""
+    lines = ["# Posterior samplers on the shipped digits model", "", *__doc__.splitlines()[5:], ""]
+    lines += [f"{kept['machine']}.", ""]
+    for split, what in (
+        ("test", "Test digits"),
+        ("train", "Training digits: what `auto` is chosen from"),
+    ):
+        for problem, (operator, words) in PROBLEMS.items():
+            rows = [r for r in kept["rows"] if (r["split"], r["problem"]) == (split, problem)]
+            if not rows:
+                continue
+            lines += [
+                f"## {what}: {words} (`--operator {operator}`)", "",
+                "| method | digits x samples | right | spread / error | misfit (median) | "
+                "evaluations + gradients | seconds |",
+                "| --- | --- | --- | --- | --- | --- | --- |",
+            ]  # fmt: skip
+            lines += [_line(r) for r in sorted(rows, key=lambda r: -r["right"])] + [""]
+    return "\n".join(lines)
+
+
+def _line(r: dict[str, Any]) -> str:
+    spread = f"{r['spread_over_error']:.2f}" if "spread_over_error" in r else ""
+    misfit = f"{r['misfit']:.3g} ({r['misfit_median']:.2f})"
+    cost = f"{r['evaluations']:g} + {r['gradients']:g}"
+    right = f"{r['right']:.1%} +- {r['interval']:.1%}"
+    return (
+        f"| {r['method']} | {r['digits']} x {r['samples']} | {right} | {spread} "
+        f"| {misfit} | {cost} | {r.get('seconds', 0):.2f} |"
+    )
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--split", choices=["train", "test"], default="test")
+    parser.add_argument("--digits", type=int, default=300)
+    parser.add_argument("--samples", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--problems", nargs="+", default=list(PROBLEMS), choices=list(PROBLEMS))
+    parser.add_argument("--methods", nargs="+", default=[*FLOORS, *METHODS.names()])
+    options = parser.parse_args(args)
+    torch.set_num_threads(1)
+    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {"rows": []}
+    kept["machine"] = machine({"demist": demist.__version__})
+    x, labels = digits(options.split, options.digits)
+    seer = judge(demist.load("digits"), demist.load("digits", split="test"))
+    for problem in options.problems:
+        for method in options.methods:
+            found = row(
+                open_model("digits"), seer, x, labels, problem, method, options.samples,
+                options.steps,
+            )  # fmt: skip
+            said = {
+                "split": options.split, "problem": problem, "method": method,
+                "digits": options.digits, "samples": 1 if method in FLOORS else options.samples,
+                "steps": options.steps,
+            }  # fmt: skip
+            key = ("split", "problem", "method", "steps")
+            kept["rows"] = [r for r in kept["rows"] if any(r[k] != said[k] for k in key)]
+            kept["rows"].append({**said, **found})
+            print(json.dumps(kept["rows"][-1]), flush=True)
+            write_json(KEPT, kept)
+            write_text(RESULTS / "restore_digits.md", page(kept))
+
+
+if __name__ == "__main__":
+    main()
