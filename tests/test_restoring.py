@@ -13,7 +13,7 @@ from demist.cli import main
 from demist.codecs import KLAutoencoder, Standardize
 from demist.conditions import Conditioner
 from demist.core import Denoiser, Eps, Linear
-from demist.editing import scores_of
+from demist.editing import restoring, scores_of
 from demist.editing.damage import Damage, decoder, from_unit, read_noise, to_unit
 from demist.editing.restorer import FACTS, shown_spread
 from demist.editing.sources import seed_of
@@ -168,6 +168,24 @@ def test_noise_is_read():
             read_noise(text)
     with pytest.raises(UsageError, match="at least 0"):
         read_noise(-1)
+
+
+def test_auto_takes_the_first_that_fits(digits, monkeypatch):
+    preferred = (("ddrm", "a spectrum"), ("ddnm", "linear"), ("magic", "no"), ("tds", "any"))
+    monkeypatch.setattr(restoring, "PREFERRED", preferred)
+    product = "half:lower@blur:1"  # without a spectrum
+    for operator, noise, wanted in (
+        ("sr:4", 0.1, ("ddrm", "a spectrum")),
+        ("sr:4", 0.0, ("ddrm", "a spectrum")),
+        (product, 0.1, ("tds", "any")),
+        (product, 0.0, ("ddnm", "linear")),
+        ("sr:4", "poisson:20", ("tds", "any")),
+    ):
+        assert restoring.chosen(Damage.of(digits, operator, noise), "auto") == wanted
+    assert restoring.chosen(Damage.of(digits, "sr:4", 0.1), "prior") == ("prior", "as asked")
+    monkeypatch.setattr(restoring, "PREFERRED", ())
+    with pytest.raises(UsageError, match="choose one: --method"):
+        restoring.chosen(Damage.of(digits, "sr:4", 0.1), "auto")
 
 
 def test_a_file_becomes_its_mean_its_samples_and_its_spread(digits, photos, capsys):

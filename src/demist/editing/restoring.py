@@ -7,6 +7,7 @@ given is clean, is damaged first, and the samples are compared with it.
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,11 +19,10 @@ from demist.editing.damage import Damage, Noise, from_unit, to_unit
 from demist.errors import UsageError
 from demist.inverse import (
     METHODS,
-    GaussianNoise,
-    LinearOperator,
     Measurement,
     Method,
     Operator,
+    PoissonNoise,
     make_method,
     walk,
 )
@@ -33,6 +33,13 @@ from demist.model.plan import Plan
 from demist.model.sampling import Sampling, split
 
 AUTO = "auto"
+PREFERRED = (
+    ("pigdm", "the best of those with a gradient for linear operators and Gaussian noise"),
+    ("ddnm", "for linear operators whose singular values are known, and Gaussian noise"),
+    ("dps", "for any operator and noise"),
+    ("tds", "for any operator and noise"),
+)
+"""What `auto` takes, best first, and why; `benchmarks/restore_digits.py` gives the figures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,20 +204,26 @@ def restored(damage: Damage, y: Tensor, samples: np.ndarray, truth: np.ndarray |
 
 
 def chosen(damage: Damage, method: str) -> tuple[str, str]:
-    """The method, and why: `auto` is what the figures of `results/restore_digits.md` say."""
+    """The method, and why: of those in `PREFERRED`, the first that goes with the measurement.
+
+    Raises:
+        UsageError: None does.
+    """
     if method != AUTO:
         return method, "as asked"
-    known = METHODS.names()
-    linear = isinstance(damage.operator, LinearOperator) and not damage.pipeline.codec.components
-    gaussian = isinstance(damage.noise, GaussianNoise)
-    for name, why, fits in (
-        ("pigdm", "the operator is linear and the noise Gaussian", linear and gaussian),
-        ("mmps", "the operator is linear and the noise Gaussian", linear and gaussian),
-        ("dps", "the operator is not linear or the noise not Gaussian", True),
-    ):
-        if fits and name in known:
-            return name, why
-    raise UsageError("no method goes with this; give one: --method")
+    y = torch.zeros(1, *damage.operator.out)
+    if isinstance(damage.noise, PoissonNoise):
+        y = y + damage.noise.low
+    measurement, known = damage.in_states(y), METHODS.names()
+    for name, why in PREFERRED:
+        with suppress(UsageError):
+            if name in known:
+                make_method(name).require(measurement)
+                return name, why
+    raise UsageError(
+        "no method that is known to be good goes with this operator and noise; choose one: "
+        "--method, and `demist list methods`"
+    )
 
 
 def _rms(x: np.ndarray) -> float:
