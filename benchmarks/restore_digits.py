@@ -1,7 +1,7 @@
 """Posterior samplers on the shipped digits model: what they draw for what a damaged digit hides.
 
     python benchmarks/restore_digits.py [--split test] [--digits 300] [--samples 2] [--steps 40]
-        [--problems half random sr] [--methods pigdm ddnm dps:scale=0.5 ...]
+        [--problems half random sr] [--methods pigdm dps:scale=0.5 "ddnm with heun" ...]
 
 Each digit is damaged, with noise of 0.05 where black is -1 and white 1, and several samples are
 drawn of what it may have been, without telling the class. A judge says whether a sample shows the
@@ -75,7 +75,8 @@ def drawn(
         return from_unit(x, np.zeros(0, np.uint8))[:, None], {"evaluations": 0, "gradients": 0}
     seeds, counted = range(len(y) * each), Gradients(pipeline.denoiser.net)
     began = time.process_time()
-    plan = planned(damage, y, method, list(seeds), Sampling(steps=steps), {})
+    name, _, solver = method.partition(" with ")
+    plan = planned(damage, y, name, list(seeds), Sampling(steps=steps, solver=solver or None), {})
     samples = plan.sample()
     made = plan.tally.samples
     cost = {
@@ -145,8 +146,9 @@ def _line(r: dict[str, Any]) -> str:
     misfit = f"{r['misfit']:.3g} ({r['misfit_median']:.2f})"
     cost = f"{r['evaluations']:g} + {r['gradients']:g}"
     right = f"{r['right']:.1%} +- {r['interval']:.1%}"
+    method = r["method"] if r["method"] in FLOORS else f"{r['method']}, {r['steps']} steps"
     return (
-        f"| {r['method']} | {r['digits']} x {r['samples']} | {right} | {spread} "
+        f"| {method} | {r['digits']} x {r['samples']} | {right} | {spread} "
         f"| {misfit} | {cost} | {r.get('seconds', 0):.2f} |"
     )
 

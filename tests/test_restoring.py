@@ -20,7 +20,7 @@ from demist.editing.sources import seed_of
 from demist.errors import DemistError, UsageError
 from demist.inverse import Dense, GaussianNoise, LinearOperator, PoissonNoise
 from demist.io.tensors import write_tensors
-from demist.model import Pipeline, open_model
+from demist.model import Pipeline, Sampling, open_model
 from demist.networks import MLP, Autoencoder
 
 HOW = {"method": "prior", "steps": 2}
@@ -171,18 +171,27 @@ def test_noise_is_read():
 
 
 def test_auto_takes_the_first_that_fits(digits, monkeypatch):
-    preferred = (("ddrm", "a spectrum"), ("ddnm", "linear"), ("magic", "no"), ("tds", "any"))
+    preferred = tuple(restoring.Choice(name, "so") for name in ("ddrm", "ddnm", "magic", "tds"))
     monkeypatch.setattr(restoring, "PREFERRED", preferred)
     product = "half:lower@blur:1"  # without a spectrum
     for operator, noise, wanted in (
-        ("sr:4", 0.1, ("ddrm", "a spectrum")),
-        ("sr:4", 0.0, ("ddrm", "a spectrum")),
-        (product, 0.1, ("tds", "any")),
-        (product, 0.0, ("ddnm", "linear")),
-        ("sr:4", "poisson:20", ("tds", "any")),
+        ("sr:4", 0.1, "ddrm"),
+        ("sr:4", 0.0, "ddrm"),
+        (product, 0.1, "tds"),
+        (product, 0.0, "ddnm"),
+        ("sr:4", "poisson:20", "tds"),
     ):
-        assert restoring.chosen(Damage.of(digits, operator, noise), "auto") == wanted
-    assert restoring.chosen(Damage.of(digits, "sr:4", 0.1), "prior") == ("prior", "as asked")
+        assert restoring.chosen(Damage.of(digits, operator, noise), "auto").method == wanted
+    assert restoring.chosen(Damage.of(digits, "sr:4", 0.1), "prior") == ("prior", "as asked", None)
+    real = Damage.of(digits, "half:lower", 0.1)
+    monkeypatch.undo()
+    assert restoring.chosen(real, "auto").method == "pigdm"
+    y = torch.zeros(1, 392)
+    plan = restoring.planned(real, y, "auto", [0], Sampling(), {})
+    assert (plan.sampling.steps, plan.sampling.solver) == (40, restoring.LANGEVIN)
+    plan = restoring.planned(real, y, "auto", [0], Sampling(steps=3, solver="heun"), {})
+    assert (plan.sampling.steps, plan.sampling.solver) == (3, "heun")
+    assert restoring.planned(real, y, "dps", [0], Sampling(), {}).sampling.solver == "ddim:eta=1"
     monkeypatch.setattr(restoring, "PREFERRED", ())
     with pytest.raises(UsageError, match="choose one: --method"):
         restoring.chosen(Damage.of(digits, "sr:4", 0.1), "auto")
@@ -196,7 +205,7 @@ def test_a_file_becomes_its_mean_its_samples_and_its_spread(digits, photos, caps
     assert names == ["restored.png", "restored-samples.png", "restored-spread.png"]
     assert "392 numbers are measured of the 784" in said.err
     assert "standard deviation 0.05 (6.4 of 255), in the data's unit, from -1 (black)" in said.err
-    assert "method prior (as asked): 3 samples of 2 steps" in said.err
+    assert "method prior (as asked): 3 samples of 2 steps of adams" in said.err
     assert "evaluations of the network for one sample: 2" in said.err
     assert "coverage" in said.err
     clean = np.asarray(Image.open(photos / "a.png"))[None]

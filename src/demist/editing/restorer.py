@@ -21,13 +21,7 @@ from demist.data.images.decode import read_image
 from demist.drawing import image_grid, save_image
 from demist.editing.damage import Damage as Damage
 from demist.editing.damage import read_array
-from demist.editing.restoring import (
-    Restored,
-    chosen,
-    measured,
-    planned,
-    restored,
-)
+from demist.editing.restoring import Restored, chosen, measured, planned, restored, usual
 from demist.editing.sources import Item, Say, items_in
 from demist.errors import CannotCreateError, DataError, DemistError, MissingError, UsageError
 from demist.inverse import GaussianNoise, make_method
@@ -155,16 +149,16 @@ class Restorer:
         if isinstance(noise, GaussianNoise):
             said = f"Gaussian, standard deviation {noise.std:g}"
             said += f" ({noise.std * 127.5:.1f} of 255)" if image and noise.std else ""
-        spec, why = chosen(self.damage, self.method)
-        each = self.sampling.over(self.pipeline.defaults)
+        spec, why, solver = chosen(self.damage, self.method)
+        each = usual(self.sampling, make_method(spec), solver).over(self.pipeline.defaults)
         what = "damages each image, and restores it" if self.simulate else "restores each image"
         self.say(
             f"{what}: {_count(operator.out)} numbers are measured of the {_count(operator.shape)} "
             f"of {' x '.join(map(str, operator.shape))} data; noise {said}, in {unit}"
         )
         self.say(
-            f"method {spec} ({why}): {self.n} samples of {each.steps} steps for each of {images} "
-            f"image{'' if images == 1 else 's'}"
+            f"method {spec} ({why}): {self.n} samples of {each.steps} steps of {each.solver} for "
+            f"each of {images} image{'' if images == 1 else 's'}"
         )
 
     def _read(self, item: Item) -> np.ndarray:

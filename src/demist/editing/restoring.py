@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -33,13 +33,26 @@ from demist.model.plan import Plan
 from demist.model.sampling import Sampling, split
 
 AUTO = "auto"
+STEPS = 40
+"""Steps, if nobody says: a measurement that is led by wants more of them than a sample."""
+
+
+class Choice(NamedTuple):
+    """A method, why it, and the solver with which, if not the method's own."""
+
+    method: str
+    why: str
+    solver: str | None = None
+
+
+LANGEVIN = "corrected:solver=(ddim:eta=1),n=2"
+"""After each step two of Langevin's, which let hidden parts answer the measured ones."""
 PREFERRED = (
-    ("pigdm", "the best of those with a gradient for linear operators and Gaussian noise"),
-    ("ddnm", "for linear operators whose singular values are known, and Gaussian noise"),
-    ("dps", "for any operator and noise"),
-    ("tds", "for any operator and noise"),
+    Choice("pigdm", "for linear operators and Gaussian noise, the best by its figures", LANGEVIN),
+    Choice("dps", "for any operator and noise; its scale wants to be tuned: dps:scale=0.5"),
+    Choice("tds", "for any operator and noise"),
 )
-"""What `auto` takes, best first, and why; `benchmarks/restore_digits.py` gives the figures."""
+"""What `auto` takes, best first; `benchmarks/restore_digits.py` gives the figures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +148,8 @@ def restore(
         method: How to draw; `demist list methods`.
         n: How many samples.
         simulate: `data` is clean: damage it first, and keep it as the truth.
-        sampling: How to sample.
+        sampling: How to sample; if it does not say, with 40 steps of the solver that suits the
+            method.
         cond: Conditions of the model, and fields of `Sampling`: `label="3"`, `steps=40`.
 
     Raises:
@@ -186,13 +200,21 @@ def planned(
             asked.
     """
     each = len(seeds) // whole("measurements", len(y))
+    solver = None
     if isinstance(method, str):
-        method = make_method(chosen(damage, method)[0])
+        name, _, solver = chosen(damage, method)
+        method = make_method(name)
     pipeline, rows = damage.pipeline, y.repeat_interleave(each, 0)
-    plan = pipeline.plan(len(seeds), replace(sampling, seed=tuple(seeds)), **cond)
+    sampling = replace(usual(sampling, method, solver), seed=tuple(seeds))
+    plan = pipeline.plan(len(seeds), sampling, **cond)
     walking = walk(method, damage.in_states(rows))
     then = plan.then and replace(plan.then, walk=walking)
     return replace(plan, walk=walking, then=then)
+
+
+def usual(sampling: Sampling, method: Method, solver: str | None = None) -> Sampling:
+    """The recipe with the steps and the solver of a restoration where it says none."""
+    return sampling.over(Sampling(steps=STEPS, solver=solver or method.solver))
 
 
 def restored(damage: Damage, y: Tensor, samples: np.ndarray, truth: np.ndarray | None) -> Restored:
@@ -203,23 +225,23 @@ def restored(damage: Damage, y: Tensor, samples: np.ndarray, truth: np.ndarray |
     return Restored(samples, from_unit(shown, samples), misfit.numpy(), truth)
 
 
-def chosen(damage: Damage, method: str) -> tuple[str, str]:
+def chosen(damage: Damage, method: str) -> Choice:
     """The method, and why: of those in `PREFERRED`, the first that goes with the measurement.
 
     Raises:
         UsageError: None does.
     """
     if method != AUTO:
-        return method, "as asked"
+        return Choice(method, "as asked")
     y = torch.zeros(1, *damage.operator.out)
     if isinstance(damage.noise, PoissonNoise):
         y = y + damage.noise.low
     measurement, known = damage.in_states(y), METHODS.names()
-    for name, why in PREFERRED:
+    for choice in PREFERRED:
         with suppress(UsageError):
-            if name in known:
-                make_method(name).require(measurement)
-                return name, why
+            if choice.method in known:
+                make_method(choice.method).require(measurement)
+                return choice
     raise UsageError(
         "no method that is known to be good goes with this operator and noise; choose one: "
         "--method, and `demist list methods`"

@@ -39,6 +39,9 @@ class Method(abc.ABC):
     noisy: ClassVar[bool] = False
     """Whether it divides by the noise, so that there must be some."""
 
+    solver: ClassVar[str | None] = None
+    """The solver at its best, where nobody says one; None: the model's own."""
+
     def require(self, measurement: Measurement) -> None:
         """Check that the method goes with this measurement.
 
@@ -97,7 +100,13 @@ class Method(abc.ABC):
 
 
 class Guided(Method):
-    """A method that is a denoiser made of a denoiser: every solver and rule of guidance goes."""
+    """A method that is a denoiser made of a denoiser: every solver and rule of guidance goes.
+
+    What a precise measurement adds changes fast with the state, so that solvers of high order
+    overshoot; one of first order that draws new noise forgets what a step got wrong.
+    """
+
+    solver: ClassVar[str | None] = "ddim:eta=1"
 
     @abc.abstractmethod
     def wrap(self, model: Model, measurement: Measurement) -> Model:

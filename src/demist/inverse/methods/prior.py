@@ -19,6 +19,7 @@ class Prior(Guided):
     name: ClassVar[str] = "prior"
     linear: ClassVar[bool] = False
     gaussian: ClassVar[bool] = False
+    solver: ClassVar[str | None] = None
 
     def wrap(self, model: Model, measurement: Measurement) -> Model:
         """The model as it is."""
