@@ -191,7 +191,7 @@ def test_auto_takes_the_first_that_fits(digits, monkeypatch):
     assert (plan.sampling.steps, plan.sampling.solver) == (40, restoring.LANGEVIN)
     plan = restoring.planned(real, y, "auto", [0], Sampling(steps=3, solver="heun"), {})
     assert (plan.sampling.steps, plan.sampling.solver) == (3, "heun")
-    assert restoring.planned(real, y, "dps", [0], Sampling(), {}).sampling.solver == "ddim:eta=1"
+    assert restoring.planned(real, y, "tmpd", [0], Sampling(), {}).sampling.solver == "ddim:eta=1"
     monkeypatch.setattr(restoring, "PREFERRED", ())
     with pytest.raises(UsageError, match="choose one: --method"):
         restoring.chosen(Damage.of(digits, "sr:4", 0.1), "auto")

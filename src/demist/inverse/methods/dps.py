@@ -42,6 +42,7 @@ class DPS(Method):
     """
 
     name: ClassVar[str] = "dps"
+    solver: ClassVar[str | None] = "ddim:eta=1"
     linear: ClassVar[bool] = False
     gaussian: ClassVar[bool] = False
     scale: float = 1.0
