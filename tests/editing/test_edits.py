@@ -12,7 +12,7 @@ from PIL import Image
 
 from demist.cli import main
 from demist.codecs import KLAutoencoder, Pixels
-from demist.conditions import Conditioner, Label, Masked
+from demist.conditions import Conditioner, Label, LowResolution, Masked
 from demist.core import Denoiser, Linear, Velocity
 from demist.drawing import read_metadata
 from demist.editing import (
@@ -22,6 +22,7 @@ from demist.editing import (
     inpaint,
     masks,
     outpaint,
+    upscale,
     vary,
     with_jumps,
     with_known,
@@ -198,6 +199,17 @@ def test_holes_filled_with_the_mean(photos, hole):
     assert np.array_equal(x[0, 0][hole == 0], kept)
 
 
+def test_small_images_become_large(photos):
+    small = LowResolution((1, 8, 8), 2)
+    conditioner = Conditioner({"low": small})
+    net = UNet(channels=(16,), norm_groups=4, head_dim=16, patch=2, inlets=conditioner.specs())
+    pipeline = made(net, Pixels(), conditioner, (1, 8, 8), Sampling(steps=3))
+    tiny = photos[:, :, ::2, ::2]
+    assert np.array_equal(upscale(pipeline, tiny, seed=1), pipeline.sample(3, seed=1, low=tiny))
+    with pytest.raises(UsageError, match="this model makes 4x4 2 times larger"):
+        upscale(pipeline, photos)
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch, model, photos, hole):
     monkeypatch.chdir(tmp_path)
@@ -261,6 +273,10 @@ def test_a_folder_goes_on_where_it_stopped(folder, model, photos, capsys):
         ("m in/a.png --strength 2", 64, "strength = 2: give a number from 0"),
         ("m in/a.png --box 9,9,2,2", 64, "lies outside of the image"),
         ("m in/a.png --out in/c.png", 73, "exists already"),
+        ("m in/a.png --upscale --instruct x", 64, "--instruct and --upscale are different edits"),
+        ("m in/a.png --instruct x", 64, "one image as a condition; this one is shown no image"),
+        ("m in/a.png --upscale", 64, "makes no small image large"),
+        ("m in/a.png --level 3", 64, "--level goes with --upscale"),
         ("m in/a.png --resume", 64, "--resume goes on with a folder"),
     ],
 )

@@ -59,7 +59,7 @@ _USUAL = asdict(MaskOptions())
 
 @dataclass(frozen=True)
 class Options:
-    """Change images: vary them, fill holes in them, extend them.
+    """Change images: vary them, fill holes in them, extend them, instruct, make them larger.
 
     With --mask or --box what they say is made anew, with --extend the image goes on beyond its
     edges, and all else stays byte for byte; without them the whole image is varied by --strength.
@@ -82,6 +82,15 @@ class Options:
     """What guidance leads away from: a prompt, or a class of a model without prompts."""
     extend: Annotated[str | None, arg(metavar="EDGE=PIXELS,...")] = None
     """Let the image go on beyond its edges: left=32,right=32,top=8,bottom=8."""
+    instruct: Annotated[str | None, arg(metavar="TEXT")] = None
+    """What to change, for a model that learned to follow instructions: "make it red"."""
+    image_guidance: float | None = None
+    """How closely the image is kept then; --guidance is how closely the instruction is followed.
+    Default: as the model says, usually 1.5."""
+    upscale: bool = False
+    """Make a small image large, by a model that learned to."""
+    level: int | None = None
+    """Of the noise that a published upscaler lays over the small image; see --condition-noise."""
     n: int = 1
     """Variants of each image; of a seed S they are those of S, S + 1, ..."""
     size: Annotated[str | None, arg(metavar="SIDE|WIDTHxHEIGHT")] = None
@@ -103,6 +112,16 @@ class Options:
     def __post_init__(self) -> None:
         require_positive("n", self.n)
         masked = self.masking.mask is not None or bool(self.masking.box)
+        ways = [("--extend", self.extend), ("--instruct", self.instruct),
+                ("--upscale", self.upscale or None)]  # fmt: skip
+        if len(taken := [name for name, value in ways if value is not None]) > 1:
+            raise UsageError(f"{' and '.join(taken)} are different edits; ask for one at a time")
+        if self.upscale and (masked or self.strength is not None):
+            raise UsageError("--upscale makes the whole image larger; leave masks and strength out")
+        if self.image_guidance is not None and self.instruct is None:
+            raise UsageError("--image-guidance goes with --instruct")
+        if self.level is not None and not self.upscale:
+            raise UsageError("--level goes with --upscale")
         if masked and self.extend is not None:
             raise UsageError("--extend makes its own mask; leave --mask and --box out")
         if not masked and self.extend is None:
@@ -117,7 +136,8 @@ class Options:
         if self.strength is not None:
             return self.strength
         masked = self.masking.mask is not None or bool(self.masking.box)
-        return 1.0 if masked or self.extend is not None else 0.6
+        anew = masked or self.upscale or self.extend is not None or self.instruct is not None
+        return 1.0 if anew else 0.6
 
     def margins(self) -> dict[str, int]:
         """Pixels to add, by edge."""
@@ -131,7 +151,8 @@ class Options:
 
     def asked(self) -> dict[str, Any]:
         """What was typed of the edit, as JSON values."""
-        own = {"strength": self.strength, "extend": self.extend, "size": self.size}
+        names = ("strength", "extend", "instruct", "image_guidance", "level", "size")
+        own = {name: getattr(self, name) for name in names} | {"upscale": self.upscale or None}
         return {k: v for k, v in own.items() if v is not None} | self.masking.asked()
 
 
@@ -167,6 +188,7 @@ def main(args: list[str]) -> None:
             mask.grow, mask.blur, mask.resize_mask,
         ),
         options.margins(), mask.only_masked, mask.padding, mask.fill, mask.jumps, mask.blend,
+        options.instruct, options.image_guidance, options.upscale, options.level,
         options.asked(), editor.Writer.of(pipeline, command, options.metadata),
         partial(print, file=sys.stderr),
     )  # fmt: skip

@@ -4,6 +4,7 @@ from demist.editing.direct import Missing, OfSource, missing_steps
 from demist.editing.edit_friendly import CLOSE, NoiseMaps, Replay, noise_maps
 from demist.editing.following import LARGEST, Follower, Now, Site, shaping
 from demist.editing.inpainting import EDGES, extended, inpaint, outpaint, sheet_of
+from demist.editing.instructing import RULE, instruct, instructed, shown_image
 from demist.editing.invert import invert, slerp, upwards
 from demist.editing.inverting import INVERSIONS, followed, inverted
 from demist.editing.known import ALWAYS, Fill, Known, with_jumps, with_known
@@ -35,6 +36,7 @@ from demist.editing.sheet import Sheet
 from demist.editing.swap import STOCHASTIC, Swapped, between, restyle, swap
 from demist.editing.tiles import Tiled, Wrapping, in_windows
 from demist.editing.unclamped import unclamped
+from demist.editing.upscaling import enlarged_by, enlarging, upscale
 from demist.editing.varying import vary
 from demist.editing.words import (
     Correspondence,
@@ -55,6 +57,7 @@ __all__ = [
     "LARGEST",
     "RATE",
     "RESTYLE",
+    "RULE",
     "STOCHASTIC",
     "SWAP",
     "Both",
@@ -87,10 +90,14 @@ __all__ = [
     "correspondence",
     "damage",
     "editor",
+    "enlarged_by",
+    "enlarging",
     "extended",
     "followed",
     "in_windows",
     "inpaint",
+    "instruct",
+    "instructed",
     "invert",
     "inverted",
     "known",
@@ -113,6 +120,7 @@ __all__ = [
     "shaping",
     "sheet",
     "sheet_of",
+    "shown_image",
     "slerp",
     "sources",
     "split",
@@ -120,6 +128,7 @@ __all__ = [
     "swapped",
     "unclamped",
     "unguided",
+    "upscale",
     "upwards",
     "vary",
     "weighed",

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from demist.data.images.decode import read_image
 from demist.drawing import save_image
 from demist.editing.inpainting import extended, sheet_of
+from demist.editing.instructing import instructed
 from demist.editing.known import Fill
 from demist.editing.masks import parse_box as parse_box
 from demist.editing.redrawing import Edit, hard, redraw, sides_of, told_masks
@@ -22,6 +23,7 @@ from demist.editing.sheet import Bytes, Sheet
 from demist.editing.sources import ALPHA, Item, Say, items_in
 from demist.editing.sources import Masking as Masking
 from demist.editing.sources import variants as variants
+from demist.editing.upscaling import enlarging
 from demist.errors import CannotCreateError, DataError, DemistError, MissingError, UsageError
 from demist.io.files import read_json, write_json
 from demist.io.folders import sweep
@@ -84,6 +86,10 @@ class Editor:
         fill: See `redraw`.
         jumps: See `redraw`.
         blend: See `redraw`.
+        instruction: What is to be changed; see `demist.editing.instruct`.
+        image_guidance: See `demist.editing.instruct`.
+        larger: Whether small images are made large; see `demist.editing.upscale`.
+        level: See `demist.editing.upscale`.
         facts: What was asked, as JSON values, for what is written.
         writer: Writes the results.
         say: Told what the user should know.
@@ -100,6 +106,10 @@ class Editor:
     fill: Fill = "original"
     jumps: int = 0
     blend: int = 0
+    instruction: str | None = None
+    image_guidance: float | None = None
+    larger: bool = False
+    level: int | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     writer: Writer = Writer()
     say: Say = print
@@ -177,6 +187,9 @@ class Editor:
                     continue
                 if last[1].is_empty:
                     self.say(f"{item.name}: its mask is empty, so it stays as it is")
+            if self.larger and batch and batch[0][2].image.shape != last[1].image.shape:
+                yield batch
+                batch = []
             batch.append((item, i, last[1]))
             if len(batch) == size:
                 yield batch
@@ -203,6 +216,8 @@ class Editor:
             if told_masks(self.pipeline, self.cond) is not None:
                 hard(mask)
             sheet = sheet_of(self.pipeline, image, mask, self.only_masked, self.padding)
+        if self.larger:
+            return sheet
         part, seen = sheet.window, f"{sides[1]}x{sides[0]}"
         if (part.height, part.width) != sides:
             whole = (part.height, part.width) == sheet.image.shape[1:]
@@ -231,9 +246,22 @@ class Editor:
 
     def edit(self, sheets: list[Sheet], seeds: list[int]) -> Edit:
         """The edit of some images, each with a seed of its own."""
+        if self.larger:
+            images = [sheet.image for sheet in sheets]
+            plan = enlarging(
+                self.pipeline, images, self.sampling, level=self.level, seed=seeds, **self.cond
+            )
+            return Edit(sheets, plan, whole=True)
+        sampling, told = self.sampling, dict[str, Any]()
+        if self.instruction is not None:
+            sampling, told = instructed(
+                self.pipeline, sheets, self.instruction, sampling, self.image_guidance
+            )
+            if twice := [name for name in told if name in self.cond]:
+                raise UsageError(f"--instruct gives {twice[0]}, too; leave it out elsewhere")
         return redraw(
-            self.pipeline, sheets, self.sampling, seed=seeds, strength=self.strength,
-            fill=self.fill, jumps=self.jumps, blend=self.blend, **self.cond,
+            self.pipeline, sheets, sampling, seed=seeds, strength=self.strength,
+            fill=self.fill, jumps=self.jumps, blend=self.blend, **told, **self.cond,
         )  # fmt: skip
 
     def _write(self, batch: list[tuple[Item, int, Sheet]]) -> None:

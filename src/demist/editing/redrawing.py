@@ -27,17 +27,21 @@ class Edit:
         sheets: One for each sample.
         plan: Makes what is put back; None: the images stay as they are.
         blend: Pixels inside a mask in which the old image passes into the new one.
+        whole: Whether what is made are the results, and nothing is put back.
     """
 
     sheets: Sequence[Sheet]
     plan: Plan | None
     blend: int = 0
+    whole: bool = False
 
     def sample(self, *, progress: bool = False) -> list[Bytes]:
         """The edited images, each of the size it had."""
         if self.plan is None:
             return [sheet.image for sheet in self.sheets]
         made = self.plan.sample(progress=progress)
+        if self.whole:
+            return list(made)
         return [s.put_back(x, self.blend) for s, x in zip(self.sheets, made, strict=True)]
 
 
