@@ -110,8 +110,9 @@ def table(rows: dict[str, dict[str, float]]) -> list[str]:
 
         distance = middle("w2")
         worst = max(max(values("w2", s)) for s in SEEDS)
+        size = f"{worst:.2f}" if worst < 100 else f"{worst:.0e}"
         cells = [
-            family + (" (tuned)" if family not in names else ""), _span(distance), f"{worst:.2f}",
+            family + (" (tuned)" if family not in names else ""), _span(distance), size,
             _span(mean("modes")), _span(middle("spread")), _span(middle("misfit")),
             *(f"{sum(mean(c)) / len(SEEDS):.0f}" for c in ("rows", "gradients")),
             f"{sum(mean('seconds')) / len(SEEDS) / SAMPLES * 1e3:.1f}",
