@@ -162,3 +162,23 @@ def test_what_cannot_be_edited_is_told():
         rewritten(plan(model, A), plan(model, B, steps=5), [("a", "a")])
     with pytest.raises(UsageError, match="use noise = 'seeded'"):
         edit(model, ALL, noise="torch", solver="ddim:eta=1")
+
+
+def test_words_are_swapped_by_the_command(tmp_path, capsys):
+    from PIL import Image
+
+    from demist.cli import main
+
+    model, x = small(), images(1)
+    model.save(tmp_path / "model")
+    Image.fromarray(x[0].transpose(1, 2, 0)).save(tmp_path / "a.png")
+    command = ["edit", str(tmp_path / "model"), str(tmp_path / "a.png"), "--seed", "2"]
+    out = tmp_path / "b.png"
+    said = [*command, "--prompt", "a red three", "--swap", "red->green", "--out", str(out)]
+    assert main(said) in (0, None), capsys.readouterr().err
+    got = np.asarray(Image.open(out)).transpose(2, 0, 1)
+    want = swap(model, "a red three", "red->green", images=x, seed=(2,))
+    assert np.array_equal(got, want.images[0])
+    for wrong, why in (("blue->green", "does not have 'blue'"), ("red", "write what is there")):
+        assert main([*said[:-4], "--swap", wrong, "--out", str(tmp_path / "c.png")])
+        assert why in capsys.readouterr().err

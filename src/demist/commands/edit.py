@@ -91,6 +91,9 @@ class Options:
     """Make a small image large, by a model that learned to."""
     level: int | None = None
     """Of the noise that a published upscaler lays over the small image; see --condition-noise."""
+    swap: Annotated[str, arg(metavar="OLD->NEW,...")] = ""
+    """Change words of --prompt, which says what the image shows, and the image where they are:
+    'seven->three,red->blue'. --strength below 1 keeps more of it."""
     n: int = 1
     """Variants of each image; of a seed S they are those of S, S + 1, ..."""
     size: Annotated[str | None, arg(metavar="SIDE|WIDTHxHEIGHT")] = None
@@ -113,7 +116,7 @@ class Options:
         require_positive("n", self.n)
         masked = self.masking.mask is not None or bool(self.masking.box)
         ways = [("--extend", self.extend), ("--instruct", self.instruct),
-                ("--upscale", self.upscale or None)]  # fmt: skip
+                ("--upscale", self.upscale or None), ("--swap", self.swap or None)]  # fmt: skip
         if len(taken := [name for name, value in ways if value is not None]) > 1:
             raise UsageError(f"{' and '.join(taken)} are different edits; ask for one at a time")
         if self.upscale and (masked or self.strength is not None):
@@ -124,6 +127,12 @@ class Options:
             raise UsageError("--level goes with --upscale")
         if masked and self.extend is not None:
             raise UsageError("--extend makes its own mask; leave --mask and --box out")
+        if self.swap and masked:
+            raise UsageError("--swap finds the places itself; leave --mask and --box out")
+        if self.swap and not (self.prompt or self.cond):
+            raise UsageError("--swap changes words of the prompt: say what is shown with --prompt")
+        if self.swap and self.strength == 0:
+            raise UsageError("--swap with --strength 0 changes nothing; give more, such as 0.7")
         if not masked and self.extend is None:
             for name in ("only_masked", "blend", "jumps", "fill"):
                 if getattr(self.masking, name) != _USUAL[name]:
@@ -136,7 +145,13 @@ class Options:
         if self.strength is not None:
             return self.strength
         masked = self.masking.mask is not None or bool(self.masking.box)
-        anew = masked or self.upscale or self.extend is not None or self.instruct is not None
+        anew = (
+            masked
+            or self.upscale
+            or self.swap
+            or self.extend is not None
+            or self.instruct is not None
+        )
         return 1.0 if anew else 0.6
 
     def margins(self) -> dict[str, int]:
@@ -153,6 +168,7 @@ class Options:
         """What was typed of the edit, as JSON values."""
         names = ("strength", "extend", "instruct", "image_guidance", "level", "size")
         own = {name: getattr(self, name) for name in names} | {"upscale": self.upscale or None}
+        own |= {"swap": self.swap or None}
         return {k: v for k, v in own.items() if v is not None} | self.masking.asked()
 
 
@@ -189,7 +205,7 @@ def main(args: list[str]) -> None:
         ),
         options.margins(), mask.only_masked, mask.padding, mask.fill, mask.jumps, mask.blend,
         options.instruct, options.image_guidance, options.upscale, options.level,
-        options.asked(), editor.Writer.of(pipeline, command, options.metadata),
+        options.swap, options.asked(), editor.Writer.of(pipeline, command, options.metadata),
         partial(print, file=sys.stderr),
     )  # fmt: skip
     if several:

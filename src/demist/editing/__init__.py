@@ -33,7 +33,7 @@ from demist.editing.prompt_to_prompt import (
 from demist.editing.redrawing import Edit, redraw
 from demist.editing.restoring import Restored, restore, scores_of
 from demist.editing.sheet import Sheet
-from demist.editing.swap import STOCHASTIC, Swapped, between, restyle, swap
+from demist.editing.swap import STOCHASTIC, Swapped, between, restyle, swap, swap_plan
 from demist.editing.tiles import Tiled, Wrapping, in_windows
 from demist.editing.unclamped import unclamped
 from demist.editing.upscaling import enlarged_by, enlarging, upscale
@@ -125,6 +125,7 @@ __all__ = [
     "sources",
     "split",
     "swap",
+    "swap_plan",
     "swapped",
     "unclamped",
     "unguided",

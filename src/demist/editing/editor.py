@@ -5,7 +5,7 @@ A folder of results also holds `edit.json`, how they were made, so that nothing 
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from demist.editing.sheet import Bytes, Sheet
 from demist.editing.sources import ALPHA, Item, Say, items_in
 from demist.editing.sources import Masking as Masking
 from demist.editing.sources import variants as variants
+from demist.editing.swap import swap_plan
 from demist.editing.upscaling import enlarging
 from demist.errors import CannotCreateError, DataError, DemistError, MissingError, UsageError
 from demist.io.files import read_json, write_json
@@ -90,6 +91,7 @@ class Editor:
         image_guidance: See `demist.editing.instruct`.
         larger: Whether small images are made large; see `demist.editing.upscale`.
         level: See `demist.editing.upscale`.
+        swap: Words of the prompt to change, `old->new`; see `demist.editing.swap`.
         facts: What was asked, as JSON values, for what is written.
         writer: Writes the results.
         say: Told what the user should know.
@@ -110,6 +112,7 @@ class Editor:
     image_guidance: float | None = None
     larger: bool = False
     level: int | None = None
+    swap: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
     writer: Writer = Writer()
     say: Say = print
@@ -259,10 +262,27 @@ class Editor:
             )
             if twice := [name for name in told if name in self.cond]:
                 raise UsageError(f"--instruct gives {twice[0]}, too; leave it out elsewhere")
+        if self.swap:
+            return self._swapped(sheets, seeds)
         return redraw(
             self.pipeline, sheets, sampling, seed=seeds, strength=self.strength,
             fill=self.fill, jumps=self.jumps, blend=self.blend, **told, **self.cond,
         )  # fmt: skip
+
+    def _swapped(self, sheets: list[Sheet], seeds: list[int]) -> Edit:
+        """Words of the prompt changed, in images that are inverted."""
+        images = np.stack([sheet.shown(sides_of(self.pipeline)) for sheet in sheets])
+        name = self.pipeline.conditioner.called("prompt")
+        prompt = self.cond.get(name or "")
+        if not prompt:
+            raise UsageError("--swap changes words of the prompt: say what is shown with --prompt")
+        further = {k: v for k, v in self.cond.items() if k != name}
+        how = replace(self.sampling, seed=tuple(seeds))
+        start = {"start": self.strength} if self.strength < 1 else {}
+        plan = swap_plan(
+            self.pipeline, prompt, self.swap, images, sampling=how, **start, **further
+        )  # fmt: skip
+        return Edit(sheets, plan)
 
     def _write(self, batch: list[tuple[Item, int, Sheet]]) -> None:
         seeds = [item.seed + i for item, i, _ in batch]

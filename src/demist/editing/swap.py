@@ -10,7 +10,7 @@ import torch
 from demist.editing.invert import slerp
 from demist.editing.inverting import followed, inverted
 from demist.editing.prompt_to_prompt import RESTYLE, SWAP, Following, rewritten, sampled
-from demist.editing.words import swapped, weighed
+from demist.editing.words import split, swapped, weighed
 from demist.errors import UsageError
 from demist.model import Pipeline, Plan, Sampling
 
@@ -88,6 +88,35 @@ def swap(
     return _edited(
         pipeline, (old, new), images, n, following, inversion, sampling, cond, weights, keep, said
     )
+
+
+def swap_plan(
+    pipeline: Pipeline,
+    prompt: str,
+    edit: str,
+    images: np.ndarray,
+    *,
+    sampling: Sampling | None = None,
+    **cond: Any,
+) -> Plan:
+    """The plan of `swap` for given images, edit-friendly and as far as `SWAP` says.
+
+    Args:
+        pipeline: A model with a prompt.
+        prompt: Says what all of the images show.
+        edit: `old->new`, several with commas.
+        images: Bytes `(n, C, H, W)`.
+        sampling: How.
+        cond: Fields of `Sampling`, and further conditions.
+
+    Raises:
+        UsageError: As `swap`.
+    """
+    old, marked = weighed(prompt)
+    new = swapped(old, edit)
+    weights = {k: v for k, v in marked.items() if _has(new, k)}
+    asked = (sampling or Sampling(), cond)
+    return _plans(pipeline, len(images), asked, (old, new), images, "friendly", SWAP, weights)
 
 
 def restyle(
@@ -189,24 +218,41 @@ def _edited(
     keep: bool,
     said: Sequence[str],
 ) -> Swapped:
-    name = pipeline.conditioner.called("prompt")
-    if name is None:
-        raise UsageError("this model has no prompt, or several, so there are no words to edit")
     if images is not None:
         images = images[None] if images.shape == pipeline.shape else images
         n, said = len(images), [*said, f"the image is inverted ({inversion})"]
     asked = (sampling or Sampling(), cond)
-    source, target = (_plan(pipeline, n, asked, name, p, images, inversion) for p in prompts)
-    if images is not None:
-        source = inverted(source, images, inversion)
-        target = followed(source, target)
-    made = sampled(rewritten(source, target, [prompts], following, weights))
+    made = sampled(_plans(pipeline, n, asked, prompts, images, inversion, following, weights))
     before = made.source if images is None else images
     places = _enlarged(made.places, before.shape[-2:])
     after = made.images
     if keep and places is not None:
         after = np.where(places[:, None], after, before)
     return Swapped(after, before, places, tuple(said))
+
+
+def _plans(
+    pipeline: Pipeline,
+    n: int,
+    asked: tuple[Sampling, Mapping[str, Any]],
+    prompts: tuple[str, str],
+    images: np.ndarray | None,
+    inversion: str,
+    following: Following,
+    weights: Mapping[str, float],
+) -> Plan:
+    name = pipeline.conditioner.called("prompt")
+    if name is None:
+        raise UsageError("this model has no prompt, or several, so there are no words to edit")
+    source, target = (_plan(pipeline, n, asked, name, p, images, inversion) for p in prompts)
+    if images is not None:
+        source = inverted(source, images, inversion)
+        target = followed(source, target)
+    return rewritten(source, target, [prompts], following, weights)
+
+
+def _has(prompt: str, phrase: str) -> bool:
+    return f" {' '.join(split(phrase))} " in f" {' '.join(split(prompt))} "
 
 
 def _plan(
