@@ -19,6 +19,7 @@ diversity are those of `demist evaluate`.
 import argparse
 import json
 import math
+import os
 import platform
 import subprocess
 import sys
@@ -152,7 +153,10 @@ def main() -> None:
             page = RESULTS / f"systems-{recipe}.png"
             row = scored(path, reader, a.n, a.guidance, page)
             row |= {"recipe": recipe, "minutes": a.minutes, "seed": seed, "n": a.n}
-            row |= {"date": datetime.now(UTC).date().isoformat(), "machine": platform.processor()}
+            row |= {
+                "date": datetime.now(UTC).date().isoformat(),
+                "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+            }
             known = read(file) | {key: row}  # another process may have added its own
             file.write_text(json.dumps(known, indent=1) + "\n")
             put(RESULTS / "systems.md", table(known))
