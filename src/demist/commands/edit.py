@@ -193,8 +193,8 @@ def main(args: list[str]) -> None:
     if options.size is not None:
         pipeline = pipeline.sized(parse_size(options.size))
     mask = options.masking
-    cond = editor.conditions(
-        pipeline, options.cond, options.prompt, options.label, options.negative
+    cond = editor.typed_conditions(
+        pipeline, editor.read_image, options.cond, options.prompt, options.label, options.negative
     )
     command = shlex.join(["demist", "edit", *args])
     ready = editor.Editor(

@@ -92,7 +92,9 @@ def main(args: list[str]) -> None:
     pipeline = options.source.open(options.model)
     if options.size is not None:
         pipeline = pipeline.sized(parse_size(options.size))
-    cond = restorer.conditions(pipeline, options.cond, options.prompt, options.label)
+    cond = restorer.typed_conditions(
+        pipeline, restorer.read_image, options.cond, options.prompt, options.label
+    )
     asked = {
         name: getattr(options, name) for name in ("operator", "noise", "method", "n", "simulate")
     } | {"prompt": options.prompt, "class": options.label, "cond": list(options.cond)}

@@ -4,7 +4,7 @@ A folder of results also holds `edit.json`, how they were made, so that nothing 
 """
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from demist.data.images.decode import read_image
+from demist.data.images.decode import read_image as read_image
 from demist.drawing import save_image
 from demist.editing.inpainting import extended, sheet_of
 from demist.editing.instructing import instructed
@@ -31,10 +31,10 @@ from demist.io.folders import sweep
 from demist.measuring import pages
 from demist.measuring.pages import require_endings as require_endings
 from demist.measuring.parameters import parameters_of
-from demist.model import values
 from demist.model.images import shown
 from demist.model.pipeline import Pipeline
 from demist.model.sampling import Sampling
+from demist.model.values import typed_conditions as typed_conditions
 
 FACTS = "edit.json"
 
@@ -326,40 +326,6 @@ class Editor:
         except OSError as error:
             raise CannotCreateError(f"cannot make {out}: {error.strerror}") from None
         write_json(out / FACTS, facts)
-
-
-def conditions(
-    pipeline: Pipeline,
-    cond: Sequence[str] = (),
-    prompt: str | None = None,
-    label: str | None = None,
-    negative: str | None = None,
-) -> dict[str, Any]:
-    """Conditions and what guidance leads away from, as they were typed.
-
-    Args:
-        pipeline: The model.
-        cond: `name=value`.
-        prompt: Of a model of captions.
-        label: Name or number of a class.
-        negative: A prompt or class.
-
-    Raises:
-        UsageError: The model has no such condition, one is given twice, or a value makes no sense.
-    """
-    found = values.conditions_of(pipeline, cond, read_image)
-    for short, word in ((values.PROMPT, prompt), (values.CLASS, label)):
-        if word is None:
-            continue
-        if short == values.CLASS:
-            values.choose_labels(word, values.classes_of(pipeline), list(found))
-        name, value = values.name_of(pipeline, short), values.value_of(pipeline, short, word)
-        if name in found:
-            raise UsageError(f"--cond gives {name}, and so does --{short}; leave one out")
-        found[name] = value
-    if negative is not None:
-        found["negative"] = values.negative_of(pipeline, negative)
-    return found
 
 
 def _once(say: Say, said: set[str], name: str) -> Say:

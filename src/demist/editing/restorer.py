@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from demist.data.images.decode import read_image
+from demist.data.images.decode import read_image as read_image
 from demist.drawing import image_grid, save_image
 from demist.editing.damage import Damage as Damage
 from demist.editing.damage import read_array
@@ -30,10 +30,10 @@ from demist.io.files import read_json, write_json
 from demist.io.folders import sweep
 from demist.measuring import pages
 from demist.measuring.pages import require_endings as require_endings
-from demist.model import values
 from demist.model.images import shown
 from demist.model.pipeline import Pipeline
 from demist.model.sampling import Sampling
+from demist.model.values import typed_conditions as typed_conditions
 
 FACTS = "restore.json"
 """In a folder of results: how they were made, and the scores of each."""
@@ -259,27 +259,6 @@ class Restorer:
         write_json(
             out / FACTS, {"made": about, "scores": {k: _rounded(v) for k, v in scores.items()}}
         )
-
-
-def conditions(
-    pipeline: Pipeline, cond: Sequence[str], prompt: str | None, label: str | None
-) -> dict[str, Any]:
-    """Conditions as they were typed.
-
-    Raises:
-        UsageError: The model has no such condition, one is given twice, or a value makes no sense.
-    """
-    found = values.conditions_of(pipeline, cond, read_image)
-    for short, word in ((values.PROMPT, prompt), (values.CLASS, label)):
-        if word is None:
-            continue
-        if short == values.CLASS:
-            values.choose_labels(word, values.classes_of(pipeline), list(found))
-        name, value = values.name_of(pipeline, short), values.value_of(pipeline, short, word)
-        if name in found:
-            raise UsageError(f"--cond gives {name}, and so does --{short}; leave one out")
-        found[name] = value
-    return found
 
 
 def beside(out: Path, word: str) -> Path:

@@ -145,6 +145,42 @@ def conditions_of(
     return found
 
 
+def typed_conditions(
+    pipeline: "Pipeline",
+    read_image: ReadImage,
+    cond: Sequence[str] = (),
+    prompt: str | None = None,
+    label: str | None = None,
+    negative: str | None = None,
+) -> dict[str, Any]:
+    """Conditions and what guidance leads away from, as they were typed.
+
+    Args:
+        pipeline: The model.
+        read_image: Reads an image file that is a value.
+        cond: `name=value`.
+        prompt: Of a model of captions.
+        label: Name or number of a class.
+        negative: A prompt or class.
+
+    Raises:
+        UsageError: The model has no such condition, one is given twice, or a value makes no sense.
+    """
+    found = conditions_of(pipeline, cond, read_image)
+    for short, word in ((PROMPT, prompt), (CLASS, label)):
+        if word is None:
+            continue
+        if short == CLASS:
+            choose_labels(word, classes_of(pipeline), list(found))
+        name, value = name_of(pipeline, short), value_of(pipeline, short, word)
+        if name in found:
+            raise UsageError(f"--cond gives {name}, and so does --{short}; leave one out")
+        found[name] = value
+    if negative is not None:
+        found["negative"] = negative_of(pipeline, negative)
+    return found
+
+
 def negative_of(pipeline: "Pipeline", word: str) -> dict[str, Any]:
     """What guidance leads away from: a prompt, or a class of a model without prompts.
 
