@@ -9,7 +9,7 @@ import pytest
 import tyro
 from PIL import Image
 
-from demist import runs
+from demist import load, runs
 from demist.cli import main
 from demist.commands import evaluate, train
 
@@ -44,7 +44,7 @@ ONLY = {
 def shortened(line):
     """The arguments typed, of trainings with limits that make them short."""
     args = shlex.split(line, comments=True)[1:]
-    if args[0] == "sample":
+    if args[0] in ("sample", "edit", "restore"):
         return [*args, *([] if "--steps" in line or "--grid" in line else ["--steps", "2"])]
     if args[0] != "train":
         return args
@@ -63,6 +63,7 @@ def place(tmp_path_factory):
         file = folder / "path" / "to" / "images" / "ab"[i % 2] / f"{i:02d}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 255, (32, 32, 3)).astype(np.uint8)).save(file)
+    Image.fromarray(load("digits", limit=2).x[0, 0]).save(folder / "seven.png")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert main(["train", "--recipe", "demo", *SMALL]) == 0
@@ -85,6 +86,8 @@ def test_each_works_as_pasted(place, monkeypatch, capsys):
             assert main(args) == 0, (line, capsys.readouterr().err)
     assert Path("threes.png").is_file()
     assert Path("film.gif").is_file()
+    assert Path("edited.png").is_file()
+    assert Path("restored-spread.png").is_file()
     assert [run.name for run in runs.all_runs("runs")] == [
         "demo", "images", "moons", "student", "images", "autoencoder", "images", "scenes",
     ]  # fmt: skip
