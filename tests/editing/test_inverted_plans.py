@@ -117,6 +117,7 @@ def test_the_clamp_is_left_out_both_ways():
     assert model.denoiser.bounds == (-1.0, 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["unet", "sd"])
 def test_nulls_bring_guided_sampling_nearer(kind):
     model, x = small(kind, bounds=None), images()

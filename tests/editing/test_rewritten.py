@@ -38,7 +38,10 @@ def edit(model, following, old=A, new=B, weights=None, **how):
     return rewritten(plan(model, old, **how), plan(model, new, **how), pairs, following, weights)
 
 
-@pytest.mark.parametrize("solver", ["adams", "heun", "ddim:eta=1"])
+SOLVERS = ["adams", pytest.param("heun", marks=pytest.mark.slow), "ddim:eta=1"]
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
 def test_equal_prompts_give_the_source_bit_for_bit(model, solver):
     source = end(plan(model, A, solver=solver))
     for following in (ALL, Following(), Following(0.6, 0.3, 0.5, blend=0.4)):

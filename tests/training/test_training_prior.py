@@ -100,6 +100,7 @@ def test_a_prior_goes_on_bit_for_bit_and_not_with_another_clip(clip, config, mon
     assert_same_weights(whole, cut)
 
 
+@pytest.mark.slow
 def test_it_learns_and_says_how_near_it_comes(config, capsys):
     run = train(update(config, {"steps": 150, "width": 64, "lr": 3e-3}), data=DATA)
     found = json.loads((run.path / "summary.json").read_text())["prior"]
