@@ -21,7 +21,7 @@ from demist.inverse.measurement import (
     MeasurementNoise,
     PoissonNoise,
 )
-from demist.inverse.method import Guided, Method, Walk, walk
+from demist.inverse.method import Guided, Loop, Method, Walk, walk
 from demist.inverse.operator import (
     Chain,
     LinearOperator,
@@ -77,6 +77,7 @@ __all__ = [
     "Led",
     "LinearOperator",
     "Linearised",
+    "Loop",
     "LowResolution",
     "Mask",
     "Matrices",

@@ -6,7 +6,8 @@ it costs in evaluations and gradients, and what it over- or underestimates.
 """
 
 import abc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -19,6 +20,28 @@ from demist.samplers import Solver, TrajectoryPoint, trajectory
 
 Walk = Callable[..., Iterator[TrajectoryPoint]]
 """A function with the arguments of `demist.samplers.trajectory`."""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What `demist.samplers.trajectory` is asked for, with its arguments' names and defaults."""
+
+    model: Model
+    x: State
+    grid: Tensor
+    solver: Solver | None = None
+    noise: Noise | None = None
+    constrain: Callable[[State, Tensor], State] | None = None
+    index: int = 0
+    memory: Any = None
+    cond: Mapping[str, Any] = field(default_factory=dict)
+
+    def points(self) -> Iterator[TrajectoryPoint]:
+        """Its points."""
+        return trajectory(
+            self.model, self.x, self.grid, self.solver, self.noise,
+            constrain=self.constrain, index=self.index, memory=self.memory, **self.cond,
+        )  # fmt: skip
 
 
 class Method(abc.ABC):
@@ -65,7 +88,6 @@ class Method(abc.ABC):
         if wrong:
             raise UsageError(f"method {self.name or type(self).__name__} {wrong}")
 
-    @abc.abstractmethod
     def trajectory(
         self,
         model: Model,
@@ -97,6 +119,18 @@ class Method(abc.ABC):
         Raises:
             UsageError: The method does not go with the measurement.
         """
+        self.require(measurement)
+        loop = Loop(model, x, grid, solver, noise, constrain, index, memory, cond)
+        return self.points(measurement.to(x), loop)
+
+    @abc.abstractmethod
+    def points(self, measurement: Measurement, loop: Loop) -> Iterator[TrajectoryPoint]:
+        """The points of `trajectory`.
+
+        Args:
+            measurement: That of every sample, in the numbers of the state; the method goes with it.
+            loop: What was asked of the one loop; a method changes parts of it.
+        """
 
 
 class Guided(Method):
@@ -112,27 +146,9 @@ class Guided(Method):
     def wrap(self, model: Model, measurement: Measurement) -> Model:
         """The denoiser of the posterior: it predicts E[x0 | x_t, y]."""
 
-    def trajectory(
-        self,
-        model: Model,
-        measurement: Measurement,
-        x: State,
-        grid: Tensor,
-        solver: Solver | None = None,
-        noise: Noise | None = None,
-        *,
-        constrain: Callable[[State, Tensor], State] | None = None,
-        index: int = 0,
-        memory: Any = None,
-        **cond: Any,
-    ) -> Iterator[TrajectoryPoint]:
+    def points(self, measurement: Measurement, loop: Loop) -> Iterator[TrajectoryPoint]:
         """See `Method`."""
-        self.require(measurement)
-        guided = self.wrap(model, measurement.to(x))
-        yield from trajectory(
-            guided, x, grid, solver, noise,
-            constrain=constrain, index=index, memory=memory, **cond,
-        )  # fmt: skip
+        return replace(loop, model=self.wrap(loop.model, measurement)).points()
 
 
 def walk(method: Method, measurement: Measurement) -> Callable[[Sequence[int]], Walk]:

@@ -6,7 +6,7 @@ of them are in the memory of the last point.
 """
 
 import abc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -16,6 +16,7 @@ from torch import Tensor
 from demist.core import Model, Noise, State, left
 from demist.errors import UsageError
 from demist.inverse.measurement import Measurement
+from demist.inverse.method import Loop
 from demist.inverse.stepped import Stepped
 from demist.samplers import Solver, TrajectoryPoint
 
@@ -88,30 +89,16 @@ class Particles(Stepped):
         chosen = picked(crowd.log_weights, uniform(noise, x))
         return crowd.x[chosen], crowd
 
-    def trajectory(
-        self,
-        model: Model,
-        measurement: Measurement,
-        x: State,
-        grid: Tensor,
-        solver: Solver | None = None,
-        noise: Noise | None = None,
-        *,
-        constrain: Callable[[State, Tensor], State] | None = None,
-        index: int = 0,
-        memory: Any = None,
-        **cond: Any,
-    ) -> Iterator[TrajectoryPoint]:
+    def points(self, measurement: Measurement, loop: Loop) -> Iterator[TrajectoryPoint]:
         """See `Method`."""
-        if constrain is not None:
+        if loop.constrain is not None:
             raise UsageError(
                 f"method {self.name} moves particles, which a constraint on the state does not "
                 f"reach; take another method, or leave the constraint out"
             )
-        cond = {name: _for_each(value, len(x), self.particles) for name, value in cond.items()}
-        yield from super().trajectory(
-            model, measurement, x, grid, solver, noise, index=index, memory=memory, **cond
-        )
+        n, k = len(loop.x), self.particles
+        cond = {name: _for_each(value, n, k) for name, value in loop.cond.items()}
+        return super().points(measurement, replace(loop, cond=cond))
 
     def ready(self, measurement: Measurement, x: Tensor, grid: Tensor) -> Measurement:
         """See `Stepped`; a row for each particle."""

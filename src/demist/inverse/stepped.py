@@ -14,8 +14,8 @@ from torch import Tensor
 from demist.core import Model, Noise, State
 from demist.errors import UsageError
 from demist.inverse.measurement import Measurement
-from demist.inverse.method import Method
-from demist.samplers import Adams, Solver, TrajectoryPoint, checked_grid, trajectory
+from demist.inverse.method import Loop, Method
+from demist.samplers import Adams, Solver, TrajectoryPoint, checked_grid
 
 
 @dataclass(frozen=True)
@@ -89,44 +89,27 @@ class Stepped(Method):
             noise: Of this step.
         """
 
-    def trajectory(
-        self,
-        model: Model,
-        measurement: Measurement,
-        x: State,
-        grid: Tensor,
-        solver: Solver | None = None,
-        noise: Noise | None = None,
-        *,
-        constrain: Callable[[State, Tensor], State] | None = None,
-        index: int = 0,
-        memory: Any = None,
-        **cond: Any,
-    ) -> Iterator[TrajectoryPoint]:
+    def points(self, measurement: Measurement, loop: Loop) -> Iterator[TrajectoryPoint]:
         """See `Method`."""
-        own, inner = self.ready(measurement, x, grid), Adams() if solver is None else solver
+        own = self.ready(measurement, loop.x, loop.grid)
+        inner = Adams() if loop.solver is None else loop.solver
 
         def move(
             model: Model, x: Tensor, t: Tensor, s: Tensor, memory: Any, noise: Noise
         ) -> tuple[Tensor, Any]:
             return self.step(own, inner, model, x, t, s, memory, noise)
 
-        yield from trajectory(
-            model, x, grid, Moves(move), noise,
-            constrain=constrain, index=index, memory=memory, **cond,
-        )  # fmt: skip
+        return replace(loop, solver=Moves(move)).points()
 
     def ready(self, measurement: Measurement, x: Tensor, grid: Tensor) -> Measurement:
-        """The measurement in the numbers of `x`, one for each sample.
+        """The measurement, one for each sample.
 
         Raises:
-            UsageError: The method does not go with it or with the grid.
+            UsageError: The method does not go with the grid.
         """
-        self.require(measurement)
         if self.downhill and not (checked_grid(grid).diff() < 0).all():
             raise UsageError(
                 f"method {self.name} needs a grid that only falls; leave the jumps out, or take "
                 f"repaint"
             )
-        here = measurement.to(x)
-        return replace(here, y=here.y.expand(len(x), *here.y.shape[1:]))
+        return replace(measurement, y=measurement.y.expand(len(x), *measurement.y.shape[1:]))

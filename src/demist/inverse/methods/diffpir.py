@@ -1,18 +1,18 @@
 """The predicted data, drawn towards the measurement as far as both are uncertain."""
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from torch import Tensor
 
 from demist.core import Model, Noise, Prediction, Schedule, State
 from demist.inverse.measurement import Measurement
-from demist.inverse.method import Guided
+from demist.inverse.method import Guided, Loop
 from demist.inverse.near import mean_near
 from demist.inverse.stepped import Moves
-from demist.samplers import Solver, TrajectoryPoint
+from demist.samplers import TrajectoryPoint
 
 
 @dataclass(frozen=True)
@@ -82,25 +82,10 @@ class DiffPIR(Guided):
         """See `Guided`."""
         return _Proximal(model, measurement, self.weight)
 
-    def trajectory(
-        self,
-        model: Model,
-        measurement: Measurement,
-        x: State,
-        grid: Tensor,
-        solver: Solver | None = None,
-        noise: Noise | None = None,
-        *,
-        constrain: Callable[[State, Tensor], State] | None = None,
-        index: int = 0,
-        memory: Any = None,
-        **cond: Any,
-    ) -> Iterator[TrajectoryPoint]:
+    def points(self, measurement: Measurement, loop: Loop) -> Iterator[TrajectoryPoint]:
         """See `Method`."""
-        yield from super().trajectory(
-            model, measurement, x, grid, solver if self.zeta is None else Moves(self._renewed),
-            noise, constrain=constrain, index=index, memory=memory, **cond,
-        )  # fmt: skip
+        own = loop if self.zeta is None else replace(loop, solver=Moves(self._renewed))
+        return super().points(measurement, own)
 
     def _renewed(
         self, model: Model, x: Tensor, t: Tensor, s: Tensor, memory: Any, noise: Noise

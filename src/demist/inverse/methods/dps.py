@@ -1,19 +1,19 @@
 """Diffusion posterior sampling: after each step, down the gradient of the residual's length."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from demist.core import Model, Noise, Prediction, Schedule, State, left
+from demist.core import Model, Prediction, Schedule, State, left
 from demist.errors import UsageError
 from demist.inverse.conjugate import inner
 from demist.inverse.measurement import Measurement
-from demist.inverse.method import Method
+from demist.inverse.method import Loop, Method
 from demist.inverse.tangent import Led, Tangent
-from demist.samplers import Solver, TrajectoryPoint, trajectory
+from demist.samplers import TrajectoryPoint
 
 
 @dataclass(frozen=True)
@@ -51,33 +51,17 @@ class DPS(Method):
         if not self.scale >= 0:
             raise UsageError(f"scale is {self.scale:g}; it must be a number of at least 0")
 
-    def trajectory(
-        self,
-        model: Model,
-        measurement: Measurement,
-        x: State,
-        grid: Tensor,
-        solver: Solver | None = None,
-        noise: Noise | None = None,
-        *,
-        constrain: Callable[[State, Tensor], State] | None = None,
-        index: int = 0,
-        memory: Any = None,
-        **cond: Any,
-    ) -> Iterator[TrajectoryPoint]:
+    def points(self, measurement: Measurement, loop: Loop) -> Iterator[TrajectoryPoint]:
         """See `Method`."""
-        self.require(measurement)
-        watched = _Watched(model, measurement.to(x))
+        watched = _Watched(loop.model, measurement)
 
         def then(x: State, s: Tensor) -> State:
             for slope in watched.slopes:
                 x = x - self.scale * slope
             watched.slopes.clear()
-            return x if constrain is None else constrain(x, s)
+            return x if loop.constrain is None else loop.constrain(x, s)
 
-        yield from trajectory(
-            watched, x, grid, solver, noise, constrain=then, index=index, memory=memory, **cond
-        )
+        return replace(loop, model=watched, constrain=then).points()
 
 
 @dataclass(frozen=True)

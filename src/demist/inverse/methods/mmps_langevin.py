@@ -1,17 +1,17 @@
 """MMPS whose modes are weighed anew at every noise level, by Langevin steps."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from torch import Tensor
 
-from demist.core import Gaussian, Model, Noise, State
+from demist.core import Gaussian, State
 from demist.errors import UsageError
 from demist.inverse.measurement import Measurement
-from demist.inverse.method import Method
+from demist.inverse.method import Loop, Method
 from demist.inverse.methods.mmps import MMPS
-from demist.samplers import DDIM, Solver, TrajectoryPoint, langevin, trajectory
+from demist.samplers import DDIM, TrajectoryPoint, langevin
 
 APART = 1 << 32
 """Where the numbering of the draws of Langevin steps begins, beyond those of a solver."""
@@ -59,35 +59,22 @@ class MMPSLangevin(Method):
                 f"more, and a share in (0, 1]; for no Langevin steps take mmps"
             )
 
-    def trajectory(
-        self,
-        model: Model,
-        measurement: Measurement,
-        x: State,
-        grid: Tensor,
-        solver: Solver | None = None,
-        noise: Noise | None = None,
-        *,
-        constrain: Callable[[State, Tensor], State] | None = None,
-        index: int = 0,
-        memory: Any = None,
-        **cond: Any,
-    ) -> Iterator[TrajectoryPoint]:
+    def points(self, measurement: Measurement, loop: Loop) -> Iterator[TrajectoryPoint]:
         """See `Method`."""
-        self.require(measurement)
-        guided = MMPS(self.tolerance, self.most).wrap(model, measurement.to(x))
-        noise = Gaussian() if noise is None else noise
-        done = index
+        guided = MMPS(self.tolerance, self.most).wrap(loop.model, measurement)
+        noise = Gaussian() if loop.noise is None else loop.noise
+        done = loop.index
 
         def then(x: State, s: Tensor) -> State:
             nonlocal done
             if s > 0:
                 first = APART + done * self.n
-                for state in langevin(guided, x, s, self.n, self.delta, noise, index=first, **cond):
+                for state in langevin(
+                    guided, x, s, self.n, self.delta, noise, index=first, **loop.cond
+                ):
                     x = state
             done += 1
-            return x if constrain is None else constrain(x, s)
+            return x if loop.constrain is None else loop.constrain(x, s)
 
-        yield from trajectory(
-            guided, x, grid, DDIM(), noise, constrain=then, index=index, memory=memory, **cond
-        )
+        own = replace(loop, model=guided, solver=DDIM(), noise=noise, constrain=then)
+        return own.points()

@@ -1,16 +1,16 @@
 """Replacement that goes back and forth, until the hidden parts have answered the measured ones."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from demist.core import Model, Noise, State
 from demist.inverse.measurement import Measurement
+from demist.inverse.method import Loop
 from demist.inverse.methods.replacement import Replacement
-from demist.samplers import Solver, TrajectoryPoint, checked_grid
+from demist.samplers import TrajectoryPoint, checked_grid
 
 
 @dataclass(frozen=True)
@@ -46,29 +46,12 @@ class RePaint(Replacement):
                 f"{self.length}"
             )
 
-    def trajectory(
-        self,
-        model: Model,
-        measurement: Measurement,
-        x: State,
-        grid: Tensor,
-        solver: Solver | None = None,
-        noise: Noise | None = None,
-        *,
-        constrain: Callable[[State, Tensor], State] | None = None,
-        index: int = 0,
-        memory: Any = None,
-        **cond: Any,
-    ) -> Iterator[TrajectoryPoint]:
+    def points(self, measurement: Measurement, loop: Loop) -> Iterator[TrajectoryPoint]:
         """See `Method`; a point for each step of `grid`, after its jumps."""
-        self.require(measurement)
-        grid = checked_grid(grid)
-        alpha, sigma = model.schedule(grid)
-        times, reached = self.jumping(grid, sigma >= alpha * _own_level(measurement, x))
-        points = super().trajectory(
-            model, measurement, x, times, solver, noise,
-            constrain=constrain, index=reached[index], memory=memory, **cond,
-        )  # fmt: skip
+        grid = checked_grid(loop.grid)
+        alpha, sigma = loop.model.schedule(grid)
+        times, reached = self.jumping(grid, sigma >= alpha * _own_level(measurement, loop.x))
+        points = super().points(measurement, replace(loop, grid=times, index=reached[loop.index]))
         told = {walked: i for i, walked in enumerate(reached)}
         for point in points:
             if point.index in told:
