@@ -74,13 +74,15 @@ def scored(path: Path, reader: Judge, n: int, guidance: float | None, page: Path
     for kind in KINDS:
         real, asked = scenes.draw(n, "test", size=SIZE, seed=1, held_out=kind)
         options = {} if guidance is None else {"guidance": guidance}
+        plan = pipeline.plan(n, text=list(real.texts or ()), seed=1, **options)
         begun = time.perf_counter()
-        made = pipeline.sample(n, text=list(real.texts or ()), seed=1, **options)
+        made = plan.sample()
         seconds = time.perf_counter() - begun
         found = reader.score(made, asked)
         row[kind or "seen"] = {tag: round(100 * found[tag], 1) for tag in ("all", "bindings")}
         if kind is None:
             row["seconds"] = round(seconds / n, 3)
+            row["evaluations"] = {k: round(v, 1) for k, v in plan.evaluations().items()}
             image = image_grid(made[:24], labels=list(real.texts or ())[:24], columns=6, scale=3)
             save_png(image, page, {"recipe": path.name})
     found = demist.evaluate(
@@ -101,7 +103,7 @@ def interval(percent: float, n: int) -> float:
 def table(known: dict[str, Any]) -> str:
     """Markdown of all that is known."""
     head = ["system", "minutes", "seed", *(f"all, {kind or 'seen'}" for kind in KINDS)]
-    head += ["bindings, seen", "FDr", "diversity", "s per image", "parameters"]
+    head += ["bindings, seen", "FDr", "diversity", "evaluations", "s per image", "parameters"]
     lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
     for row in known.values():
         n = row["n"]
@@ -109,8 +111,13 @@ def table(known: dict[str, Any]) -> str:
         for kind in KINDS:
             value = row[kind or "seen"]["all"]
             cells.append(f"{value:.1f} ± {interval(value, n):.1f}")
-        cells += [f"{row['seen']['bindings']:.1f}"]
+        value = row["seen"]["bindings"]
+        cells += [f"{value:.1f} ± {interval(value, n):.1f}"]
         cells += ["" if row[key] is None else f"{row[key]:.2f}" for key in ("fdr", "diversity")]
+        counted = row["evaluations"].items()  # of each stage by its name, the last has none
+        cells += [
+            " + ".join(f"{many:g}" + f" {name}" * (len(counted) > 1) for name, many in counted)
+        ]
         cells += [f"{row['seconds']:.3f}", f"{row['parameters'] / 1e6:.1f} M"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors  # noqa: E4
 from demist.conditions import FrozenText  # noqa: E402
 from demist.config import TrainConfig, update  # noqa: E402
 from demist.data import Dataset  # noqa: E402
-from demist.errors import MissingError, UsageError  # noqa: E402
+from demist.errors import DataError, MissingError, UsageError  # noqa: E402
 from demist.model.pipeline import Pipeline  # noqa: E402
 from demist.training.run import train  # noqa: E402
 
@@ -94,6 +94,38 @@ def test_a_model_is_trained_on_captions_that_it_reads(tmp_path, kind):
     shutil.rmtree(tmp_path / "encoder")
     moved = Pipeline.load(run.path.rename(tmp_path / "moved") / "model")
     assert np.array_equal(moved.sample(1, text="a red"), made.sample(1, text="a red"))
+
+
+@pytest.mark.filterwarnings(IGNORED)
+def test_a_run_goes_on_with_its_copy_of_an_encoder_that_is_gone(tmp_path, capsys):
+    saved_encoder(tmp_path / "encoder", "t5")
+    x = np.random.default_rng(0).integers(0, 256, (12, 3, 8, 8), dtype=np.uint8)
+    data = Dataset(x, texts=("a red", "seven", "a", "red") * 3, name="words")
+    options = {
+        "channels_per_level": [8], "head_dim": 8, "norm_groups": 2, "batch_size": 4,
+        "sample_steps": 2, "sample_count": 4, "precision": "fp32", "runs": str(tmp_path / "runs"),
+        "text_encoder": str(tmp_path / "encoder"), "text_length": 6, "lr": 0.1, "warmup": 0,
+        "decay": "constant",
+    }  # fmt: skip
+
+    def trained(steps, run=None):
+        config = update(TrainConfig(), {**options, "steps": steps})
+        return train(config, run, resume=run is not None, data=data, quiet=True)
+
+    whole, run = trained(4), trained(2)
+    shutil.rmtree(tmp_path / "encoder")
+    run = trained(4, run)
+    assert f"encoder is gone; its copy {run.path / 'text_encoder'} reads" in capsys.readouterr().err
+    made, wanted = Pipeline.load(run.model), Pipeline.load(whole.model)
+    assert np.array_equal(made.sample(2, text="a red"), wanted.sample(2, text="a red"))
+
+
+@pytest.mark.filterwarnings(IGNORED)
+def test_a_folder_without_an_encoder_is_one_sentence(tmp_path):
+    saved_encoder(tmp_path, "t5")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(DataError, match=f"{tmp_path} cannot be opened: "):
+        FrozenText(str(tmp_path), 8, 16).encode("a", 1)
 
 
 def test_a_folder_that_is_not_there():

@@ -39,7 +39,7 @@ from demist.conditions.prompts import (
     weighted_text,
     without_breaks,
 )
-from demist.conditions.readers import OfTransformers, OwnClip, Reader, is_own
+from demist.conditions.readers import OfTransformers, OwnClip, Reader, is_own, opened
 from demist.conditions.rewriting import REWRITINGS, require_rewriting
 from demist.conditions.score import Score
 from demist.conditions.sizes import Sizes
@@ -105,6 +105,7 @@ __all__ = [
     "learn_tokenizer",
     "library",
     "nested",
+    "opened",
     "plain_numbers",
     "prepared",
     "prompts_for",

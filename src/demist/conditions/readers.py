@@ -1,6 +1,7 @@
 """What reads prompts for `FrozenText`: an encoder of transformers, or a CLIP of this program."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from demist.conditions.clip_words import END, tokenizer
-from demist.errors import DataError, MissingError
+from demist.errors import DataError, DemistError, MissingError
 from demist.io.files import read_json
 from demist.io.tensors import read_tensors, require_same
 from demist.io.untrusted import inside, read_small
@@ -92,6 +93,21 @@ class OwnClip:
         with torch.inference_mode(False), torch.no_grad():
             states = self.net.text_model(torch.tensor([ids]))[0].float()
         return states, states[-1]
+
+
+def opened(open_it: Callable[[], Any], where: str) -> Any:
+    """What a function opens.
+
+    Raises:
+        DataError: It cannot, for whatever reason.
+    """
+    try:
+        return open_it()
+    except DemistError:
+        raise
+    except Exception as error:  # what a file says may make transformers raise anything
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DataError(f"{where} cannot be opened: {why}") from None
 
 
 class OfTransformers:

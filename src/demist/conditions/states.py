@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from demist.conditions.conditioner import Column, Condition, ReadImage, Reading
-from demist.conditions.readers import OfTransformers, OwnClip, Reader, is_own
+from demist.conditions.readers import OfTransformers, OwnClip, Reader, is_own, opened
 from demist.conditions.rewriting import require_rewriting
 from demist.conditions.text import prompts_for, split_weights
 from demist.errors import MissingError, UsageError
@@ -186,7 +186,9 @@ class FrozenText(Condition):
         """The encoder with its tokenizer, opened when it is first needed."""
         if is_own(Path(self.folder)):
             return OwnClip(Path(self.folder))
-        return OfTransformers(self.folder, transformers_for(self.folder))
+        library = transformers_for(self.folder)
+        found: Reader = opened(lambda: OfTransformers(self.folder, library), self.folder)
+        return found
 
 
 def transformers_for(folder: str | None) -> Any:

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from demist.conditions.readers import opened
 from demist.conditions.states import transformers_for
-from demist.errors import DataError, DemistError, UsageError
+from demist.errors import UsageError
 from demist.machine.offload import moved, turns_on
 from demist.machine.packages import require_packages
 
@@ -179,22 +180,7 @@ def from_folder(
     return TextEncoder(
         encoder,
         where,
-        lambda: _said(open_model, where),
-        lambda: _said(open_tokenizer, str(folder / tokenizer)),
+        lambda: opened(open_model, where),
+        lambda: opened(open_tokenizer, str(folder / tokenizer)),
         length,
     )
-
-
-def _said(open_it: Callable[[], Any], where: str) -> Any:
-    """What a function opens.
-
-    Raises:
-        DataError: It cannot, for whatever reason.
-    """
-    try:
-        return open_it()
-    except DemistError:
-        raise
-    except Exception as error:  # what a file says may make transformers raise anything
-        why = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DataError(f"{where} cannot be opened: {why}") from None

@@ -28,6 +28,7 @@ FREE = {
     "path",
     "teacher",
     "codec",
+    "text_encoder",
     "device",
     "threads",
     "auto_microbatch",
@@ -36,8 +37,8 @@ FREE = {
     *vars(LimitsConfig()),
     *vars(OutputConfig()),
 }
-"""Options that may always change: they do not decide what is learned. What data, teacher and codec
-are is compared, wherever they lie."""
+"""Options that may always change: they do not decide what is learned. What data, teacher,
+codec and encoder are is compared, wherever they lie."""
 DECLARED = {
     "max_bad", "flip", "label_drop", "dropout", "times", "weight", "lr", "muon_ratio", "batch_size",
     "warmup", "decay", "beta1", "beta2", "weight_decay", "clip", "ema", "precision",

@@ -48,6 +48,7 @@ from demist.training.progress import Progress
 from demist.training.resume import require_resumable, require_whole, with_hold_out
 from demist.training.sharding import collected
 from demist.training.stages import train_stages
+from demist.training.texts import with_encoder
 from demist.training.trackers.group import Trackers, open_trackers
 from demist.training.watchdog import Watchdog
 
@@ -132,7 +133,7 @@ def _train(
         config = with_hold_out(config, old.data.hold_out)
         if config.optimization.precision == "auto":
             config = update(config, {"precision": old.optimization.precision})
-        config = pinned(config, old)
+        config = with_encoder(pinned(config, old), run)
         require_resumable(old, config, override)
     elif data is None:
         config = pinned(config)

@@ -24,9 +24,13 @@ from demist.conditions import (
     FrozenText,
     ReadImage,
 )
+from demist.config import TrainConfig, update
 from demist.errors import MissingError
 from demist.io.kept import kept
+from demist.machine.streams import tell
+from demist.model import encoders
 from demist.model.components import hash_of
+from demist.runs import Run
 from demist.training.parallel import World
 
 FORMAT, BLOCK = 1, 64
@@ -129,6 +133,19 @@ def encoder_folder(spec: str, root: str) -> str:
     if not run.model.is_dir():
         raise MissingError(f"{run.path} has no finished model, whose text encoder could be used")
     return str(run.model)
+
+
+def with_encoder(config: TrainConfig, run: Run) -> TrainConfig:
+    """The options, with the run's copy of its text encoder if the one they name is gone."""
+    spec, copy = config.network.text_encoder, run.path / encoders.NAME
+    if spec is None or not copy.is_dir():
+        return config
+    try:
+        encoder_folder(spec, config.output.runs)
+    except MissingError:
+        tell(f"the text encoder {spec} is gone; its copy {copy} reads the prompts")
+        return update(config, {"text_encoder": str(copy)})
+    return config
 
 
 def _kept(condition: FrozenText, captions: np.ndarray) -> np.ndarray:
