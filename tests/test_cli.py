@@ -81,10 +81,10 @@ def test_help_names_every_command_with_its_own_first_line(capsys):
     text = capsys.readouterr().out
     modules = {p.stem for p in Path(cli.__file__).with_name("commands").glob("*.py")}
     for name, summary in COMMANDS.items():
-        module = importlib.import_module(f"demist.commands.{name}")
+        module = importlib.import_module(f"demist.commands.{name.replace('-', '_')}")
         assert module.Options.__doc__.splitlines()[0] == summary
         assert f"  {name:<12}{summary}\n" in text
-    assert modules - set(COMMANDS) == {
+    assert modules - {name.replace("-", "_") for name in COMMANDS} == {
         "__init__",
         *("sampling", "shared"),
     }

@@ -9,7 +9,7 @@ from demist.recipes import Expectation, Recipe, recipe
 NAMES = [
     "digits", "demo", "student", "cifar10", "images64", "scenes", "captions", "autoencoder",
     "clip", "ddpm", "latent", "scenes64", "emoji", "pixel", "sd", "dalle3", "sdxl", "sd3",
-    "imagen", "glide", "prior", "dalle2",
+    "imagen", "glide", "prior", "dalle2", "instruct", "inpaint", "upscale",
     "moons", "spiral", "25-gaussians", "eight",
 ]  # fmt: skip
 

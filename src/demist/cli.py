@@ -26,7 +26,8 @@ from demist.version import __version__
 
 ORDER = (
     "demo", "train", "launch", "sample", "edit", "restore", "bulk", "evaluate", "classifier",
-    "pack", "export", "show", "convert", "push", "ls", "list", "config", "doctor", "completion",
+    "make-pairs", "pack", "export", "show", "convert", "push", "ls", "list", "config", "doctor",
+    "completion",
 )  # fmt: skip
 """The order of help, which is that in which people meet the commands; others follow by name."""
 
@@ -37,7 +38,7 @@ def found() -> dict[str, str]:
     summaries = {}
     for path in sorted((Path(__file__).parent / "commands").glob("*.py")):
         if match := first_line.search(path.read_text(encoding="utf-8")):
-            summaries[path.stem] = match[1]
+            summaries[path.stem.replace("_", "-")] = match[1]
     order = [*filter(summaries.get, ORDER), *(name for name in summaries if name not in ORDER)]
     return {name: summaries[name] for name in order}
 
@@ -89,7 +90,7 @@ def run(argv: list[str]) -> None:
     elif name in ("-V", "--version"):
         print(f"demist {__version__}")
     elif name in COMMANDS:
-        importlib.import_module(f"demist.commands.{name}").main(args)
+        importlib.import_module(f"demist.commands.{name.replace('-', '_')}").main(args)
     else:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COMMANDS)}"

@@ -8,6 +8,7 @@ whose first axis is the batch.
 from demist.conditions import clip_words
 from demist.conditions.clip_text import ClipText
 from demist.conditions.conditioner import (
+    HALF,
     ROUTES,
     Column,
     Condition,
@@ -25,7 +26,7 @@ from demist.conditions.embedded_guidance import EmbeddedGuidance
 from demist.conditions.image import ImageRoute, LowResolution, Masked, Picture, images, telling
 from demist.conditions.image_prompt import ImageEncoder, ImagePrompt, prepared
 from demist.conditions.image_vector import ImageVector, vectors_told
-from demist.conditions.in_latents import InLatents, ToLatents
+from demist.conditions.in_latents import InLatents, ToLatents, as_stored
 from demist.conditions.label import Label, Value, class_index, translated
 from demist.conditions.labels import Labels
 from demist.conditions.make import CONDITIONS
@@ -56,6 +57,7 @@ from demist.conditions.text_vector import TextVector
 
 __all__ = [
     "CONDITIONS",
+    "HALF",
     "REWRITINGS",
     "ROUTES",
     "Chunk",
@@ -96,10 +98,12 @@ __all__ = [
     "ToLatents",
     "TokenRoute",
     "Value",
+    "as_stored",
     "chunks_of",
     "class_index",
     "clip_words",
     "flat",
+    "holes",
     "images",
     "is_own",
     "learn_tokenizer",

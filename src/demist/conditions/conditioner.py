@@ -1,6 +1,7 @@
 """All conditions of a model, by name."""
 
 import abc
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +25,10 @@ ReadImage = Callable[[str, int, "tuple[int, int] | None"], np.ndarray]
 Reading = tuple[str, list[tuple[int, int]]]
 """A prompt without its weights, and where in it each token begins and ends; marks and padding are
 empty. There are as many as the network is given tokens."""
+
+HALF = "~"
+"""How the name of a group begins whose conditions are hidden half by themselves and half together:
+of two with the rate p, one alone with p / 2, the other alone with p / 2, both with p / 2."""
 
 ROUTES = ("vector", "tokens", "concat", "residual", "extra")
 """How a network takes a condition in: added to the embedding of the time; as tokens for cross- or
@@ -56,7 +61,7 @@ class Condition(abc.ABC):
 
     Attributes:
         drop: Probability of hiding it while training.
-        group: Conditions of one group are hidden together; empty: by itself.
+        group: Conditions of one group are hidden together; empty: by itself; see also `HALF`.
     """
 
     name: ClassVar[str]
@@ -76,6 +81,9 @@ class Condition(abc.ABC):
 
     from_samples: ClassVar[bool] = False
     """Whether it can be made from the samples themselves, without a column."""
+
+    column: ClassVar[str] = ""
+    """The column that it reads where people name the condition alone, if the data has it."""
 
     spatial: ClassVar[bool] = False
     """Whether it lies over the image, so that it is mirrored with it."""
@@ -357,18 +365,27 @@ class Conditioner:
     ) -> dict[str, Tensor]:
         """`cond` with each condition hidden where its uniform number is below its drop rate.
 
+        The numbers of a group of `HALF` are one: the first of its conditions is hidden below the
+        rate p, the second from p / 2 to 3 p / 2, and so on.
+
         Args:
             cond: Encoded conditions, each `(B, ...)`.
             uniforms: Gives, for the name of a condition or group, `(B,)` independent numbers in
                 (0, 1), the same whenever it is asked.
         """
         out: dict[str, Tensor] = {}
+        before = Counter[str]()
         for name, parts in nested(cond).items():
             c = self.conditions[name]
             if not c.drop:
                 out |= flat(name, parts)
                 continue
-            hide = uniforms(c.group or name) < c.drop
+            u = uniforms(c.group or name)
+            hide = u < c.drop
+            if c.group.startswith(HALF):
+                low = before[c.group] * c.drop / 2
+                hide = (u >= low) & (u < low + c.drop)
+                before[c.group] += 1
             for key, value in flat(name, parts).items():
                 where = hide.to(value.device).reshape(-1, *(1,) * (value.ndim - 1))
                 out[key] = torch.where(where, self._null(key, value), value)

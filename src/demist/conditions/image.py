@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from demist.conditions.conditioner import Column, Condition, Draw, Encoded, ReadImage
+from demist.conditions.holes import NUMBERS, holes
 from demist.errors import UsageError
 
 ImageRoute = Literal["concat", "residual"]
@@ -44,7 +45,14 @@ class Picture(Condition):
     @classmethod
     def of(cls, column: Column, shape: tuple[int, ...], drop: float) -> "Picture":
         _require_images(shape)
-        return cls((column.values.shape[1], *shape[1:]), drop=drop)
+        channels, *sides = column.values.shape[1:]
+        if tuple(sides) != tuple(shape[1:]):
+            (h, w), (height, width) = sides, shape[1:]
+            raise UsageError(
+                f"its images are {h}x{w} (height x width) and the samples {height}x{width}; bring "
+                f"all to one size: --size"
+            )
+        return cls((channels, *shape[1:]), drop=drop)
 
     def encode(self, values: Any, n: int) -> dict[str, Tensor]:
         c, h, w = self.shape
@@ -69,7 +77,8 @@ class Picture(Condition):
 class Masked(Condition):
     """An image with a region to be made anew, and the mask that says where: 1 is anew.
 
-    Nothing said is a mask of ones: all is to be made.
+    Nothing said is a mask of ones: all is to be made. Data without masks gets holes that are drawn,
+    in training others in every step; see `demist.conditions.holes`.
 
     Attributes:
         shape: Of the image: channels, height, width.
@@ -85,6 +94,8 @@ class Masked(Condition):
 
     name: ClassVar[str] = "masked"
     reads: ClassVar[str] = "mask"
+    column: ClassVar[str] = "mask"
+    from_samples: ClassVar[bool] = True
     spatial: ClassVar[bool] = True
 
     @classmethod
@@ -129,7 +140,23 @@ class Masked(Condition):
         anew = (read_image(mask, 1, (h, w)) >= 128).astype(np.uint8)
         return read_image(image, c, (h, w)), anew
 
+    def values(self, column: Column) -> Any:
+        """Masks, of which not all may be empty.
+
+        Raises:
+            UsageError: None says that anything is to be made anew.
+        """
+        count = len(column.values)
+        if not any((column.values[i : i + 256] >= 128).any() for i in range(0, count, 256)):
+            raise UsageError(
+                "all its masks are empty (black), so nothing would be learned; white is made anew"
+            )
+        return column.values
+
     def beside(self, values: Any, x: np.ndarray) -> tuple[np.ndarray, Any]:
+        if values is None:
+            u = np.random.default_rng(0).random((len(x), NUMBERS))
+            return x, holes(torch.from_numpy(u), self.shape[1], self.shape[2]).numpy()
         return x, (values >= 128).astype(np.uint8)
 
     def words(self, value: Any) -> str:
@@ -168,6 +195,7 @@ class LowResolution(Condition):
 
     name: ClassVar[str] = "low-resolution"
     reads: ClassVar[str] = "image"
+    column: ClassVar[str] = "low"
     usual: ClassVar[bool] = False
     from_samples: ClassVar[bool] = True
     spatial: ClassVar[bool] = True
@@ -181,8 +209,15 @@ class LowResolution(Condition):
     def of(cls, column: Column, shape: tuple[int, ...], drop: float) -> "LowResolution":
         """From small images of the column; or, where these are large, made small by 2."""
         _require_images(shape)
+        h, w = column.values.shape[2:]
+        factor = shape[1] // h
+        if (h, w) != tuple(shape[1:]) and (h * factor, w * factor) != tuple(shape[1:]):
+            raise UsageError(
+                f"its images are {h}x{w} (height x width), which is no whole part of the samples' "
+                f"{shape[1]}x{shape[2]}; leave --size out, or make them so"
+            )
         try:
-            return cls(shape, max(2, shape[1] // column.values.shape[2]), drop=drop)
+            return cls(shape, max(2, factor), drop=drop)
         except ValueError as error:
             raise UsageError(str(error)) from None
 

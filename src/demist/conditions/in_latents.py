@@ -1,13 +1,14 @@
 """Images as conditions of a model in latents: they go through the model's own codec."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from demist.conditions.conditioner import Column, Condition, ReadImage
+from demist.conditions.conditioner import Column, Condition, Encoded, ReadImage
 from demist.conditions.image import Masked, Picture, telling
 from demist.errors import UsageError
 
@@ -23,11 +24,17 @@ class ToLatents(Protocol):
         """Shape of the latents of one image."""
 
 
+def as_stored(parts: Encoded) -> Tensor:
+    """The image of a condition in pixels, `(n, C, H, W)`, as codecs take it."""
+    return (parts["image"] + 1) * 127.5
+
+
 @dataclass(frozen=True)
 class InLatents(Condition):
     """An image, or one with a hole, that a network in latents is given as latents.
 
     The mask of a hole is shown at the size of the latents: of each block of pixels the first one.
+    It is made of a condition in pixels, which training does where a model has a codec.
 
     Attributes:
         inner: What the user gives, in pixels.
@@ -38,7 +45,7 @@ class InLatents(Condition):
     """
 
     inner: Picture | Masked
-    coder: ToLatents
+    coder: ToLatents = field(repr=False)
     hidden: bool = False
     drop: float = 0.0
     group: str = ""
@@ -50,13 +57,13 @@ class InLatents(Condition):
 
     @classmethod
     def of(cls, column: Column, shape: tuple[int, ...], drop: float) -> "InLatents":
-        """Never: it belongs to a published model.
+        """Never: it is made of a condition in pixels.
 
         Raises:
             UsageError: Always.
         """
         raise UsageError(
-            "images in latents come with a published model; train with image or masked"
+            "images in latents are what image and masked become with --codec; name one of these"
         )
 
     def encode(self, values: Any, n: int) -> dict[str, Tensor]:
@@ -69,19 +76,29 @@ class InLatents(Condition):
         parts = self.inner.encode(values, n)
         if "mask" not in parts and values is None:
             return {"image": torch.zeros(n, k, h, w)}
-        image = (parts["image"] + 1) * 127.5
+        image = as_stored(parts)
         alike = bool((image == image[:1]).all())
         z = self.coder.encode(image[:1] if alike else image).expand(n, k, h, w)
-        if "mask" not in parts:
+        return self.told(z, parts.get("mask"))
+
+    def told(self, z: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
+        """What the network is given.
+
+        Args:
+            z: Latents `(n, k, h, w)`.
+            mask: Of their images `(n, 1, H, W)`; None: they have no holes.
+        """
+        if mask is None:
             return {"image": z}
-        return {"mask": F.interpolate(parts["mask"], (h, w)).to(z.device), "image": z}
+        return {"mask": F.interpolate(mask, z.shape[2:]).to(z.device), "image": z}
 
     def null(self) -> dict[str, Tensor] | None:
         return self.encode(None, 1) if self.hidden else None
 
     def spec(self) -> dict[str, Any]:
         channels = self.coder.state_shape(self.inner.shape)[0]
-        return {"route": "concat", "channels": channels + isinstance(self.inner, Masked)}
+        more = isinstance(self.inner, Masked)
+        return {"route": self.inner.route, "channels": channels + more}
 
     def parse(self, text: str, read_image: ReadImage) -> Any:
         """As the same in pixels; an image of another size is cut and resized (told)."""
@@ -90,6 +107,12 @@ class InLatents(Condition):
     def sized(self, height: int, width: int) -> "InLatents":
         """For images of this size."""
         return replace(self, inner=replace(self.inner, shape=(self.inner.shape[0], height, width)))
+
+    def values(self, column: Column) -> Any:
+        return self.inner.values(column)
+
+    def beside(self, values: Any, x: np.ndarray) -> Any:
+        return self.inner.beside(values, x)
 
     def words(self, value: Any) -> str:
         return ""

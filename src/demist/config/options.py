@@ -150,7 +150,7 @@ class DataConfig(Section):
     """Mirror images left-right half of the time. Not for digits or letters."""
     conditions: str | None = None
     """Columns of the data to condition on, such as digit,speaker; each is hidden by itself. None:
-    class labels, and captions of images."""
+    class labels, and captions of images, which usual stands for among others: usual,masked."""
     labels: bool = True
     """Condition on class labels, if the data has them."""
     label_drop: float = option(0.1, 0, 1)

@@ -47,6 +47,7 @@ __all__ = [
     "pack",
     "reader_of",
     "report",
+    "scene_pairs",
     "splits",
     "train_and_test",
     "words",

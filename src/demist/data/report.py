@@ -47,6 +47,7 @@ class Report:
         bad_named: The first of them.
         equal: Files with the very content of another one.
         unread: Ending or name -> files that were not looked at or left out.
+        gaps: Column that was left out -> what its values lack.
         notes: Whole sentences on anything else.
         looked: Files that were opened to find this out; None: all.
     """
@@ -74,6 +75,7 @@ class Report:
     bad_named: tuple[str, ...] = ()
     equal: int = 0
     unread: Mapping[str, int] = field(default_factory=dict)
+    gaps: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     looked: int | None = None
 

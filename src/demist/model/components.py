@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from demist import networks
 from demist.codecs import ChannelScale, Codec
-from demist.conditions import Conditioner
+from demist.conditions import Conditioner, InLatents
 from demist.errors import DataError, UsageError
 from demist.io.files import sha256, write_json
 from demist.io.folders import atomic_folder
@@ -41,6 +41,8 @@ from demist.parts.typed import require_types
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 CODEC = "autoencoder"
+THE_CODEC = "codec"
+"""How conditions name the model's own codec, by which images become latents."""
 FURTHER: dict[str, tuple[type[nn.Module], ...]] = {
     CODEC: (networks.Autoencoder, AutoencoderKL, AutoencoderTiny, VQModel),
     "image_encoder": (Clip,),
@@ -211,7 +213,12 @@ def conditions_json(
             `codec_json`.
     """
     return {
-        name: _part_json(c, c.saved_networks, to_json, {f: folders.get(f) for f in c.saved_folders})
+        name: _part_json(
+            c,
+            {THE_CODEC: c.coder} if isinstance(c, InLatents) else c.saved_networks,
+            to_json,
+            {f: folders.get(f) for f in c.saved_folders},
+        )
         for name, c in conditioner.conditions.items()
     }
 
@@ -225,7 +232,7 @@ def further_of(pipeline: Any) -> dict[str, nn.Module]:
 
 def _part_json(
     part: Any,
-    modules: Mapping[str, nn.Module],
+    modules: Mapping[str, Any],
     to_json: Callable[[Any], Any],
     folders: Mapping[str, str | None] = MappingProxyType({}),
 ) -> Any:

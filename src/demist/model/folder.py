@@ -177,15 +177,15 @@ def pieces(
         place = place_of(index)
         config = description[f"{place}/config.json"]
         net = components.build(places()[place], config, tensors, where)
-        codec, known = (
-            components.with_networks(index[key], further or {}) for key in ("codec", "conditions")
-        )
+        codec = from_json(components.with_networks(index["codec"], further or {}), where)
+        parts_of = {**(further or {}), components.THE_CODEC: codec}
+        known = components.with_networks(index["conditions"], parts_of)
         scheduler = from_json(description[SCHEDULER], where)
         consistent.require_declared(scheduler, consistent.SCHEDULER)
         consistent.require_declared(index, consistent.INDEX)
         made = {
             "denoiser": core.Denoiser(net, **scheduler).eval(),
-            "codec": from_json(codec, where),
+            "codec": codec,
             "conditioner": conditions.Conditioner(from_json(known, where)),
             "shape": tuple(index["shape"]),
         }

@@ -7,12 +7,13 @@ write one more function under `@recipe(...)` in one of the modules here.
 import difflib
 
 from demist.errors import UsageError
-from demist.recipes import images, systems, toys
+from demist.recipes import editing, images, systems, toys
 from demist.recipes.recipe import Expectation, Recipe, recipe
 
 __all__ = [
     "Expectation",
     "Recipe",
+    "editing",
     "find",
     "images",
     "names",
@@ -25,7 +26,7 @@ __all__ = [
 def _found() -> dict[str, Recipe]:
     return {
         value.name: value
-        for module in (images, systems, toys)
+        for module in (images, systems, editing, toys)
         for value in vars(module).values()
         if type(value) is Recipe
     }

@@ -4,6 +4,7 @@ __all__ = [
     "advice",
     "background_saver",
     "batches",
+    "beside",
     "build",
     "cadence",
     "conditions",

@@ -2,7 +2,9 @@
 
 `--conditions "digit,edges:route=residual,caption=frozen-text,(low-resolution:factor=4,noise=0.2)"`:
 an entry is a column, perhaps with the name of a condition that reads it, perhaps with options; or a
-condition that is made from the samples themselves.
+condition that is made from the samples themselves. A condition named alone reads the column that
+is usual for it, if the data has that, as `masked` reads `mask`; `usual` stands for what is taken
+where nobody chooses.
 """
 
 import inspect
@@ -20,15 +22,20 @@ from demist.conditions import (
     Conditioner,
     FrozenText,
     ImageVector,
+    InLatents,
+    Masked,
+    Picture,
     Sizes,
     TextVector,
 )
 from demist.config import TrainConfig
 from demist.data import Column, Dataset
 from demist.data.dataset import LABEL, TEXT
+from demist.data.images.aside import is_image
 from demist.data.images.buckets import Bucketed
 from demist.data.images.told import NAMES as SIZES
 from demist.errors import UsageError
+from demist.machine.streams import tell
 from demist.modalities import of
 from demist.model.learned_clip import open_clip
 from demist.parts import bare, parse, split, unknown
@@ -36,6 +43,13 @@ from demist.training.texts import encoder_folder
 
 ITSELF = "x"
 """The column that is generated, from which a condition may be made as well."""
+USUAL = "usual"
+"""The entry that stands for those where nobody chooses."""
+ALSO = {
+    "source": ("input", "before", "original", "input_image", "original_image", "cond"),
+    "instruction": ("edit_prompt", "edit", TEXT),
+}
+"""Columns by which pairs go -> what else they are called; the first that is there is taken."""
 
 
 def conditions(config: TrainConfig, data: Dataset) -> tuple[Conditioner, dict[str, Any]]:
@@ -45,7 +59,8 @@ def conditions(config: TrainConfig, data: Dataset) -> tuple[Conditioner, dict[st
         UsageError: There is no such column or condition, or one cannot be made from the other.
     """
     chosen = config.data.conditions
-    entries = default_entries(config, data) if chosen is None else split(chosen)
+    usual = default_entries(config, data)
+    entries = usual if chosen is None else _with_usual(split(chosen), usual)
     made_by_clip = (ImageVector.name, TextVector.name)
     if config.network.image_encoder is not None and not any(
         name in entry for name in made_by_clip for entry in entries
@@ -69,10 +84,11 @@ def conditions(config: TrainConfig, data: Dataset) -> tuple[Conditioner, dict[st
             )
         if name in made:
             raise UsageError(f"--conditions has {name} twice; leave one out")
-        if condition.spatial and config.latents.codec is not None:
+        beside = (Picture, Masked)  # which go through the codec, see `beside.in_latents`
+        if config.latents.codec is not None and condition.spatial and type(condition) not in beside:
             raise UsageError(
-                f"--conditions {entry}: images condition models of pixels only; leave out it or "
-                "--codec"
+                f"--conditions {entry}: a small image conditions models of pixels only; leave out "
+                f"it or --codec"
             )
         made[name] = condition
     _require_right_corners(config, made)
@@ -98,12 +114,16 @@ def values_of(conditioner: Conditioner, data: Dataset) -> dict[str, Any]:
     """
     values: dict[str, Any] = {}
     for name, condition in conditioner.conditions.items():
-        if name in data.columns and data.columns[name].kind == condition.reads:
-            values[name] = condition.values(data.columns[name])
-        elif not condition.from_samples:
+        plain = condition.inner if isinstance(condition, InLatents) else condition
+        if name in data.columns and data.columns[name].kind == plain.reads:
+            try:
+                values[name] = condition.values(data.columns[name])
+            except UsageError as error:
+                raise UsageError(f"the column {name}: {error}") from None
+        elif not plain.from_samples:
             raise UsageError(
                 f"the model has the condition {name} and {data.name or 'the data'} has no column "
-                f"{name} of kind {condition.reads}; it has {listed(data)}"
+                f"{name} of kind {plain.reads}; it has {listed(data)}"
             )
     return values
 
@@ -179,18 +199,52 @@ def with_sizes(entries: Sequence[str], data: Dataset, together: bool) -> list[st
     return [*entries[:-1], *last, *(f"{n}{shared}" for n in told if n not in entries)]
 
 
+def _with_usual(entries: Sequence[str], usual: Sequence[str]) -> list[str]:
+    """The entries with what `USUAL` stands for."""
+    return [one for entry in entries for one in (usual if entry == USUAL else [entry])]
+
+
+def _named(head: str, data: Dataset, where: str) -> tuple[str, str]:
+    """The column that an entry means, and the condition that is to read it; "" for the usual one.
+
+    Raises:
+        UsageError: There is no such column.
+    """
+    name, _, kind = head.partition("=")
+    if name in data.columns or name == ITSELF:
+        return name, kind
+    if not kind and name in CONDITIONS.names():
+        cls = CONDITIONS.read(name).cls
+        column = data.columns.get(cls.column)
+        there = column is not None and column.kind == cls.reads
+        return (cls.column if there else ITSELF), name
+    for other in ALSO.get(name, ()):
+        if other in data.columns:
+            tell(f"there is no column {name}: the column {other} is taken for it")
+            return other, kind
+    gaps = data.seen.gaps.get(name)
+    raise UsageError(
+        f"{where}: {data.name or 'the data'} has no column {name!r}"
+        + (f", as {gaps}" if gaps else "")
+        + f"; it has {listed(data)}"
+    )
+
+
 def make(entry: str, config: TrainConfig, data: Dataset) -> tuple[str, Condition]:
     """Name and condition of an entry of `--conditions`."""
     where = f"--conditions {entry}"
     head, given = parse(entry)
-    name, _, kind = head.partition("=")
-    if name not in data.columns and not kind and name in CONDITIONS.names():
-        name, kind = ITSELF, name
-    if name != ITSELF and name not in data.columns:
-        name_of = data.name or "the data"
-        raise UsageError(f"{where}: {name_of} has no column {name!r}; it has {listed(data)}")
-    column = Column("image", data.x) if name == ITSELF else data.columns[name]
+    name, kind = _named(head, data, where)
+    if name == ITSELF:  # a condition that reads masks draws them
+        masks = kind in CONDITIONS.names() and CONDITIONS.read(kind).cls.reads == Masked.reads
+        column = Column(Masked.reads if masks else Picture.reads, data.x)
+    else:
+        column = data.columns[name]
+        _require_files(column, where)
     cls = _class_of(kind, column, config, where)
+    if name == cls.column and head == cls.name and "factor" in given:
+        given = {key: text for key, text in given.items() if key != "factor"}
+        tell(f"the column {name} says how many times smaller its images are")
     d, n = config.data, config.network
     usual: dict[str, Any] = {
         "length": d.text_length, "vocabulary": d.text_vocabulary, "width": n.text_width,
@@ -245,6 +299,16 @@ def _prompts_of(config: TrainConfig) -> str:
             f"{n.text_encoder!r} stays as it is; leave one of them out"
         )
     return FrozenText.name
+
+
+def _require_files(column: Column, where: str) -> None:
+    """Raise UsageError if a column of words names images, of which none is there."""
+    words = column.names or (column.values if isinstance(column.values, tuple) else ())
+    if words and all(map(is_image, words)):
+        raise UsageError(
+            f"{where}: the images that it names are not there, first {words[0]!r}; files are named "
+            f"from the folder of the metadata"
+        )
 
 
 def _class_of(kind: str, column: Column, config: TrainConfig, where: str) -> type[Condition]:

@@ -98,12 +98,12 @@ def kept_vectors(
     for name, condition in conditioner.conditions.items():
         if isinstance(condition, ImageVector):
             x = values.get(name, data.x)
-            rows = _firsts(partial(_kept, condition, name, x, data, flip), world)
+            rows = firsts(partial(_kept, condition, name, x, data, flip), world)
             made[name] = KeptVectors(condition, rows, len(x), condition.drop, condition.group)
             found[name] = np.arange(len(x))
         elif isinstance(condition, TextVector):
             captions, found[name] = np.unique(np.asarray(values[name]), return_inverse=True)
-            rows = _firsts(partial(_kept_captions, condition, captions), world)
+            rows = firsts(partial(_kept_captions, condition, captions), world)
             made[name] = KeptVectors(condition, rows, 0, condition.drop, condition.group)
     return Conditioner(made), found
 
@@ -120,7 +120,7 @@ def vectors_in_place(data: Dataset, clip: Clip, world: World) -> Dataset:
         StorageError: A file cannot be written.
     """
     seen = ImageVector(clip.eval().requires_grad_(False))
-    x = _firsts(partial(_kept, seen, "", data.x, data, False), world)
+    x = firsts(partial(_kept, seen, "", data.x, data, False), world)
     return replace(data, x=x, kind="points", known_fingerprint="")
 
 
@@ -131,7 +131,7 @@ def clips_of(conditioner: Conditioner) -> str:
     return "/".join(hash_of(c.saved_networks) for c in seen)
 
 
-def _firsts(made: Callable[[], np.ndarray], world: World) -> np.ndarray:
+def firsts(made: Callable[[], np.ndarray], world: World) -> np.ndarray:
     """What is kept, made by the first process while the others wait."""
     first = made() if world.first else None
     world.agree(True)

@@ -5,9 +5,10 @@ The header may say the kind of a column, as in `digit:class`, `tags:labels`, `ed
 
 1. numbers, or lists of equally many numbers, are numbers, also if they are whole;
 2. names of image files, beside the metadata, are images; masks if the column's name begins with
-   "mask";
+   "mask". If half of the files are there, all must be;
 3. lists of words, or words with "|" between them, are labels, any number of them for each sample;
-4. words of which there are at most half as many as rows are classes, and others texts.
+4. words of which there are at most half as many as rows are classes, and others texts, as are all
+   of a column `instruction`.
 
 In labels, an empty value is none of them. Columns with other values, or with gaps, are left out.
 """
@@ -25,6 +26,8 @@ from demist.data.column import Column, classes
 from demist.errors import DataError
 
 KINDS = ("class", "labels", "numbers", "text", "image", "mask")
+SENTENCES = ("instruction", "edit", "edit_prompt")
+"""Columns of texts that may repeat."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,16 @@ def further(
         if made is not None:
             place = {p: i for i, p in enumerate(values)}
             out[name] = made.take(np.array([place[p] for p in chosen], np.int64))
+    return out
+
+
+def gaps(rows: Mapping[str, Row], columns: Collection[str]) -> dict[str, str]:
+    """What the values of other columns than `columns` lack, in words, by their names."""
+    out = {}
+    for header in dict.fromkeys(header for row in rows.values() for header in row.more):
+        empty = [p for p, row in rows.items() if row.more.get(header) in (None, "")]
+        if empty and header not in columns:
+            out[header] = f"{len(empty)} of {len(rows)} rows have no value, first {empty[0]!r}"
     return out
 
 
@@ -135,7 +148,8 @@ def _guess(name: str, words: Sequence[Any], files: Sequence[str], there: Collect
         lengths = set()
     if len(lengths) == 1:
         return "numbers"
-    if words and all(file in there for file in files):
+    found = sum(file in there for file in files)
+    if words and 2 * found >= len(files):
         return "mask" if name.startswith("mask") else "image"
     if any(isinstance(word, list) and all(isinstance(w, str) for w in word) for word in words):
         return "labels" if all(isinstance(word, list | str) for word in words) else ""
@@ -143,7 +157,8 @@ def _guess(name: str, words: Sequence[Any], files: Sequence[str], there: Collect
         return ""
     if any("|" in word for word in words):
         return "labels"
-    return "class" if 1 < len(set(words)) <= len(words) / 2 else "text"
+    repeats = 1 < len(set(words)) <= len(words) / 2
+    return "class" if repeats and name not in SENTENCES else "text"
 
 
 def _numbers(word: Any) -> list[float]:

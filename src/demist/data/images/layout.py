@@ -30,7 +30,7 @@ from demist.data.images.aside import Aside, is_image, set_aside
 from demist.data.images.classes import Listing, from_folders, hardly_repeat, left_out, some
 from demist.data.images.companions import Companions, read_companions
 from demist.data.images.divide import Division, divide
-from demist.data.images.further import further, natural
+from demist.data.images.further import further, gaps, natural
 from demist.data.images.lists import divided_by_lists
 from demist.data.images.metadata import Asked, Listed, read_lists
 from demist.data.report import Report, remedy
@@ -223,7 +223,7 @@ def _from_rows(chosen: list[str], found: _Understood, tree: Tree, asked: Asked) 
     labels = _column("label", {name: row.label for name, row in rows.items()})
     everywhere = [r.label for n, r in listed.rows.items() if r.label is not None and n not in extra]
     names = sorted(set(everywhere), key=natural)
-    seen = Report(captions_from=origin if texts else "")
+    seen = Report(captions_from=origin if texts else "", gaps=gaps(listed.rows, columns))
     plain = Listing(tuple(chosen), texts=texts, columns=columns, seen=seen)
     if labels is None:
         return _folders_beside_rows(plain, found, asked)

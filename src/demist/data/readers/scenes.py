@@ -83,7 +83,7 @@ def draw(
         scene = invent(rng)
         if scene.unseen == wanted:
             scenes.append(scene)
-    alphas = _alphas(split, size)
+    alphas = alphas_of(split, size)
     x = np.stack([render(scene, rng, alphas, size) for scene in scenes])
     texts = tuple(describe(scene, rng) for scene in scenes)
     about = Dataset(x, texts=texts, name="scenes", source="made of MNIST digits; CC BY-SA 3.0")
@@ -107,25 +107,42 @@ def render(
     """An image of the scene: other digits of the same kind, slightly moved, each time."""
     level = rng.uniform(10, 40) if scene.background == "dark" else rng.uniform(215, 245)
     page = np.full((3, size, size), level, np.float32)
-    for thing, (y, x) in zip(scene.things, _centres(scene), strict=True):
+    for thing, (y, x) in zip(scene.things, centres(scene), strict=True):
         alpha = alphas(thing.digit, thing.large, rng)
-        side = alpha.shape[0]
         jitter = rng.uniform(-0.04, 0.04, 2)
-        inked = 20 / 28 * side / 2  # digits fill 20 of 28 pixels, and must stay on the page
-        top, left = (
-            int(np.clip((c + j) * size, inked, size - inked) - side / 2 + 0.5)
-            for c, j in zip((y, x), jitter, strict=True)
-        )
-        rows, columns = slice(max(top, 0), top + side), slice(max(left, 0), left + side)
-        shown = alpha[max(-top, 0) :, max(-left, 0) :]
-        target = page[:, rows, columns]
-        shown = shown[: target.shape[1], : target.shape[2]]
-        colour = np.array(COLOURS[thing.colour], np.float32)[:, None, None]
-        page[:, rows, columns] = target + shown * (colour - target)
+        put(page, alpha, thing.colour, y + jitter[0], x + jitter[1])
     return page.round().astype(np.uint8)
 
 
-def _centres(scene: Scene) -> list[tuple[float, float]]:
+def put(
+    page: Float32[np.ndarray, "3 s s"],
+    alpha: Float32[np.ndarray, "a a"],
+    colour: str,
+    y: float,
+    x: float,
+) -> None:
+    """Draw a digit on a page.
+
+    Args:
+        page: Changed in place, 0 to 255.
+        alpha: Its ink, 0 to 1.
+        colour: Of `COLOURS`.
+        y: Centre as a fraction of the page; the ink stays on the page.
+        x: Likewise.
+    """
+    side, size = alpha.shape[0], page.shape[1]
+    inked = 20 / 28 * side / 2  # digits fill 20 of 28 pixels, and must stay on the page
+    top, left = (int(np.clip(c * size, inked, size - inked) - side / 2 + 0.5) for c in (y, x))
+    rows, columns = slice(max(top, 0), top + side), slice(max(left, 0), left + side)
+    shown = alpha[max(-top, 0) :, max(-left, 0) :]
+    target = page[:, rows, columns]
+    shown = shown[: target.shape[1], : target.shape[2]]
+    ink = np.array(COLOURS[colour], np.float32)[:, None, None]
+    page[:, rows, columns] = target + shown * (ink - target)
+
+
+def centres(scene: Scene) -> list[tuple[float, float]]:
+    """Where the things of a scene stand: y and x as fractions of the page."""
     if len(scene.things) == 1:
         return [PLACES[scene.layout]]
     if len(scene.things) == 2:
@@ -143,7 +160,8 @@ LARGE, SMALL = 22, 14
 
 
 @cache
-def _alphas(split: str, size: int) -> Alphas:
+def alphas_of(split: str, size: int) -> Alphas:
+    """The ink of the digits of a split, for scenes of `size` pixels."""
     import torch  # only here: importing the readers of data needs no torch
 
     from demist.data.load import digits

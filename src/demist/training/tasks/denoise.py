@@ -14,7 +14,7 @@ from demist.core import CLOCKS, PARAMETERIZATIONS, Denoiser, Seeded, make_schedu
 from demist.data import Dataset
 from demist.data.images.buckets import one_shape
 from demist.errors import NotFiniteError, UsageError
-from demist.guidance import make_rule
+from demist.guidance import Dual, make_rule
 from demist.machine.device import pick_device
 from demist.machine.precision import resolve_precision
 from demist.modalities import Modality, of
@@ -25,9 +25,11 @@ from demist.model.sampling import Sampling
 from demist.model.values import CLASS, UNSEEN
 from demist.networks import NETWORKS, Network
 from demist.objectives import TIMES, WEIGHTS
+from demist.parts import parse, with_option
 from demist.runs import Run
 from demist.samplers import make_solver
 from demist.training.batches import Batches
+from demist.training.beside import in_latents, kept_images
 from demist.training.conditions import conditions, empty, examples, shortened, unused
 from demist.training.distil import open_teacher, student_of, teacher_conditions
 from demist.training.experiment import Experiment, facts_of
@@ -69,16 +71,18 @@ class DenoisingTask:
         left = tuple(unused(conditioner, data))
         data = data.only(conditioner.conditions)
         streams = Streams.of(options.seed, len(data), options.batch_size, world, Groups.of(data.x))
-        told = kept_states(conditioner, values, world)
-        told = kept_vectors(*told, data, config.data.flip, world)
-        batches = Batches(data.x, streams, codec, *told, flip=config.data.flip, device=device)
-        measure = config.latents.latent_scale if teacher is None else None
+        flip, measure = config.data.flip, config.latents.latent_scale if teacher is None else None
         made = latents(
-            codec, data, flip=batches.flip, measure=measure, draw=config.latents.latent_draw,
-            world=world,
-        )  # fmt: skip
+            codec, data, flip=flip, measure=measure, draw=config.latents.latent_draw, world=world
+        )
         if made is not None:
             codec = made.codec
+            conditioner = in_latents(conditioner, codec)
+        told = kept_states(conditioner, values, world)
+        told = kept_vectors(*told, data, flip, world)
+        told = kept_images(*told, data, flip, world)
+        batches = Batches(data.x, streams, codec, *told, flip=flip, device=device)
+        if made is not None:
             batches = replace(
                 batches, x=made.x, mirrored=made.mirrored, codec=made.encode, draws=made.draws
             )
@@ -184,9 +188,16 @@ def choose_defaults(config: TrainConfig, modality: Modality, conditioner: Condit
     make_rule(out.sample_rule)
     guidance = modality.guidance if out.sample_guidance is None else out.sample_guidance
     guidable = bool(conditioner.conditions) and config.data.label_drop > 0
+    rule = out.sample_rule
+    if parse(rule)[0] == Dual.name and "first" not in parse(rule)[1]:
+        spatial = [name for name, c in conditioner.conditions.items() if c.spatial]
+        if len(spatial) == 1 and len(conditioner.conditions) > 1:
+            rule = with_option(rule, "first", spatial[0])
+        else:  # there is nothing to tell apart
+            rule, guidable = "cfg", False
     return Sampling(
         out.sample_steps, out.sample_solver, guidance=guidance if guidable else 1.0,
-        guidance_rule=out.sample_rule, condition_noise=out.sample_condition_noise,
+        guidance_rule=rule, condition_noise=out.sample_condition_noise,
     )  # fmt: skip
 
 
