@@ -464,7 +464,7 @@ CHANGED = {
     "log": "tensorboard",
     "perceptual_features": "judge", "image_encoder": "1", "text_tower": "clip",
     "latent_scale": "one", "latent_draw": "sampled", "sample_rule": "apg",
-    "feeds": "label=1", "refiner": "1",
+    "feeds": "label=1", "refiner": "1", "start_from": "1",
     "channels_per_level": (64, 64), "attention_levels": (0,), "cross_levels": (0,),
 }  # fmt: skip
 
@@ -499,7 +499,7 @@ def test_every_option_is_free_declared_or_fatal_when_a_run_is_resumed(name):
 
 def test_what_is_learned_is_not_free():
     assert not FREE & DECLARED
-    elsewhere = {"path", "teacher", "codec"}  # what lies there is compared
+    elsewhere = {"path", "teacher", "start_from", "codec"}  # what lies there is compared
     machine = {"device", "threads", "auto_microbatch", "parallel", "compile"}
     assert FREE - elsewhere - machine == {
         *vars(LimitsConfig()),

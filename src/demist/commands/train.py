@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 
 from demist import recipes, runs
 from demist.commands import shared
-from demist.config import DEFAULT_BUDGET, Stages, TrainConfig, divide, load_toml, update
+from demist.config import DEFAULT_BUDGET, Stages, TrainConfig, divide, giving_way, load_toml, update
 from demist.config.stages import changed
 from demist.errors import UsageError
 from demist.machine.streams import tell
@@ -134,6 +134,10 @@ def sources(options: Options) -> TrainConfig:
         run = runs.find(options.resume, options.settings.output.runs)
         return update(run.config(), {"runs": str(run.path.parent)})
     config = recipes.find(options.recipe).config() if options.recipe else TrainConfig()
+    base = options.settings.network.start_from
+    if options.config:
+        base = load_toml(options.config, TrainConfig()).network.start_from or base
+    config = giving_way(config, base)
     return load_toml(options.config, config) if options.config else config
 
 

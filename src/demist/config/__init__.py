@@ -43,6 +43,7 @@ from demist.config.stages import (
     codec_first,
     divide,
 )
+from demist.config.starting import giving_way
 from demist.config.toml import (
     differences,
     flat,
@@ -80,6 +81,7 @@ __all__ = [
     "divide",
     "duration_text",
     "flat",
+    "giving_way",
     "load_toml",
     "nearest",
     "option",

@@ -155,6 +155,11 @@ def codec_first(config: TrainConfig, others: tuple[Stage, ...] = ()) -> Stages:
         raise UsageError(
             f"codec = {kind!r}: a student learns in the latents of its teacher; leave it out"
         )
+    if config.network.start_from is not None:
+        raise UsageError(
+            f"codec = {kind!r}: a run that starts from a model learns in what that learned in; "
+            f"leave it out"
+        )
     first, rest = _limits(config)
     given, usual = flat(config), flat(TrainConfig())
     same = {name: given[name] for name in (*SHARED, "seed", "micro_batches", "parallel")}

@@ -33,6 +33,8 @@ from demist.networks.conditioning import (
     by_name,
     first_classes,
     joined_parts,
+    silence,
+    silenced,
     token_width,
 )
 from demist.networks.cross import CrossAttention
@@ -56,7 +58,7 @@ from demist.networks.layers import (
 )
 from demist.networks.linear_start import start_linear
 from demist.networks.mlp import MLP, MLPBlock
-from demist.networks.mmdit import MMDiTNetwork
+from demist.networks.mmdit import VECTORS, MMDiTNetwork
 from demist.networks.moving_codebook import MovingCodebook, Usage, spread
 from demist.networks.network import NETWORKS, Network, require_channels, require_halvings
 from demist.networks.sd import POSITIONS, SDNetwork
@@ -74,12 +76,14 @@ from demist.networks.unet import UNet
 from demist.networks.unet_2d import UNet2DNetwork, check_levels, groups_of
 from demist.networks.unet_blocks import DownBlock, MidBlock, UpBlock
 from demist.networks.vgg16 import VGG16
+from demist.networks.widening import Widened, widened
 
 __all__ = [
     "MLP",
     "NETWORKS",
     "POSITIONS",
     "TOWERS",
+    "VECTORS",
     "VGG16",
     "WAVES",
     "Attention",
@@ -122,6 +126,7 @@ __all__ = [
     "UpBlock",
     "Upsample",
     "Usage",
+    "Widened",
     "Words",
     "add_class",
     "attend",
@@ -145,11 +150,14 @@ __all__ = [
     "probabilities",
     "require_channels",
     "require_halvings",
+    "silence",
+    "silenced",
     "sinusoid",
     "spread",
     "start_linear",
     "token_width",
     "tower_of",
+    "widened",
     "widths_of",
     "written_out",
     "zeroed",

@@ -18,7 +18,7 @@ Parts that together are a vector or channels stand in the order of the alphabet.
 Every branch that adds to the main path starts at zero, except the vectors of the embedding.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +81,20 @@ class ConditionEmbedding(nn.Module):
     def concat_channels(self) -> int:
         """How many input channels the conditions bring."""
         return sum(i["channels"] for i in self.inlets.values() if i["route"] == "concat")
+
+    def columns(self, state: int) -> dict[str, int]:
+        """Whose the input channels are, `state` of them the state's; see `Network.columns`."""
+        beside = {k: i["channels"] for k, i in self.inlets.items() if i["route"] == "concat"}
+        return {"state": state, **beside}
+
+    def silence(self, names: Iterable[str]) -> None:
+        """See `Network.silence`. Tokens go through attention that adds nothing when it is new."""
+        for name in names:
+            part = self.parts[name]
+            if isinstance(part, Words | Ready):
+                zeroed(part.pooled)
+            else:
+                silenced(part)
 
     def has(self, route: str) -> bool:
         """Whether some condition takes this route."""
@@ -174,6 +188,16 @@ class Sized(nn.Module):
         return y
 
 
+def silenced(part: nn.Module) -> None:
+    """Let what turns one condition into a vector give zeros; of an image it does so when new."""
+    if isinstance(part, nn.Embedding):
+        nn.init.zeros_(part.weight)
+    elif isinstance(part, nn.Linear):
+        zeroed(part)
+    elif isinstance(part, Sized):
+        zeroed(part.linear_2)
+
+
 def first_classes(
     num_classes: int, inlets: Specs | None
 ) -> tuple[str, int, dict[str, dict[str, Any]]]:
@@ -191,6 +215,16 @@ def first_classes(
         return "label", num_classes, rest
     name = next((name for name, spec in rest.items() if "classes" in spec), "label")
     return name, rest.pop(name)["classes"] if name in rest else 0, rest
+
+
+def silence(
+    table: nn.Module | None, owner: str, intake: ConditionEmbedding, names: Collection[str]
+) -> None:
+    """See `Network.silence`; `table` are the classes of the condition `owner`."""
+    others = [name for name in names if table is None or name != owner]
+    if table is not None and owner in names:
+        silenced(table)
+    intake.silence(others)
 
 
 def token_width(inlets: Specs) -> int:

@@ -15,7 +15,7 @@ References:
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from demist.errors import UsageError
 from demist.io.notation import size_near
 from demist.networks.attention import attend, heads, joined
-from demist.networks.conditioning import ConditionEmbedding, Specs, first_classes
+from demist.networks.conditioning import ConditionEmbedding, Specs, first_classes, silence
 from demist.networks.layers import (
     TimeEmbedding,
     add_class,
@@ -199,6 +199,23 @@ class DiT(Network):
     def config(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON holds them: `DiT(**net.config)` is a twin."""
         return copy.deepcopy(self._config)
+
+    @property
+    def columns(self) -> dict[str, dict[str, int]]:
+        """See `Network.columns`."""
+        channels = self.intake.columns(self.in_channels)
+        return {"conv_in.weight": {k: n * self.patch**2 for k, n in channels.items()}}
+
+    def silence(self, names: Collection[str]) -> None:
+        """See `Network.silence`."""
+        words = [k for k in names if self.intake.inlets.get(k, {}).get("route") == "tokens"]
+        if words:
+            raise UsageError(
+                f"in a transformer words and patches share one attention, so {words[0]} cannot be "
+                f"told to a dit that has learned without words; start from one with a prompt, or "
+                f"from a unet"
+            )
+        silence(self.class_embedding, self.class_name, self.intake, names)
 
     @classmethod
     def arguments(

@@ -7,7 +7,7 @@ References:
         section 3.2 (the residual block).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from demist.errors import UsageError
-from demist.networks.conditioning import ConditionEmbedding, Specs, first_classes
+from demist.networks.conditioning import ConditionEmbedding, Specs, first_classes, silence
 from demist.networks.layers import TimeEmbedding, add_class, class_table, dropout_layer, zeroed
 from demist.networks.network import Network
 
@@ -116,6 +116,10 @@ class MLP(Network):
     def config(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON holds them: `MLP(**net.config)` is a twin."""
         return dict(self._config)
+
+    def silence(self, names: Collection[str]) -> None:
+        """See `Network.silence`."""
+        silence(self.class_embedding, self.class_name, self.intake, names)
 
     @classmethod
     def arguments(

@@ -1,7 +1,7 @@
 """The transformer of two streams of Stable Diffusion 3, trained here: published names, our data."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -10,12 +10,15 @@ from torch import Tensor
 
 from demist.errors import DataError, UsageError
 from demist.io.notation import size_near
-from demist.networks.conditioning import WAVES, Specs
+from demist.networks.conditioning import WAVES, Specs, silenced
 from demist.networks.layers import sinusoid, zeroed
 from demist.networks.network import Network, require_channels
 from demist.networks.published.sd3 import SD3Config, SD3Transformer
 from demist.networks.published.tokens import AdaNorm
 from demist.networks.told import Telling, Told
+
+VECTORS = "vectors"
+"""Whose columns are those of all vectors that are neither a prompt's nor waves of sizes."""
 
 
 class MMDiTNetwork(Network):
@@ -116,6 +119,33 @@ class MMDiTNetwork(Network):
     def config(self) -> dict[str, Any]:
         """See `Network.config`."""
         return copy.deepcopy(self._config)
+
+    @property
+    def columns(self) -> dict[str, dict[str, int]]:
+        """See `Network.columns`."""
+        told = {"prompts": self.telling.pooled}
+        told |= {k: s["sizes"] * WAVES for k, s in self.telling.inlets.items() if "sizes" in s}
+        told |= {VECTORS: self._config["width"]} if self.telling.vectors else {}
+        if not sum(told.values()):
+            told = {"nothing": 1}
+        return {
+            "net.pos_embed.proj.weight": self.telling.columns(self._config["in_channels"]),
+            "net.time_text_embed.text_embedder.linear_1.weight": told,
+        }
+
+    def silence(self, names: Collection[str]) -> None:
+        """See `Network.silence`.
+
+        Vectors are added up before they meet their columns. Where these are new they are zero, and
+        what is added up is not, or neither would ever learn.
+        """
+        self.telling.require_no_words(names, self.name)
+        inlets = self.telling.inlets
+        vectors = [k for k, s in inlets.items() if s["route"] == "vector" and "sizes" not in s]
+        if any(name not in names for name in vectors):
+            for name in vectors:
+                if name in names:
+                    silenced(self.telling.parts[name])
 
     @classmethod
     def arguments(

@@ -1,7 +1,7 @@
 """What a network must say of itself, so that `--network` finds it and a folder keeps it."""
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -53,6 +53,34 @@ class Network(nn.Module, abc.ABC):
             options: Those of the section `network` of a run, by name.
         """
         return {**options, "shape": list(shape), "outputs": outputs, "inlets": inlets}
+
+    @property
+    def columns(self) -> Mapping[str, Mapping[str, int]]:
+        """Tensors whose second axis is divided among the state and conditions.
+
+        Returns:
+            Name of the tensor -> `state` or name of a condition -> how many columns, in order.
+        """
+        return {}
+
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """Tensors whose name depends on the conditions -> a name that does not."""
+        return {}
+
+    def silence(self, names: Collection[str]) -> None:
+        """Make conditions that nothing was learned of add nothing; others can be as they please.
+
+        Columns that belong to them alone are made zero by who widens the network.
+
+        Raises:
+            UsageError: One cannot be added to a network that has learned without it.
+        """
+        if names:
+            raise UsageError(
+                f"the network {self.name} cannot be told {', '.join(names)} once it has learned; "
+                f"leave out the condition, or start from none"
+            )
 
     def require_fit(self, shape: Sequence[int]) -> None:
         """Check that states of this shape can pass.

@@ -6,7 +6,7 @@ prompt, as in XL; one condition of classes is the table of classes that the form
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from demist.errors import UsageError
-from demist.networks.conditioning import WAVES, Specs, by_name, joined_parts
+from demist.networks.conditioning import WAVES, Specs, by_name, joined_parts, silenced
 from demist.networks.layers import dropout_layer, zeroed
 from demist.networks.network import Network, require_channels, require_halvings
 from demist.networks.published.layers import Resnet, SpatialTransformer
@@ -156,6 +156,33 @@ class SDNetwork(Network):
     def config(self) -> dict[str, Any]:
         """See `Network.config`."""
         return copy.deepcopy(self._config)
+
+    @property
+    def columns(self) -> dict[str, dict[str, int]]:
+        """See `Network.columns`."""
+        found = {"net.conv_in.weight": self.telling.columns(self._config["in_channels"])}
+        if self.telling.sizes:
+            told = {"prompts": self.telling.pooled}
+            told |= {k: s["sizes"] * WAVES for k, s in self.telling.inlets.items() if "sizes" in s}
+            found["net.add_embedding.linear_1.weight"] = told
+        return found
+
+    @property
+    def aliases(self) -> dict[str, str]:
+        """See `Network.aliases`: classes are a table of the form's own, or beside others ours."""
+        own = {"net.class_embedding.weight": f"telling.parts.{self.class_name}.weight"}
+        return own if self.class_name else {}
+
+    def silence(self, names: Collection[str]) -> None:
+        """See `Network.silence`."""
+        self.telling.require_no_words(names, self.name)
+        for name in names:
+            if "sizes" in self.telling.inlets[name]:
+                zeroed(self.net.add_embedding.linear_2)
+            elif name == self.class_name and self.net.class_embedding is not None:
+                silenced(self.net.class_embedding)
+            else:
+                silenced(self.telling.parts[name])
 
     @classmethod
     def arguments(

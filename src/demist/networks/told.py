@@ -4,7 +4,7 @@ Such a network knows tokens, one vector of the prompt, numbers of pixels, one cl
 channels; see `demist.networks.conditioning` for what conditions are made of.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,6 +75,21 @@ class Telling(nn.Module):
     def channels(self) -> int:
         """Input channels that the conditions bring."""
         return sum(s["channels"] for s in self.inlets.values() if s["route"] == "concat")
+
+    def columns(self, state: int) -> dict[str, int]:
+        """Whose the input channels are, `state` of them the state's; see `Network.columns`."""
+        beside = {k: s["channels"] for k, s in self.inlets.items() if s["route"] == "concat"}
+        return {"state": state, **beside}
+
+    def require_no_words(self, names: Collection[str], network: str) -> None:
+        """Raise UsageError if a prompt is among conditions that are added to what has learned."""
+        for name in names:
+            if self.inlets[name]["route"] == "tokens":
+                raise UsageError(
+                    f"the attention to words is everywhere in a network {network}, so {name} "
+                    f"cannot be told to one that has learned without words; start from one with a "
+                    f"prompt, or from a unet"
+                )
 
     @property
     def pooled(self) -> int:

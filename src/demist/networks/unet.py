@@ -16,7 +16,7 @@ References:
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -26,7 +26,13 @@ from torch import Tensor, nn
 
 from demist.errors import UsageError
 from demist.io.notation import size_near
-from demist.networks.conditioning import ConditionEmbedding, Specs, first_classes, token_width
+from demist.networks.conditioning import (
+    ConditionEmbedding,
+    Specs,
+    first_classes,
+    silence,
+    token_width,
+)
 from demist.networks.cross import CrossAttention
 from demist.networks.layers import (
     Attention,
@@ -194,6 +200,16 @@ class UNet(Network):
     def config(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON holds them: `UNet(**net.config)` is a twin."""
         return copy.deepcopy(self._config)
+
+    @property
+    def columns(self) -> dict[str, dict[str, int]]:
+        """See `Network.columns`."""
+        channels = self.intake.columns(self.in_channels)
+        return {"conv_in.weight": {k: n * self.patch**2 for k, n in channels.items()}}
+
+    def silence(self, names: Collection[str]) -> None:
+        """See `Network.silence`."""
+        silence(self.class_embedding, self.class_name, self.intake, names)
 
     @classmethod
     def arguments(

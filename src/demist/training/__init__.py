@@ -3,6 +3,7 @@
 __all__ = [
     "advice",
     "background_saver",
+    "base",
     "batches",
     "beside",
     "build",

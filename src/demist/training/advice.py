@@ -43,7 +43,7 @@ def middle(e: Experiment) -> str:
 
 def too_short(e: Experiment, images: int, verb: str) -> str:
     """Whether so many images seen are too few for samples that look like something."""
-    alone = e.config.distillation.teacher is None and e.task.word == ""
+    alone = e.config.distillation.teacher is None and e.base is None and e.task.word == ""
     if images >= FIRST or not (alone and of(e.data).spatial):
         return ""
     size = e.config.optimization.batch_size

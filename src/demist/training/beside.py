@@ -185,7 +185,7 @@ def kept_images(
             assert isinstance(condition, Masked | InLatents)
             made[name] = DrawnHoles(condition, condition.drop, condition.group)
             found[name] = data.x
-        elif isinstance(condition, InLatents):
+        elif isinstance(condition, InLatents) and name in values:
             given = values[name]
             rows = firsts(partial(_kept, condition, name, given, data, flip), world)
             masks = given if isinstance(inner, Masked) else None

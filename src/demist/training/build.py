@@ -14,6 +14,7 @@ from demist.errors import DataError, UsageError
 from demist.modalities import of
 from demist.modalities.named import to_learn
 from demist.runs import Run, stages
+from demist.training.base import kept_base
 from demist.training.exact_sums import ExactSums, rows_of
 from demist.training.experiment import Experiment
 from demist.training.gradient import (
@@ -70,8 +71,17 @@ def build(
         )
     require_consistent(config, modality.spatial)
     named = {name: flat(config)[name] for name in references(config)}
-    found = {name: stages.resolve(value, run) for name, value in named.items()}
-    experiment = task_of(config.network.network).build(update(config, found), data, world)
+    found: dict[str, str | None] = {k: stages.resolve(v, run) for k, v in named.items()}
+    task = task_of(config.network.network)
+    if config.network.start_from is not None:
+        if task.word:
+            raise UsageError(
+                f"start_from is for models that make samples, and network = {task.word!r} makes "
+                f"none; leave one of them out"
+            )
+        named["start_from"] = config.network.start_from
+        found["start_from"] = kept_base(update(config, found), run)
+    experiment = task.build(update(config, found), data, world)
     # The run keeps the name of the stage, since its folder may be moved.
     return replace(experiment, config=update(experiment.config, named), held_out=held_out)
 

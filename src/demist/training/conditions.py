@@ -8,7 +8,7 @@ where nobody chooses.
 """
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +28,7 @@ from demist.conditions import (
     Sizes,
     TextVector,
 )
-from demist.config import TrainConfig
+from demist.config import TrainConfig, update
 from demist.data import Column, Dataset
 from demist.data.dataset import LABEL, TEXT
 from demist.data.images.aside import is_image
@@ -38,6 +38,7 @@ from demist.errors import UsageError
 from demist.machine.streams import tell
 from demist.modalities import of
 from demist.model.learned_clip import open_clip
+from demist.model.pipeline import Pipeline
 from demist.parts import bare, parse, split, unknown
 from demist.training.texts import encoder_folder
 
@@ -52,8 +53,16 @@ ALSO = {
 """Columns by which pairs go -> what else they are called; the first that is there is taken."""
 
 
-def conditions(config: TrainConfig, data: Dataset) -> tuple[Conditioner, dict[str, Any]]:
+def conditions(
+    config: TrainConfig, data: Dataset, base: Pipeline | None = None
+) -> tuple[Conditioner, dict[str, Any]]:
     """The conditions of a new model, and their values in the data.
+
+    Args:
+        config: All options.
+        data: What is learned from.
+        base: A model that is started from. Its conditions stay as they are, before all others; only
+            how often they are hidden can be said anew. What the data says nothing of has no values.
 
     Raises:
         UsageError: There is no such column or condition, or one cannot be made from the other.
@@ -73,8 +82,13 @@ def conditions(config: TrainConfig, data: Dataset) -> tuple[Conditioner, dict[st
         entries.append(ImageVector.name)
     if config.data.sizes:
         entries = with_sizes(entries, data, together=chosen is None)
-    made: dict[str, Condition] = {}
+    made: dict[str, Condition] = {} if base is None else dict(base.conditioner.conditions)
+    of_base = frozenset(made)
+    latent = config.latents.codec is not None or (base is not None and base.codec.components)
     for entry in map(bare, entries):
+        if (of := _has_already(entry, of_base)) is not None:
+            made[of] = replace(made[of], **_options(type(made[of]), parse(entry)[1]))  # type: ignore[type-var]
+            continue
         name, condition = make(entry, config, data)
         images = condition.spatial or condition.from_samples
         if images and isinstance(data.x, Bucketed):
@@ -85,7 +99,7 @@ def conditions(config: TrainConfig, data: Dataset) -> tuple[Conditioner, dict[st
         if name in made:
             raise UsageError(f"--conditions has {name} twice; leave one out")
         beside = (Picture, Masked)  # which go through the codec, see `beside.in_latents`
-        if config.latents.codec is not None and condition.spatial and type(condition) not in beside:
+        if latent and condition.spatial and type(condition) not in beside:
             raise UsageError(
                 f"--conditions {entry}: a small image conditions models of pixels only; leave out "
                 f"it or --codec"
@@ -93,7 +107,57 @@ def conditions(config: TrainConfig, data: Dataset) -> tuple[Conditioner, dict[st
         made[name] = condition
     _require_right_corners(config, made)
     conditioner = Conditioner(made)
-    return conditioner, values_of(conditioner, data)
+    known = {k: c for k, c in made.items() if k not in of_base or _is_read(k, c, data)}
+    return conditioner, values_of(Conditioner(known), data)
+
+
+def _has_already(entry: str, base: Collection[str]) -> str | None:
+    """The condition of an entry that the model that is started from has; None: it has not.
+
+    Raises:
+        UsageError: It has, and the entry says how to make it.
+    """
+    head, given = parse(entry)
+    name, _, kind = head.partition("=")
+    name = name if name in base else name.replace("-", "_")
+    if name not in base:
+        return None
+    if kind or given.keys() - {"drop", "group"}:
+        raise UsageError(
+            f"--conditions {entry}: the model that is started from has the condition {name}, "
+            f"which stays as it is; leave out all but its name, drop and group"
+        )
+    return name
+
+
+def _is_read(name: str, condition: Condition, data: Dataset) -> bool:
+    """Whether the data has a column for a condition."""
+    plain = condition.inner if isinstance(condition, InLatents) else condition
+    return name in data.columns and data.columns[name].kind == plain.reads
+
+
+def for_prompt(
+    config: TrainConfig, data: Dataset, base: Conditioner
+) -> tuple[TrainConfig, Dataset]:
+    """Options and data in which the column of texts has the name of the base's only prompt.
+
+    So instructions are read by what has learned to read descriptions.
+    """
+    prompts = [k for k, c in base.conditions.items() if c.reads == "text"]
+    entries = split(config.data.conditions or "")
+    named = [parse(entry)[0].partition("=")[0] for entry in entries]
+    meant = [next((n for n in (k, *ALSO.get(k, ())) if n in data.columns), k) for k in named]
+    texts = [i for i, k in enumerate(meant) if k in data.columns and data.columns[k].kind == "text"]
+    if len(prompts) != 1 or len(texts) != 1 or meant[texts[0]] == prompts[0]:
+        return config, data
+    [prompt], column = prompts, meant[texts[0]]
+    tell(f"the column {column} is read by the prompt of the model that is started from, {prompt}")
+    bared = bare(entries[texts[0]])
+    entries[texts[0]] = f"({prompt}{bared[len(named[texts[0]]) :]})"
+    columns = {k: c for k, c in data.columns.items() if k not in (column, prompt)}
+    columns[prompt] = data.columns[column]
+    config = update(config, {"conditions": ",".join(entries)})
+    return config, replace(data, columns=columns, seen=data.report)
 
 
 def _require_right_corners(config: TrainConfig, made: Mapping[str, Condition]) -> None:

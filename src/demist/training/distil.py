@@ -12,16 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from demist import runs
 from demist.config import DistillationConfig, TrainConfig, flat
 from demist.core import Denoiser, Model, Prediction, Schedule
 from demist.data import Dataset
-from demist.errors import MissingError, UsageError
+from demist.errors import UsageError
 from demist.guidance import CFG
 from demist.model import folder as model_folder
 from demist.model.pipeline import Pipeline
 from demist.model.sampling import Sampling
 from demist.objectives import Times, Weight, matching_loss
+from demist.training.base import opened
 from demist.training.batches import Batch
 from demist.training.conditions import values_of
 from demist.training.gradient import rewrap
@@ -142,13 +142,7 @@ def open_teacher(config: TrainConfig, device: torch.device) -> Pipeline | None:
             if given[name] != usual[name]:
                 raise UsageError(f"{name} = {given[name]!r} says how a --teacher teaches; name one")
         return None
-    try:
-        teacher = Pipeline.load(spec)
-    except MissingError:
-        try:
-            teacher = Pipeline.from_run(runs.find(spec, config.output.runs))
-        except MissingError as error:
-            raise MissingError(f"teacher = {spec!r}: no saved model, and {error}") from None
+    teacher = opened(spec, config.output.runs, "teacher")
     for name in fixed():
         if given[name] != usual[name]:
             raise UsageError(

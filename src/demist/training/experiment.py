@@ -11,6 +11,7 @@ from demist.config import TrainConfig
 from demist.data import Dataset
 from demist.modalities import record
 from demist.model.learned_codec import Trained
+from demist.model.pipeline import Pipeline
 from demist.runs import Run
 from demist.training.batches import Batch, Stopwatch
 from demist.training.gradient import Objective
@@ -77,7 +78,8 @@ class Experiment:
     `pipeline` is what comes of it: a model, or a codec. `denoiser` is what is trained: that of the
     model, or a school of it and its critics; for a codec its network. `unused` are columns of the
     data that condition nothing, and are left out of it. `held_out` says what is kept from
-    training, if that needs saying; `notes` is what else is said before the first step.
+    training, if that needs saying; `notes` is what else is said before the first step. `base` is
+    the model that it starts from, if there is one.
     """
 
     config: TrainConfig
@@ -92,6 +94,7 @@ class Experiment:
     unused: tuple[str, ...] = ()
     held_out: str = ""
     notes: tuple[str, ...] = ()
+    base: Pipeline | None = None
 
     @property
     def network(self) -> nn.Module:

@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from demist import runs
+from demist import runs, zoo
 from demist.config import Stages, TrainConfig, divide, update
-from demist.config.stages import changed
-from demist.errors import UsageError
+from demist.config.stages import REFERENCE, changed
+from demist.errors import MissingError, UsageError
 from demist.io import hub
+from demist.model.folder import INDEX
 from demist.runs import Run
 
 Given = TrainConfig | str | os.PathLike[str] | Mapping[str, Any]
@@ -76,8 +78,31 @@ def _same(asked: Stages, old: Stages, run: Run) -> Stages:
     return asked
 
 
+def with_base_named(config: TrainConfig, run: Run | None = None) -> TrainConfig:
+    """The options with the path of the run that is started from, however it was called.
+
+    Args:
+        config: What was asked for.
+        run: The run that starts, which is not meant by `latest`.
+    """
+    spec, root = config.network.start_from, config.output.runs
+    if spec is None or spec.startswith(REFERENCE) or hub.is_named(spec):
+        return config
+    place = zoo.locate(spec)
+    if place != Path(spec) or (place / INDEX).is_file():
+        return config
+    found = [one for one in runs.all_runs(root) if one.begun and one != run]
+    try:
+        meant = found[-1] if spec == "latest" and found else runs.find(spec, root)
+    except MissingError:
+        return config
+    return update(config, {"start_from": str(meant.path)})
+
+
 def pinned(config: TrainConfig, old: TrainConfig | None = None) -> TrainConfig:
     """The options with the commit of data of the hub, so that a run says what it learned from.
+
+    What it starts from is a path, too.
 
     Args:
         config: What was asked for.
@@ -86,6 +111,7 @@ def pinned(config: TrainConfig, old: TrainConfig | None = None) -> TrainConfig:
     Raises:
         DemistError: The data cannot be had.
     """
+    config = with_base_named(config)
     path = config.data.path
     if not hub.is_named(path):
         return config

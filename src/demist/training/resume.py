@@ -20,6 +20,7 @@ from demist.errors import DemistError, LockedError, UsageError
 from demist.io import hub
 from demist.machine.streams import tell
 from demist.runs import Run
+from demist.training.given import with_base_named
 
 UNFINISHED = ("killed", "stopped", "failed")
 """States of a run that the same command goes on with."""
@@ -27,6 +28,7 @@ UNFINISHED = ("killed", "stopped", "failed")
 FREE = {
     "path",
     "teacher",
+    "start_from",
     "codec",
     "text_encoder",
     "device",
@@ -37,7 +39,7 @@ FREE = {
     *vars(LimitsConfig()),
     *vars(OutputConfig()),
 }
-"""Options that may always change: they do not decide what is learned. What data, teacher,
+"""Options that may always change: they do not decide what is learned. What data, teacher, base,
 codec and encoder are is compared, wherever they lie."""
 DECLARED = {
     "max_bad", "flip", "label_drop", "dropout", "times", "weight", "lr", "muon_ratio", "batch_size",
@@ -147,7 +149,7 @@ def newest(
         changed = {
             name if stage.config is asked.last else f"{name} of {stage.name}": was
             for stage, before in zip(asked, old, strict=True)
-            for name, (was, _) in _changes(before.config, stage.config).items()
+            for name, (was, _) in _changes(before.config, stage.config, run).items()
         }
         if not changed:
             return run
@@ -160,19 +162,23 @@ def newest(
     return None
 
 
-def _changes(old: TrainConfig, asked: TrainConfig) -> dict[str, tuple[Any, Any]]:
+def _changes(old: TrainConfig, asked: TrainConfig, run: Run) -> dict[str, tuple[Any, Any]]:
     """What is not the same in a run as in what was asked for."""
-    return differences(_comparable(old, asked), _comparable(asked, asked))
+    return differences(_comparable(old, asked, run), _comparable(asked, asked, run))
 
 
-def _comparable(config: TrainConfig, asked: TrainConfig) -> TrainConfig:
-    """What makes a command the same: not where runs lie, nor how a place is spelled."""
+def _comparable(config: TrainConfig, asked: TrainConfig, run: Run) -> TrainConfig:
+    """What makes a command the same: not where runs lie, nor how a place is spelled.
+
+    The latest run to start from is not `run` itself, which may be the latest by now.
+    """
+    config = with_base_named(config, run)
     values: dict[str, Any] = {"runs": ""}
     if asked.optimization.precision == "auto":
         values["precision"] = "auto"
     if asked.data.hold_out is None:
         values["hold_out"] = None
-    for name in ("path", "teacher", "codec"):
+    for name in ("path", "teacher", "start_from", "codec"):
         place = flat(config)[name]
         if name == "codec" and place in CODEC_KINDS:
             continue

@@ -34,12 +34,13 @@ from demist.runs import Run, checkpoint
 from demist.runs.checkpoint import Checkpoint
 from demist.training import advice
 from demist.training.background_saver import BackgroundSaver
+from demist.training.base import FOLDER, keep_base
 from demist.training.build import Load, build, choose_gradient
 from demist.training.cadence import Cadence
 from demist.training.experiment import Experiment
 from demist.training.fit import TrainState, fit, scalars, start
 from demist.training.footprint import require_fits
-from demist.training.given import Given, config_of, pinned, stages_of
+from demist.training.given import Given, config_of, pinned, stages_of, with_base_named
 from demist.training.gradient import network_of
 from demist.training.interrupt import Interrupt, interruptible
 from demist.training.joint import Joint
@@ -135,8 +136,8 @@ def _train(
             config = update(config, {"precision": old.optimization.precision})
         config = with_encoder(pinned(config, old), run)
         require_resumable(old, config, override)
-    elif data is None:
-        config = pinned(config)
+    else:
+        config = pinned(config) if data is None else with_base_named(config)
     experiment = build(config, data, world, run, load)
     if isinstance(net := network_of(experiment.denoiser), Joint):
         net.require()
@@ -301,7 +302,7 @@ class _Trainer:
                 f"{facts['fingerprint'][:12]}, now {data.fingerprint[:12]}); restore it, or "
                 f"start a new run"
             )
-        for what in ("teacher", "codec", "text_encoder", "image_encoder"):
+        for what in ("teacher", "base", "codec", "text_encoder", "image_encoder"):
             now = self.experiment.pipeline.facts.get(what)
             if what == "text_encoder" and what not in facts:  # runs of the past do not say it
                 continue
@@ -334,6 +335,8 @@ class _Trainer:
             self.progress.say(f"not used: {', '.join(left)}; choose with --conditions")
         if len(data.bad) > 10:
             self.progress.say(f"left out {len(data.bad)} files in all; see bad_files.jsonl")
+        if not (run.path / FOLDER).is_dir():
+            keep_base(self.experiment.base, run)
         self.described = learned_codec.keep(run, self.experiment.pipeline)
         learned_codec.with_stages(self.experiment.pipeline, run)  # what does not fit is refused now
         self.status("running")

@@ -7,6 +7,7 @@ is never touched again. So whatever interrupts a run, the same command goes on w
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from demist.modalities.named import remembering, to_learn
 from demist.runs import Run
 from demist.training.build import Load, build
 from demist.training.experiment import Experiment
-from demist.training.given import pinned
+from demist.training.given import pinned, with_base_named
 from demist.training.interrupt import Interrupt
 from demist.training.parallel import World
 from demist.training.shapes import as_read, require_full
@@ -70,6 +71,7 @@ def train_stages(
     else:
         if data is None:
             stages = _pinned(stages)
+        stages = replace(stages, last=with_base_named(stages.last))
         for sentence in stages.said:
             say(sentence)
         for _ in rehearsal(stages, data, load):

@@ -19,6 +19,7 @@ from demist.machine.device import pick_device
 from demist.machine.precision import resolve_precision
 from demist.modalities import Modality, of
 from demist.model.components import hash_of
+from demist.model.folder import weights_hash
 from demist.model.learned_codec import open_codec
 from demist.model.pipeline import Pipeline
 from demist.model.sampling import Sampling
@@ -28,9 +29,17 @@ from demist.objectives import TIMES, WEIGHTS
 from demist.parts import parse, with_option
 from demist.runs import Run
 from demist.samplers import make_solver
+from demist.training.base import fitted, open_base, start
 from demist.training.batches import Batches
 from demist.training.beside import in_latents, kept_images
-from demist.training.conditions import conditions, empty, examples, shortened, unused
+from demist.training.conditions import (
+    conditions,
+    empty,
+    examples,
+    for_prompt,
+    shortened,
+    unused,
+)
 from demist.training.distil import open_teacher, student_of, teacher_conditions
 from demist.training.experiment import Experiment, facts_of
 from demist.training.fit import Denoising, Hybrid
@@ -58,8 +67,14 @@ class DenoisingTask:
         modality = of(data)
         device = pick_device(config.optimization.device)
         options = config.optimization
-        teacher = open_teacher(config, device)
-        if teacher is None:
+        teacher, base = open_teacher(config, device), open_base(config)
+        kept = base
+        if base is not None:
+            base = fitted(base, data)
+            codec = base.codec.to(device)
+            told_config, data = for_prompt(config, data, base.conditioner)
+            conditioner, values = conditions(told_config, data, base)
+        elif teacher is None:
             codec = choose_codec(config, data).to(device)
             conditioner, values = conditions(config, data)
         else:
@@ -71,7 +86,8 @@ class DenoisingTask:
         left = tuple(unused(conditioner, data))
         data = data.only(conditioner.conditions)
         streams = Streams.of(options.seed, len(data), options.batch_size, world, Groups.of(data.x))
-        flip, measure = config.data.flip, config.latents.latent_scale if teacher is None else None
+        flip = config.data.flip
+        measure = config.latents.latent_scale if teacher is None and base is None else None
         made = latents(
             codec, data, flip=flip, measure=measure, draw=config.latents.latent_draw, world=world
         )
@@ -102,11 +118,18 @@ class DenoisingTask:
         if codec.components:
             facts["codec"] = hash_of(codec.components)
         objective: Objective
+        notes: tuple[str, ...] = ()
         if teacher is None:
-            denoiser = make_denoiser(
-                config, modality, data.x.shape[1:], conditioner, codec, streams, spread, world,
-                device,
-            )  # fmt: skip
+            if base is None:
+                denoiser = make_denoiser(
+                    config, modality, data.x.shape[1:], conditioner, codec, streams, spread, world,
+                    device,
+                )  # fmt: skip
+            else:
+                seed = replace(streams, rank=0, world=1).torch_seed(-1)
+                started = start(config, base, conditioner, values, seed, world, device)
+                denoiser, notes = started.denoiser, started.notes
+                facts["base"] = weights_hash(base)
             require_shapes(denoiser.net, codec, data.x)
             defaults = choose_defaults(config, modality, conditioner)
             pipeline = Pipeline(denoiser, codec, conditioner, data.x.shape[1:], defaults, facts)
@@ -124,7 +147,7 @@ class DenoisingTask:
         config = update(config, {"precision": precision})
         return Experiment(
             config, data, pipeline, batches, streams, objective, batches.waiting, denoiser,
-            self, left,
+            self, left, notes=notes, base=kept,
         )  # fmt: skip
 
     def draw(
