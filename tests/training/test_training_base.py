@@ -120,7 +120,7 @@ def test_what_does_not_fit_is_one_sentence(config):
     refused("variance_steps = 10.*leave it out", variance_steps=10)
     with pytest.raises(UsageError, match="learns in what that learned in"):
         divide(update(config, {"codec": "kl"}))
-    refused("label:drop=0.5.*has the condition label", conditions="label:drop=0.5")
+    refused("label=label.*has the condition label", conditions="label=label")
     refused("with a teacher", teacher="digits")
     refused("start_from is for models that make samples", network="autoencoder")
     three = Dataset(np.repeat(DATA.x, 3, 1), DATA.labels, DATA.classes)
@@ -139,3 +139,21 @@ def test_the_model_of_the_package_is_a_base():
     data = pictures(classes=tuple("0123456789"), size=28)
     e = build(update(TrainConfig(), {"start_from": "digits", "batch_size": 8}), data)
     assert e.pipeline.denoiser.schedule == Pipeline.load("digits").denoiser.schedule
+
+
+def test_instructions_are_read_by_the_prompt_of_the_base(tmp_path, capsys):
+    words = tuple(f"digit {'abc'[i % 3]}" for i in range(20))
+    own = {"runs": str(tmp_path), "flip": False, "text_width": 32, "text_depth": 1, "steps": 1}
+    base = train(update(CONFIG, own), data=Dataset(DATA.x, texts=words), quiet=True)
+    columns = EDGES | {"instruction": Column("text", words), "other": Column("text", words)}
+    chosen = "(edges:drop=0.2,group=~edit),(instruction:drop=0.2,group=~edit)"
+    given = {"start_from": str(base.path), "conditions": chosen, "batch_size": 8}
+    e = build(update(TrainConfig(), given), Dataset(DATA.x, columns=columns))
+    assert "instruction is read by the prompt of the model" in capsys.readouterr().err
+    text, edges = (e.pipeline.conditioner.conditions[name] for name in ("text", "edges"))
+    assert text.drop == edges.drop == 0.2
+    assert text.group == edges.group == "~edit"
+    assert e.batches(0).cond["text.tokens"].float().std() > 0
+    assert not e.network.conv_in.weight[:, 4:].any()
+    assert "anew: edges" in e.notes[0]
+    assert "hidden" not in e.notes[0]

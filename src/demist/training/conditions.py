@@ -143,11 +143,15 @@ def for_prompt(
 
     So instructions are read by what has learned to read descriptions.
     """
-    prompts = [k for k, c in base.conditions.items() if c.reads == "text"]
+    prompts = [k for k, c in base.conditions.items() if c.reads == FrozenText.reads]
     entries = split(config.data.conditions or "")
     named = [parse(entry)[0].partition("=")[0] for entry in entries]
     meant = [next((n for n in (k, *ALSO.get(k, ())) if n in data.columns), k) for k in named]
-    texts = [i for i, k in enumerate(meant) if k in data.columns and data.columns[k].kind == "text"]
+    texts = [
+        i
+        for i, k in enumerate(meant)
+        if k in data.columns and data.columns[k].kind == FrozenText.reads
+    ]
     if len(prompts) != 1 or len(texts) != 1 or meant[texts[0]] == prompts[0]:
         return config, data
     [prompt], column = prompts, meant[texts[0]]
