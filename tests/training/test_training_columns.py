@@ -221,6 +221,8 @@ def test_small_images_become_large_from_a_column_or_from_the_images(pairs, capsy
     assert isinstance(low := e.pipeline.conditioner.conditions["low"], LowResolution)
     assert (low.factor, low.noise) == (2, 0.2)
     assert "column low says" in capsys.readouterr().err
+    wider = build(asked("upscale", pairs, size=16))  # the small ones keep their size
+    assert wider.pipeline.conditioner.conditions["low"].factor == 4
     small = load(str(pairs)).columns["low"].values[e.streams.indices(0)]
     cond = e.batches(0).cond
     level = cond["low.level"][:, 0, 0, 0]

@@ -36,6 +36,8 @@ from demist.errors import DataError, UsageError
 
 _File = tuple[str, Callable[[], bytes]]  # name, and what reads it
 _HELD = 2**28  # bytes of files read before they are decoded, as those of a compressed archive are
+SMALL = "low"
+"""The column of small images, which are not brought to the size of the samples."""
 _CHUNK = 16  # images per task: hides the cost of a task behind small images
 
 
@@ -96,7 +98,7 @@ def read_images(
         survey = _survey(data, columns)
         remember(survey, place)
         return _surveyed(survey, tree, rules)
-    images = {name: _with_images(column, tree, rules) for name, column in columns.items()}
+    images = {name: _with_images(name, column, tree, rules) for name, column in columns.items()}
     return replace(data, columns={**data.columns, **images})
 
 
@@ -126,25 +128,32 @@ def _of_training(
     return [listing.names[i] for i in chosen]
 
 
-def _with_images(column: Column, tree: Tree, rules: Rules) -> Column:
-    """The column, its files decoded; a mask is grey."""
+def _rules_of(name: str, column: Column, rules: Rules) -> Rules:
+    """How the images of a column are decoded: masks are grey, small images keep their size."""
+    if column.kind == "mask":
+        return replace(rules, channels=1)
+    return replace(rules, size=None) if name == SMALL else rules
+
+
+def _with_images(name: str, column: Column, tree: Tree, rules: Rules) -> Column:
+    """The column, its files decoded."""
     if column.kind not in ("image", "mask"):
         return column
-    grey = replace(rules, channels=1) if column.kind == "mask" else rules
+    own = _rules_of(name, column, rules)
     names = list(dict.fromkeys(column.values))
     rows = {name: row for row, name in enumerate(names)}
-    images = decode_all(tree, names, grey, 0.0).x
+    images = decode_all(tree, names, own, 0.0).x
     return replace(column, values=images[np.array([rows[name] for name in column.values])])
 
 
-def _with_files(column: Column, tree: Tree, rules: Rules) -> Column:
+def _with_files(name: str, column: Column, tree: Tree, rules: Rules) -> Column:
     """The same, for images that stay on the disk."""
     if column.kind not in ("image", "mask"):
         return column
-    grey = replace(rules, channels=1) if column.kind == "mask" else rules
-    names = [original(name) for name in column.values]
-    first = decode(read(tree, names[0]), grey)
-    return replace(column, values=LazyImages(tree, names, grey, first.shape))
+    own = _rules_of(name, column, rules)
+    names = [original(file) for file in column.values]
+    first = decode(read(tree, names[0]), own)
+    return replace(column, values=LazyImages(tree, names, own, first.shape))
 
 
 def _survey(data: Dataset, columns: Mapping[str, Column]) -> Survey:
@@ -181,7 +190,8 @@ def _surveyed(survey: Survey, tree: Tree, rules: Rules) -> Dataset:
         known_fingerprint=survey.fingerprint,
         seen=survey.seen,
         columns={
-            name: _with_files(kept.column(), tree, rules) for name, kept in survey.columns.items()
+            name: _with_files(name, kept.column(), tree, rules)
+            for name, kept in survey.columns.items()
         },
     )
 
