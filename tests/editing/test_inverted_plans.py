@@ -7,19 +7,23 @@ from small import end, images, small
 
 from demist.core import Linear, Seeded
 from demist.core.exact import Exact
+from demist.data import load
 from demist.editing import (
     Replay,
     between,
     followed,
+    invert,
     inverted,
     noise_maps,
     nothing_added,
+    undo,
     unguided,
     with_null,
 )
 from demist.errors import UsageError
 from demist.guidance import CFG
-from demist.samplers import DDIM, DDPM, DPMpp2M, smooth
+from demist.model import open_model
+from demist.samplers import DDIM, DDPM, DPMpp2M, sample, smooth
 from truth import MIXTURE, rms
 
 PROMPTS = ["a red three", "a big blue seven on the left"]
@@ -115,6 +119,33 @@ def test_the_clamp_is_left_out_both_ways():
     assert rms(end(there) - model.encode(x)) < 0.02
     assert followed(there, plan).model.bounds is None
     assert model.denoiser.bounds == (-1.0, 1.0)
+
+
+def test_undone_steps_give_the_data_back_at_any_number_of_steps():
+    model, x = Exact(MIXTURE, Linear()), MIXTURE.sample(32, torch.Generator().manual_seed(0))
+    grid = smooth(12, Linear())
+    start = undo(model, x, grid, settled=1e-12, most=200)
+    assert rms(sample(model, start, grid, DDIM()) - x) < 1e-9
+    assert rms(sample(model, invert(model, x, grid, DDIM()), grid, DDIM()) - x) > 1e-2
+    alone = undo(model, x[3:4], grid, settled=1e-12, most=200)
+    torch.testing.assert_close(alone, start[3:4], rtol=0, atol=1e-12)
+
+
+def test_undone_steps_give_clamped_digits_back():
+    model, x = open_model("digits"), load("digits", split="test").x[:2]
+    plan = model.plan(2, solver="ddim", steps=40)
+    x = model.encode(np.stack([np.asarray(image) for image in x]))
+    assert rms(end(inverted(plan, x, "fixed-point")) - x) < 1e-3
+    assert rms(end(inverted(plan, x, "ddim")) - x) > 0.1
+    assert inverted(plan, x, "fixed-point").model is plan.model, "the clamp stays"
+
+
+def test_steps_that_cannot_be_undone_are_told():
+    model, x = Exact(MIXTURE, Linear()), MIXTURE.sample(8, torch.Generator().manual_seed(0))
+    with pytest.warns(UserWarning, match="of 8 samples will not quite be given back"):
+        undo(model, x, smooth(4, Linear()), settled=1e-12, most=2)
+    with pytest.raises(ValueError, match="only steps of ddim"):
+        undo(model, x, smooth(4, Linear()), DDPM())
 
 
 @pytest.mark.slow

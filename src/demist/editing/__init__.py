@@ -5,7 +5,7 @@ from demist.editing.edit_friendly import CLOSE, NoiseMaps, Replay, noise_maps
 from demist.editing.following import LARGEST, Follower, Now, Site, shaping
 from demist.editing.inpainting import EDGES, extended, inpaint, outpaint, sheet_of
 from demist.editing.instructing import RULE, instruct, instructed, shown_image
-from demist.editing.invert import invert, slerp, upwards
+from demist.editing.invert import SETTLED, invert, slerp, undo, upwards
 from demist.editing.inverting import INVERSIONS, followed, inverted
 from demist.editing.known import ALWAYS, Fill, Known, with_jumps, with_known
 from demist.editing.masks import Box, Mask
@@ -58,6 +58,7 @@ __all__ = [
     "RATE",
     "RESTYLE",
     "RULE",
+    "SETTLED",
     "STOCHASTIC",
     "SWAP",
     "Both",
@@ -128,6 +129,7 @@ __all__ = [
     "swap_plan",
     "swapped",
     "unclamped",
+    "undo",
     "unguided",
     "upscale",
     "upwards",

@@ -8,9 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from demist.core import Conditioned, Gaussian, Model, State, solvable_grid
+from demist.core import Conditioned, Gaussian, Model, State, left, solvable_grid
 from demist.editing.unclamped import unclamped
-from demist.samplers import Adams, Solver, checked_grid
+from demist.samplers import DDIM, Adams, Solver, checked_grid
+
+SETTLED = 1e-5
+"""Root mean square, in the unit of the states, by which an undone step may miss."""
 
 
 def invert(
@@ -68,6 +71,92 @@ def invert(
     if moved[0] != grid[0]:
         x = (model.schedule(grid[0])[1] / model.schedule(moved[0])[1]) * x
     return x
+
+
+@torch.no_grad()
+def undo(
+    model: Model,
+    x: Tensor,
+    grid: Tensor,
+    solver: Solver | None = None,
+    *,
+    settled: float = SETTLED,
+    most: int = 30,
+    **cond: Any,
+) -> Tensor:
+    """The noise from which DDIM makes `x`, each of its steps undone for itself.
+
+    A step from t to s ends in `alpha_s x0 + sigma_s eps` with the prediction at x_t, which is asked
+    for until x_s comes out, by damped fixed-point iterations. Where clean data is predicted as data
+    of any covariance up to 1, each makes what is missing smaller by tanh(h / 2) or more, with h the
+    step in half the log-SNR; a clamp of the prediction moves nothing further apart, so that it
+    stays. `sample(model, undo(model, x, grid), grid, DDIM())` returns to `x` up to what the flow
+    makes of `settled` on the way down (`test_undone_steps_give_clamped_digits_back`).
+
+    About four evaluations a step at 40 steps. Long steps and strong guidance can be undone by no
+    such iteration; a warning says in how many samples.
+
+    Args:
+        model: Any denoiser.
+        x: Clean data, at `grid[-1]`.
+        grid: A decreasing grid as for `sample`.
+        solver: `DDIM()`, the default; here so that it is told what others cannot have undone.
+        settled: Root mean square by which a sample may miss in a step.
+        most: Iterations in a step at most.
+        cond: Conditions, handed to the model.
+
+    Returns:
+        The state at `grid[0]`. No sample depends on the others.
+
+    Raises:
+        ValueError: The solver is another one.
+
+    References:
+        Pan et al. 2023, "Effective Real Image Editing with Accelerated Iterative Diffusion
+        Inversion", arXiv:2309.04907, section 3.2 (without damping).
+    """
+    if solver is not None and solver != DDIM():
+        raise ValueError(f"only steps of ddim are undone one by one, and this is {solver.name}")
+    model = Conditioned(model, cond) if cond else model
+    grid = checked_grid(grid)
+    moved = solvable_grid(model, grid)
+    ahead, missed = (x, torch.zeros_like(x)), x.new_zeros(len(x))
+    for s, t in pairwise(moved.flip(0).unbind()):
+        x, ahead, missing = _undone(model, x, ahead, t, s, settled, most)
+        missed = torch.maximum(missed, missing)
+    lost = int((~(missed <= settled)).sum())  # NaN counts
+    if lost:
+        warnings.warn(
+            f"{lost} of {len(x)} samples will not quite be given back: a step misses by up to "
+            f"{float(missed.max()):.1g}; take more steps, less guidance, or the inversion 'direct'",
+            stacklevel=2,
+        )
+    return x * (model.schedule(grid[0])[1] / model.schedule(moved[0])[1])
+
+
+def _undone(
+    model: Model, x: Tensor, ahead: tuple[Tensor, Tensor], t: Tensor, s: Tensor, settled: float,
+    most: int,
+) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:  # fmt: skip
+    """The state at t whose step leads to `x` at s, its prediction, and by how much it misses."""
+    (alpha_t, sigma_t), (alpha, sigma) = model.schedule(t), model.schedule(s)
+    if sigma > 0:
+        ratio = sigma_t / sigma
+        # The step takes `pull` times the move of x0, which is from 0 to `most_moved` times x_t's.
+        pull, most_moved = ratio * alpha - alpha_t, alpha_t / (alpha_t**2 + sigma_t**2)
+        rate = 2 * ratio / (2 + pull * most_moved)
+    else:
+        rate = alpha_t
+    y = alpha_t * ahead[0] + sigma_t * ahead[1]
+    for k in range(most):
+        p = model(y, t)
+        error = x - (alpha * p.x0 + sigma * p.eps)
+        missing = error.flatten(1).square().mean(1).sqrt()
+        open_still = ~(missing <= settled)
+        if not open_still.any() or k == most - 1:
+            break
+        y = y + rate * left(open_still.to(x), x) * error
+    return y, (p.x0, p.eps), missing
 
 
 @torch.no_grad()

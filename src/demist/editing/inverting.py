@@ -12,7 +12,7 @@ from demist.core import Model, Noise
 from demist.core.solvable import denoisers
 from demist.editing.direct import Missing, OfSource, missing_steps
 from demist.editing.edit_friendly import NoiseMaps, noise_maps
-from demist.editing.invert import invert
+from demist.editing.invert import invert, undo
 from demist.editing.null_text import Nulls, nothing_added, null_text
 from demist.editing.unclamped import unclamped
 from demist.errors import UsageError
@@ -20,7 +20,7 @@ from demist.guidance import Cond
 from demist.model import Plan
 from demist.samplers import Solver, TrajectoryPoint
 
-INVERSIONS = ("friendly", "direct", "ddim", "null-text")
+INVERSIONS = ("friendly", "direct", "ddim", "fixed-point", "null-text")
 
 
 @torch.no_grad()
@@ -32,10 +32,11 @@ def inverted(plan: Plan, data: np.ndarray | Tensor, how: str = "friendly") -> Pl
     | `friendly` | to rounding, with any guidance | one evaluation per step | a stochastic solver |
     | `direct` | to rounding, with any guidance | two evaluations per step | the ODE |
     | `ddim` | at the solver's order, best with guidance 1 | one evaluation per step | the ODE |
+    | `fixed-point` | to 1e-3, with the clamp | four evaluations per step | `ddim`, many steps |
     | `null-text` | nearer than `ddim`, with guidance | 10 gradients per step | the ODE, a prompt |
 
     "Back" is to the states: what a codec loses is lost. Models that clamp what they predict are
-    run without their clamp by the latter two, in both directions; see `unclamped`.
+    run without their clamp by `ddim` and `null-text`, in both directions; see `unclamped`.
 
     Args:
         plan: Its conditions describe the data, sample by sample; its solver is stochastic
@@ -124,6 +125,15 @@ def _ddim(plan: Plan) -> Plan:
     return replace(plan, init=torch.cat([maps.start for maps in _worked(plan, work)]))
 
 
+def _fixed_point(plan: Plan) -> Plan:
+    def work(
+        model: Model, x: Tensor, grid: Tensor, solver: Solver, noise: Noise, cond: Cond
+    ) -> Any:
+        return NoiseMaps(undo(model, x, grid, solver, **cond), x[None], x)
+
+    return replace(plan, init=torch.cat([maps.start for maps in _worked(plan, work)]))
+
+
 def _null_text(plan: Plan) -> Plan:
     plan = replace(plan, model=unclamped(plan.model))
     specs = plan.pipeline.conditioner.specs()
@@ -157,4 +167,10 @@ def _worked(plan: Plan, work: Callable[..., Any]) -> list[Any]:
     return found
 
 
-_HOW = {"friendly": _friendly, "direct": _direct, "ddim": _ddim, "null-text": _null_text}
+_HOW = {
+    "friendly": _friendly,
+    "direct": _direct,
+    "ddim": _ddim,
+    "fixed-point": _fixed_point,
+    "null-text": _null_text,
+}
