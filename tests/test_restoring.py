@@ -182,13 +182,13 @@ def test_auto_takes_the_first_that_fits(digits, monkeypatch):
         ("sr:4", "poisson:20", "tds"),
     ):
         assert restoring.chosen(Damage.of(digits, operator, noise), "auto").method == wanted
-    assert restoring.chosen(Damage.of(digits, "sr:4", 0.1), "prior") == ("prior", "as asked", None)
+    assert restoring.chosen(Damage.of(digits, "sr:4", 0.1), "prior") == ("prior", "as asked")
     real = Damage.of(digits, "half:lower", 0.1)
     monkeypatch.undo()
-    assert restoring.chosen(real, "auto").method == "pigdm"
+    assert restoring.chosen(real, "auto").method == "mmps:most=2"
     y = torch.zeros(1, 392)
     plan = restoring.planned(real, y, "auto", [0], Sampling(), {})
-    assert (plan.sampling.steps, plan.sampling.solver) == (40, restoring.LANGEVIN)
+    assert (plan.sampling.steps, plan.sampling.solver) == (40, "ddim:eta=1")
     plan = restoring.planned(real, y, "auto", [0], Sampling(steps=3, solver="heun"), {})
     assert (plan.sampling.steps, plan.sampling.solver) == (3, "heun")
     assert restoring.planned(real, y, "tmpd", [0], Sampling(), {}).sampling.solver == "ddim:eta=1"

@@ -149,8 +149,8 @@ class Restorer:
         if isinstance(noise, GaussianNoise):
             said = f"Gaussian, standard deviation {noise.std:g}"
             said += f" ({noise.std * 127.5:.1f} of 255)" if image and noise.std else ""
-        spec, why, solver = chosen(self.damage, self.method)
-        each = usual(self.sampling, make_method(spec), solver).over(self.pipeline.defaults)
+        spec, why = chosen(self.damage, self.method)
+        each = usual(self.sampling, make_method(spec)).over(self.pipeline.defaults)
         what = "damages each image, and restores it" if self.simulate else "restores each image"
         self.say(
             f"{what}: {_count(operator.out)} numbers are measured of the {_count(operator.shape)} "

@@ -38,17 +38,14 @@ STEPS = 40
 
 
 class Choice(NamedTuple):
-    """A method, why it, and the solver with which, if not the method's own."""
+    """A method, and why it."""
 
     method: str
     why: str
-    solver: str | None = None
 
 
-LANGEVIN = "corrected:solver=(ddim:eta=1),n=2"
-"""After each step two of Langevin's, which let hidden parts answer the measured ones."""
 PREFERRED = (
-    Choice("pigdm", "for linear operators and Gaussian noise, the best by its figures", LANGEVIN),
+    Choice("mmps:most=2", "which goes with any operator and noise, the best by its figures"),
     Choice("dps", "for any operator and noise; its scale wants to be tuned: dps:scale=0.5"),
     Choice("tds", "for any operator and noise"),
 )
@@ -200,21 +197,19 @@ def planned(
             asked.
     """
     each = len(seeds) // whole("measurements", len(y))
-    solver = None
     if isinstance(method, str):
-        name, _, solver = chosen(damage, method)
-        method = make_method(name)
+        method = make_method(chosen(damage, method).method)
     pipeline, rows = damage.pipeline, y.repeat_interleave(each, 0)
-    sampling = replace(usual(sampling, method, solver), seed=tuple(seeds))
+    sampling = replace(usual(sampling, method), seed=tuple(seeds))
     plan = pipeline.plan(len(seeds), sampling, **cond)
     walking = walk(method, damage.in_states(rows))
     then = plan.then and replace(plan.then, walk=walking)
     return replace(plan, walk=walking, then=then)
 
 
-def usual(sampling: Sampling, method: Method, solver: str | None = None) -> Sampling:
+def usual(sampling: Sampling, method: Method) -> Sampling:
     """The recipe with the steps and the solver of a restoration where it says none."""
-    return sampling.over(Sampling(steps=STEPS, solver=solver or method.solver))
+    return sampling.over(Sampling(steps=STEPS, solver=method.solver))
 
 
 def restored(damage: Damage, y: Tensor, samples: np.ndarray, truth: np.ndarray | None) -> Restored:
@@ -239,7 +234,7 @@ def chosen(damage: Damage, method: str) -> Choice:
     measurement, known = damage.in_states(y), METHODS.names()
     for choice in PREFERRED:
         with suppress(UsageError):
-            if choice.method in known:
+            if choice.method.partition(":")[0] in known:
                 make_method(choice.method).require(measurement)
                 return choice
     raise UsageError(
