@@ -133,9 +133,10 @@ def test_two_processes_compare_all_pairs_of_the_batch(config, monkeypatch):
     """The mean of their gradients is the gradient of one process that has the whole batch."""
     monkeypatch.setattr(task, "dist", Together())
     whole, halves = gradients(build(config, DATA)), {}
+    made = [build(config, DATA) for _ in range(2)]  # here, for threads share the seed of torch
 
     def work(rank):
-        halves[rank] = gradients(build(config, DATA), rank, 2)
+        halves[rank] = gradients(made[rank], rank, 2)
 
     threads = [threading.Thread(target=work, args=(rank,), name=str(rank)) for rank in (0, 1)]
     for thread in threads:
