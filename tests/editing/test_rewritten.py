@@ -136,6 +136,20 @@ def test_given_images_are_swapped(how):
         assert np.array_equal(same.images, x)
 
 
+def test_several_prompts_are_swapped_in_one_call():
+    model, x = small(), images(2)
+    old, changes = ["a red three", "a red seven"], ["three->five", "red->green"]
+    both = swap(model, old, changes, images=x, steps=3, seed=(2, 7))
+    for i, seed in enumerate((2, 7)):
+        alone = swap(model, old[i], changes[i], images=x[i], steps=3, seed=(seed,))
+        assert np.array_equal(both.images[i], alone.images[0])
+    assert both.said[1] == "the prompt 'a red seven' becomes 'a green seven'"
+    drawn = swap(model, ["a red three", "a seven"], to=["a blue three", "a one"], steps=2, seed=1)
+    assert len(drawn.images) == 2
+    with pytest.raises(UsageError, match="2 prompts and 3 changes"):
+        swap(model, old, changes + changes[:1])
+
+
 def test_restyle_holds_the_features_of_the_source():
     model = small()
     alone = model.sample(1, text="a blue five", seed=1)

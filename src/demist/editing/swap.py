@@ -14,6 +14,9 @@ from demist.editing.words import split, swapped, weighed
 from demist.errors import UsageError
 from demist.model import Pipeline, Plan, Sampling
 
+Words = str | Sequence[str]
+"""One text for all samples, or one for each."""
+
 STOCHASTIC = "ddim:eta=1"
 """The solver of edit-friendly inversion, where nobody names one."""
 
@@ -37,10 +40,10 @@ class Swapped:
 
 def swap(
     pipeline: Pipeline,
-    prompt: str,
-    edit: str = "",
+    prompt: Words,
+    edit: Words = "",
     *,
-    to: str | None = None,
+    to: Words | None = None,
     weights: Mapping[str, float] | None = None,
     images: np.ndarray | None = None,
     n: int = 1,
@@ -57,13 +60,14 @@ def swap(
 
     Args:
         pipeline: A model with a prompt.
-        prompt: Says what the source shows.
-        edit: `old->new`, several with commas; nothing after the arrow leaves words out.
+        prompt: Says what the source shows: all of them, or a prompt for each.
+        edit: `old->new`, several with commas; nothing after the arrow leaves words out. One for
+            all, or one for each prompt.
         to: The whole new prompt instead. In it, or in `prompt` where nothing else changes,
             `{red:1.5}` weighs a word.
-        weights: Words of the new prompt, and how much more they count.
+        weights: Words of the new prompts, and how much more they count, in all of them.
         images: Given ones, bytes `(n, C, H, W)` or `(C, H, W)`; None: the model makes `n`.
-        n: How many it makes.
+        n: How many it makes; of several prompts one each.
         following: How much of the source is taken over; None: `SWAP`.
         inversion: Of given images: one of `INVERSIONS`.
         keep: Outside the places that may change, the result has the bytes of the source, where
@@ -75,18 +79,16 @@ def swap(
     Raises:
         UsageError: Words are not in the prompt, options do not go together, or the model cannot.
     """
-    old, marked = weighed(prompt)
-    new, further = weighed(to if to is not None else swapped(old, edit) if edit else old)
-    weights = (
-        {**marked, **further, **(weights or {})} if to is None else {**further, **(weights or {})}
-    )
-    said = [f"the prompt {old!r} becomes {new!r}"] if new != old else []
+    pairs, marks = _asked(prompt, edit, to)
+    weights = {**marks, **(weights or {})}
+    said = [f"the prompt {old!r} becomes {new!r}" for old, new in pairs if new != old]
     said += [f"{word!r} counts {weight:g} times as much" for word, weight in weights.items()]
     following = SWAP if following is None else following
+    n = len(pairs) if len(pairs) > 1 else n
     if keep and not following.blend:
         raise UsageError("keep: all places may change; give a blend, such as 0.5")
     return _edited(
-        pipeline, (old, new), images, n, following, inversion, sampling, cond, weights, keep, said
+        pipeline, pairs, images, n, following, inversion, sampling, cond, weights, keep, said
     )
 
 
@@ -116,7 +118,7 @@ def swap_plan(
     new = swapped(old, edit)
     weights = {k: v for k, v in marked.items() if _has(new, k)}
     asked = (sampling or Sampling(), cond)
-    return _plans(pipeline, len(images), asked, (old, new), images, "friendly", SWAP, weights)
+    return _plans(pipeline, len(images), asked, [(old, new)], images, "friendly", SWAP, weights)
 
 
 def restyle(
@@ -151,7 +153,7 @@ def restyle(
     said = [f"the shapes of the source, drawn as {prompt!r}"]
     return _edited(
         pipeline,
-        (caption, prompt),
+        [(caption, prompt)],
         images,
         n,
         following,
@@ -205,9 +207,30 @@ def between(
     return replace(pipeline.plan(frames, how, **cond), init=start, model=ends.model).sample()
 
 
+def _asked(
+    prompt: Words, edit: Words, to: Words | None
+) -> tuple[list[tuple[str, str]], dict[str, float]]:
+    """Old and new prompts, and the words that count more in them."""
+    given = [[x] if isinstance(x, str) else list(x) for x in (prompt, edit if to is None else to)]
+    many = max(map(len, given))
+    if any(len(each) not in (1, many) for each in given):
+        raise UsageError(
+            f"{len(given[0])} prompts and {len(given[1])} changes; give one of either, or as many"
+        )
+    pairs, marks = list[tuple[str, str]](), dict[str, float]()
+    for text, change in zip(*(each * (many // len(each)) for each in given), strict=True):
+        old, marked = weighed(text)
+        new, further = weighed(
+            change if to is not None else swapped(old, change) if change else old
+        )
+        pairs.append((old, new))
+        marks |= {**(marked if to is None else {}), **further}
+    return pairs, marks
+
+
 def _edited(
     pipeline: Pipeline,
-    prompts: tuple[str, str],
+    prompts: Sequence[tuple[str, str]],
     images: np.ndarray | None,
     n: int,
     following: Following,
@@ -235,7 +258,7 @@ def _plans(
     pipeline: Pipeline,
     n: int,
     asked: tuple[Sampling, Mapping[str, Any]],
-    prompts: tuple[str, str],
+    prompts: Sequence[tuple[str, str]],
     images: np.ndarray | None,
     inversion: str,
     following: Following,
@@ -244,11 +267,14 @@ def _plans(
     name = pipeline.conditioner.called("prompt")
     if name is None:
         raise UsageError("this model has no prompt, or several, so there are no words to edit")
-    source, target = (_plan(pipeline, n, asked, name, p, images, inversion) for p in prompts)
+    source, target = (
+        _plan(pipeline, n, asked, name, texts if len(texts) > 1 else texts[0], images, inversion)
+        for texts in map(list, zip(*prompts, strict=True))
+    )
     if images is not None:
         source = inverted(source, images, inversion)
         target = followed(source, target)
-    return rewritten(source, target, [prompts], following, weights)
+    return rewritten(source, target, prompts, following, weights)
 
 
 def _has(prompt: str, phrase: str) -> bool:
@@ -260,7 +286,7 @@ def _plan(
     n: int,
     asked: tuple[Sampling, Mapping[str, Any]],
     name: str,
-    prompt: str,
+    prompt: Words,
     images: np.ndarray | None,
     inversion: str,
 ) -> Plan:
