@@ -144,7 +144,7 @@ def test_several_prompts_are_swapped_in_one_call():
         alone = swap(model, old[i], changes[i], images=x[i], steps=3, seed=(seed,))
         assert np.array_equal(both.images[i], alone.images[0])
     assert both.said[1] == "the prompt 'a red seven' becomes 'a green seven'"
-    drawn = swap(model, ["a red three", "a seven"], to=["a blue three", "a one"], steps=2, seed=1)
+    drawn = swap(model, ["a red three", "a seven"], to=["a blue three", "a five"], steps=2, seed=1)
     assert len(drawn.images) == 2
     with pytest.raises(UsageError, match="2 prompts and 3 changes"):
         swap(model, old, changes + changes[:1])
