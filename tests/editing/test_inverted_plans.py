@@ -131,6 +131,7 @@ def test_undone_steps_give_the_data_back_at_any_number_of_steps():
     torch.testing.assert_close(alone, start[3:4], rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_undone_steps_give_clamped_digits_back():
     model, x = open_model("digits"), load("digits", split="test").x[:2]
     plan = model.plan(2, solver="ddim", steps=40)

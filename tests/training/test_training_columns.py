@@ -205,6 +205,7 @@ def test_masks_of_a_column_are_taken_where_there_are_some(pairs):
     assert how.guidance == 3.0
 
 
+@pytest.mark.slow
 def test_drawn_holes_are_of_all_kinds_and_never_empty():
     u = torch.from_numpy(np.random.default_rng(0).random((2000, NUMBERS)))
     for side in (4, 8, 64):
