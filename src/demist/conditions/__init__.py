@@ -7,20 +7,17 @@ whose first axis is the batch.
 
 from demist.conditions import clip_words
 from demist.conditions.clip_text import ClipText
-from demist.conditions.conditioner import (
+from demist.conditions.condition import (
     HALF,
     ROUTES,
     Column,
     Condition,
-    Conditioner,
     Draw,
     Encoded,
     ReadImage,
     Reading,
-    flat,
-    nested,
-    plain_numbers,
 )
+from demist.conditions.conditioner import Conditioner, flat, nested, plain_numbers
 from demist.conditions.control import Control, ControlImage, typed_control
 from demist.conditions.embedded_guidance import EmbeddedGuidance
 from demist.conditions.image import ImageRoute, LowResolution, Masked, Picture, images, telling

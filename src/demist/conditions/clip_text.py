@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from demist.conditions.clip_words import LEAST, learn_pairs, tokenizer
-from demist.conditions.conditioner import Column, Condition, ReadImage, Reading
+from demist.conditions.condition import Column, Condition, ReadImage, Reading
 from demist.conditions.rewriting import require_rewriting
 from demist.conditions.text import prompts_for, split_weights
 from demist.errors import UsageError

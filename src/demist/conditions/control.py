@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demist.conditions.conditioner import Column, Condition, ReadImage
+from demist.conditions.condition import Column, Condition, ReadImage
 from demist.conditions.image import telling
 from demist.errors import UsageError
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from demist.conditions.conditioner import Column, Condition, Draw, Encoded, ReadImage
+from demist.conditions.condition import Column, Condition, Draw, Encoded, ReadImage
 from demist.conditions.holes import NUMBERS, holes
 from demist.errors import UsageError
 

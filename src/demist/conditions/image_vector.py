@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from demist.conditions.conditioner import Column, Condition, ReadImage
+from demist.conditions.condition import Column, Condition, ReadImage
 from demist.conditions.image import telling
 from demist.errors import UsageError
 from demist.networks.clip import Clip

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from demist.conditions.conditioner import Column, Condition, Encoded, ReadImage
+from demist.conditions.condition import Column, Condition, Encoded, ReadImage
 from demist.conditions.image import Masked, Picture, telling
 from demist.errors import UsageError
 
@@ -65,6 +65,10 @@ class InLatents(Condition):
         raise UsageError(
             "images in latents are what image and masked become with --codec; name one of these"
         )
+
+    @property
+    def in_pixels(self) -> Picture | Masked:
+        return self.inner
 
     def encode(self, values: Any, n: int) -> dict[str, Tensor]:
         """`image`: latents `(n, k, h, w)`; of an image with a hole also `mask` `(n, 1, h, w)`.

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from demist.conditions.conditioner import Column, Condition, ReadImage
+from demist.conditions.condition import Column, Condition, ReadImage
 from demist.errors import UsageError
 from demist.parts import close
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from demist.conditions.conditioner import Column, Condition, ReadImage
+from demist.conditions.condition import Column, Condition, ReadImage
 from demist.conditions.label import class_index
 from demist.errors import UsageError
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demist.conditions.conditioner import Column, Condition, Draw, Encoded, ReadImage
+from demist.conditions.condition import Column, Condition, Draw, Encoded, ReadImage
 from demist.conditions.image import images, telling
 from demist.errors import UsageError
 

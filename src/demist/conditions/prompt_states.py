@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from demist.conditions.conditioner import Column, Condition, ReadImage, Reading
+from demist.conditions.condition import Column, Condition, ReadImage, Reading
 from demist.conditions.prompts import (
     Chunk,
     chunks_of,

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demist.conditions.conditioner import Column, Condition, Encoded, ReadImage
+from demist.conditions.condition import Column, Condition, Encoded, ReadImage
 from demist.errors import UsageError
 
 _UNTOLD = -1.0

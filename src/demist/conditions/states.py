@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demist.conditions.conditioner import Column, Condition, ReadImage, Reading
+from demist.conditions.condition import Column, Condition, ReadImage, Reading
 from demist.conditions.readers import OfTransformers, OwnClip, Reader, is_own, opened
 from demist.conditions.rewriting import require_rewriting
 from demist.conditions.text import prompts_for, split_weights

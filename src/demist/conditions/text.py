@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demist.conditions.conditioner import Column, Condition, ReadImage, Reading
+from demist.conditions.condition import Column, Condition, ReadImage, Reading
 from demist.conditions.rewriting import require_rewriting
 from demist.errors import MissingError, UsageError
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from demist.conditions.clip_text import ClipText
-from demist.conditions.conditioner import Column, Condition, ReadImage
+from demist.conditions.condition import Column, Condition, ReadImage
 from demist.conditions.image_vector import vectors_told
 from demist.conditions.text import prompts_for
 from demist.errors import UsageError

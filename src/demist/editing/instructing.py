@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from demist.conditions import InLatents, Picture
+from demist.conditions import Picture
 from demist.editing.redrawing import as_images, redraw, sides_of
 from demist.editing.sheet import Sheet
 from demist.errors import UsageError
@@ -101,10 +101,7 @@ def shown_image(pipeline: "Pipeline") -> str:
         UsageError: It has none, or several.
     """
     known = pipeline.conditioner.conditions
-    found = [
-        name for name, c in known.items()
-        if isinstance(c.inner if isinstance(c, InLatents) else c, Picture)
-    ]  # fmt: skip
+    found = [name for name, c in known.items() if isinstance(c.in_pixels, Picture)]
     if len(found) != 1:
         what = "is shown no image" if not found else f"is shown several ({', '.join(found)})"
         raise UsageError(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from demist import modalities
-from demist.conditions import InLatents, Masked
+from demist.conditions import Masked
 from demist.editing.known import Fill, with_known
 from demist.editing.masks import Mask, checked_mask, is_hard
 from demist.editing.sheet import Bytes, Sheet
@@ -116,8 +116,7 @@ def sides_of(pipeline: "Pipeline") -> tuple[int, int]:
 def told_masks(pipeline: "Pipeline", given: Mapping[str, Any] = {}) -> str | None:
     """The condition by which the network is told a mask; None: it has none, or it is given."""
     for name, condition in pipeline.conditioner.conditions.items():
-        inner = condition.inner if isinstance(condition, InLatents) else condition
-        if isinstance(inner, Masked) and name not in given:
+        if isinstance(condition.in_pixels, Masked) and name not in given:
             return name
     return None
 

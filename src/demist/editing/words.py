@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from demist.conditions.conditioner import Reading
+from demist.conditions.condition import Reading
 from demist.errors import UsageError
 
 _WORD = re.compile(r"\w+(?:['\u2019-]\w+)*|[^\w\s]")

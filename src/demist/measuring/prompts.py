@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from demist.conditions import InLatents
 from demist.data import Column, Dataset
 from demist.data.division import proportional
 from demist.errors import DataError, UsageError
@@ -19,8 +18,7 @@ def column_of(pipeline: Pipeline, name: str | None, data: Dataset) -> Column | N
     if name is None:
         return None
     column = data.columns.get(name)
-    condition = pipeline.conditioner.conditions[name]
-    reads = (condition.inner if isinstance(condition, InLatents) else condition).reads
+    reads = pipeline.conditioner.conditions[name].in_pixels.reads
     return column if column is not None and column.kind == reads else None
 
 
@@ -138,7 +136,7 @@ def values_of_rows(
     found: dict[str, Any] = {}
     for name, condition in pipeline.conditioner.conditions.items():
         column = column_of(pipeline, name, test)
-        plain = condition.inner if isinstance(condition, InLatents) else condition
+        plain = condition.in_pixels
         if column is None and not plain.from_samples:
             continue
         values = None if column is None else condition.values(column.take(np.asarray(rows)))

@@ -126,6 +126,4 @@ def _by_columns(old: Tensor, before: Mapping[str, int], after: Mapping[str, int]
         known[what] if what in known else old.new_zeros(shape[0], count, *shape[2:])
         for what, count in after.items()
     ]
-    return torch.cat(blocks, 1).contiguous(
-        memory_format=torch.preserve_format if old.ndim < 4 else torch.contiguous_format
-    )
+    return torch.cat(blocks, 1).contiguous()

@@ -36,6 +36,7 @@ __all__ = [
     "shapes",
     "sharding",
     "stages",
+    "stand_in",
     "streams",
     "texts",
     "vectors",

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from demist import runs
-from demist.conditions import Condition, Conditioner, InLatents, Masked
+from demist.conditions import Conditioner
 from demist.config import TrainConfig, flat
 from demist.config.starting import BASE_DECIDES
 from demist.core import Denoiser
@@ -176,7 +176,7 @@ def said(
     taken, wider, new = (made.count(group) for group in names)
     old, d = base.conditioner.conditions, base.denoiser
     added = [name for name in conditioner.conditions if name not in old]
-    hidden = [n for n, c in old.items() if n not in values and not (c.from_samples or drawn(c))]
+    hidden = [n for n, c in old.items() if n not in values and not c.in_pixels.from_samples]
     latents = ", and its codec" if base.codec.components else ""
     sentences = [
         f"starts from {_short(spec)}: its network {made.net.name}, schedule, parameterization and "
@@ -198,11 +198,6 @@ def said(
             f"every step"
         )
     return ("; ".join(sentences),)
-
-
-def drawn(condition: Condition) -> bool:
-    """Whether its values are drawn where the data has none."""
-    return isinstance(condition.inner if isinstance(condition, InLatents) else condition, Masked)
 
 
 def _short(spec: str) -> str:

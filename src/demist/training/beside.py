@@ -12,15 +12,12 @@ from tqdm import tqdm
 
 from demist.codecs import Codec
 from demist.conditions import (
-    Column,
-    Condition,
     Conditioner,
     Draw,
     Encoded,
     InLatents,
     Masked,
     Picture,
-    ReadImage,
     as_stored,
 )
 from demist.conditions.holes import NUMBERS, holes
@@ -29,6 +26,7 @@ from demist.io.kept import kept
 from demist.model.components import hash_of
 from demist.training.latents import LatentCodec
 from demist.training.parallel import World
+from demist.training.stand_in import StandIn
 from demist.training.vectors import firsts
 
 FORMAT, BLOCK = 1, 128
@@ -36,7 +34,7 @@ FORMAT, BLOCK = 1, 128
 
 
 @dataclass(frozen=True)
-class KeptImages(Condition):
+class KeptImages(StandIn):
     """Images in latents in training, whose values are rows of what is kept.
 
     Attributes:
@@ -56,14 +54,7 @@ class KeptImages(Condition):
     drop: float = 0.1
     group: str = ""
 
-    name: ClassVar[str] = ""
     reads: ClassVar[str] = "kept-images"
-    usual: ClassVar[bool] = False
-
-    @classmethod
-    def of(cls, column: Column, shape: tuple[int, ...], drop: float) -> "KeptImages":
-        """Never: it stands for another condition, while that is learned."""
-        raise NotImplementedError
 
     def encode(self, values: Any, n: int) -> dict[str, Tensor]:
         """What the network gets of the images with these numbers, int `(n,)`."""
@@ -77,21 +68,12 @@ class KeptImages(Condition):
         masks[turned] = masks[turned][..., ::-1]
         return self.told.told(z, torch.from_numpy(masks).float())
 
-    def spec(self) -> dict[str, Any]:
-        return self.told.spec()
-
-    def parse(self, text: str, read_image: ReadImage) -> Any:
-        return self.told.parse(text, read_image)
-
-    def null(self) -> Encoded | None:
-        return self.told.null()
-
     def mirrored(self, values: np.ndarray) -> np.ndarray:
         return values + self.count
 
 
 @dataclass(frozen=True)
-class DrawnHoles(Condition):
+class DrawnHoles(StandIn):
     """Images of which other parts are hidden in every step, for data without masks.
 
     Attributes:
@@ -104,20 +86,13 @@ class DrawnHoles(Condition):
     drop: float = 0.1
     group: str = ""
 
-    name: ClassVar[str] = ""
     reads: ClassVar[str] = "drawn-holes"
-    usual: ClassVar[bool] = False
     spatial: ClassVar[bool] = True
-
-    @classmethod
-    def of(cls, column: Column, shape: tuple[int, ...], drop: float) -> "DrawnHoles":
-        """Never: it stands for another condition, while that is learned."""
-        raise NotImplementedError
 
     @property
     def inner(self) -> Masked:
         """The condition in pixels."""
-        return cast(Masked, self.told.inner if isinstance(self.told, InLatents) else self.told)
+        return cast(Masked, self.told.in_pixels)
 
     def encode(self, values: Any, n: int) -> dict[str, Tensor]:
         """The images, bytes `(n, C, H, W)`, whole yet."""
@@ -134,15 +109,6 @@ class DrawnHoles(Condition):
             return parts
         return self.told.told(self.told.coder.encode(as_stored(parts)), anew)
 
-    def spec(self) -> dict[str, Any]:
-        return self.told.spec()
-
-    def parse(self, text: str, read_image: ReadImage) -> Any:
-        return self.told.parse(text, read_image)
-
-    def null(self) -> Encoded | None:
-        return self.told.null()
-
 
 def in_latents(conditioner: Conditioner, codec: Codec) -> Conditioner:
     """The conditions of a model with a codec: images go through it, if it has a network.
@@ -155,7 +121,7 @@ def in_latents(conditioner: Conditioner, codec: Codec) -> Conditioner:
         return conditioner
     made = dict(conditioner.conditions)
     for name, c in conditioner.conditions.items():
-        inner = c.inner if isinstance(c, InLatents) else c
+        inner = c.in_pixels
         if isinstance(inner, Picture | Masked):
             made[name] = InLatents(inner, codec, True, c.drop, c.group)
     return Conditioner(made)
@@ -180,7 +146,7 @@ def kept_images(
     """
     made, found = dict(conditioner.conditions), dict(values)
     for name, condition in conditioner.conditions.items():
-        inner = condition.inner if isinstance(condition, InLatents) else condition
+        inner = condition.in_pixels
         if isinstance(inner, Masked) and name not in values:
             assert isinstance(condition, Masked | InLatents)
             made[name] = DrawnHoles(condition, condition.drop, condition.group)

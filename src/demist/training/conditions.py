@@ -22,7 +22,6 @@ from demist.conditions import (
     Conditioner,
     FrozenText,
     ImageVector,
-    InLatents,
     Masked,
     Picture,
     Sizes,
@@ -132,7 +131,7 @@ def _has_already(entry: str, base: Collection[str]) -> str | None:
 
 def _is_read(name: str, condition: Condition, data: Dataset) -> bool:
     """Whether the data has a column for a condition."""
-    plain = condition.inner if isinstance(condition, InLatents) else condition
+    plain = condition.in_pixels
     return name in data.columns and data.columns[name].kind == plain.reads
 
 
@@ -182,7 +181,7 @@ def values_of(conditioner: Conditioner, data: Dataset) -> dict[str, Any]:
     """
     values: dict[str, Any] = {}
     for name, condition in conditioner.conditions.items():
-        plain = condition.inner if isinstance(condition, InLatents) else condition
+        plain = condition.in_pixels
         if name in data.columns and data.columns[name].kind == plain.reads:
             try:
                 values[name] = condition.values(data.columns[name])

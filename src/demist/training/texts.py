@@ -17,12 +17,8 @@ from tqdm import tqdm
 
 from demist import runs
 from demist.conditions import (
-    Column,
-    Condition,
     Conditioner,
-    Encoded,
     FrozenText,
-    ReadImage,
 )
 from demist.config import TrainConfig, update
 from demist.errors import MissingError
@@ -32,53 +28,38 @@ from demist.model import encoders
 from demist.model.components import hash_of
 from demist.runs import Run
 from demist.training.parallel import World
+from demist.training.stand_in import StandIn
 
 FORMAT, BLOCK = 1, 64
 """Version of the files, and captions read at a time."""
 
 
 @dataclass(frozen=True)
-class KeptStates(Condition):
+class KeptStates(StandIn):
     """A frozen text encoder in training, whose values are rows of what is kept.
 
     Attributes:
-        text: The condition that it stands for.
+        told: The condition that it stands for.
         rows: `(N, L * (D + 1) + D)`: states, weights and vector of each caption.
         drop: As of the condition.
         group: As of the condition.
     """
 
-    text: FrozenText
+    told: FrozenText
     rows: np.ndarray = field(repr=False, compare=False)
     drop: float = 0.1
     group: str = ""
 
-    name: ClassVar[str] = ""
     reads: ClassVar[str] = "states"
-    usual: ClassVar[bool] = False
-
-    @classmethod
-    def of(cls, column: Column, shape: tuple[int, ...], drop: float) -> "KeptStates":
-        """Never: it stands for another condition, while that is learned."""
-        raise NotImplementedError
 
     def encode(self, values: Any, n: int) -> dict[str, Tensor]:
         """What the encoder makes of the captions with these numbers, int `(n,)`."""
-        length, features = self.text.length, self.text.features
+        length, features = self.told.length, self.told.features
         found = torch.from_numpy(np.array(self.rows[np.asarray(values)]))
         states, weights, pooled = found.split((length * features, length, features), dim=1)
         return {
             "states": states.reshape(-1, length, features), "weights": weights, "pooled": pooled,
         }  # fmt: skip
-
-    def spec(self) -> dict[str, Any]:
-        return self.text.spec()
-
-    def parse(self, text: str, read_image: ReadImage) -> str:
-        return self.text.parse(text, read_image)
-
-    def null(self) -> Encoded | None:
-        return self.text.null()
 
 
 def kept_states(

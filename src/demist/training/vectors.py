@@ -15,12 +15,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from demist.conditions import (
-    Column,
-    Condition,
     Conditioner,
-    Encoded,
     ImageVector,
-    ReadImage,
     TextVector,
 )
 from demist.data import Dataset
@@ -29,17 +25,18 @@ from demist.machine.streams import tell
 from demist.model.components import hash_of
 from demist.networks.clip import Clip
 from demist.training.parallel import World
+from demist.training.stand_in import StandIn
 
 FORMAT, BLOCK = 1, 128
 """Version of the files, and images seen at a time."""
 
 
 @dataclass(frozen=True)
-class KeptVectors(Condition):
+class KeptVectors(StandIn):
     """Vectors of a CLIP in training, whose values are rows of what is kept.
 
     Attributes:
-        seen: The condition that it stands for.
+        told: The condition that it stands for.
         rows: `(N, D)`: the unit vector of each image; then, if images are mirrored, another `N` of
             the mirrored ones. Or that of each caption.
         count: `N`; 0 for captions, which stay as they are where images are mirrored.
@@ -47,33 +44,17 @@ class KeptVectors(Condition):
         group: As of the condition.
     """
 
-    seen: ImageVector | TextVector
+    told: ImageVector | TextVector
     rows: np.ndarray = field(repr=False, compare=False)
     count: int
     drop: float = 0.1
     group: str = ""
 
-    name: ClassVar[str] = ""
     reads: ClassVar[str] = "vectors"
-    usual: ClassVar[bool] = False
-
-    @classmethod
-    def of(cls, column: Column, shape: tuple[int, ...], drop: float) -> "KeptVectors":
-        """Never: it stands for another condition, while that is learned."""
-        raise NotImplementedError
 
     def encode(self, values: Any, n: int) -> dict[str, Tensor]:
         """What the network gets of the images or captions with these numbers, int `(n,)`."""
-        return self.seen.told(torch.from_numpy(np.array(self.rows[np.asarray(values)])))
-
-    def spec(self) -> dict[str, Any]:
-        return self.seen.spec()
-
-    def parse(self, text: str, read_image: ReadImage) -> np.ndarray | str:
-        return self.seen.parse(text, read_image)
-
-    def null(self) -> Encoded | None:
-        return self.seen.null()
+        return self.told.told(torch.from_numpy(np.array(self.rows[np.asarray(values)])))
 
     def mirrored(self, values: np.ndarray) -> np.ndarray:
         return values + self.count
