@@ -7,9 +7,8 @@ given is clean, is damaged first, and the samples are compared with it.
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,11 +17,9 @@ from torch import Tensor
 from demist.editing.damage import Damage, Noise, from_unit, to_unit
 from demist.errors import UsageError
 from demist.inverse import (
-    METHODS,
     Measurement,
     Method,
     Operator,
-    PoissonNoise,
     make_method,
     walk,
 )
@@ -37,19 +34,9 @@ STEPS = 40
 """Steps, if nobody says: a measurement that is led by wants more of them than a sample."""
 
 
-class Choice(NamedTuple):
-    """A method, and why it."""
-
-    method: str
-    why: str
-
-
-PREFERRED = (
-    Choice("mmps:most=2", "which goes with any operator and noise, the best by its figures"),
-    Choice("dps", "for any operator and noise; its scale wants to be tuned: dps:scale=0.5"),
-    Choice("tds", "for any operator and noise"),
-)
-"""What `auto` takes, best first; `benchmarks/restore_digits.py` gives the figures."""
+BEST = "mmps:most=2"
+"""What `auto` takes, for any operator and noise, by its figures on digits with Gaussian noise; see
+`benchmarks/restore_digits.py`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +185,7 @@ def planned(
     """
     each = len(seeds) // whole("measurements", len(y))
     if isinstance(method, str):
-        method = make_method(chosen(damage, method).method)
+        method = make_method(chosen(method))
     pipeline, rows = damage.pipeline, y.repeat_interleave(each, 0)
     sampling = replace(usual(sampling, method), seed=tuple(seeds))
     plan = pipeline.plan(len(seeds), sampling, **cond)
@@ -220,27 +207,9 @@ def restored(damage: Damage, y: Tensor, samples: np.ndarray, truth: np.ndarray |
     return Restored(samples, from_unit(shown, samples), misfit.numpy(), truth)
 
 
-def chosen(damage: Damage, method: str) -> Choice:
-    """The method, and why: of those in `PREFERRED`, the first that goes with the measurement.
-
-    Raises:
-        UsageError: None does.
-    """
-    if method != AUTO:
-        return Choice(method, "as asked")
-    y = torch.zeros(1, *damage.operator.out)
-    if isinstance(damage.noise, PoissonNoise):
-        y = y + damage.noise.low
-    measurement, known = damage.in_states(y), METHODS.names()
-    for choice in PREFERRED:
-        with suppress(UsageError):
-            if choice.method.partition(":")[0] in known:
-                make_method(choice.method).require(measurement)
-                return choice
-    raise UsageError(
-        "no method that is known to be good goes with this operator and noise; choose one: "
-        "--method, and `demist list methods`"
-    )
+def chosen(method: str) -> str:
+    """The method that is meant: `auto` is `BEST`."""
+    return BEST if method == AUTO else method
 
 
 def _rms(x: np.ndarray) -> float:
