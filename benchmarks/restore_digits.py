@@ -15,7 +15,6 @@ from all of them.
 
 import argparse
 import json
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from field.report import machine
+from field.shares import half_of_mean
 
 import demist
 from demist.editing.damage import Damage, from_unit, to_unit
@@ -105,7 +105,7 @@ def row(
     found = {
         "right": float(right.mean()),
         # Samples of one digit are not independent: the interval is over digits.
-        "interval": 1.96 * float(right.mean(1).std(ddof=1)) / math.sqrt(len(x)),
+        "interval": half_of_mean(right.mean(1)),
         "misfit": float(misfit.mean()),
         "misfit_median": float(misfit.median()),
         **{key: round(value, 4) for key, value in cost.items()},

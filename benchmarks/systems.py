@@ -18,7 +18,6 @@ diversity are those of `demist evaluate`.
 
 import argparse
 import json
-import math
 import os
 import platform
 import subprocess
@@ -29,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from field.shares import wilson
 
 import demist
 from demist import runs
@@ -94,10 +94,10 @@ def scored(path: Path, reader: Judge, n: int, guidance: float | None, page: Path
     return row
 
 
-def interval(percent: float, n: int) -> float:
-    """Half the width of a 95 % interval of a share (Wilson's, near its middle)."""
-    p = percent / 100
-    return 100 * 1.96 * math.sqrt((p * (1 - p) + 1 / n) / n)
+def share(percent: float, n: int) -> str:
+    """A share of `n` images with half the width of its 95 % interval."""
+    low, high = wilson(percent / 100, n)
+    return f"{percent:.1f} ± {50 * (high - low):.1f}"
 
 
 def table(known: dict[str, Any]) -> str:
@@ -109,10 +109,8 @@ def table(known: dict[str, Any]) -> str:
         n = row["n"]
         cells = [row["recipe"], f"{row['minutes']:g}", str(row["seed"])]
         for kind in KINDS:
-            value = row[kind or "seen"]["all"]
-            cells.append(f"{value:.1f} ± {interval(value, n):.1f}")
-        value = row["seen"]["bindings"]
-        cells += [f"{value:.1f} ± {interval(value, n):.1f}"]
+            cells.append(share(row[kind or "seen"]["all"], n))
+        cells.append(share(row["seen"]["bindings"], n))
         cells += ["" if row[key] is None else f"{row[key]:.2f}" for key in ("fdr", "diversity")]
         counted = row["evaluations"].items()  # of each stage by its name, the last has none
         cells += [

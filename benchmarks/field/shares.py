@@ -14,7 +14,12 @@ def wilson(share: float, n: int) -> tuple[float, float]:
     return (middle - half) / (1 + Z**2 / n), (middle + half) / (1 + Z**2 / n)
 
 
+def half_of_mean(values: np.ndarray) -> float:
+    """Half the interval of a mean of independent values."""
+    return Z * float(values.std(ddof=1)) / math.sqrt(len(values))
+
+
 def of_mean(values: np.ndarray) -> tuple[float, float]:
     """The interval of a mean of independent values."""
-    half = Z * float(values.std(ddof=1)) / math.sqrt(len(values))
+    half = half_of_mean(values)
     return float(values.mean()) - half, float(values.mean()) + half
