@@ -132,6 +132,12 @@ class DenoisingTask:
                 facts["base"] = weights_hash(base)
             require_shapes(denoiser.net, codec, data.x)
             defaults = choose_defaults(config, modality, conditioner)
+            if (asked := config.output.sample_rule) != "cfg" == defaults.guidance_rule:
+                notes += (
+                    f"sample_rule = {asked!r} needs an image and something else to be told, and "
+                    f"there is but {', '.join(conditioner.conditions) or 'nothing'}: samples are "
+                    f"drawn without guidance",
+                )
             pipeline = Pipeline(denoiser, codec, conditioner, data.x.shape[1:], defaults, facts)
             objective = Denoising(times, weight)
             if config.diffusion.variance_steps is not None:
