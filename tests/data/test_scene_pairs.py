@@ -101,6 +101,18 @@ def test_a_resized_digit_is_the_same_writing():
     assert np.corrcoef(shrunk.ravel(), small.ravel())[0, 1] > 0.97
 
 
+def test_the_pair_of_a_resized_digit_has_one_writing():
+    for pair in (p for p in drawn("resize", 24) if len(p.scene.things) == 1):
+        shapes = []
+        for image in (pair.source, pair.image):
+            page = image.astype(np.float32)
+            ink = np.abs(page - page[:, :1, :1]).max(0)
+            rows, columns = np.nonzero(ink.max(1) > 60)[0], np.nonzero(ink.max(0) > 60)[0]
+            part = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            shapes.append(np.asarray(Image.fromarray(part).resize((12, 12))).ravel())
+        assert np.corrcoef(*shapes)[0, 1] > 0.85
+
+
 def test_what_is_beside():
     for pair in drawn("hole"):
         (mask,) = pair.beside["mask"]

@@ -47,7 +47,7 @@ def put(path, image):
 
 def hole(i):
     mask = np.zeros((1, 8, 8), np.uint8)
-    mask[:, i % 4 : i % 4 + 4, 2:6] = 255
+    mask[:, i % 4 : i % 4 + 4, 1:5] = 255  # unlike its mirror image
     return mask
 
 
@@ -193,6 +193,7 @@ def test_masks_of_a_column_are_taken_where_there_are_some(pairs):
     assert list(known) == ["mask"]
     assert isinstance(known["mask"], Masked)
     assert e.pipeline.defaults.guidance == 1.0  # there is nothing else to lead to
+    assert "there is but mask: samples are drawn without guidance" in " ".join(e.notes)
     seen = e.batches(0).cond["mask.mask"]
     wanted = load(str(pairs)).columns["mask"].values[e.streams.indices(0)] >= 128
     hidden = (seen == 1).flatten(1).all(1)
@@ -203,6 +204,22 @@ def test_masks_of_a_column_are_taken_where_there_are_some(pairs):
     how = build(asked("inpaint", pairs)).pipeline.defaults
     assert how.guidance_rule == "dual:first_scale=1,first=mask"
     assert how.guidance == 3.0
+
+
+def test_a_stroke_is_all_that_is_near_its_line_and_a_rectangle_has_its_sides():
+    # Whole, kind, count; then of each part y and x, y and x or height and width, thickness.
+    first = [0.5, 0.9, 0.0, 0.25, 0.3, 0.6, 0.7, 0.5]
+    u = torch.zeros(2, NUMBERS, dtype=torch.float64)
+    u[0, : len(first)] = u[1, : len(first)] = torch.tensor(first)
+    u[1, 1] = 0.1
+    stroke, box = holes(u, 64, 64)[:, 0]
+    y, x = (torch.arange(64, dtype=torch.float64) + 0.5).div(64), torch.linspace(0, 1, 4000)
+    line = torch.stack([0.25 + 0.35 * x, 0.3 + 0.4 * x], -1).double()
+    away = torch.cdist(torch.cartesian_prod(y, y), line).min(1).values.reshape(64, 64)
+    assert torch.equal(stroke.bool(), away < 0.08)
+    high, wide = 0.15 + 0.45 * 0.6, 0.15 + 0.45 * 0.7
+    inside = ((y - 0.25).abs() < high / 2)[:, None] & ((y - 0.3).abs() < wide / 2)
+    assert torch.equal(box.bool(), inside)
 
 
 @pytest.mark.slow
