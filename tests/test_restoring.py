@@ -172,19 +172,26 @@ def test_noise_is_read():
 
 def test_auto_goes_with_any_operator_and_noise(digits):
     for operator in ("sr:4", "half:lower@blur:1"):  # with and without a spectrum
-        for noise in (0.1, 0.0, "poisson:20"):
+        for noise, wanted in ((0.1, "mmps:most=4"), (0.0, "mmps:most=4"), ("poisson:20", "mmps")):
             damage = Damage.of(digits, operator, noise)
+            assert restoring.chosen(damage, "auto") == wanted
             y = torch.full((1, *damage.operator.out), 0.5)
-            make_method(restoring.chosen("auto")).require(damage.in_states(y))
-    assert restoring.chosen("prior") == "prior"
+            make_method(wanted).require(damage.in_states(y))
     real = Damage.of(digits, "half:lower", 0.1)
-    assert restoring.chosen("auto") == "mmps:most=2"
+    assert restoring.chosen(real, "prior") == "prior"
     y = torch.zeros(1, 392)
     plan = restoring.planned(real, y, "auto", [0], Sampling(), {})
     assert (plan.sampling.steps, plan.sampling.solver) == (40, "ddim:eta=1")
     plan = restoring.planned(real, y, "auto", [0], Sampling(steps=3, solver="heun"), {})
     assert (plan.sampling.steps, plan.sampling.solver) == (3, "heun")
     assert restoring.planned(real, y, "tmpd", [0], Sampling(), {}).sampling.solver == "ddim:eta=1"
+
+
+def test_auto_fits_poisson_noise():
+    """Four iterations leave a dark block at a misfit of thousands."""
+    x = np.asarray(demist.load("digits", split="test").x[0])
+    found = demist.restore("digits", x, "sr:4", "poisson:30", n=2, simulate=True, steps=10, seed=0)
+    assert found.misfit.max() < 2
 
 
 def test_a_file_becomes_its_mean_its_samples_and_its_spread(digits, photos, capsys):

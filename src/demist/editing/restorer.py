@@ -64,7 +64,7 @@ class Restorer:
     say: Say = print
 
     def __post_init__(self) -> None:
-        make_method(chosen(self.method))
+        make_method(chosen(self.damage, self.method))
 
     @property
     def pipeline(self) -> Pipeline:
@@ -149,7 +149,7 @@ class Restorer:
         if isinstance(noise, GaussianNoise):
             said = f"Gaussian, standard deviation {noise.std:g}"
             said += f" ({noise.std * 127.5:.1f} of 255)" if image and noise.std else ""
-        spec = chosen(self.method)
+        spec = chosen(self.damage, self.method)
         why = "as asked" if spec == self.method else "auto, by its figures on digits"
         each = usual(self.sampling, make_method(spec)).over(self.pipeline.defaults)
         what = "damages each image, and restores it" if self.simulate else "restores each image"
