@@ -73,6 +73,13 @@ def test_cascades_divide_one_budget(name):
     assert (told > 0) == (name == "imagen")
 
 
+def test_a_cascade_with_a_base_that_is_there_trains_its_last_stage_alone():
+    given = update(find("imagen").config(), {"feeds": "low_resolution=runs/0003-base"})
+    (last,) = find("imagen").divided(given)
+    assert last.config.cascade.feeds == "low_resolution=runs/0003-base"
+    assert last.config.limits.budget == "40m"  # all of it
+
+
 def test_sdxl_trains_a_refiner_of_little_noise_that_samples_with_the_model(tmp_path):
     """In its own small form: two towers, sizes, and a refiner that its run hands over to."""
     x = np.random.default_rng(0).integers(0, 256, (24, 3, 8, 8)).astype(np.uint8)

@@ -22,11 +22,13 @@ from demist.config import (
 )
 from demist.config.stages import REFERENCE, SHARED, codec_first, part
 from demist.parts import with_option
+from demist.recipes.editing import ENLARGING
 from demist.recipes.images import clip
 from demist.recipes.recipe import recipe
 
-FACTOR, BASE_SHARE = 4, 0.5
-"""How many times smaller the images of the first stage of a cascade are; its share of the time."""
+FACTOR, BASE, BASE_SHARE = 4, "base", 0.5
+"""How many times smaller the images of the first stage of a cascade are; its name, its share of the
+time."""
 REFINER, REFINER_SHARE, REFINE_FROM = "refiner", 0.2, 0.2
 """Name of the stage that learns to refine, its share of the time that the codec leaves, and when it
 takes over, as in SDXL."""
@@ -163,30 +165,33 @@ def sd3() -> TrainConfig:
 def enlarged(config: TrainConfig) -> Stages:
     """A cascade: first a model of images `FACTOR` times smaller, then one that makes them large.
 
-    What is not said here is the same in both, such as the data and the text encoder.
+    What is not said here is the same in both, such as the data and the text encoder. A base that is
+    named by something else than a stage is not trained.
     """
+    if REFERENCE + BASE not in (config.cascade.feeds or ""):
+        return Stages((), config, ())
     limits = config.limits
     base = update(
         replace(config, limits=part(limits, BASE_SHARE), cascade=CascadeConfig()),
         {
             "reduce": FACTOR * config.data.reduce,
             "conditions": None,
-            "patch": 1,
             "channels_per_level": (32, 64, 128),
             "attention_levels": (1,),
             "cross_levels": (1, 2),
             "times": "logit-normal:mean=0.7,std=1.2",
+            "batch_size": 64,
             "sample_guidance": 3.0,
             "sample_condition_noise": 0.0,
-            "name": "base",
+            "name": BASE,
         },
     )
     last = replace(config, limits=part(limits, 1 - BASE_SHARE))
     said = (
-        f"first the stage base: images {FACTOR} times smaller, for {BASE_SHARE:.0%} of the budget; "
-        f"then the model that makes them large"
+        f"first the stage {BASE}: images {FACTOR} times smaller, for {BASE_SHARE:.0%} of the "
+        f"budget; then the model that makes them large"
     )
-    return Stages((Stage("base", base),), last, (said,))
+    return Stages((Stage(BASE, base),), last, (said,))
 
 
 @recipe("imagen", stages=enlarged)
@@ -196,10 +201,10 @@ def imagen() -> TrainConfig:
         pixel.config(),
         {
             "conditions": f"text,(low-resolution:factor={FACTOR},noise=0.5)",
-            "feeds": "low_resolution=stage:base",
-            "attention_levels": (),
+            "feeds": f"low_resolution={REFERENCE}{BASE}",
+            **ENLARGING,
+            "patch": 1,
             "cross_levels": (2,),
-            "times": "logit-normal",
             "sample_guidance": 1.5,
             "sample_rule": "threshold:model=cfg",
             "sample_condition_noise": 0.1,
