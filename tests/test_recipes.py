@@ -5,6 +5,7 @@ from demist import recipes
 from demist.config import TrainConfig, parse_duration, parse_toml, to_toml, update
 from demist.errors import UsageError
 from demist.recipes import Expectation, Recipe, recipe
+from demist.training.tasks import task_of
 
 NAMES = [
     "digits", "demo", "student", "cifar10", "images64", "scenes", "captions", "autoencoder",
@@ -124,3 +125,18 @@ def test_a_function_becomes_a_recipe():
     assert isinstance(mine, Recipe)
     assert mine.summary == "My own run."
     assert mine.config() == TrainConfig()
+
+
+@pytest.mark.parametrize(
+    ("name", "next_command"),
+    [
+        ("digits", "demist sample 7"),
+        ("imagen", "demist sample 7"),
+        ("instruct", "demist edit 7 IMAGE --instruct TEXT"),
+        ("inpaint", "demist edit 7 IMAGE --mask FILE"),
+        ("upscale", "demist edit 7 IMAGE --upscale"),
+    ],
+)
+def test_a_finished_run_says_what_its_model_is_for(name, next_command):
+    last = recipes.find(name).divided().last
+    assert task_of(last.network.network).after(last, 7)[0] == next_command

@@ -26,7 +26,7 @@ from demist.model.sampling import Sampling
 from demist.model.values import CLASS, UNSEEN
 from demist.networks import NETWORKS, Network
 from demist.objectives import TIMES, WEIGHTS
-from demist.parts import parse, with_option
+from demist.parts import bare, parse, split, with_option
 from demist.runs import Run
 from demist.samplers import make_solver
 from demist.training.base import fitted, open_base, start
@@ -55,6 +55,12 @@ from demist.training.vectors import clips_of, kept_vectors
 
 MOST = 2**26
 """Numbers of data that are encoded at a time to measure their scale."""
+EDITS = {
+    "instruction": "IMAGE --instruct TEXT",
+    "masked": "IMAGE --mask FILE",
+    "low-resolution": "IMAGE --upscale",
+}
+"""How a model with this condition changes an image, in the words of `demist edit`."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +175,11 @@ class DenoisingTask:
         return made, {}
 
     def after(self, config: TrainConfig, spec: object) -> Sequence[str]:
-        return f"demist sample {spec}", f"demist evaluate {spec}"
+        told = {bare(one).partition(":")[0] for one in split(config.data.conditions or "")}
+        edits = [edit for name, edit in EDITS.items() if name in told]
+        if not edits or config.cascade.feeds:
+            return f"demist sample {spec}", f"demist evaluate {spec}"
+        return f"demist edit {spec} {edits[0]}", f"demist evaluate {spec}"
 
 
 def choose_codec(config: TrainConfig, data: Dataset) -> Codec:
