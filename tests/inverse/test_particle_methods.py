@@ -8,9 +8,9 @@ import torch
 from demist.core import VP, X0, Denoiser, Exact, Gaussian, Mixture, Normal, Normals, Seeded
 from demist.errors import UsageError
 from demist.inverse import Dense, GaussianNoise, Measurement, PoissonNoise
-from demist.inverse.methods import FPS, TDS
+from demist.inverse.methods import FPS, MMPS, TDS, TDSThenMMPS
 from demist.inverse.particles import Each, picked, resampled
-from demist.samplers import angular
+from demist.samplers import DDIM, angular
 
 
 def generator(seed=0):
@@ -24,7 +24,8 @@ def randn(*shape, seed=0):
 def drawn(method, model, seen, n, shape, steps, seed=0):
     x = model.schedule(torch.ones((), dtype=torch.float64))[1] * randn(n, *shape, seed=9 + seed)
     grid = angular(steps, model.schedule)
-    *_, point = method.trajectory(model, seen, x, grid, None, Gaussian(generator(seed)))
+    noise = Gaussian(generator(seed))
+    *_, point = method.trajectory(model, seen, x, grid, DDIM(eta=1), noise)
     return point
 
 
@@ -151,6 +152,50 @@ def test_the_distance_of_tds_falls_with_its_particles_to_the_floor():
         off.append(sum(sliced_distance(x, one) for one in true) / 4)
     assert off[0] > off[1] > off[2]
     assert off[0] > 1.5 * floor > off[2]
+
+
+@pytest.mark.parametrize("signal", [0.5, 2.0])
+def test_tds_then_mmps_is_right_on_gaussians(signal):
+    y = randn(2, seed=20)
+    model, seen, mean, covariance = gaussian(400, y)
+    x = drawn(TDSThenMMPS(particles=16, signal=signal), model, seen, 400, (4,), 60).x
+    assert 0.9 < float((x.var(0).sum() / covariance.trace()).sqrt()) < 1.1
+    assert float((x.mean(0) - mean).norm() / covariance.trace().sqrt()) < 0.15
+    misfit = expected_misfit(mean, covariance, y)
+    assert float(seen.misfit(x).mean()) == pytest.approx(misfit, rel=0.2)
+
+
+def test_tds_then_mmps_weighs_modes_that_its_crowd_tells_apart():
+    """The floor is 0.03; modes of deviation 0.1 are told apart when signal is 5 times the noise."""
+    alone, few, many = (
+        weights_off(method, 300, 30)
+        for method in (MMPS(), *(TDSThenMMPS(particles=k, signal=5.0) for k in (1, 32)))
+    )
+    assert min(alone, few) > 1.5 * many
+    assert many < 0.08
+
+
+def test_tds_then_mmps_is_both_bit_for_bit_and_goes_on_from_anywhere():
+    """A crowd down to alpha = sigma, then one; from any point the rest is the same."""
+    model, seen, _, _ = gaussian(3, randn(2, seed=20))
+    grid, x = angular(8, model.schedule), randn(3, 4, seed=9)
+
+    def points(method, **given):
+        start, noise = given.pop("x", x), Seeded([0, 1, 2])
+        return list(method.trajectory(model, seen, start, grid, DDIM(eta=1), noise, **given))
+
+    method = TDSThenMMPS(particles=3, width=1.0, signal=1.0, most=100)
+    found, crowd = points(method), points(TDS(particles=3))
+    alpha, sigma = model.schedule(grid)
+    last = int((alpha < sigma).sum())
+    assert 0 < last < 8
+    assert [point.index for point in found] == [point.index for point in crowd]
+    assert all(torch.equal(a.x, b.x) for a, b in list(zip(found, crowd, strict=True))[: last - 1])
+    rest = points(MMPS(), x=found[last - 1].x, index=last)
+    assert torch.equal(rest[-1].x, found[-1].x)
+    for point in found[:-1]:
+        more = points(method, x=point.x, index=point.index, memory=point.memory)
+        assert torch.equal(more[-1].x, found[-1].x)
 
 
 @pytest.mark.slow

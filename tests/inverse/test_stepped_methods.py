@@ -26,7 +26,7 @@ from demist.samplers import DDIM, SOLVERS, angular, make_solver, restart, sample
 OWN = [
     "replacement", "repaint:jumps=2", "repaint:jumps=2,length=3", "ilvr", "ilvr:until=0.3", "ddrm",
     "ddnm", "diffpir", "diffpir:zeta=0.3", "reddiff", "daps", "pnpdm", "pnpdm:sweeps=2",
-    "tds:particles=4", "fps:particles=4",
+    "tds:particles=4", "tds-mmps:particles=4", "fps:particles=4",
 ]  # fmt: skip
 PROJECTING = [
     "replacement",
@@ -450,7 +450,7 @@ def test_the_solver_is_left_aside_by_what_says_so(method):
     assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize("method", ["reddiff", "tds", "fps"])
+@pytest.mark.parametrize("method", ["reddiff", "tds", "tds-mmps", "fps"])
 def test_a_grid_that_rises_is_refused_by_what_remembers(method):
     grid = restart(angular(8, VP()), 0.3, 0.7)
     with pytest.raises(UsageError, match="only falls"):
@@ -462,7 +462,7 @@ def test_a_grid_that_rises_is_refused_by_what_remembers(method):
     [
         "repaint:jumps=-1", "repaint:length=0", "ilvr:until=2", "ddrm:eta=2", "diffpir:weight=0",
         "diffpir:zeta=2", "reddiff:rate=0", "daps:inner=0", "pnpdm:sweeps=0", "tds:particles=0",
-        "tds:width=0", "fps:threshold=2",
+        "tds:width=0", "tds-mmps:width=0", "tds-mmps:signal=0", "fps:threshold=2",
     ],
 )  # fmt: skip
 def test_options_out_of_range_are_refused(spec):
@@ -471,7 +471,7 @@ def test_options_out_of_range_are_refused(spec):
 
 
 @pytest.mark.parametrize(
-    "method", ["repaint:jumps=1", "ddrm", "daps:inner=2", "tds:particles=2", "fps"]
+    "method", ["repaint:jumps=1", "ddrm", "daps:inner=2", "tds:particles=2", "tds-mmps", "fps"]
 )
 def test_a_plan_walks_its_way(method):
     """In inference mode, on images, with a label: the upper half is seen, each sample's own."""

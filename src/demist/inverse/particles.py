@@ -86,8 +86,12 @@ class Particles(Stepped):
         """See `Stepped`; the memory is the `Crowd`."""
         crowd = self._begun(model, x, t, noise) if memory is None else memory
         crowd = self.moved(measurement, model, crowd, t, s, noise)
-        chosen = picked(crowd.log_weights, uniform(noise, x))
+        chosen = picked(self.chances(measurement, model, crowd, s), uniform(noise, x))
         return crowd.x[chosen], crowd
+
+    def chances(self, measurement: Measurement, model: Model, crowd: Crowd, s: Tensor) -> Tensor:
+        """Of each particle to be what its sample is at time `s`: logarithms, `(B, K)`."""
+        return crowd.log_weights
 
     def points(self, measurement: Measurement, loop: Loop) -> Iterator[TrajectoryPoint]:
         """See `Method`."""

@@ -17,6 +17,7 @@ from demist.inverse.methods.reddiff import REDDiff
 from demist.inverse.methods.repaint import RePaint
 from demist.inverse.methods.replacement import Replacement
 from demist.inverse.methods.tds import TDS
+from demist.inverse.methods.tds_mmps import TDSThenMMPS
 from demist.inverse.methods.tmpd import TMPD
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "REDDiff",
     "RePaint",
     "Replacement",
+    "TDSThenMMPS",
 ]

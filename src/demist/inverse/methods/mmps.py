@@ -55,10 +55,13 @@ class MMPS(Guided):
         """See `Guided`."""
         return Led(model, measurement, self.shift)
 
-    def shift(self, at: Tangent) -> Tensor:
-        """What the measurement adds to the predicted data."""
-        solved = conjugate_residuals(
+    def solved(self, at: Tangent) -> Tensor:
+        """`(A C A' + noise)^-1 (y - A x0_hat)`."""
+        return conjugate_residuals(
             at.spread, at.variance, at.residual,
             tolerance=self.tolerance or None, most=self.most,
         )  # fmt: skip
-        return at.explained(solved)
+
+    def shift(self, at: Tangent) -> Tensor:
+        """What the measurement adds to the predicted data."""
+        return at.explained(self.solved(at))

@@ -86,7 +86,7 @@ class TDS(Particles):
         """The prediction, the log of the twist `(B K,)` and its gradient."""
         with torch.inference_mode(False), torch.enable_grad():
             at = leaf(x)
-            p = _through(model)(at, t)
+            p = through(model)(at, t)
             if isinstance(m.operator, LinearOperator) and isinstance(m.noise, GaussianNoise):
                 data = p.x0.detach()
                 alpha, sigma = p.alpha.detach(), p.sigma.detach()
@@ -102,7 +102,8 @@ class TDS(Particles):
         return Prediction(*known), log_twist.detach(), slope
 
 
-def _through(model: Model) -> Model:
+def through(model: Model) -> Model:
     """The same model, for gradients: neither clamps nor conditions of inference mode stop them."""
     model = straightened(model)
-    return replace(model, cond=copied(model.cond)) if isinstance(model, Conditioned) else model
+    with torch.inference_mode(False):
+        return replace(model, cond=copied(model.cond)) if isinstance(model, Conditioned) else model
