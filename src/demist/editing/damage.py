@@ -72,6 +72,12 @@ class Damage:
         """Of the data that a damaged file holds."""
         return tuple(self.operator.shown(torch.zeros(1, *self.operator.out)).shape[1:])
 
+    @property
+    def linear(self) -> bool:
+        """Whether states are measured linearly."""
+        plain = isinstance(self.pipeline.codec, Pixels | Standardize | Flat)
+        return plain and isinstance(self.operator, LinearOperator)
+
     def simulate(self, clean: Tensor, seeds: Sequence[int]) -> Tensor:
         """Measurements of clean data, each with the noise of its seed."""
         seeds = [sample_seed(seed, 2**32) for seed in seeds]  # no sample has this number
@@ -86,8 +92,8 @@ class Damage:
         codec, shape = self.pipeline.codec, self.pipeline.state_shape
         if isinstance(codec, Pixels):
             return Measurement(self.operator, y, self.noise)
-        linear = isinstance(self.operator, LinearOperator) and isinstance(self.noise, GaussianNoise)
-        if linear and isinstance(codec, Standardize | Flat):
+        gaussian = isinstance(self.noise, GaussianNoise)
+        if self.linear and gaussian and isinstance(codec, Standardize | Flat):
             # y = A (std z + mean): the mean's part is taken off.
             y = y - self.operator.forward(codec.decode(torch.zeros(1, *shape)))
             scaled = Scaled(shape, codec.std, self.pipeline.shape)

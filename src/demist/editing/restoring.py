@@ -17,6 +17,7 @@ from torch import Tensor
 from demist.editing.damage import Damage, Noise, from_unit, to_unit
 from demist.errors import UsageError
 from demist.inverse import (
+    GaussianNoise,
     Measurement,
     Method,
     Operator,
@@ -33,11 +34,6 @@ from demist.model.sampling import Sampling, split
 AUTO = "auto"
 STEPS = 40
 """Steps, if nobody says: a measurement that is led by wants more of them than a sample."""
-
-
-BEST = {False: "mmps:most=4", True: "mmps"}
-"""What `auto` takes, for any operator, by whether the noise is Poisson noise: its variances differ
-so much that four iterations do not solve for it. See `benchmarks/restore_digits.py`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,8 +205,17 @@ def restored(damage: Damage, y: Tensor, samples: np.ndarray, truth: np.ndarray |
 
 
 def chosen(damage: Damage, method: str) -> str:
-    """The method that is meant: `auto` is one of `BEST`."""
-    return BEST[isinstance(damage.noise, PoissonNoise)] if method == AUTO else method
+    """The method that is meant; `auto` is what `benchmarks/restore_digits.py` says.
+
+    Particles weigh by the noise, and a nonlinear operator gives them no good guess to be led by.
+    Poisson noise has variances that differ so much that four iterations do not solve for it.
+    """
+    if method != AUTO:
+        return method
+    if isinstance(damage.noise, PoissonNoise):
+        return "mmps"
+    noisy = isinstance(damage.noise, GaussianNoise) and damage.noise.std > 0
+    return "tds-mmps" if noisy and damage.linear else "mmps:most=4"
 
 
 def _rms(x: np.ndarray) -> float:
