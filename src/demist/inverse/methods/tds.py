@@ -86,7 +86,7 @@ class TDS(Particles):
         """The prediction, the log of the twist `(B K,)` and its gradient."""
         with torch.inference_mode(False), torch.enable_grad():
             at = leaf(x)
-            p = through(model)(at, t)
+            p = self._through(model)(at, t)
             if isinstance(m.operator, LinearOperator) and isinstance(m.noise, GaussianNoise):
                 data = p.x0.detach()
                 alpha, sigma = p.alpha.detach(), p.sigma.detach()
@@ -101,9 +101,10 @@ class TDS(Particles):
         known: Any = [c.detach() for c in (p.x0, p.eps, p.alpha, p.sigma)]
         return Prediction(*known), log_twist.detach(), slope
 
-
-def through(model: Model) -> Model:
-    """The same model, for gradients: neither clamps nor conditions of inference mode stop them."""
-    model = straightened(model)
-    with torch.inference_mode(False):
-        return replace(model, cond=copied(model.cond)) if isinstance(model, Conditioned) else model
+    def _through(self, model: Model) -> Model:
+        """The same model, for gradients: no clamp or condition of inference mode stops them."""
+        model = straightened(model)
+        if not isinstance(model, Conditioned):
+            return model
+        with torch.inference_mode(False):
+            return replace(model, cond=copied(model.cond))

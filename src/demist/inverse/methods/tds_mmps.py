@@ -13,7 +13,7 @@ from demist.inverse.conjugate import inner
 from demist.inverse.measurement import Measurement
 from demist.inverse.method import Loop, Method
 from demist.inverse.methods.mmps import MMPS
-from demist.inverse.methods.tds import TDS, through
+from demist.inverse.methods.tds import TDS
 from demist.inverse.particles import Crowd
 from demist.inverse.tangent import Led, Tangent
 from demist.samplers import TrajectoryPoint
@@ -77,13 +77,15 @@ class TDSThenMMPS(Method):
         rest = replace(loop, x=x, index=index, memory=memory)
         yield from alone.points(measurement, rest)
 
-    def _parts(self, until: float = 0.0) -> tuple["Heralds", MMPS]:
+    def _parts(self, until: float = 0.0) -> tuple["_DrawingOne", MMPS]:
         alone = MMPS(tolerance=self.tolerance, most=self.most)
-        return Heralds(particles=self.particles, width=self.width, until=until, alone=alone), alone
+        return _DrawingOne(
+            particles=self.particles, width=self.width, until=until, alone=alone
+        ), alone
 
 
 @dataclass(frozen=True)
-class Heralds(TDS):
+class _DrawingOne(TDS):
     """Particles of which one is drawn, at the time `until`, to go on alone.
 
     Attributes:
@@ -105,5 +107,5 @@ class Heralds(TDS):
             found.append(-0.5 * inner(at.residual, self.alone.solved(at)))
             return torch.zeros_like(crowd.x)
 
-        Led(through(model), measurement, likelihood)(crowd.x, s)
+        Led(self._through(model), measurement, likelihood)(crowd.x, s)
         return crowd.log_weights + found[0].reshape(crowd.log_weights.shape)
