@@ -137,7 +137,7 @@ def test_a_scaled_input_is_refused():
 
 
 def test_conditions_and_sides_that_do_not_fit_are_refused():
-    with pytest.raises(UsageError, match=r"takes no conditions.*label; use --no-labels"):
+    with pytest.raises(UsageError, match=r"no other conditions.*label; use --no-labels"):
         build(config(labels=True), pictures())
     with pytest.raises(UsageError, match="7x16 cannot be halved 1 times; use --size 8x16"):
         build(config(), pictures(7))

@@ -79,6 +79,11 @@ def as_published(denoiser: Denoiser, codec: Codec, shape: Sequence[int]) -> Sour
             f"a {type(net).__name__} is a network of demist's own, which diffusers does not know; "
             f"export it as onnx or torch-export, or train the network unet2d: {HOW}"
         )
+    if told := net.config["inlets"]:
+        raise UsageError(
+            f"this unet2d is told {', '.join(told)}, and no pipeline of diffusers gives it that; "
+            f"one without conditions has a form there: {HOW}"
+        )
     if not isinstance(codec, Pixels):
         raise UsageError(
             f"a unet2d of the latents of a {type(codec).__name__} has no form in diffusers; one of "

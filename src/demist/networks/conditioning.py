@@ -19,7 +19,7 @@ Every branch that adds to the main path starts at zero, except the vectors of th
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -38,7 +38,7 @@ WAVES = 32
 
 @dataclass
 class Routed:
-    """The conditions of a network, sorted by route; tensors `(b, ...)` or None.
+    """The conditions of a network, sorted by route; tensors `(b, ...)`, or None or no such.
 
     Attributes:
         vector: To add to the embedding.
@@ -46,7 +46,7 @@ class Routed:
         weight: How much each token counts, `(b, m)`.
         extra: Tokens with attention of their own.
         extra_weight: How much each of these counts.
-        concat: Input channels.
+        concat: Input channels, of one condition each.
         residual: To add to the first feature map.
     """
 
@@ -55,7 +55,7 @@ class Routed:
     weight: Tensor | None = None
     extra: Tensor | None = None
     extra_weight: Tensor | None = None
-    concat: Tensor | None = None
+    concat: list[Tensor] = field(default_factory=list)
     residual: Tensor | None = None
 
 
@@ -122,7 +122,7 @@ class ConditionEmbedding(nn.Module):
             elif route == "vector":
                 routed.vector = _sum(routed.vector, part(joined_parts(values)))
             elif route == "concat":
-                routed.concat = _cat(routed.concat, joined_parts(values))
+                routed.concat.append(joined_parts(values))
             elif route == "residual":
                 channels = F.pixel_unshuffle(joined_parts(values), self.patch)
                 routed.residual = _sum(routed.residual, part(channels))

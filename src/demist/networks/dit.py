@@ -32,6 +32,7 @@ from demist.networks.layers import (
     add_class,
     class_table,
     dropout_layer,
+    side_by_side,
     sinusoid,
     zeroed,
 )
@@ -264,8 +265,8 @@ class DiT(Network):
         routed = self.intake(cond)
         emb = add_class(self.time_embedding(t), self.class_embedding, label)
         emb = F.silu(emb if routed.vector is None else emb + routed.vector)
-        x = x if routed.concat is None else torch.cat([x, routed.concat.to(x.dtype)], dim=1)
-        x = self.conv_in(F.pixel_unshuffle(x, self.patch))
+        x, *beside = (F.pixel_unshuffle(y, self.patch) for y in (x, *routed.concat))
+        x = side_by_side(self.conv_in, x, beside)
         x = x if routed.residual is None else x + routed.residual
         rows, columns = x.shape[2:]
         tokens = x.flatten(2).transpose(1, 2)

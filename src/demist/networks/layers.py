@@ -19,6 +19,7 @@ References:
 """
 
 import math
+from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
@@ -144,6 +145,30 @@ def look_up(table: nn.Module, label: Int[Tensor, " b"]) -> Float[Tensor, "b e"]:
             f"Labels run from {int(label.min())} to {int(label.max())}, but this network knows "
             f"the classes 0 to {null - 1} and {null} for no class."
         ) from None
+
+
+def side_by_side(
+    conv: nn.Conv2d, x: Float[Tensor, "b c h w"], further: Sequence[Tensor]
+) -> Float[Tensor, "b k i j"]:
+    """`conv` of maps side by side along the channels, each taken by itself and added in order.
+
+    So a map whose weights are zero changes no bit of the others' sum, as a sum over the channels of
+    all might.
+
+    Args:
+        conv: Its input channels are those of all maps.
+        x: The first map.
+        further: The others, of the same height and width.
+    """
+    if not further:
+        first: Tensor = conv(x)
+        return first
+    maps = [x, *(y.to(x.dtype) for y in further)]
+    weights = conv.weight.split([y.shape[1] for y in maps], dim=1)
+    total: Tensor = conv._conv_forward(x, weights[0], conv.bias)
+    for y, weight in zip(maps[1:], weights[1:], strict=True):
+        total = total + conv._conv_forward(y, weight, None)
+    return total
 
 
 def dropout_layer(probability: float) -> nn.Dropout:

@@ -192,9 +192,10 @@ class MMDiTNetwork(Network):
         require_channels(x, self._config["in_channels"])
         self.require_fit(x.shape[1:])
         told = self.telling(cond, len(x))
-        x = torch.cat([x, *(y.to(x.dtype) for y in told.beside)], 1)
         states = told.states if told.weight is None else told.states * told.weight[..., None]
-        y: Tensor = self.net.run(x, t.expand(len(x)), states=states, pooled=self.vector(told, x))
+        y: Tensor = self.net.run(
+            x, t.expand(len(x)), states=states, pooled=self.vector(told, x), beside=told.beside
+        )
         return y.contiguous()
 
     def vector(self, told: Told, x: Tensor) -> Float[Tensor, "b p"]:

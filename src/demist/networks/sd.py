@@ -234,5 +234,5 @@ class SDNetwork(Network):
             empty = numbers.new_zeros(len(numbers), 0)
             found |= {"sizes": numbers, "pooled": torch.cat([empty, *told.pooled], 1)}
         if told.beside:
-            found["beside"] = torch.cat(told.beside, 1)
+            found["beside"] = told.beside
         return found

@@ -43,6 +43,7 @@ from demist.networks.layers import (
     add_class,
     class_table,
     group_norm,
+    side_by_side,
     zeroed,
 )
 from demist.networks.network import Network
@@ -275,10 +276,12 @@ class UNet(Network):
         routed = self.intake(cond)
         emb = add_class(self.time_embedding(t), self.class_embedding, label)
         emb = F.silu(emb if routed.vector is None else emb + routed.vector)
-        x = x if routed.concat is None else torch.cat([x, routed.concat.to(x.dtype)], dim=1)
         # .to, not .contiguous: with one channel only .to gives strides that convolutions recognise.
-        x = F.pixel_unshuffle(x, self.patch).to(memory_format=torch.channels_last)
-        x = self.conv_in(x)
+        x, *beside = (
+            F.pixel_unshuffle(y, self.patch).to(memory_format=torch.channels_last)
+            for y in (x, *routed.concat)
+        )
+        x = side_by_side(self.conv_in, x, beside)
         stack = [x if routed.residual is None else x + routed.residual]
         for down_block in self.down_blocks:
             stack += down_block(stack[-1], emb, routed)

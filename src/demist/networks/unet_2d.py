@@ -2,14 +2,14 @@
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
 
 from demist.errors import UsageError
-from demist.networks.conditioning import Specs
+from demist.networks.conditioning import ConditionEmbedding, Specs
 from demist.networks.layers import dropout_layer, zeroed
 from demist.networks.network import Network, require_channels, require_halvings
 from demist.networks.published.unet_2d import UNet2D, UNet2DConfig
@@ -20,10 +20,11 @@ _MOST = 16
 
 
 class UNet2DNetwork(Network):
-    """The U-Net that diffusers has: maps (image, index) to an image, without conditions.
+    """The U-Net that diffusers has: maps (image, index) to an image, perhaps with others beside it.
 
-    UNet2DModel is its only child. A new network returns exactly zero. Pipelines of diffusers with
-    this network take no conditions, so it takes none. It sees the state as it is, and the index of
+    UNet2DModel is its only child. A new network returns exactly zero. Pipelines of diffusers give
+    this network nothing but images, as more input channels (LDMSuperResolutionPipeline), so it
+    takes no other conditions. It sees the state as it is, and the index of
     diffusers' timestep: a run has `clock = "index"`. With another clock it learns, but cannot be
     exported.
 
@@ -40,10 +41,10 @@ class UNet2DNetwork(Network):
         dropout: Probability of dropping a feature inside a residual block, in [0, 1).
         scale_shift: Time scales and shifts the normalised features; else it is added before the
             normalisation.
-        inlets: Specs of conditions, of which it takes none.
+        inlets: Specs of conditions, all of the route `concat`.
 
     Raises:
-        UsageError: Arguments that do not fit together, or a condition.
+        UsageError: Arguments that do not fit together, or a condition of another route.
     """
 
     name: ClassVar[str] = "unet2d"
@@ -67,10 +68,12 @@ class UNet2DNetwork(Network):
         inlets: Specs | None = None,
     ):
         super().__init__()
-        if inlets:
+        own = {name: dict(spec) for name, spec in (inlets or {}).items()}
+        if others := [name for name, spec in own.items() if spec["route"] != "concat"]:
             raise UsageError(
-                f"the network unet2d takes no conditions, as in diffusers, and the data has "
-                f"{', '.join(inlets)}; use --no-labels --no-captions, or the network unet"
+                f"the network unet2d takes images as more input channels and no other conditions, "
+                f"as in diffusers, and the data has {', '.join(others)}; use --no-labels "
+                f"--no-captions, or the network unet"
             )
         attended = {channels[i] for i in attention if 0 <= i < len(channels)}
         attended |= set(channels[-1:]) if mid_attention else set()
@@ -93,12 +96,13 @@ class UNet2DNetwork(Network):
             "norm_groups": norm_groups,
             "dropout": dropout,
             "scale_shift": scale_shift,
-            "inlets": {},
+            "inlets": own,
         }
+        self.intake = ConditionEmbedding(own, 0, 0)
         levels = range(len(channels))
         self.net = UNet2D(
             UNet2DConfig(
-                in_channels=in_channels,
+                in_channels=in_channels + self.intake.concat_channels,
                 out_channels=in_channels if out_channels is None else out_channels,
                 down_block_types=tuple(
                     "AttnDownBlock2D" if i in attention else "DownBlock2D" for i in levels
@@ -123,6 +127,14 @@ class UNet2DNetwork(Network):
         """See `Network.config`."""
         return copy.deepcopy(self._config)
 
+    @property
+    def columns(self) -> dict[str, dict[str, int]]:
+        """See `Network.columns`."""
+        return {"net.conv_in.weight": self.intake.columns(self._config["in_channels"])}
+
+    def silence(self, names: Collection[str]) -> None:
+        """See `Network.silence`: new input channels are all there is."""
+
     @classmethod
     def arguments(
         cls, shape: Sequence[int], outputs: int, inlets: Specs, options: Mapping[str, Any]
@@ -134,19 +146,22 @@ class UNet2DNetwork(Network):
         """See `Network.require_fit`."""
         require_halvings(shape, len(self.net.down_blocks) - 1)
 
-    def forward(self, x: Float[Tensor, "b c h w"], t: Float[Tensor, " b"]) -> Tensor:
-        """The prediction, `(b, c_out, h, w)`.
+    def forward(
+        self, x: Float[Tensor, "b c h w"], t: Float[Tensor, " b"], **cond: Tensor
+    ) -> Float[Tensor, "b c_out h w"]:
+        """The prediction.
 
         Args:
             x: The noisy image.
             t: Index of the timestep, perhaps between two.
+            cond: The conditions named in `inlets`.
 
         Raises:
-            UsageError: Channels or sides the network was not built for.
+            UsageError: Channels, sides or conditions the network was not built for.
         """
         require_channels(x, self._config["in_channels"])
         self.require_fit(x.shape[1:])
-        y: Tensor = self.net(x, t)
+        y: Tensor = self.net.run(x, t.expand(len(x)), beside=self.intake(cond).concat)
         return y
 
 

@@ -6,8 +6,9 @@ column by column, and new columns are zero. Other new tensors are those of a new
 which is zero wherever it would add to what is there (`Network.silence`), so that the others learn
 from the first step on.
 
-The widened network equals the old one, whatever it is told: bit for bit with new tables, vectors
-and residual images, to the rounding of a convolution of more channels with new input channels.
+The widened network equals the old one, whatever it is told: bit for bit, for the input channels of
+each condition are convolved by themselves and added up (`layers.side_by_side`); to the rounding of
+a matrix product where numbers of pixels and vectors are new columns of a linear layer.
 """
 
 from collections.abc import Mapping, Sequence

@@ -5,6 +5,7 @@ References:
     arXiv:2403.03206, figure 2.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -89,6 +90,7 @@ class SD3Transformer(Published):
         *,
         states: Float[Tensor, "b m k"],
         pooled: Float[Tensor, "b p"],
+        beside: Sequence[Tensor] = (),
     ) -> Float[Tensor, "b q h w"]:
         """The prediction.
 
@@ -97,11 +99,12 @@ class SD3Transformer(Published):
             t: The time, from 0 to 1000.
             states: Tokens of the prompt.
             pooled: One vector of the prompt.
+            beside: More input channels, `(b, m, h, w)` each, after those of x.
         """
         config: SD3Config = self.config_object
         emb = self.time_text_embed(t, pooled)
         context = self.context_embedder(states.to(x.dtype))
-        tokens = self.pos_embed(x)
+        tokens = self.pos_embed(x, beside)
         for block in self.transformer_blocks:
             tokens, context = block(tokens, context, emb)
         y = self.proj_out(self.norm_out(tokens, emb))

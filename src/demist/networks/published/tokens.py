@@ -3,13 +3,15 @@
 Legend: b batch, n tokens, d width of a token, e width of the embedding, p side of a patch.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from demist.errors import UsageError
-from demist.networks.layers import embedding
+from demist.networks.layers import embedding, side_by_side
 from demist.networks.published.layers import TimestepEmbedding, timesteps
 
 
@@ -85,8 +87,10 @@ class Patches(nn.Module):
             table = positions(width, (most, most), self.base, scale)[None]
             self.register_buffer("pos_embed", table)
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n d"]:
-        tokens: Tensor = self.proj(x).flatten(2).transpose(1, 2)
+    def forward(
+        self, x: Float[Tensor, "b c h w"], beside: Sequence[Tensor] = ()
+    ) -> Float[Tensor, "b n d"]:
+        tokens = side_by_side(self.proj, x, beside).flatten(2).transpose(1, 2)
         sides = (x.shape[2] // self.patch, x.shape[3] // self.patch)
         y: Tensor = tokens + self._positions(sides).to(tokens)
         return y

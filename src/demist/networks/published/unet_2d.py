@@ -6,6 +6,7 @@ References:
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from demist.errors import DataError
-from demist.networks.layers import embedding
+from demist.networks.layers import embedding, side_by_side
 from demist.networks.published.blocks import (
     Level,
     Middle,
@@ -170,6 +171,7 @@ class UNet2D(Published):
         x: Float[Tensor, "b c h w"],
         t: Float[Tensor, " b"],
         label: Tensor | None = None,
+        beside: Sequence[Tensor] = (),
     ) -> Float[Tensor, "b k h w"]:
         """The prediction.
 
@@ -178,6 +180,7 @@ class UNet2D(Published):
             t: Index of the timestep, or the noise level.
             label: The class of each; its number or its embedding if `class_embed_type` is
                 "timestep" or "identity".
+            beside: More input channels, `(b, m, h, w)` each, after those of x.
         """
         config: UNet2DConfig = self.config_object
         first = config.block_out_channels[0]
@@ -191,7 +194,9 @@ class UNet2D(Published):
             if config.class_embed_type == "timestep":
                 label = timesteps(label.float(), first, config.flip_sin_to_cos, config.freq_shift)
             emb = emb + self.class_embedding(label)
-        x = self.conv_in(2 * x - 1 if config.center_input_sample else x)
+        if config.center_input_sample:
+            x, beside = 2 * x - 1, [2 * y - 1 for y in beside]
+        x = side_by_side(self.conv_in, x, beside)
         skips = [x]
         for level in levels_of(self.down_blocks):
             found = level.steps(x, emb)

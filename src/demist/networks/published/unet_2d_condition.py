@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from demist.errors import DataError
-from demist.networks.layers import embedding
+from demist.networks.layers import embedding, side_by_side
 from demist.networks.published.blocks import Level, Middle, down_widths, levels_of, up_widths
 from demist.networks.published.config import each
 from demist.networks.published.layers import (
@@ -332,7 +332,7 @@ class UNet2DCondition(Trunk):
         sizes: Float[Tensor, "b s"] | None = None,
         label: Tensor | None = None,
         scale: Float[Tensor, " b"] | None = None,
-        beside: Float[Tensor, "b m h w"] | None = None,
+        beside: Tensor | Sequence[Tensor] = (),
         down: Sequence[Tensor] = (),
         mid: Tensor | None = None,
         inside: Sequence[Tensor] = (),
@@ -349,7 +349,8 @@ class UNet2DCondition(Trunk):
             sizes: Six numbers: original size, corner of the crop, target size, in pixels (XL).
             label: A class, or a noise level (upscaler).
             scale: The guidance scale whose result is predicted (LCM).
-            beside: More input channels, after those of x: masks and masked latents, an image.
+            beside: More input channels, `(b, m, h, w)`, after those of x: masks and masked latents,
+                an image; several tensors are added up one after the other.
             down: Added to the maps that the way up takes in, by a ControlNet.
             mid: Added in the middle, by a ControlNet.
             inside: Added level by level on the way down, by a T2I-Adapter; one map more is added
@@ -357,8 +358,10 @@ class UNet2DCondition(Trunk):
         """
         config: UNet2DConditionConfig = self.config_object
         emb = self.time_embed_act(self.embedding(t, label, pooled, sizes, scale))
-        x = x if beside is None else torch.cat([x, beside.to(x.dtype)], dim=1)
-        x = self.conv_in(2 * x - 1 if config.center_input_sample else x)
+        further = [beside] if isinstance(beside, Tensor) else beside
+        if config.center_input_sample:
+            x, further = 2 * x - 1, [2 * y - 1 for y in further]
+        x = side_by_side(self.conv_in, x, further)
         if states is not None and self.encoder_hid_proj is not None:
             states = self.encoder_hid_proj(states.to(x.dtype))
         told = [tokens.to(x.dtype) for tokens in (states, seen) if tokens is not None]
