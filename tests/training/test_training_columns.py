@@ -1,6 +1,7 @@
 """Models learn from columns of images, in pixels and in latents, and edit as they were taught."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from demist import recipes
 from demist.cli import main
 from demist.conditions import Conditioner, InLatents, LowResolution, Masked, Picture
 from demist.conditions.holes import NUMBERS, holes
-from demist.config import flat, update
+from demist.config import TrainConfig, flat, update
 from demist.core import Seeded
 from demist.data import load
 from demist.editing import inpaint, instruct, upscale
@@ -316,9 +317,99 @@ def test_what_does_not_fit_is_one_sentence(pairs, recipe, change, error, words):
     assert "\n" not in str(caught.value)
 
 
-def test_a_small_image_is_for_pixels(pairs, coder):
-    with pytest.raises(UsageError, match="models of pixels only"):
-        build(asked("upscale", pairs, **latent(coder)))
+@pytest.mark.parametrize("column", [True, False])
+def test_small_images_become_latents_whose_noise_is_told(pairs, coder, column):
+    if not column:
+        (pairs / "metadata.jsonl").unlink()
+        for name in ("low", "source", "mask"):
+            shutil.rmtree(pairs / name)
+    e = build(asked("upscale", pairs, **latent(coder), flip=True, batch_size=N))
+    name = "low" if column else "low_resolution"
+    told, data = e.pipeline.conditioner.conditions[name], load(str(pairs))
+    assert isinstance(told, InLatents)
+    assert told.coder is e.pipeline.codec
+    given = data.columns["low"].values if column else data.x[:]
+    cond, index = e.batches(0).cond, e.streams.indices(0)
+    turned = e.streams.uniforms("flip", 0) < 0.5
+    rows = np.stack([given[i][..., ::-1] if turned[k] else given[i] for k, i in enumerate(index)])
+    clean = told.encode(rows, N)
+    assert not clean["level"].any()
+    level = cond[f"{name}.level"][:, 0, 0, 0]
+    there = level >= 0  # else it is hidden
+    assert there.any()
+    error = (cond[f"{name}.image"] - clean["image"]).flatten(1).std(1)
+    torch.testing.assert_close(error[there], 0.2 * level[there], rtol=0.4, atol=0.02)
+    assert not cond[f"{name}.image"][~there].any()
+    shown = told.sampled(clean, Seeded(range(N)), 0.5)
+    assert (shown["level"] == 0.5).all()
+    with pytest.raises(UsageError, match="no multiples of"):
+        told.sized(9, 9)
+
+
+EDITS = {
+    "low": ["--upscale"],
+    "mask": ["--box", "2,2,4,4"],
+    "source": ["--instruct", "make it red"],
+}
+
+
+@pytest.fixture
+def base(pairs, coder):
+    """A model of words in latents, by the network and its clock."""
+
+    def make(network):
+        options = {**SMALL, **latent(coder), "network": network, "conditions": "instruction",
+                   "steps": 2}  # fmt: skip
+        if network == "unet2d":
+            options |= {"conditions": "", "cross_levels": None}
+        config = update(TrainConfig(), {**options, "path": str(pairs), "flip": False,
+                                        "runs": str(pairs.parent / "runs")})  # fmt: skip
+        return train(config, quiet=True)
+
+    return make
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("network", "column"),
+    [("unet2d", "mask"), ("unet", "low"), ("sd", "mask"), ("mmdit", "source"), ("dit", "low")],
+)
+def test_a_base_in_latents_is_told_an_image_and_edits(pairs, base, network, column):
+    start = base(network)
+    named = "low-resolution" if column == "low" else column
+    named = f"instruction,{named}" if network != "unet2d" else named
+    own = {key: SMALL[key] for key in ("batch_size", "steps", "precision", "budget", "device",
+                                       "hold_out", "sample_steps")}  # fmt: skip
+    config = update(TrainConfig(), {**own, "path": str(pairs), "flip": False, "lr": 1e-2,
+                                    "start_from": str(start.path), "conditions": named,
+                                    "runs": str(pairs.parent / "runs")})  # fmt: skip
+    e, theirs = build(config), open_model(str(start.path))
+    told = e.pipeline.conditioner.conditions[column]
+    assert isinstance(told, InLatents)
+    assert told.coder is e.pipeline.codec
+    x = torch.randn(2, *theirs.state_shape)
+    t = torch.full((2,), 0.5)
+    shown = load(str(pairs)).columns[column].values[:2]
+    values = {column: told.beside(shown, picture(5)[None].repeat(2, 0))}
+    values |= {} if network == "unet2d" else {"instruction": ["make it red"] * 2}
+    ours = e.pipeline.denoiser.eval()(x, t, **e.pipeline.conditioner.encode(2, values)).x0
+    values.pop(column)
+    plain = theirs.denoiser(x, t, **theirs.conditioner.encode(2, values)).x0
+    assert torch.equal(ours, plain)
+    run = train(config, quiet=True)
+    assert torch.equal(open_model(str(start.path)).denoiser(x, t, **theirs.conditioner.encode(
+        2, values)).x0, plain)  # fmt: skip
+    saved, put_in, out = pairs.parent / "saved", pairs.parent / "one.png", pairs.parent / "made.png"
+    made = open_model(str(run.path))
+    for name, columns in made.denoiser.net.columns.items():
+        weight = made.denoiser.net.get_parameter(name).split(list(columns.values()), 1)
+        assert column not in columns or weight[list(columns).index(column)].any()
+    made.save(saved)
+    put(put_in, picture(3, side=4 if column == "low" else 8))
+    line = ["edit", str(saved), str(put_in), "--steps", "2", "--out", str(out)]
+    assert main([*line, *EDITS[column]]) == 0
+    with Image.open(out) as image:
+        assert image.size == (8, 8)
 
 
 def test_noise_of_a_drawn_hole_is_the_samples_own():

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from demist.conditions.condition import Column, Condition, Encoded, ReadImage
-from demist.conditions.image import Masked, Picture, telling
+from demist.conditions.condition import Column, Condition, Draw, Encoded, ReadImage
+from demist.conditions.image import LowResolution, Masked, Picture, telling
 from demist.errors import UsageError
 
 
@@ -34,7 +34,9 @@ class InLatents(Condition):
     """An image, or one with a hole, that a network in latents is given as latents.
 
     The mask of a hole is shown at the size of the latents: of each block of pixels the first one.
-    It is made of a condition in pixels, which training does where a model has a codec.
+    A small image is enlarged, encoded, and gets its noise as latents, of which `inner.noise` is the
+    largest standard deviation then. It is made of a condition in pixels, which training does where
+    a model has a codec.
 
     Attributes:
         inner: What the user gives, in pixels.
@@ -44,7 +46,7 @@ class InLatents(Condition):
         group: Conditions of one group are hidden together.
     """
 
-    inner: Picture | Masked
+    inner: Picture | Masked | LowResolution
     coder: ToLatents = field(repr=False)
     hidden: bool = False
     drop: float = 0.0
@@ -67,15 +69,17 @@ class InLatents(Condition):
         )
 
     @property
-    def in_pixels(self) -> Picture | Masked:
+    def in_pixels(self) -> Picture | Masked | LowResolution:
         return self.inner
 
     def encode(self, values: Any, n: int) -> dict[str, Tensor]:
-        """`image`: latents `(n, k, h, w)`; of an image with a hole also `mask` `(n, 1, h, w)`.
+        """`image`: latents `(n, k, h, w)`; with it a hole's `mask` or a small image's `level`.
 
         Raises:
             UsageError: Another shape or number of images.
         """
+        if self._small is not None and values is None:
+            return self._small.encode(None, n)
         k, h, w = self.coder.state_shape(self.inner.shape)
         parts = self.inner.encode(values, n)
         if "mask" not in parts and values is None:
@@ -92,6 +96,8 @@ class InLatents(Condition):
             z: Latents `(n, k, h, w)`.
             mask: Of their images `(n, 1, H, W)`; None: they have no holes.
         """
+        if self._small is not None:
+            return {"image": z, "level": torch.zeros_like(z[:, :1])}
         if mask is None:
             return {"image": z}
         return {"mask": F.interpolate(mask, z.shape[2:]).to(z.device), "image": z}
@@ -101,7 +107,7 @@ class InLatents(Condition):
 
     def spec(self) -> dict[str, Any]:
         channels = self.coder.state_shape(self.inner.shape)[0]
-        more = isinstance(self.inner, Masked)
+        more = not isinstance(self.inner, Picture)
         return {"route": self.inner.route, "channels": channels + more}
 
     def parse(self, text: str, read_image: ReadImage) -> Any:
@@ -110,7 +116,24 @@ class InLatents(Condition):
 
     def sized(self, height: int, width: int) -> "InLatents":
         """For images of this size."""
-        return replace(self, inner=replace(self.inner, shape=(self.inner.shape[0], height, width)))
+        try:
+            inner = replace(self.inner, shape=(self.inner.shape[0], height, width))
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        return replace(self, inner=inner)
+
+    @property
+    def _small(self) -> LowResolution | None:
+        """The condition of the latents of a small image: what noise they get, and its level."""
+        if not isinstance(self.inner, LowResolution):
+            return None
+        return replace(self.inner, shape=self.coder.state_shape(self.inner.shape), factor=1)
+
+    def augment(self, encoded: Encoded, draw: Draw) -> Encoded:
+        return encoded if self._small is None else self._small.augment(encoded, draw)
+
+    def sampled(self, encoded: Encoded, draw: Draw, level: float = 0.0) -> Encoded:
+        return encoded if self._small is None else self._small.sampled(encoded, draw, level)
 
     def values(self, column: Column) -> Any:
         return self.inner.values(column)

@@ -89,8 +89,9 @@ def enlarged_by(pipeline: "Pipeline") -> tuple[str, int]:
         UsageError: There is none.
     """
     for name, condition in pipeline.conditioner.conditions.items():
-        if isinstance(condition, LowResolution | NoisyImage):
-            return name, condition.factor
+        plain = condition.in_pixels
+        if isinstance(plain, LowResolution | NoisyImage):
+            return name, plain.factor
     raise UsageError(
         "this model makes no small image large: it has no condition low-resolution; its conditions "
         f"are {', '.join(pipeline.conditioner.conditions) or 'none'}"

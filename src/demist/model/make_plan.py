@@ -91,7 +91,7 @@ def _encoded(
 
 
 def _is_noisy(pipeline: "Pipeline") -> bool:
-    return any(c.noisy for c in pipeline.conditioner.conditions.values())
+    return any(c.in_pixels.noisy for c in pipeline.conditioner.conditions.values())
 
 
 def _require_noisy(pipeline: "Pipeline", level: float | None) -> None:

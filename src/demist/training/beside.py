@@ -16,6 +16,7 @@ from demist.conditions import (
     Draw,
     Encoded,
     InLatents,
+    LowResolution,
     Masked,
     Picture,
     as_stored,
@@ -71,6 +72,9 @@ class KeptImages(StandIn):
     def mirrored(self, values: np.ndarray) -> np.ndarray:
         return values + self.count
 
+    def augment(self, encoded: Encoded, draw: Draw) -> Encoded:
+        return self.told.augment(encoded, draw)
+
 
 @dataclass(frozen=True)
 class DrawnHoles(StandIn):
@@ -122,7 +126,7 @@ def in_latents(conditioner: Conditioner, codec: Codec) -> Conditioner:
     made = dict(conditioner.conditions)
     for name, c in conditioner.conditions.items():
         inner = c.in_pixels
-        if isinstance(inner, Picture | Masked):
+        if isinstance(inner, Picture | Masked | LowResolution):
             made[name] = InLatents(inner, codec, True, c.drop, c.group)
     return Conditioner(made)
 
@@ -151,8 +155,8 @@ def kept_images(
             assert isinstance(condition, Masked | InLatents)
             made[name] = DrawnHoles(condition, condition.drop, condition.group)
             found[name] = data.x
-        elif isinstance(condition, InLatents) and name in values:
-            given = values[name]
+        elif isinstance(condition, InLatents):
+            given = values.get(name, data.x)  # a small image is made of the sample, too
             rows = firsts(partial(_kept, condition, name, given, data, flip), world)
             masks = given if isinstance(inner, Masked) else None
             made[name] = KeptImages(
@@ -165,7 +169,7 @@ def kept_images(
 def _kept(told: InLatents, name: str, given: Any, data: Dataset, flip: bool) -> np.ndarray:
     codec = cast(Codec, told.coder)
     weights, pixels = hash_of(codec.components), cast(LatentCodec, codec).pixels
-    what = type(told.inner).__name__
+    what = f"{type(told.inner).__name__}{getattr(told.inner, 'factor', '')}"
     key = f"{FORMAT}/{weights}/{pixels}/{data.fingerprint}/{what}/{name}/{flip}"
     shape = (len(given) * (1 + flip), *codec.state_shape(told.inner.shape))
     return kept("latents", key, shape, _blocks(told, given, data.x, flip))

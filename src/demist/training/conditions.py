@@ -22,6 +22,7 @@ from demist.conditions import (
     Conditioner,
     FrozenText,
     ImageVector,
+    LowResolution,
     Masked,
     Picture,
     Sizes,
@@ -97,11 +98,11 @@ def conditions(
             )
         if name in made:
             raise UsageError(f"--conditions has {name} twice; leave one out")
-        beside = (Picture, Masked)  # which go through the codec, see `beside.in_latents`
+        beside = (Picture, Masked, LowResolution)  # through the codec, see `beside.in_latents`
         if latent and condition.spatial and type(condition) not in beside:
             raise UsageError(
-                f"--conditions {entry}: a small image conditions models of pixels only; leave out "
-                f"it or --codec"
+                f"--conditions {entry}: this conditions models of pixels only; leave out it or "
+                f"--codec"
             )
         made[name] = condition
     _require_right_corners(config, made)
