@@ -44,7 +44,7 @@ def test_a_part_of_the_data_is_held_out_whole(tmp_path, held):
     assert (shades(found.train), shades(found.test)) == ([*range(20)], [*range(100, 105)])
     learned = named.to_learn(options(tmp_path, hold_out=0.5))
     assert shades(learned.data) == [*range(20)]
-    assert (learned.hold_out, learned.sentence) == (None, "")
+    assert (learned.hold_out, learned.sentence) == (0.5, "")
     assert learned.data.fingerprint == found.learned
     assert found.undivided == ""
 

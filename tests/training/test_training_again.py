@@ -5,7 +5,9 @@ import os
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from tiny import CONFIG, pictures
 
 from demist import runs
@@ -15,6 +17,7 @@ from demist.errors import LockedError, MissingError, StorageError
 from demist.io import files
 from demist.model.pipeline import Pipeline
 from demist.training import run as run_module
+from demist.training.build import build
 from demist.training.interrupt import Interrupt, interruptible
 from demist.training.resume import newest, unfinished
 from demist.training.run import train
@@ -81,6 +84,20 @@ def test_the_summary_is_written_last(config, monkeypatch):
     train(config, data=pictures(), quiet=True)
     order = [name for name in written if name in ("loss.png", "summary.md", "summary.json")]
     assert order == ["loss.png", "summary.md", "summary.json"]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, None])
+def test_a_command_with_a_share_to_hold_out_is_known_again(config, tmp_path, share):
+    """Also where a part "test" is held out, and the share is of no matter."""
+    for part in ("train", "test"):
+        for i in range(8):
+            file = tmp_path / "data" / part / f"{i}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((8, 8), 30 * i, np.uint8)).save(file)
+    own = {"path": str(tmp_path / "data"), "hold_out": share, "flip": False}
+    asked = update(config, own)
+    run = runs.create(config.output.runs, "a", build(asked).config)
+    assert newest(asked, pytest.fail) == run
 
 
 # A run folder is never without its options

@@ -34,7 +34,8 @@ class Learned:
 
     Attributes:
         data: All that it learns from.
-        hold_out: Share that was left out; None: a part of the data is held out, so none was.
+        hold_out: Share that was left out; where a part of the data is held out none was, and it is
+            as asked, so that the same command is known again.
         sentence: The same for people; "": there is nothing to say.
     """
 
@@ -77,7 +78,7 @@ def to_learn(
     """
     whole = part("train")
     if held_out_part(splits):
-        return Learned(whole, None, "")
+        return Learned(whole, hold_out, "")
     n = len(whole)
     fewest = n if whole.labels is None else _smallest_class(whole.labels)
     few = n < ITEMS or fewest < OF_CLASS
