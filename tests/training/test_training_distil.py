@@ -7,6 +7,7 @@ import pytest
 import torch
 from tiny import CONFIG, one_thread, pictures, points  # noqa: F401
 
+from demist import runs
 from demist.config import TrainConfig, update
 from demist.core import Linear
 from demist.errors import DataError, MissingError, UsageError
@@ -14,7 +15,9 @@ from demist.model import folder as model_folder
 from demist.model.pipeline import Pipeline
 from demist.training.build import build
 from demist.training.fit import fit, start
+from demist.training.given import with_runs_named
 from demist.training.optimizer import Optimizer
+from demist.training.resume import unfinished
 from demist.training.run import train
 
 DATA = pictures()
@@ -86,6 +89,32 @@ def test_another_teacher_is_noticed(config, teacher, tmp_path):
     config = update(config, {"teacher": str(tmp_path / "changed"), "steps": 5})
     with pytest.raises(DataError, match="had another teacher"):
         train(config, run, resume=True, data=DATA, quiet=True)
+
+
+@pytest.mark.slow
+def test_the_latest_teacher_stays_the_same_when_a_run_goes_on(config, teacher, tmp_path):
+    folder = tmp_path / "runs"
+    shutil.copytree(teacher, folder / "0001-teacher")
+    asked = update(config, {"teacher": "latest", "steps": 1})
+    run = train(asked, data=DATA, quiet=True)
+    assert run.config().distillation.teacher == str(folder / "0001-teacher")
+    run.write_status("stopped")
+    assert unfinished(asked) == run
+    train(update(run.config(), {"steps": 2}), run, resume=True, data=DATA, quiet=True)
+    assert run.status()["step"] == 2
+
+
+def test_options_that_mean_runs_have_their_paths(tmp_path):
+    first, latest = (runs.create(tmp_path, name, CONFIG) for name in "ab")
+    given = {"codec": "latest", "refiner": "1", "feeds": "low=a, edges=latest,x=stage:y,z=digits"}
+    config = update(CONFIG, {**given, "runs": str(tmp_path)})
+    found = with_runs_named(config)
+    assert found.latents.codec == str(latest.path)
+    assert found.cascade.refiner == str(first.path)
+    a, b = first.path, latest.path
+    assert found.cascade.feeds == f"low={a},edges={b},x=stage:y,z=digits"
+    assert with_runs_named(config, latest).latents.codec == str(first.path)
+    assert with_runs_named(update(config, {"codec": "kl", "feeds": "a"})).cascade.feeds == "a"
 
 
 def test_the_average_is_the_students(config):

@@ -56,6 +56,15 @@ def config(codec):
     return update(CONFIG, {"runs": str(codec.path.parent), "codec": "1", "patch": 1})
 
 
+def test_latents_are_no_patches_where_nobody_says_a_side(config):
+    asked = update(config, {"patch": None})
+    e = build(asked, DATA)
+    assert e.network.config["patch"] == 1
+    assert [note for note in e.notes if "patch = 1, since the network reads latents" in note]
+    assert not any("patch" in note for note in build(config, DATA).notes)
+    assert build(update(asked, {"codec": None}), DATA).network.config["patch"] == 2
+
+
 def test_an_autoencoder_is_trained_like_every_run(coder):
     run = train(update(coder, {"steps": 30, "log_every": "1"}), data=DATA, quiet=True)
     losses = [row["loss"] for row in runs.read_metrics(run.metrics)]

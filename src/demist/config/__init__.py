@@ -35,6 +35,7 @@ from demist.config.options import (
     TrainConfig,
     option,
 )
+from demist.config.patches import patch_of
 from demist.config.stages import (
     AUTOENCODER,
     CODEC_ONLY,
@@ -91,6 +92,7 @@ __all__ = [
     "parse_list",
     "parse_share",
     "parse_toml",
+    "patch_of",
     "require_utf8",
     "stages",
     "to_toml",

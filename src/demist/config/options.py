@@ -197,9 +197,9 @@ class NetworkConfig(Section):
     """U-Net: time and class scale and shift the features instead of being added."""
     qk_norm: bool = False
     """U-Net, DiT: normalise queries and keys of attention."""
-    patch: int = option(2, 1, 4)
+    patch: int | None = option(None, 1, 4)
     """U-Net, DiT, autoencoder: side of the patches in which pixels enter: 1, 2 or 4. 1 sees finer,
-    2 is about 4 times as fast."""
+    2 is about 4 times as fast. None: 2; in the latents of a codec 1."""
     dropout: float = option(0.0, 0, 0.95)
     """Dropout probability in residual blocks."""
     width: int = option(128, 1, 65536)

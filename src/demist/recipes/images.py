@@ -68,7 +68,6 @@ def images64() -> TrainConfig:
             channels_per_level=(128, 256, 384),
             blocks_per_level=2,
             attention_levels=(1, 2),
-            patch=2,
             dropout=0.1,
         ),
         optimization=OptimizationConfig(lr=3e-4, warmup=1000, ema=0.9995),

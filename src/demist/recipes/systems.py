@@ -76,7 +76,7 @@ def emoji() -> TrainConfig:
 @recipe("pixel")
 def pixel() -> TrainConfig:
     """The control of all systems: scenes of 64 by 64 pixels without latents, in the same time."""
-    return update(scenes64.config(), {"codec": None, "patch": 2})
+    return update(scenes64.config(), {"codec": None, "patch": None})
 
 
 @recipe("sd")

@@ -32,7 +32,9 @@ def middle(e: Experiment) -> str:
     shape = getattr(e.pipeline, "state_shape", shape)
     if not isinstance(e.network, UNet) or not options.mid_attention:
         return ""
-    if e.network.config["mid_attention"] or not UNet.skips_middle(shape, vars(options)):
+    if e.network.config["mid_attention"] or not UNet.skips_middle(
+        shape, {**vars(options), "patch": e.network.patch}
+    ):
         return ""
     side = e.network.multiple
     return (

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from demist import runs, zoo
-from demist.config import Stages, TrainConfig, divide, update
+from demist.config import CODEC_KINDS, Stages, TrainConfig, divide, flat, update
 from demist.config.stages import REFERENCE, changed
 from demist.errors import MissingError, UsageError
 from demist.io import hub
 from demist.model.folder import INDEX
+from demist.parts import split
 from demist.runs import Run
 
+MODELS = ("start_from", "teacher", "codec", "refiner")
+"""Options that name a model or a run; `feeds` names several."""
 Given = TrainConfig | str | os.PathLike[str] | Mapping[str, Any]
 """Options: all of them, where the data is, or some by name."""
 
@@ -78,40 +81,58 @@ def _same(asked: Stages, old: Stages, run: Run) -> Stages:
     return asked
 
 
-def with_base_named(config: TrainConfig, run: Run | None = None) -> TrainConfig:
-    """The options with the path of the run that is started from, however it was called.
+def with_runs_named(config: TrainConfig, run: Run | None = None) -> TrainConfig:
+    """The options with the paths of the runs that they mean, however these were called.
+
+    So `latest`, or a number, means the same run when this one goes on.
 
     Args:
         config: What was asked for.
         run: The run that starts, which is not meant by `latest`.
     """
-    spec, root = config.network.start_from, config.output.runs
-    if spec is None or spec.startswith(REFERENCE) or hub.is_named(spec):
-        return config
+    given = flat(config)
+    values = {name: place_of(given[name], config, run) for name in MODELS if given[name]}
+    if config.latents.codec in CODEC_KINDS:
+        del values["codec"]
+    if config.cascade.feeds:
+        entries = (entry.partition("=") for entry in split(config.cascade.feeds))
+        found = (f"{n}{is_}{place_of(spec.strip(), config, run)}" for n, is_, spec in entries)
+        values["feeds"] = ",".join(found)
+    return update(config, values)
+
+
+def place_of(spec: str, config: TrainConfig, run: Run | None) -> str:
+    """The path of the run that an option means; what is no run stays as it is."""
+    root = config.output.runs
+    if not spec or spec.startswith(REFERENCE) or hub.is_named(spec):
+        return spec
     place = zoo.locate(spec)
     if place != Path(spec) or (place / INDEX).is_file():
-        return config
+        return spec
     found = [one for one in runs.all_runs(root) if one.begun and one != run]
     try:
         meant = found[-1] if spec == "latest" and found else runs.find(spec, root)
     except MissingError:
-        return config
-    return update(config, {"start_from": str(meant.path)})
+        return spec
+    return str(meant.path)
 
 
-def pinned(config: TrainConfig, old: TrainConfig | None = None) -> TrainConfig:
+def pinned(
+    config: TrainConfig, old: TrainConfig | None = None, run: Run | None = None
+) -> TrainConfig:
     """The options with the commit of data of the hub, so that a run says what it learned from.
 
-    What it starts from is a path, too.
+    Runs that it learns from are paths, too.
 
     Args:
         config: What was asked for.
         old: The run that goes on: where no revision is named, its own is meant.
+        run: The same, which no option means.
 
     Raises:
         DemistError: The data cannot be had.
     """
-    config = with_base_named(config)
+    config = with_runs_named(config, run)
     path = config.data.path
     if not hub.is_named(path):
         return config

@@ -14,13 +14,14 @@ from demist.config import (
     differences,
     divide,
     flat,
+    patch_of,
     update,
 )
 from demist.errors import DemistError, LockedError, UsageError
 from demist.io import hub
 from demist.machine.streams import tell
 from demist.runs import Run
-from demist.training.given import with_base_named
+from demist.training.given import with_runs_named
 
 UNFINISHED = ("killed", "stopped", "failed")
 """States of a run that the same command goes on with."""
@@ -172,8 +173,8 @@ def _comparable(config: TrainConfig, asked: TrainConfig, run: Run) -> TrainConfi
 
     The latest run to start from is not `run` itself, which may be the latest by now.
     """
-    config = with_base_named(config, run)
-    values: dict[str, Any] = {"runs": ""}
+    config = with_runs_named(config, run)
+    values: dict[str, Any] = {"runs": "", "patch": patch_of(config)}
     if asked.optimization.precision == "auto":
         values["precision"] = "auto"
     if asked.data.hold_out is None:

@@ -40,7 +40,7 @@ from demist.training.cadence import Cadence
 from demist.training.experiment import Experiment
 from demist.training.fit import TrainState, fit, scalars, start
 from demist.training.footprint import require_fits
-from demist.training.given import Given, config_of, pinned, stages_of, with_base_named
+from demist.training.given import Given, config_of, pinned, stages_of, with_runs_named
 from demist.training.gradient import network_of
 from demist.training.interrupt import Interrupt, interruptible
 from demist.training.joint import Joint
@@ -134,10 +134,10 @@ def _train(
         config = with_hold_out(config, old.data.hold_out)
         if config.optimization.precision == "auto":
             config = update(config, {"precision": old.optimization.precision})
-        config = with_encoder(pinned(config, old), run)
+        config = with_encoder(pinned(config, old, run), run)
         require_resumable(old, config, override)
     else:
-        config = pinned(config) if data is None else with_base_named(config)
+        config = pinned(config) if data is None else with_runs_named(config)
     experiment = build(config, data, world, run, load)
     if isinstance(net := network_of(experiment.denoiser), Joint):
         net.require()

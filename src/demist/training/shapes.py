@@ -8,7 +8,7 @@ from torch import nn
 
 from demist.codecs import Codec
 from demist.conditions import Conditioner
-from demist.config import DataConfig, TrainConfig
+from demist.config import DataConfig, TrainConfig, patch_of
 from demist.data.images.buckets import Bucketed
 from demist.data.load import buckets_of
 from demist.errors import UsageError
@@ -50,7 +50,7 @@ def multiple_of(config: TrainConfig, size: tuple[int, int], run: Run | None) -> 
     shape = (3, *size) if codec is None else codec.state_shape((3, *size))
     spec = config.network.network
     part = NETWORKS.read("unet" if spec == "auto" else spec)
-    options = {**vars(config.network), **part.options}
+    options = {**vars(config.network), "patch": patch_of(config), **part.options}
     with torch.device("meta"):
         net = part.make(**part.cls.arguments(shape, 1, Conditioner().specs(), options))
     multiple = int(getattr(net, "multiple", 1))

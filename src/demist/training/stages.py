@@ -24,7 +24,7 @@ from demist.modalities.named import remembering, to_learn
 from demist.runs import Run
 from demist.training.build import Load, build
 from demist.training.experiment import Experiment
-from demist.training.given import pinned, with_base_named
+from demist.training.given import pinned, with_runs_named
 from demist.training.interrupt import Interrupt
 from demist.training.parallel import World
 from demist.training.shapes import as_read, require_full
@@ -71,7 +71,7 @@ def train_stages(
     else:
         if data is None:
             stages = _pinned(stages)
-        stages = replace(stages, last=with_base_named(stages.last))
+        stages = replace(stages, last=with_runs_named(stages.last))
         for sentence in stages.said:
             say(sentence)
         for _ in rehearsal(stages, data, load):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from demist.codecs import Codec, Coder, KLAutoencoder, Pixels, VectorQuantised
-from demist.config import CODEC_KINDS, CODEC_ONLY, TrainConfig, flat, update
+from demist.config import CODEC_KINDS, CODEC_ONLY, TrainConfig, flat, patch_of, update
 from demist.data import Dataset
 from demist.errors import UsageError
 from demist.evaluation.metrics.linear_code import linear_code
@@ -160,9 +160,9 @@ def _own(config: TrainConfig, shape: tuple[int, ...]) -> Autoencoder:
     return Autoencoder(
         in_channels=shape[0],
         latent_channels=config.latents.latent_channels,
-        channels=_widths(config, shape, n.patch),
+        channels=_widths(config, shape, patch_of(config)),
         blocks=n.blocks_per_level,
-        patch=n.patch,
+        patch=patch_of(config),
         norm_groups=n.norm_groups,
         dropout=n.dropout,
     )

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from demist.codecs import Pixels
 from demist.conditions import ClipText, Conditioner
-from demist.config import DataConfig, TrainConfig, update
+from demist.config import DataConfig, TrainConfig, patch_of, update
 from demist.data import Dataset
 from demist.data.dataset import TEXT
 from demist.data.division import held_out_part
@@ -183,7 +183,7 @@ def make_clip(config: TrainConfig, shape: tuple[int, ...], text: ClipText) -> Cl
         size=shape[1:],
         channels=n.channels_per_level,
         blocks=n.blocks_per_level,
-        patch=n.patch,
+        patch=patch_of(config),
         norm_groups=n.norm_groups,
         width=n.width,
         vocabulary=text.spec()["vocabulary"],

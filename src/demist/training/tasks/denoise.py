@@ -9,7 +9,7 @@ import torch
 
 from demist.codecs import Codec
 from demist.conditions import Conditioner
-from demist.config import TrainConfig, flat, update
+from demist.config import TrainConfig, flat, patch_of, update
 from demist.core import CLOCKS, PARAMETERIZATIONS, Denoiser, Seeded, make_schedule
 from demist.data import Dataset
 from demist.data.images.buckets import one_shape
@@ -131,6 +131,7 @@ class DenoisingTask:
                     config, modality, data.x.shape[1:], conditioner, codec, streams, spread, world,
                     device,
                 )  # fmt: skip
+                notes += of_latents(config, denoiser.net)
             else:
                 seed = replace(streams, rank=0, world=1).torch_seed(-1)
                 started = start(config, base, conditioner, values, seed, world, device)
@@ -187,6 +188,17 @@ def choose_codec(config: TrainConfig, data: Dataset) -> Codec:
     if config.latents.codec is not None:
         return open_codec(config.latents.codec, config.output.runs).codec
     return of(data).codec(data.x)
+
+
+def of_latents(config: TrainConfig, net: Any) -> tuple[str, ...]:
+    """What was understood of patches where nobody said a side."""
+    if (
+        config.latents.codec is None
+        or config.network.patch is not None
+        or net.config.get("patch") != 1
+    ):
+        return ()
+    return ("patch = 1, since the network reads latents, which are few; --patch 2 is faster",)
 
 
 def make_denoiser(
@@ -254,7 +266,7 @@ def make_network(
             f"{', '.join(dict.fromkeys([*modality.networks, *fit]))} or auto"
         )
     outputs = 1 if config.diffusion.variance_steps is None else 2
-    options = {**vars(config.network), **part.options}
+    options = {**vars(config.network), "patch": patch_of(config), **part.options}
     net = part.make(**part.cls.arguments(shape, outputs, conditioner.specs(), options))
     net.require_fit(shape)
     return net
