@@ -77,7 +77,7 @@ LAZY = {
     "commands/push.py": 1,
     "commands/restore.py": 1,
     "commands/sample.py": 2,
-    "commands/sampling.py": 3,
+    "commands/sampling.py": 2,
     "commands/train.py": 1,
     "conditions/states.py": 1,
     "conditions/text.py": 1,

@@ -115,6 +115,18 @@ def test_captions_are_asked_whatever_is_measured(reader, capsys):
     assert page.index("## How good it is") < page.index("| FDr |")
 
 
+@pytest.mark.slow
+def test_a_model_is_measured_with_its_refiner(reader):
+    assert main(["evaluate", "--refiner", "1", "--refine-from", "0.5", *FEW]) == 0
+    assert (
+        main(["evaluate", "--refiner", "1", "--refine-from", "0.5", "--processes", "2", *FEW]) == 0
+    )
+    one, two = facts(), facts("runs/0001-pages/evaluation-2.json")
+    assert one["model"]["beside"]["refine_from"] == 0.5
+    assert one["report"]["metrics"] == two["report"]["metrics"]
+    assert "## How good it is" not in (reader.model / "README.md").read_text()  # not of it alone
+
+
 def test_captions_that_cannot_be_read_are_counted(reader):
     pipeline = Pipeline.from_run(reader)
     test = load("pages", split="test")

@@ -3,6 +3,7 @@
 import json
 import warnings
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +14,13 @@ from safetensors.torch import load_file
 from demist import Pipeline
 from demist.conditions import Condition, Conditioner, Control, typed_control
 from demist.data.images.decode import read_image
-from demist.errors import DataError, MissingError, UsageError
+from demist.errors import CannotCreateError, DataError, MissingError, UsageError
 from demist.interop import read_control
+from demist.interop.save import write_network
 from demist.io import hub
+from demist.measuring.bulk import bulk
+from demist.measuring.candidate import Candidate
+from demist.measuring.companions import Companions
 from demist.measuring.pages import sample_page
 from demist.model import Sampling, parse_axes, sweep
 from demist.model.controlled import from_flags, split
@@ -419,3 +424,21 @@ def test_what_is_wrong_is_said(pipeline, tmp_path):
     write(tmp_path / "plain/scheduler_config.json", {"_class_name": "DDIMScheduler"})
     with pytest.raises(UsageError, match=r"lead a UNet2DConditionModel.*is a UNet2DModel"):
         Pipeline.load(tmp_path / "plain").controlled([control_net()])
+
+
+def test_many_samples_follow_the_image_of_a_flag(pipeline, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_network(Path("net"), filled(control_net()))
+    for name, seed in (("edges.png", 0), ("other.png", 1)):
+        Image.fromarray(image(seed).transpose(1, 2, 0)).save(name)
+    model = Candidate("m", Path("m"), pipeline, "fp32", None, Path())
+    how, many = Sampling(steps=2, batch_size=1), {"text": "house"}
+    led = pipeline.controlled(["net"])
+    wanted = led.sample(2, how, text="house", control=Control(image(), 0.7))
+    beside = Companions(("net=edges.png:0.7",))
+    assert bulk(model.with_beside(beside), Path("out"), 2, how, many) == (0, 1)
+    assert (np.load("out/samples.npy") == wanted).all()
+    assert (wanted != pipeline.sample(2, how, text="house")).any()
+    other = model.with_beside(Companions(("net=other.png:0.7",)))
+    with pytest.raises(CannotCreateError, match="model differ"):
+        bulk(other, Path("out"), 2, how, many)

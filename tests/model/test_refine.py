@@ -2,6 +2,8 @@
 
 import json
 import shlex
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,11 @@ from demist.codecs import Pixels, Standardize
 from demist.conditions import Conditioner, Label, Numbers
 from demist.core import VP, Denoiser, Linear, Velocity
 from demist.errors import UsageError
+from demist.measuring.buckets import Source
+from demist.measuring.candidate import open_candidate
+from demist.measuring.companions import Companions
 from demist.model import Pipeline, Sampling
+from demist.model.folder import weights_hash
 from demist.networks import MLP, UNet
 
 ANGLE = Numbers(("angle",), (0.0,), (1.0,))
@@ -155,3 +161,54 @@ def test_on_the_command_line(base, refiner, tmp_path, monkeypatch, capsys):
     assert facts["model"]["refiner"]["start"] == 0.4
     assert main(shlex.split("sample first --refine-from 0.4")) != 0
     assert "give one: --refiner" in capsys.readouterr().err
+
+
+def test_many_samples_and_edits_take_the_same_refiner(base, refiner, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    base.save("first")
+    refiner.save("second")
+    flags = "--refiner second --refine-from 0.4 --steps 4"
+    led = base.refined(refiner, 0.4)
+    expected = led.sample(3, steps=4, batch_size=64, label=["cat"] * 3)
+    assert main(shlex.split(f"bulk first out --n 3 --class cat {flags}")) == 0
+    np.testing.assert_array_equal(np.load("out/samples.npy"), expected)
+    facts = json.loads(Path("out/bulk.json").read_text())["model"]["beside"]
+    assert facts == {"control": [], "refiner": "second", "refine_from": 0.4, "images": []}
+    model = open_candidate("first").with_beside(Companions((), "second", 0.4))
+    source = Source(str(model.place), weights_hash(model.pipeline), beside=model.beside)
+    again = Source.from_json(json.loads(json.dumps(asdict(source))))
+    assert again == source
+    there, given = again.open()  # as another process does
+    assert not given
+    np.testing.assert_array_equal(there.sample(3, steps=4, batch_size=64, label="cat"), expected)
+    assert main(shlex.split(f"bulk first out --n 3 --class cat {flags} --ray")) == 64
+    assert "--ray has no --control and no --refiner" in capsys.readouterr().err
+    Image.fromarray(np.full((8, 8), 90, np.uint8)).save("one.png")
+    edit = f"edit first one.png --strength 1 --class cat --seed 3 {flags}"
+    assert main(shlex.split(f"{edit} --out refined.png")) == 0
+    with Image.open("refined.png") as image:
+        refined = np.asarray(image)
+    np.testing.assert_array_equal(refined, led.sample(1, steps=4, seed=3, label="cat")[0, 0])
+    made(3).save("weaker")
+    how = {"guidance_rule": "autoguidance", "guidance": 2.0, "steps": 4, "seed": 3}
+    weak = "--weak weaker --guidance-rule autoguidance --guidance 2"
+    edit = f"edit first one.png --strength 1 --class cat --seed 3 --steps 4 {weak}"
+    assert main(shlex.split(f"{edit} --out weak.png")) == 0
+    with Image.open("weak.png") as image:
+        plain, told = np.asarray(image), json.loads(image.info["demist"])["sampling"]
+    expected = base.sample(1, weak=Pipeline.load("weaker"), label="cat", **how)[0, 0]
+    np.testing.assert_array_equal(plain, expected)
+    assert told["weak"]["name"] == "weaker"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("edit m a.png --prompt x --swap a->b --refiner m", "--swap follows the words of one"),
+        ("evaluate m --likelihood 8 --refiner m", "--likelihood is of a model alone"),
+        ("edit m a.png --image-encoder folder", "give one: --ip-adapter"),
+    ],
+)
+def test_flags_that_cannot_apply_are_refused(line, words, capsys):
+    assert main(shlex.split(line.replace("a->b", "'a->b'"))) == 64
+    assert words in capsys.readouterr().err

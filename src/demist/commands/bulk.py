@@ -7,6 +7,7 @@ from typing import Annotated
 from tyro.conf import Positional, UseAppendAction, arg
 
 from demist.commands.sampling import (
+    CompanionOptions,
     ModelOptions,
     SamplingOptions,
     parse_shard,
@@ -36,6 +37,7 @@ class Options:
     label: Annotated[UseAppendAction[tuple[str, ...]], arg(name="class", metavar="NAMES")] = ()
     """Classes by name or number: `3` or `3,7`, also several times; `none` for no class. Without it:
     each in turn."""
+    beside: Annotated[CompanionOptions, arg(name="")] = field(default_factory=CompanionOptions)
     sampling: Annotated[SamplingOptions, arg(name="")] = field(default_factory=SamplingOptions)
     source: Annotated[ModelOptions, arg(name="")] = field(default_factory=ModelOptions)
 
@@ -51,6 +53,7 @@ def main(args: list[str]) -> None:
     from demist.model.values import choose_labels, classes_of, of_class, seen_classes, spread
 
     model = options.source.candidate(options.model)
+    model = model.with_beside(options.beside.companions(options.source.runs))
     chosen = seen_classes(model.pipeline)
     if options.label:
         chosen = choose_labels(options.label, classes_of(model.pipeline))

@@ -9,7 +9,15 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from demist.commands.sampling import ModelOptions, SamplingOptions, parse_size, require_positive
+from demist.commands.sampling import (
+    CompanionOptions,
+    LeadOptions,
+    ModelOptions,
+    SamplingOptions,
+    parse_size,
+    require_positive,
+    with_flags,
+)
 from demist.commands.shared import free_name, read, require_free
 from demist.errors import CannotCreateError, UsageError
 
@@ -109,6 +117,8 @@ class Options:
     metadata: bool = True
     """Keep in the images how they were made."""
     masking: Annotated[MaskOptions, arg(name="")] = field(default_factory=MaskOptions)
+    beside: Annotated[CompanionOptions, arg(name="")] = field(default_factory=CompanionOptions)
+    leading: Annotated[LeadOptions, arg(name="")] = field(default_factory=LeadOptions)
     sampling: Annotated[SamplingOptions, arg(name="")] = field(default_factory=SamplingOptions)
     source: Annotated[ModelOptions, arg(name="")] = field(default_factory=ModelOptions)
 
@@ -131,6 +141,11 @@ class Options:
             raise UsageError("--swap finds the places itself; leave --mask and --box out")
         if self.swap and not (self.prompt or self.cond):
             raise UsageError("--swap changes words of the prompt: say what is shown with --prompt")
+        if self.swap and (self.beside, self.leading) != (CompanionOptions(), LeadOptions()):
+            raise UsageError(
+                "--swap follows the words of one model; leave out --control, --refiner, --weak and "
+                "--ip-adapter"
+            )
         if self.swap and self.strength == 0:
             raise UsageError("--swap with --strength 0 changes nothing; give more, such as 0.7")
         if not masked and self.extend is None:
@@ -193,9 +208,12 @@ def main(args: list[str]) -> None:
     if options.size is not None:
         pipeline = pipeline.sized(parse_size(options.size))
     mask = options.masking
+    led = options.leading.lead(pipeline, options.source, editor.read_image)
+    pipeline, given = options.beside.join(led.pipeline, options.source)
     cond = editor.typed_conditions(
         pipeline, editor.read_image, options.cond, options.prompt, options.label, options.negative
     )
+    cond = {**with_flags(cond, {**given, **led.given}), **led.guiding}
     command = shlex.join(["demist", "edit", *args])
     ready = editor.Editor(
         pipeline, options.sampling.sampling(), cond, options.how_strong(),

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from demist.commands.sampling import (
+    CompanionOptions,
     ModelOptions,
     SamplingOptions,
     parse_shard,
@@ -28,7 +29,8 @@ class Options:
     run: Annotated[Positional[str], arg(metavar="[RUN|FOLDER]")] = "latest"
     """A run (number, name, path or `latest`), or a saved model's folder, such as `digits`."""
     against: Annotated[str | None, arg(metavar="RUN|FOLDER")] = None
-    """Another model of the same data, measured alike: differences with 95 % intervals."""
+    """Another model of the same data, measured alike, but without --control and --refiner:
+    differences with 95 % intervals."""
     data: Annotated[str | None, arg(metavar="DATA")] = None
     """What to compare with, as in `demist train`. Default: what the run was trained on."""
     n: int = 10_000
@@ -55,6 +57,7 @@ class Options:
     out: Path | None = None
     """Write the report to OUT.md and OUT.json, and keep samples there meanwhile: for a run whose
     folder cannot be written. Default: the run's folder."""
+    beside: Annotated[CompanionOptions, arg(name="")] = field(default_factory=CompanionOptions)
     sampling: Annotated[SamplingOptions, arg(name="")] = field(default_factory=SamplingOptions)
     source: Annotated[ModelOptions, arg(name="")] = field(default_factory=ModelOptions)
 
@@ -68,6 +71,10 @@ class Options:
             raise UsageError(f"likelihood = {self.likelihood}: must be at least 0")
         if self.ray and self.processes > 1:
             raise UsageError("--ray and --processes both say who makes samples; leave one out")
+        if self.likelihood and self.beside != CompanionOptions():
+            raise UsageError(
+                "--likelihood is of a model alone; leave it out, or --control and --refiner"
+            )
         if self.shard is not None:
             parse_shard(self.shard)
 
@@ -83,6 +90,8 @@ def main(args: list[str]) -> None:
     begun = time.perf_counter()
     specs = [options.run] + ([options.against] if options.against else [])
     candidates = [options.source.candidate(spec) for spec in specs]
+    beside = options.beside.companions(options.source.runs)
+    candidates[0] = candidates[0].with_beside(beside)  # the other is as it is
     place = candidates[0].folder / "evaluation"
     if options.out is not None:
         place = report_place(options.out)
@@ -127,6 +136,11 @@ def _codec(options: Options, args: list[str], measure: Callable[..., Any]) -> No
         UsageError: An option is about samples.
     """
     usual = Options(run=options.run)
+    if options.beside != usual.beside:
+        raise UsageError(
+            f"--control and --refiner are about samples, and {options.run} is a codec, which makes "
+            f"none; leave them out"
+        )
     for name in ("against", "seeds", "clip", "precision", "processes", "ray", "shard", "likelihood",
                  "sampling"):  # fmt: skip
         if getattr(options, name) != getattr(usual, name):

@@ -5,16 +5,21 @@ import sys
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from demist.commands.sampling import ModelOptions, SamplingOptions, parse_size, require_positive
+from demist.commands.sampling import (
+    CompanionOptions,
+    LeadOptions,
+    ModelOptions,
+    SamplingOptions,
+    parse_size,
+    require_positive,
+    with_flags,
+)
 from demist.commands.shared import free_name, read, require_free
 from demist.errors import UsageError
-
-if TYPE_CHECKING:
-    from demist.model.pipeline import Pipeline
 
 
 @dataclass(frozen=True)
@@ -32,34 +37,14 @@ class Options:
     prompt: Annotated[str | None, arg(metavar="TEXT")] = None
     """What to show, for a model of captions; (word:1.5) gives a word more weight, and
     <lora:ink:0.8> stands for --lora ink.safetensors:0.8."""
-    ip_adapter: Annotated[str | None, arg(metavar="FILE=IMAGE[:SCALE]")] = None
-    """An IP-Adapter (.safetensors) and the image that it looks at: plus.safetensors=cat.png:0.6."""
-    image_encoder: Path | None = None
-    """Folder of the image encoder that it needs. Default: image_encoder beside it or in the
-    model."""
     lora_folder: Path | None = None
     """Where files that a prompt names so are; else beside the files of --lora."""
     cond: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=VALUE")] = ()
     """Any condition of the model, also several times: digit=3, angle=45, tags=cat|dog, edges=a.png,
     or hole=a.png,mask.png for an image and its mask. `none` for none."""
-    control: Annotated[
-        UseAppendAction[tuple[str, ...]], arg(metavar="FOLDER=IMAGE[:SCALE[:FROM-TO]]")
-    ] = ()
-    """Follow an image by a ControlNet or a T2I-Adapter, also several times: canny=edges.png:0.8, or
-    with the times between which it is followed, canny=edges.png:0.8:1-0.4 (1 is noise, 0 is data).
-    A model that came with its network needs no FOLDER."""
     negative: Annotated[str | None, arg(metavar="TEXT")] = None
     """What guidance leads away from: a prompt, or a class of a model without prompts. Needs a
     guidance above 1."""
-    weak: Annotated[str | None, arg(metavar="RUN|FOLDER")] = None
-    """The weaker model that --guidance-rule autoguidance leads away from: a run, a saved model's
-    folder, or a name such as `digits`; of the same data."""
-    refiner: Annotated[str | None, arg(metavar="FOLDER")] = None
-    """A second model that takes the last steps, such as the refiner of SDXL; of the same latents.
-    """
-    refine_from: float | None = None
-    """Time from which on the refiner takes the steps, between 0 (data) and 1 (noise). Default: 0.2,
-    or as a model that was saved with its refiner says."""
     classifier: Path | None = None
     """Guide by this classifier, made by `demist classifier DATA --noise-of RUN`. The model itself
     is given no class then, unless --class says one."""
@@ -92,6 +77,8 @@ class Options:
     compile: bool = False
     """Compile the network with torch.compile: a minute at first, then faster; samples agree to
     rounding."""
+    beside: Annotated[CompanionOptions, arg(name="")] = field(default_factory=CompanionOptions)
+    leading: Annotated[LeadOptions, arg(name="")] = field(default_factory=LeadOptions)
     sampling: Annotated[SamplingOptions, arg(name="")] = field(default_factory=SamplingOptions)
     source: Annotated[ModelOptions, arg(name="")] = field(default_factory=ModelOptions)
 
@@ -114,7 +101,7 @@ def main(args: list[str]) -> None:
     for path in filter(None, (out, options.animate, options.arrays)):
         require_free(path, options.force)
     from demist.measuring import pages
-    from demist.model import adapted, controlled, noisy_classifier, values
+    from demist.model import adapted, noisy_classifier, values
 
     pages.require_endings(out, options.animate, options.arrays)
     if options.prompt is not None:
@@ -123,18 +110,14 @@ def main(args: list[str]) -> None:
     pipeline, sampling = options.source.open(options.model), options.sampling.sampling()
     if options.size is not None:
         pipeline = pipeline.sized(parse_size(options.size))
-    pipeline, seen = adapted.from_flag(
-        pipeline, options.ip_adapter, options.image_encoder, pages.read_image
-    )
+    led = options.leading.lead(pipeline, options.source, pages.read_image)
+    pipeline = led.pipeline
     if options.compile:
         pipeline.compile(partial(print, file=sys.stderr))
-    pipeline, cond = controlled.from_flags(pipeline, options.control, pages.read_image)
-    pipeline = _refined(pipeline, options)
-    known, guiding = pipeline.conditioner.conditions, dict[str, Any]()
+    pipeline, given = options.beside.join(pipeline, options.source)
+    known, guiding = pipeline.conditioner.conditions, dict(led.guiding)
     more = values.conditions_of(pipeline, options.cond, pages.read_image)
-    if twice := next((name for name in more if name in cond), None):
-        raise UsageError(f"--cond gives {twice}, and so does --control; leave one out")
-    cond |= more | seen
+    cond = with_flags(more, {**given, **led.given})
     label, text = (values.name_of(pipeline, short) for short in (values.CLASS, values.PROMPT))
     for name, typed in ((label, options.label or None), (text, options.prompt)):
         if name in cond and typed is not None:
@@ -146,15 +129,13 @@ def main(args: list[str]) -> None:
         cond[text] = values.value_of(pipeline, values.PROMPT, options.prompt)
     if options.negative is not None:
         guiding["negative"] = values.negative_of(pipeline, options.negative)
-    if options.weak is not None:
-        guiding["weak"] = options.source.open(options.weak, pipeline)
     if options.classifier is not None and options.classifier_class is not None:
         guiding["guide"] = noisy_classifier.classifier_guide(
             options.classifier, pipeline, options.classifier_class, options.classifier_scale
         )
     # Led by a classifier, a model is given a class only if the user says so.
-    given = bool(options.classifier or options.grid or label in cond)
-    asked = options.label or (["none"] if given else None)
+    said = bool(options.classifier or options.grid or label in cond)
+    asked = options.label or (["none"] if said else None)
     labels = values.seen_classes(pipeline)
     left = [name for name in values.classes_of(pipeline) if name not in labels]
     if asked is None and left:
@@ -187,19 +168,3 @@ def main(args: list[str]) -> None:
     if options.animate:
         page.animate(options.animate)
         print(options.animate)
-
-
-def _refined(pipeline: "Pipeline", options: Options) -> "Pipeline":
-    """The model with the refiner that is named, or with its own at another time."""
-    own = pipeline.refinement
-    if options.refiner is not None:
-        if own is not None:
-            pipeline = own.taken_from(pipeline)
-        second = options.source.open(options.refiner, pipeline)
-        start = 0.2 if options.refine_from is None else options.refine_from
-        return pipeline.refined(second, start)
-    if options.refine_from is None:
-        return pipeline
-    if own is None:
-        raise UsageError("--refine-from says when a refiner takes over; give one: --refiner")
-    return own.taken_from(pipeline).refined(own.pipeline, options.refine_from)

@@ -1,15 +1,18 @@
 """The options that several commands share: how to sample, and which model."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import UseAppendAction, arg
 
 from demist.errors import UsageError
 
 if TYPE_CHECKING:
+    import demist.conditions
     import demist.measuring.candidate
+    import demist.measuring.companions
     import demist.model.pipeline
     import demist.model.sampling
 
@@ -78,6 +81,93 @@ class SamplingOptions:
 
 
 @dataclass(frozen=True)
+class CompanionOptions:
+    """Models that are put beside the one that is sampled."""
+
+    control: Annotated[
+        UseAppendAction[tuple[str, ...]], arg(metavar="FOLDER=IMAGE[:SCALE[:FROM-TO]]")
+    ] = ()
+    """Follow an image by a ControlNet or a T2I-Adapter, also several times: canny=edges.png:0.8, or
+    with the times between which it is followed, canny=edges.png:0.8:1-0.4 (1 is noise, 0 is data).
+    A model that came with its network needs no FOLDER."""
+    refiner: Annotated[str | None, arg(metavar="FOLDER")] = None
+    """A second model that takes the last steps, such as the refiner of SDXL; of the same latents.
+    """
+    refine_from: float | None = None
+    """Time from which on the refiner takes the steps, between 0 (data) and 1 (noise). Default: 0.2,
+    or as a model that was saved with its refiner says."""
+
+    def companions(self, runs: Path) -> "demist.measuring.companions.Companions":
+        """The same, as other processes are told of it; `runs` is the folder of runs."""
+        made: demist.measuring.companions.Companions = _models().Companions(
+            self.control, self.refiner, self.refine_from, str(runs)
+        )
+        return made
+
+    def join(
+        self, pipeline: "demist.model.pipeline.Pipeline", source: "ModelOptions"
+    ) -> "tuple[demist.model.pipeline.Pipeline, dict[str, Any]]":
+        """See `demist.measuring.companions.Companions.join`."""
+        return self.companions(source.runs).join(pipeline, _models().reading_of(source))
+
+
+@dataclass(frozen=True)
+class LeadOptions:
+    """What leads a model besides: an image that it looks at, and a weaker model."""
+
+    ip_adapter: Annotated[str | None, arg(metavar="FILE=IMAGE[:SCALE]")] = None
+    """An IP-Adapter (.safetensors) and the image that it looks at: plus.safetensors=cat.png:0.6."""
+    image_encoder: Path | None = None
+    """Folder of the image encoder that it needs. Default: image_encoder beside it or in the
+    model."""
+    weak: Annotated[str | None, arg(metavar="RUN|FOLDER")] = None
+    """The weaker model that --guidance-rule autoguidance leads away from: a run, a saved model's
+    folder, or a name such as `digits`; of the same data."""
+
+    def __post_init__(self) -> None:
+        if self.image_encoder is not None and self.ip_adapter is None:
+            raise UsageError("--image-encoder is what an IP-Adapter needs; give one: --ip-adapter")
+
+    def lead(
+        self,
+        pipeline: "demist.model.pipeline.Pipeline",
+        source: "ModelOptions",
+        read_image: "demist.conditions.ReadImage",
+    ) -> "Led":
+        """The model with them; `source` says where the weaker model runs.
+
+        Raises:
+            UsageError: They do not fit it.
+        """
+        weak = None if self.weak is None else source.open(self.weak, pipeline)
+        pipeline, given = _models().adapted.from_flag(
+            pipeline, self.ip_adapter, self.image_encoder, read_image
+        )
+        return Led(pipeline, given, {} if weak is None else {"weak": weak})
+
+
+@dataclass(frozen=True)
+class Led:
+    """A model that is led, the values of its new conditions, and further arguments of a plan."""
+
+    pipeline: "demist.model.pipeline.Pipeline"
+    given: Mapping[str, Any]
+    guiding: Mapping[str, Any]
+
+
+def with_flags(typed: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Conditions that were typed, and those that come with flags of their own.
+
+    Raises:
+        UsageError: One is given twice.
+    """
+    if twice := next((name for name in typed if name in given), None):
+        flag = "--ip-adapter" if twice == "image_prompt" else "--control"
+        raise UsageError(f"--cond gives {twice}, and so does {flag}; leave one out")
+    return {**typed, **given}
+
+
+@dataclass(frozen=True)
 class ModelOptions:
     """Which model, and where it runs."""
 
@@ -115,24 +205,32 @@ class ModelOptions:
 
     def candidate(self, spec: str) -> "demist.measuring.candidate.Candidate":
         """See `demist.measuring.candidate.open_candidate`."""
-        from demist.measuring.candidate import open_candidate, reading_of
-
-        return open_candidate(
-            spec, at_step=self.at_step, device=self.device, runs=self.runs, reading=reading_of(self)
+        reading = _models().reading_of(self)
+        made: demist.measuring.candidate.Candidate = _models().open_candidate(
+            spec, at_step=self.at_step, device=self.device, runs=self.runs, reading=reading
         )
+        return made
 
     def open(
         self, spec: str, strong: "demist.model.pipeline.Pipeline | None" = None
     ) -> "demist.model.pipeline.Pipeline":
         """See `demist.model.open`: `open_model`, or `open_weak` beside a strong model."""
-        from demist.model.open import open_model, open_weak, reading_of
-
-        reading = reading_of(self)
+        reading = _models().reading_of(self)
+        made: demist.model.pipeline.Pipeline
         if strong is not None:
-            return open_weak(spec, strong, runs=self.runs, reading=reading)
-        return open_model(
-            spec, at_step=self.at_step, device=self.device, runs=self.runs, reading=reading
-        )
+            made = _models().open_weak(spec, strong, runs=self.runs, reading=reading)
+        else:
+            made = _models().open_model(
+                spec, at_step=self.at_step, device=self.device, runs=self.runs, reading=reading
+            )
+        return made
+
+
+def _models() -> Any:
+    """What opens models, which takes a second to import."""
+    from demist.measuring import candidate
+
+    return candidate
 
 
 def parse_shard(text: str) -> tuple[int, int]:

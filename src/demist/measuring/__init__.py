@@ -9,6 +9,7 @@ __all__ = [
     "candidate",
     "checks",
     "codecs",
+    "companions",
     "compare",
     "evaluate",
     "judging",

@@ -13,21 +13,27 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from demist.errors import DemistError
+from demist.errors import DataError, DemistError, UsageError
 from demist.interop import Reading
 from demist.io import arrays, files
 from demist.machine.processes import die_with_parent
 from demist.measuring import on_ray
-from demist.model.open import gpus_of, open_again
+from demist.measuring.companions import Companions
+from demist.model.folder import weights_hash
+from demist.model.open import gpus_of, open_model
 from demist.model.pipeline import Pipeline
 from demist.model.sampling import Sampling
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,7 @@ class Source:
         device: Where the network runs.
         precision: Of the network: fp32 or bf16.
         reading: How it is read and run.
+        beside: What is put beside it.
     """
 
     place: str
@@ -49,21 +56,41 @@ class Source:
     device: str = "auto"
     precision: str = "fp32"
     reading: Reading | None = None
+    beside: Companions = Companions()  # noqa: RUF009 (a frozen value)
 
-    def open(self) -> Pipeline:
-        """The model; the next call finds it open."""
-        return open_again(self.place, self.sha256, self.at_step, self.device, self.reading)
+    def open(self) -> tuple[Pipeline, dict[str, Any]]:
+        """The model, and conditions that all its samples are given; the next call finds it open.
+
+        Raises:
+            DataError: It is not the model that was meant.
+        """
+        return _opened(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Source":
         """What `dataclasses.asdict` said, perhaps by way of a file."""
-        told: dict[str, Any] | None = value.get("reading")
-        if told is None:
-            return cls(**value)
-        plain: dict[str, Any] = {
-            key: tuple(item) if isinstance(item, list) else item for key, item in told.items()
-        }
-        return cls(**{**value, "reading": Reading(**plain)})
+        parts: dict[str, Any] = {}
+        for name, kind in (("reading", Reading), ("beside", Companions)):
+            if told := value.get(name):
+                plain: dict[str, Any] = {
+                    k: tuple(v) if isinstance(v, list) else v for k, v in told.items()
+                }
+                parts[name] = kind(**plain)
+        return cls(**{**value, **parts})
+
+
+@lru_cache(maxsize=1)
+def _opened(source: Source) -> tuple[Pipeline, dict[str, Any]]:
+    pipeline = open_model(
+        source.place, at_step=source.at_step, device=source.device, reading=source.reading
+    )
+    pipeline, given = source.beside.join(pipeline, source.reading)
+    if weights_hash(pipeline) != source.sha256:
+        raise DataError(
+            f"{source.place} has other weights now than when sampling began; say which with "
+            f"--at-step"
+        )
+    return pipeline, given
 
 
 @dataclass(frozen=True)
@@ -88,15 +115,19 @@ class Bucket:
         """Whether the file is there, and holds what was written, to the last bit."""
         return arrays.sealed_length(self.file) == len(self.rows)
 
-    def sample(self, pipeline: Pipeline, precision: str = "fp32") -> np.ndarray:
-        """The samples."""
-        device = pipeline.device.type
+    def sample(
+        self, pipeline: Pipeline, precision: str = "fp32", given: Mapping[str, Any] = NOTHING
+    ) -> np.ndarray:
+        """The samples; `given` are conditions of all of them that are no JSON, such as images."""
+        device, cond = pipeline.device.type, {**self.cond, **given}
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
-            return pipeline.sample(self.n, sampling=self.sampling, rows=self.rows, **self.cond)
+            return pipeline.sample(self.n, sampling=self.sampling, rows=self.rows, **cond)
 
-    def make(self, pipeline: Pipeline, precision: str = "fp32") -> None:
+    def make(
+        self, pipeline: Pipeline, precision: str = "fp32", given: Mapping[str, Any] = NOTHING
+    ) -> None:
         """Write the file."""
-        arrays.write_array(self.sample(pipeline, precision), self.file, seal=True)
+        arrays.write_array(self.sample(pipeline, precision, given), self.file, seal=True)
 
     def to_json(self) -> dict[str, Any]:
         """The same as JSON values."""
@@ -129,6 +160,7 @@ def fill(
     processes: int = 1,
     ray: bool = False,
     title: str = "",
+    given: Mapping[str, Any] = NOTHING,
 ) -> list[Bucket]:
     """Make those buckets of a share that are not there yet, with a bar.
 
@@ -140,10 +172,16 @@ def fill(
         processes: How many to divide the work among.
         ray: Let Ray do it.
         title: Of the bar.
+        given: What `source.beside` gives all samples, used if there is one process.
 
     Returns:
         Those that are still missing of all.
+
+    Raises:
+        UsageError: Machines of Ray need not have the files that are put beside the model.
     """
+    if ray and source.beside:
+        raise UsageError("--ray has no --control and no --refiner; leave one of them out")
     which, shares = share
     todo = missing(buckets[which - 1 :: shares])
     if ray:
@@ -152,7 +190,7 @@ def fill(
     elif processes > 1 and len(todo) > 1:
         done = _by_processes(source, todo, min(processes, len(todo)))
     else:
-        done = _here(source, todo, pipeline)
+        done = _here(source, todo, pipeline, given)
     total, hidden = sum(len(bucket.rows) for bucket in todo), not sys.stderr.isatty()
     with tqdm(total=total, desc=title, unit="sample", leave=False, disable=hidden) as bar:
         for i in done:
@@ -185,18 +223,20 @@ def work(order: Mapping[str, Any]) -> None:
         DataError: The model is another one now.
     """
     source = Source.from_json(order["source"])
-    pipeline = source.open()
+    pipeline, given = source.open()
     for value in order["buckets"]:
-        Bucket.from_json(value).make(pipeline, source.precision)
+        Bucket.from_json(value).make(pipeline, source.precision, given)
 
 
 def _order(source: Source, buckets: Iterable[Bucket]) -> dict[str, Any]:
     return {"source": asdict(source), "buckets": [bucket.to_json() for bucket in buckets]}
 
 
-def _here(source: Source, todo: Sequence[Bucket], pipeline: Pipeline) -> Iterator[int]:
+def _here(
+    source: Source, todo: Sequence[Bucket], pipeline: Pipeline, given: Mapping[str, Any]
+) -> Iterator[int]:
     for i, bucket in enumerate(todo):
-        bucket.make(pipeline, source.precision)
+        bucket.make(pipeline, source.precision, given)
         yield i
 
 

@@ -54,8 +54,8 @@ def bulk(
         CannotCreateError: The folder holds something else, or cannot be made.
     """
     pipeline = model.pipeline
-    full = pipeline.plan(1, sampling).sampling
-    known = {"sha256": weights_hash(pipeline), **pipeline.facts}
+    full = pipeline.plan(1, sampling, **model.given).sampling
+    known = {"sha256": weights_hash(pipeline), **pipeline.facts, **model.beside.facts}
     recipe = {"n": n, "bucket": SIZE, **full.recipe(), **cond}
     claim(out, {"sampling": recipe, "model": known, "demist": __version__})
     sweep(out)
@@ -65,8 +65,11 @@ def bulk(
         for i, rows in enumerate(parts(n, SIZE))
     ]
     place = str(model.place.absolute())
-    source = Source(place, known["sha256"], model.at_step, model.device, reading=model.reading)
-    left = fill(buckets, source, pipeline, share=share, ray=ray)
+    source = Source(
+        place, known["sha256"], model.at_step, model.device, reading=model.reading,
+        beside=model.beside,
+    )  # fmt: skip
+    left = fill(buckets, source, pipeline, share=share, ray=ray, given=model.given)
     if not left:
         join(buckets, out / "samples.npy")
     return len(left), len(buckets)

@@ -1,17 +1,22 @@
 """The model that is measured: a run, or a saved model; and the data it belongs to."""
 
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from demist import zoo
 from demist.config import DataConfig
 from demist.errors import UsageError
 from demist.interop import Reading
 from demist.io import hub
+from demist.measuring.companions import Companions as Companions
 from demist.modalities import of
+from demist.model import adapted as adapted
 from demist.model.folder import INDEX
 from demist.model.open import RUNS, locate, open_model
+from demist.model.open import open_weak as open_weak
 from demist.model.open import reading_of as reading_of
 from demist.model.pipeline import Pipeline
 from demist.runs import Run
@@ -31,6 +36,8 @@ class Candidate:
         at_step: Checkpoint of the run; None: the newest.
         device: Where the network runs.
         reading: How it was read.
+        beside: What was put beside it.
+        given: Conditions that all its samples are given so.
     """
 
     name: str
@@ -42,6 +49,17 @@ class Candidate:
     at_step: int | None = None
     device: str = "auto"
     reading: Reading | None = None
+    beside: Companions = Companions()  # noqa: RUF009 (a frozen value)
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_beside(self, beside: Companions) -> "Candidate":
+        """The same with other models beside it.
+
+        Raises:
+            As `Companions.join`.
+        """
+        pipeline, given = beside.join(self.pipeline, self.reading)
+        return replace(self, pipeline=pipeline, beside=beside, given=given)
 
 
 Named = str | int | os.PathLike[str] | Run | Candidate

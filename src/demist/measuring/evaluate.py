@@ -127,7 +127,7 @@ class Measurement:
             "asked": sets.asked.sentence,
             **task.settings,
         }
-        known = {"sha256": task.source.sha256, **model.pipeline.facts}
+        known = {"sha256": task.source.sha256, **model.pipeline.facts, **model.beside.facts}
         return Evaluation(
             model.name, __version__, known, sampling, dict(runs.environment()), report
         )
@@ -135,7 +135,7 @@ class Measurement:
 
 def keep_in_card(found: Evaluation, model: Candidate) -> bool:
     """Put an evaluation into the page of a run's finished model; whether that was done."""
-    if model.at_step is not None or model.folder != model.place:
+    if model.at_step is not None or model.folder != model.place or model.beside:
         return False
     return add_table(model.place / "model", str(found))
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from demist.errors import CannotCreateError, UsageError
 from demist.evaluation.ruler import Asked, Ruler
 from demist.io.folders import sweep
 from demist.machine.precision import resolve_precision
-from demist.measuring.buckets import Bucket, Source, fill, parts, read
+from demist.measuring.buckets import NOTHING, Bucket, Source, fill, parts, read
 from demist.measuring.candidate import Candidate
 from demist.measuring.prompts import ask
 from demist.model.folder import weights_hash
@@ -91,6 +92,7 @@ class Task:
             "asked": self.asked,
             "count": self.count,
             "seeds": self.seeds,
+            **self.source.beside.facts,
         }
         text = json.dumps([facts, SIZE, __version__], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -110,12 +112,14 @@ class Task:
             for number, rows in enumerate(each)
         }
 
-    def collect(self, pipeline: Pipeline, folder: Path) -> dict[int, np.ndarray]:
+    def collect(
+        self, pipeline: Pipeline, folder: Path, given: Mapping[str, Any] = NOTHING
+    ) -> dict[int, np.ndarray]:
         """The samples of every seed; what is not in the folder is made."""
         found = dict[int, list[np.ndarray]]()
         for (seed, _), bucket in self.buckets(folder).items():
             there = bucket.made()
-            x = read(bucket) if there else bucket.sample(pipeline, self.source.precision)
+            x = read(bucket) if there else bucket.sample(pipeline, self.source.precision, given)
             found.setdefault(seed, []).append(x)
         return {seed: np.concatenate(some) for seed, some in found.items()}
 
@@ -147,9 +151,9 @@ class Sets:
         asked = ask(pipeline, ruler.test, count, ruler.train)
         source = Source(
             str(model.place.absolute()), weights_hash(pipeline), model.at_step, model.device,
-            precision, model.reading,
+            precision, model.reading, model.beside,
         )  # fmt: skip
-        sampling = pipeline.plan(1, protocol.sampling).sampling
+        sampling = pipeline.plan(1, protocol.sampling, **model.given).sampling
         seeds = tuple(range(first, first + protocol.seeds))
         return cls(model, asked, Task(source, sampling, asked.values, count, seeds))
 
@@ -177,13 +181,13 @@ class Sets:
         buckets = list(self.task.buckets(self.folder).values())
         left = fill(
             buckets, self.task.source, self.model.pipeline, share=share, processes=processes,
-            ray=ray, title=f"sampling {self.model.name}",
+            ray=ray, title=f"sampling {self.model.name}", given=self.model.given,
         )  # fmt: skip
         return len(left), len(buckets)
 
     def collect(self) -> dict[int, np.ndarray]:
         """The samples of every seed; what is not there is made."""
-        return self.task.collect(self.model.pipeline, self.folder)
+        return self.task.collect(self.model.pipeline, self.folder, self.model.given)
 
     def remove(self) -> None:
         """Remove the samples."""

@@ -2,13 +2,11 @@
 
 import warnings
 from dataclasses import fields, replace
-from functools import lru_cache
 from pathlib import Path
 
 import torch
 
 from demist import interop, zoo
-from demist.errors import DataError
 from demist.interop import Reading
 from demist.io import hub
 from demist.machine.device import pick_device
@@ -111,30 +109,6 @@ def open_weak(
     reading = reading and replace(reading, lora=(), embedding=(), part=(), prediction=None)
     weak = open_model(spec, device=device, runs=runs, reading=reading)
     return replace(weak, facts={**weak.facts, "name": hub.title(locate(spec, runs))})
-
-
-@lru_cache(maxsize=1)
-def open_again(
-    spec: str, sha256: str, at_step: int | None, device: str, reading: Reading | None = None
-) -> Pipeline:
-    """A model in a process that makes buckets of it; the next bucket finds it open.
-
-    Args:
-        spec: Folder of a run or a model.
-        sha256: Its `weights_hash`.
-        at_step: Checkpoint of a run.
-        device: Where it runs.
-        reading: How it is read and run.
-
-    Raises:
-        DataError: It is not the model that was meant.
-    """
-    pipeline = open_model(spec, at_step=at_step, device=device, reading=reading)
-    if model_folder.weights_hash(pipeline) != sha256:
-        raise DataError(
-            f"{spec} has other weights now than when sampling began; say which with --at-step"
-        )
-    return pipeline
 
 
 def gpus_of(pipeline: Pipeline) -> int:

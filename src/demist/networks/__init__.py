@@ -53,6 +53,7 @@ from demist.networks.layers import (
     embedding,
     group_norm,
     look_up,
+    side_by_side,
     sinusoid,
     zeroed,
 )
@@ -150,6 +151,7 @@ __all__ = [
     "probabilities",
     "require_channels",
     "require_halvings",
+    "side_by_side",
     "silence",
     "silenced",
     "sinusoid",
