@@ -29,7 +29,8 @@ class Options:
     run: Annotated[Positional[str], arg(metavar="[RUN|FOLDER]")] = "latest"
     """A run (number, name, path or `latest`), or a saved model's folder, such as `digits`."""
     against: Annotated[str | None, arg(metavar="RUN|FOLDER")] = None
-    """Another model of the same data, by itself, measured alike: differences with 95 % intervals."""
+    """Another model of the same data, by itself, measured alike: differences with 95 %
+    intervals."""
     data: Annotated[str | None, arg(metavar="DATA")] = None
     """What to compare with, as in `demist train`. Default: what the run was trained on."""
     n: int = 10_000

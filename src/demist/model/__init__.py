@@ -12,6 +12,7 @@ from demist.model.pipeline import Pipeline
 from demist.model.plan import Frame, Plan, Tally, sample_seed
 from demist.model.sampling import STANDARD, Sampling
 from demist.model.sweep import Axis, parse_axes, sweep
+from demist.model.told_more import Wider, widen
 
 __all__ = [
     "STANDARD",
@@ -27,6 +28,7 @@ __all__ = [
     "Plan",
     "Sampling",
     "Tally",
+    "Wider",
     "about",
     "adapted",
     "best_of",
@@ -65,6 +67,8 @@ __all__ = [
     "stored",
     "sums",
     "sweep",
+    "told_more",
     "values",
     "watched",
+    "widen",
 ]
