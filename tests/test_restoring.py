@@ -253,6 +253,75 @@ def test_a_bad_file_of_a_folder_is_left_out(photos, capsys):
     assert (photos.parent / "out" / "more" / "c.png").exists()
 
 
+@pytest.fixture
+def holes(tmp_path):
+    """A mask of its own for each of the photos, one with another ending."""
+    (tmp_path / "holes" / "more").mkdir(parents=True)
+    for i, name in enumerate(("a.png", "b.bmp", "more/c.png")):
+        mask = np.zeros((28, 28), np.uint8)
+        mask[4 * i + 3 : 4 * i + 9 + i, 4:20] = 255
+        Image.fromarray(mask).save(tmp_path / "holes" / name)
+    return tmp_path / "holes"
+
+
+def test_each_image_of_a_folder_has_its_own_mask(photos, holes, capsys):
+    line = ["restore", "digits", str(photos), "--operator", "mask:holes", "--out", "out"]
+    line += ["--method", "ddnm", *FLAGS[2:]]
+    assert main(line) == 0
+    said = capsys.readouterr().err
+    assert "each with the mask of its own name; of the first: 688 numbers are measured" in said
+    for name, mask, seen in (
+        ("a", "a.png", 688),
+        ("b", "b.bmp", 672),
+        ("more/c", "more/c.png", 656),
+    ):
+        data = np.asarray(Image.open(photos / f"{name}.png"))[None]
+        hidden = np.asarray(Image.open(holes / mask)) > 0
+        assert (~hidden).sum() == seen
+        mean = np.asarray(Image.open(f"out/{name}.png").convert("L"))
+        assert np.abs(mean.astype(int) - data[0])[~hidden].max() <= 1
+        seed = seed_of(0, f"{name}.png")
+        alone = demist.restore(
+            "digits", data, f"mask:{holes / mask}", method="ddnm", n=3, seed=seed, steps=2
+        )
+        assert np.array_equal(mean, alone.mean[0])
+    made = {p.name: p.read_bytes() for p in _files("out")}
+    (photos.parent / "out" / "b.png").unlink()
+    assert main([*line, "--resume"]) == 0
+    assert "2 of 3 images are there already" in capsys.readouterr().err
+    assert {p.name: p.read_bytes() for p in _files("out")} == made
+
+
+def test_one_image_finds_its_mask_in_a_folder(photos, holes):
+    line = ["restore", "digits", str(photos / "b.png"), *FLAGS, "--operator"]
+    assert main([*line, "mask:holes", "--out", "one.png"]) == 0
+    assert main([*line, f"mask:{holes / 'b.bmp'}", "--out", "two.png"]) == 0
+    one, two = (np.asarray(Image.open(name)) for name in ("one.png", "two.png"))
+    assert np.array_equal(one, two)
+    with pytest.raises(UsageError, match=r"holes is a folder of masks, one for each file"):
+        demist.restore("digits", np.zeros((1, 28, 28), np.uint8), "mask:holes", n=1, **HOW)
+
+
+def test_masks_that_do_not_fit_their_images(photos, holes, capsys):
+    line = ["restore", "digits", str(photos), "--operator", "mask:holes", "--out", "out", *FLAGS]
+    (holes / "a.png").unlink()
+    Image.fromarray(np.full((9, 7), 255, np.uint8)).save(holes / "b.bmp")
+    assert main(line) == 65
+    said = capsys.readouterr().err
+    missing = f"there is no mask {'holes/a.png'} for a.png; a mask has the name of its image"
+    assert f"a.png is left out: {missing}" in said
+    assert "b.png is left out: mask holes/b.bmp has 7x9 pixels, and the data is 28x28" in said
+    assert "2 of 3 images were not restored" in said
+    assert (photos.parent / "out" / "more" / "c.png").exists()
+    (holes / "more" / "c.png").unlink()
+    line[line.index("out")] = "nowhere"
+    assert main(line) == 65
+    said = capsys.readouterr().err
+    assert f"none of 3 images can be restored; of the first: {missing}" in said
+    assert said.strip().count("\n") == 0
+    assert not (photos.parent / "nowhere").exists()
+
+
 def _files(folder):
     from pathlib import Path
 

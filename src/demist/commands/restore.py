@@ -33,9 +33,9 @@ class Options:
     image: Annotated[Positional[Path], arg(metavar="IMAGE|FOLDER")]
     """A damaged image, an array (.npy) of what was measured, or a folder of images."""
     operator: Annotated[str, arg(metavar="NAME:OPTIONS")]
-    """What happened to it: mask:FILE (white is hidden), box:x,y,w,h, half:lower, random:0.7,
-    gaps:100,200, sr:4, blur:1.5, motion:9,30, colour, dense:FILE; a@b: first b, then a.
-    `demist list operators` explains them."""
+    """What happened to it: mask:FILE (white is hidden; or mask:FOLDER, a mask for each image of a
+    folder, of the image's name), box:x,y,w,h, half:lower, random:0.7, gaps:100,200, sr:4, blur:1.5,
+    motion:9,30, colour, dense:FILE; a@b: first b, then a. `demist list operators` explains them."""
     noise: Annotated[str, arg(metavar="STD|poisson:PEAK")] = "0"
     """Standard deviation of the noise on what was measured, where black is -1 and white is 1: 0.05
     is 6 of 255. poisson:30: at most 30 photons."""
@@ -99,8 +99,8 @@ def main(args: list[str]) -> None:
         name: getattr(options, name) for name in ("operator", "noise", "method", "n", "simulate")
     } | {"prompt": options.prompt, "class": options.label, "cond": list(options.cond)}
     ready = restorer.Restorer(
-        restorer.Damage.of(pipeline, options.operator, options.noise), options.method, options.n,
-        options.sampling.sampling(), cond, options.simulate, asked, say,
+        restorer.Damages.of(pipeline, options.operator, options.noise), options.method,
+        options.n, options.sampling.sampling(), cond, options.simulate, asked, say,
     )  # fmt: skip
     if several:
         scores = ready.folder(options.image, out, options.resume)

@@ -6,6 +6,7 @@ its own. The noise is in this unit.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from demist.core import Seeded
 from demist.data.images.decode import read_image
 from demist.data.readers.arrays import head
 from demist.data.readers.labels import readable
+from demist.editing.sources import called
 from demist.errors import DataError, MissingError, UsageError
 from demist.inverse import (
     GaussianNoise,
@@ -37,6 +39,10 @@ Noise = float | str | MeasurementNoise
 """A standard deviation, `poisson:PEAK`, or an object."""
 
 
+class MasksError(UsageError):
+    """A folder of masks stands where one mask is needed."""
+
+
 @dataclass(frozen=True, eq=False)
 class Damage:
     """What happened to the data of a model.
@@ -52,14 +58,28 @@ class Damage:
     noise: MeasurementNoise
 
     @classmethod
-    def of(cls, pipeline: Pipeline, operator: str | Operator, noise: Noise) -> "Damage":
+    def of(
+        cls,
+        pipeline: Pipeline,
+        operator: str | Operator,
+        noise: Noise,
+        image: str | None = None,
+    ) -> "Damage":
         """From what is written; see `demist.inverse.make_operator`.
+
+        Args:
+            pipeline: The model.
+            operator: What was measured; `mask:FOLDER` names a folder of masks, one for each image.
+            noise: What was added.
+            image: Name of the image whose mask is taken from such a folder.
 
         Raises:
             UsageError: It makes no sense for this model's data.
+            MasksError: It names a folder of masks, and there is no `image`.
+            MissingError: A file is not there.
         """
         if isinstance(operator, str):
-            operator = make_operator(operator, pipeline.shape, read_file)
+            operator = make_operator(operator, pipeline.shape, partial(read_file, image=image))
         if operator.shape != pipeline.shape:
             raise UsageError(
                 f"the operator is made for data of shape {operator.shape}, and the model's is "
@@ -100,6 +120,46 @@ class Damage:
             return Measurement(self.operator @ scaled, y, self.noise)
         through = ThroughCodec(shape, self.operator, decoder(self.pipeline))
         return Measurement(through, y, self.noise)
+
+
+@dataclass(frozen=True, eq=False)
+class Damages:
+    """What happened to each of several images.
+
+    Attributes:
+        pipeline: The model.
+        operator: As written; `mask:FOLDER` holds a mask for each image, of the image's name.
+        noise: As written.
+        one: The damage of all images; None: each has a mask of its own.
+    """
+
+    pipeline: Pipeline
+    operator: str
+    noise: Noise
+    one: Damage | None
+
+    @classmethod
+    def of(cls, pipeline: Pipeline, operator: str, noise: Noise) -> "Damages":
+        """From what is written.
+
+        Raises:
+            UsageError: It makes no sense for this model's data.
+        """
+        try:
+            one = Damage.of(pipeline, operator, noise)
+        except MasksError:
+            read_noise(noise)
+            one = None
+        return cls(pipeline, operator, noise, one)
+
+    def to(self, image: str) -> Damage:
+        """What happened to an image of this name.
+
+        Raises:
+            MissingError: It has no mask.
+            UsageError: Its mask has another size, greys, or nothing that is hidden.
+        """
+        return self.one or Damage.of(self.pipeline, self.operator, self.noise, image)
 
 
 def decoder(pipeline: Pipeline) -> Callable[[Tensor], Tensor]:
@@ -157,21 +217,35 @@ def read_noise(noise: Noise) -> MeasurementNoise:
         ) from None
 
 
-def read_file(kind: str, path: str, shape: tuple[int, ...]) -> Tensor:
+def read_file(kind: str, path: str, shape: tuple[int, ...], image: str | None = None) -> Tensor:
     """What a file holds for an operator.
 
     Args:
         kind: `mask` (white is hidden), `kernel` (an image) or `matrix` (.npy or .safetensors).
-        path: The file.
+        path: The file; of masks also a folder, of which the one called as `image` is taken.
         shape: Of one state.
+        image: Name of the image.
 
     Raises:
         UsageError: It cannot be read, or has greys where none are allowed.
+        MasksError: It is a folder of masks, and there is no `image`.
         DataError: It is damaged.
         MissingError: There is none.
     """
     if kind == "matrix":
         return read_matrix(path)
+    if kind == "mask" and Path(path).is_dir():
+        if image is None:
+            raise MasksError(
+                f"{path} is a folder of masks, one for each file of a folder of images; name the "
+                f"file of one mask"
+            )
+        mask = called(Path(path), image)
+        if not mask.is_file():
+            raise MissingError(
+                f"there is no mask {mask} for {image}; a mask has the name of its image"
+            )
+        path = str(mask)
     if path.endswith(".npy"):
         found = torch.from_numpy(read_array(path).astype(np.float32))
         return found > 0 if kind == "mask" else found

@@ -19,9 +19,9 @@ from tqdm import tqdm
 
 from demist.data.images.decode import read_image as read_image
 from demist.drawing import image_grid, save_image
-from demist.editing.damage import Damage as Damage
-from demist.editing.damage import read_array
-from demist.editing.restoring import Restored, chosen, measured, planned, restored, usual
+from demist.editing.damage import Damage, read_array
+from demist.editing.damage import Damages as Damages
+from demist.editing.restoring import AUTO, Restored, chosen, measured, planned, restored, usual
 from demist.editing.sources import Item, Say, items_in
 from demist.errors import CannotCreateError, DataError, DemistError, MissingError, UsageError
 from demist.inverse import GaussianNoise, make_method
@@ -44,7 +44,7 @@ class Restorer:
     """A model, the damage, and all that was asked.
 
     Attributes:
-        damage: What happened to the data.
+        damages: What happened to the data.
         method: How to draw, by name, or `auto`.
         n: Samples of each image.
         sampling: How.
@@ -54,7 +54,7 @@ class Restorer:
         say: Told what the user should know.
     """
 
-    damage: Damage
+    damages: Damages
     method: str
     n: int
     sampling: Sampling
@@ -64,24 +64,26 @@ class Restorer:
     say: Say = print
 
     def __post_init__(self) -> None:
-        make_method(chosen(self.damage, self.method))
+        if self.method != AUTO:
+            make_method(self.method)
 
     @property
     def pipeline(self) -> Pipeline:
         """The model."""
-        return self.damage.pipeline
+        return self.damages.pipeline
 
     def file(self, path: Path, out: Path) -> dict[str, float]:
         """Restore one image or array; returns its scores.
 
         Raises:
             UsageError: It has the wrong shape.
-            MissingError: There is none.
+            MissingError: There is none, or it has no mask.
         """
         item = Item(path, path.name, self._seed, (out,))
-        data = self._read(item)
-        self._tell(1)
-        (done,) = self._restore([item], [data], True)
+        damage = self.damages.to(item.name)
+        data = self._read(item, damage)
+        self._tell(1, damage)
+        (done,) = self._restore(damage, [item], [data], True)
         self._write(item, done)
         return done.scores()
 
@@ -90,28 +92,32 @@ class Restorer:
 
         Raises:
             CannotCreateError: `out` holds other files.
-            DataError: Some images could not be restored; the others were.
+            DataError: No image can be restored, and nothing is written; or some could not, and
+                the others were.
         """
         items = items_in(folder, out, self._seed, 1)
-        self._rehearse(items)
+        first = self._rehearse(items)
         scores = self._claim(out, resume)
         left = [item for item in items if not (item.outs[0].exists() and item.name in scores)]
         if len(left) < len(items):
             self.say(f"{len(items) - len(left)} of {len(items)} images are there already")
-        self._tell(len(left))
+        self._tell(len(left), first)
         failed, each = 0, max(1, (self.sampling.over(self.pipeline.defaults).batch_size or 1))
-        step = max(1, each // self.n)
+        # Masks see different numbers, which no batch can hold side by side.
+        step = max(1, each // self.n) if self.damages.one else 1
         with tqdm(total=len(left), unit="image", disable=not sys.stderr.isatty()) as bar:
             for begin in range(0, len(left), step):
                 batch, data = list[Item](), list[np.ndarray]()
                 for item in left[begin : begin + step]:
                     try:
-                        data.append(self._read(item))
+                        damage = self.damages.to(item.name)
+                        data.append(self._read(item, damage))
                         batch.append(item)
                     except DemistError as error:
                         failed += 1
                         self.say(f"{item.name} is left out: {error}")
-                for item, done in zip(batch, self._restore(batch, data, False), strict=True):
+                restorations = self._restore(damage, batch, data, False) if batch else []
+                for item, done in zip(batch, restorations, strict=True):
                     self._write(item, done)
                     scores[item.name] = done.scores()
                     self._keep(out, scores)
@@ -129,30 +135,36 @@ class Restorer:
         assert isinstance(seed, int)
         return seed
 
-    def _rehearse(self, items: Sequence[Item]) -> None:
-        """Make one plan, so that what makes no sense is told before any folder."""
+    def _rehearse(self, items: Sequence[Item]) -> Damage:
+        """Make one plan, so that what makes no sense is told before any folder; its damage."""
+        told = list[DemistError]()
         for item in items:
             try:
-                data = self._read(item)
-            except DemistError:
-                continue  # told when it is its turn
-            y = measured(self.damage, data, item.seed, self.simulate)
-            planned(self.damage, y, self.method, [0], self.sampling, self.cond)
-            return
+                damage = self.damages.to(item.name)
+                data = self._read(item, damage)
+            except DemistError as error:
+                told.append(error)  # of one among others told when it is its turn
+                continue
+            y = measured(damage, data, item.seed, self.simulate)
+            planned(damage, y, self.method, [0], self.sampling, self.cond)
+            return damage
+        raise DataError(f"none of {len(items)} images can be restored; of the first: {told[0]}")
 
-    def _tell(self, images: int) -> None:
+    def _tell(self, images: int, damage: Damage) -> None:
         """Say what is about to be done."""
-        operator, noise = self.damage.operator, self.damage.noise
+        operator, noise = damage.operator, damage.noise
         image = self._draws
         unit = "the data's unit, from -1 (black) to 1 (white)" if image else "the data's own unit"
         said = f"{noise}"
         if isinstance(noise, GaussianNoise):
             said = f"Gaussian, standard deviation {noise.std:g}"
             said += f" ({noise.std * 127.5:.1f} of 255)" if image and noise.std else ""
-        spec = chosen(self.damage, self.method)
+        spec = chosen(damage, self.method)
         why = "as asked" if spec == self.method else "auto, by its figures on digits"
         each = usual(self.sampling, make_method(spec)).over(self.pipeline.defaults)
         what = "damages each image, and restores it" if self.simulate else "restores each image"
+        if not self.damages.one:
+            what += ", each with the mask of its own name; of the first"
         self.say(
             f"{what}: {_count(operator.out)} numbers are measured of the {_count(operator.shape)} "
             f"of {' x '.join(map(str, operator.shape))} data; noise {said}, in {unit}"
@@ -162,14 +174,14 @@ class Restorer:
             f"each of {images} image{'' if images == 1 else 's'}"
         )
 
-    def _read(self, item: Item) -> np.ndarray:
+    def _read(self, item: Item, damage: Damage) -> np.ndarray:
         """The damaged data of a file, or the clean data that is to be damaged."""
-        shape = self.pipeline.shape if self.simulate else self.damage.shape
+        shape = self.pipeline.shape if self.simulate else damage.shape
         if not item.path.is_file():
             raise MissingError(f"there is no file {item.path}")
         if item.path.suffix == ".npy":
             data = read_array(str(item.path))
-            if data.shape != shape and (self.simulate or data.shape != self.damage.operator.out):
+            if data.shape != shape and (self.simulate or data.shape != damage.operator.out):
                 raise UsageError(
                     f"{item.path} has shape {data.shape}, and {shape} is needed: see --operator"
                 )
@@ -195,15 +207,13 @@ class Restorer:
         return pages.of(self.pipeline).spatial
 
     def _restore(
-        self, items: Sequence[Item], data: Sequence[np.ndarray], bar: bool
+        self, damage: Damage, items: Sequence[Item], data: Sequence[np.ndarray], bar: bool
     ) -> list[Restored]:
         """As many images at once as are given, each with seeds of its own."""
-        if not items:
-            return []
         pairs = list(zip(items, data, strict=True))
-        ys = [measured(self.damage, x, item.seed, self.simulate) for item, x in pairs]
+        ys = [measured(damage, x, item.seed, self.simulate) for item, x in pairs]
         seeds = [item.seed + i for item in items for i in range(self.n)]
-        plan = planned(self.damage, torch.cat(ys), self.method, seeds, self.sampling, self.cond)
+        plan = planned(damage, torch.cat(ys), self.method, seeds, self.sampling, self.cond)
         samples = plan.sample(progress=bar and sys.stderr.isatty())
         if bar:
             each = ", ".join(f"{count:g}" for count in plan.evaluations().values())
@@ -211,8 +221,7 @@ class Restorer:
         parts = np.split(samples, len(items))
         truths = data if self.simulate else [None] * len(items)
         return [
-            restored(self.damage, y, x, truth)
-            for y, x, truth in zip(ys, parts, truths, strict=True)
+            restored(damage, y, x, truth) for y, x, truth in zip(ys, parts, truths, strict=True)
         ]
 
     def _write(self, item: Item, done: Restored) -> None:

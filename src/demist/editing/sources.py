@@ -157,7 +157,7 @@ class Masking:
         if str(self.file) == ALPHA:
             alpha = read_image(str(item.path), 4, None)[3]
             return np.asarray(1 - alpha / np.float32(255), np.float32)
-        path = self.file if not self.file.is_dir() else _beside(self.file, item.name)
+        path = self.file if not self.file.is_dir() else called(self.file, item.name)
         if not path.is_file():
             raise MissingError(f"there is no mask {path} for {item.name}")
         found = np.asarray(read_image(str(path), 1, None)[0] / np.float32(255), np.float32)
@@ -171,7 +171,7 @@ class Masking:
         return masks.resized(found, sides)
 
 
-def _beside(folder: Path, name: str) -> Path:
+def called(folder: Path, name: str) -> Path:
     """The mask of an image in a folder of masks: the same name, with any ending of images."""
     same = folder / name
     if same.is_file():
