@@ -27,6 +27,9 @@ class MMPSLangevin(Method):
     other: modes far apart, of which none is seen from the other once p(y | x_t) is accurate, stay
     wrongly weighed. Exact on Gaussians up to the bias of `delta` (see `samplers.langevin`).
 
+    More steps do not mend that: the approximation weighs modes rightly only in so little noise that
+    steps between modes are rare (docs/posteriors.md has the figures).
+
     `n` + 1 times the evaluations and gradients of `MMPS`. It weighs modes rightly where they are
     told apart early (test_mmps_with_langevin_weighs_the_modes), and no better than `MMPS` where
     that is late: docs/posteriors.md. It takes steps of its own; the caller's solver is left aside.
