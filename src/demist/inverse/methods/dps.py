@@ -28,9 +28,10 @@ class DPS(Method):
 
     Never exact: the shift has the same size whatever the noise and the length of the step, so that
     `scale` belongs to a problem and a number of steps and must be tuned; benchmarks/posteriors.py
-    tunes it for each problem and shows what each value gave. One evaluation and one gradient a
-    step, whatever the operator and the noise (whose size it does not use). Modes that the
-    measurement excludes are left too late or never (test_mmps_with_langevin_weighs_the_modes).
+    and restore_digits.py tune it for each problem and show what each value gave. One evaluation and
+    one gradient a step, whatever the operator and the noise (whose size it does not use). Modes
+    that the measurement excludes are left too late or never
+    (test_mmps_with_langevin_weighs_the_modes).
 
     References:
         Chung et al. 2023, "Diffusion Posterior Sampling for General Noisy Inverse Problems",
