@@ -1,11 +1,13 @@
 """Captions from data to prompt: conditions built, trained, resumed, asked."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from tiny import CONFIG, one_thread  # noqa: F401
 
-from demist import runs
+from demist import recipes, runs
 from demist.codecs import Pixels
 from demist.conditions import LowResolution
 from demist.conditions.conditioner import Conditioner
@@ -44,6 +46,18 @@ def test_captions_become_a_condition_beside_labels():
     assert list(batch.cond) == ["label", "text.tokens", "text.weights"]
     off = update(CONFIG, {"captions": False, "labels": False})
     assert conditions(off, captioned(classes=("d", "l")))[0].conditions == {}
+
+
+def test_recipes_of_prompts_refuse_data_without_captions():
+    asked = update(CONFIG, {"require_captions": True})
+    assert conditions(asked, captioned())[0].conditions
+    silent = replace(captioned(classes=("d", "l")), columns={})
+    with pytest.raises(UsageError, match="pages gives no captions.*--no-require-captions"):
+        conditions(asked, silent)
+    with pytest.raises(UsageError, match="gives no captions"):
+        conditions(update(asked, {"captions": False}), captioned())
+    for name in ("sd", "sdxl", "sd3", "imagen", "glide", "dalle2", "dalle3", "pixel", "emoji"):
+        assert recipes.find(name).divided().last.data.require_captions
 
 
 def test_long_captions_are_cut_and_counted(tmp_path):

@@ -157,6 +157,8 @@ class DataConfig(Section):
     """Probability of hiding a label or caption while training; above 0 it allows guidance."""
     captions: bool = True
     """Condition on captions, if the data has them."""
+    require_captions: bool = False
+    """Refuse data without captions, before anything is trained: for recipes that follow prompts."""
     text_length: int = option(64, 2, 1024)
     """Longest prompt in tokens; longer captions are cut, and their number is printed."""
     text_vocabulary: int = option(2000, 300, 100_000)

@@ -80,7 +80,7 @@ def images64() -> TrainConfig:
 def scenes() -> TrainConfig:
     """Coloured digits in scenes described in words, 32 by 32 pixels; made by code."""
     return TrainConfig(
-        data=DataConfig(path="scenes", text_length=40),
+        data=DataConfig(path="scenes", text_length=40, require_captions=True),
         network=NetworkConfig(
             channels_per_level=(32, 64, 128), attention_levels=(1,), cross_levels=(1, 2)
         ),
@@ -96,7 +96,7 @@ def scenes() -> TrainConfig:
 def captions() -> TrainConfig:
     """Small images with captions (metadata.jsonl beside them); give the data: `train PATH`."""
     return TrainConfig(
-        data=DataConfig(size=32, channels=3, labels=False, text_length=24),
+        data=DataConfig(size=32, channels=3, labels=False, text_length=24, require_captions=True),
         network=NetworkConfig(channels_per_level=(64, 128), attention_levels=(1,)),
         optimization=OptimizationConfig(lr=1e-3, batch_size=64),
         limits=LimitsConfig(budget="30m"),

@@ -58,7 +58,7 @@ def scenes64() -> TrainConfig:
     """Coloured digits in scenes described in words, 64 by 64 pixels, in latents; made by code."""
     return replace(
         latent.config(),
-        data=DataConfig(path="scenes", size=64, text_length=40),
+        data=DataConfig(path="scenes", size=64, text_length=40, require_captions=True),
         # What is where is decided in strong noise, and words are learned from nothing else.
         diffusion=DiffusionConfig(times="logit-normal:mean=0.5,std=1.2"),
     )
@@ -69,7 +69,12 @@ def emoji() -> TrainConfig:
     """Emoji by their names, 64 by 64 pixels, in latents; give the data: `train PATH`."""
     return update(
         latent.config(),
-        {"labels": False, "text_length": 24, "times": "logit-normal:mean=0.7,std=1.2"},
+        {
+            "labels": False,
+            "text_length": 24,
+            "require_captions": True,
+            "times": "logit-normal:mean=0.7,std=1.2",
+        },
     )
 
 
