@@ -185,7 +185,8 @@ def test_auto_goes_with_any_operator_and_noise(digits):
     assert (plan.sampling.steps, plan.sampling.solver) == (40, "ddim:eta=1")
     plan = restoring.planned(real, y, "auto", [0], Sampling(steps=3, solver="heun"), {})
     assert (plan.sampling.steps, plan.sampling.solver) == (3, "heun")
-    assert restoring.planned(real, y, "tmpd", [0], Sampling(), {}).sampling.solver == "ddim:eta=1"
+    for name in ("tmpd", "replacement", "repaint", "ilvr"):
+        assert restoring.planned(real, y, name, [0], Sampling(), {}).sampling.solver == "ddim:eta=1"
 
 
 def test_auto_fits_poisson_noise():

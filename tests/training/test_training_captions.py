@@ -52,7 +52,7 @@ def test_recipes_of_prompts_refuse_data_without_captions():
     asked = update(CONFIG, {"require_captions": True})
     assert conditions(asked, captioned())[0].conditions
     silent = replace(captioned(classes=("d", "l")), columns={})
-    with pytest.raises(UsageError, match="pages gives no captions.*--no-require-captions"):
+    with pytest.raises(UsageError, match=r"pages gives no captions.*--no-require-captions"):
         conditions(asked, silent)
     with pytest.raises(UsageError, match="gives no captions"):
         conditions(update(asked, {"captions": False}), captioned())

@@ -109,8 +109,8 @@ def conditions(
     conditioner = Conditioner(made)
     if config.data.require_captions and all(c.reads != FrozenText.reads for c in made.values()):
         raise UsageError(
-            f"{data.name} gives no captions, and this recipe follows prompts (require_captions = True); "
-            f"write them in metadata.jsonl beside the images, name their column with "
+            f"{data.name} gives no captions, and this recipe follows prompts (require_captions = "
+            f"True); write them in metadata.jsonl beside the images, name their column with "
             f"--caption-column, or learn without prompts: --no-require-captions"
         )
     known = {k: c for k, c in made.items() if k not in of_base or _is_read(k, c, data)}

@@ -36,6 +36,7 @@ class ILVR(Stepped):
     """
 
     name: ClassVar[str] = "ilvr"
+    solver: ClassVar[str | None] = "ddim:eta=1"
     until: float = 0.0
 
     def __post_init__(self) -> None:

@@ -38,6 +38,7 @@ class Replacement(Stepped):
     """
 
     name: ClassVar[str] = "replacement"
+    solver: ClassVar[str | None] = "ddim:eta=1"
 
     def require(self, measurement: Measurement) -> None:
         """See `Method`."""
