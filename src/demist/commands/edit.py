@@ -21,6 +21,8 @@ from demist.commands.sampling import (
 from demist.commands.shared import free_name, read, require_free
 from demist.errors import CannotCreateError, UsageError
 
+FRAMES = 24
+
 
 @dataclass(frozen=True)
 class MaskOptions:
@@ -66,6 +68,27 @@ _USUAL = asdict(MaskOptions())
 
 
 @dataclass(frozen=True)
+class WindowOptions:
+    """Images larger than the model."""
+
+    windows: bool = False
+    """Show the model overlapping windows of its own size, of an image that is larger; without this
+    the image is resized for it."""
+    overlap: float = 0.5
+    """Share of a window that the next one sees, too; more is smoother, and takes longer."""
+    seamless: bool = False
+    """Let the image go on at its opposite edge, so that copies can be laid side by side."""
+
+    def __post_init__(self) -> None:
+        if not self.windows and (self.seamless or self.overlap != 0.5):
+            raise UsageError("--overlap and --seamless go with --windows")
+
+    def asked(self) -> dict[str, Any]:
+        """What holds, as JSON values."""
+        return asdict(self) if self.windows else {}
+
+
+@dataclass(frozen=True)
 class Options:
     """Change images: vary them, fill holes in them, extend them, instruct, make them larger.
 
@@ -102,14 +125,24 @@ class Options:
     swap: Annotated[str, arg(metavar="OLD->NEW,...")] = ""
     """Change words of --prompt, which says what the image shows, and the image where they are:
     'seven->three,red->blue'. --strength below 1 keeps more of it."""
+    restyle: Annotated[str | None, arg(metavar="TEXT")] = None
+    """Draw what this says in the shapes of the image, of which --prompt may say what it shows.
+    A --strength below 1 keeps more of it."""
+    structure: Annotated[float | None, arg(metavar="SHARE")] = None
+    """Share of the steps, 0 to 1, in which the shapes hold then. Default: 0.8, and 0.5 of what
+    pixels attend to."""
+    towards: Annotated[Path | None, arg(metavar="IMAGE")] = None
+    """Write a film, .gif or .webp, from the image to this one, through the noises of both."""
+    frames: int = FRAMES
+    """Of the film, both images included."""
     n: int = 1
     """Variants of each image; of a seed S they are those of S, S + 1, ..."""
     size: Annotated[str | None, arg(metavar="SIDE|WIDTHxHEIGHT")] = None
     """At which the model works, if not the size it was trained on; images of another size are
     resized for it, and what is made is resized back."""
     out: Path | None = None
-    """Image to write, or folder for those of a folder. Default: edited.png or edited, then
-    edited-2, ..."""
+    """Image or film to write, or folder for images of a folder. Default: edited.png, edited.gif or
+    edited, then edited-2, ..."""
     resume: bool = False
     """Go on in a folder that holds some of the results."""
     force: bool = False
@@ -117,6 +150,7 @@ class Options:
     metadata: bool = True
     """Keep in the images how they were made."""
     masking: Annotated[MaskOptions, arg(name="")] = field(default_factory=MaskOptions)
+    cutting: Annotated[WindowOptions, arg(name="")] = field(default_factory=WindowOptions)
     beside: Annotated[CompanionOptions, arg(name="")] = field(default_factory=CompanionOptions)
     leading: Annotated[LeadOptions, arg(name="")] = field(default_factory=LeadOptions)
     sampling: Annotated[SamplingOptions, arg(name="")] = field(default_factory=SamplingOptions)
@@ -126,7 +160,8 @@ class Options:
         require_positive("n", self.n)
         masked = self.masking.mask is not None or bool(self.masking.box)
         ways = [("--extend", self.extend), ("--instruct", self.instruct),
-                ("--upscale", self.upscale or None), ("--swap", self.swap or None)]  # fmt: skip
+                ("--upscale", self.upscale or None), ("--swap", self.swap or None),
+                ("--restyle", self.restyle), ("--towards", self.towards)]  # fmt: skip
         if len(taken := [name for name, value in ways if value is not None]) > 1:
             raise UsageError(f"{' and '.join(taken)} are different edits; ask for one at a time")
         if self.upscale and (masked or self.strength is not None):
@@ -137,23 +172,41 @@ class Options:
             raise UsageError("--level goes with --upscale")
         if masked and self.extend is not None:
             raise UsageError("--extend makes its own mask; leave --mask and --box out")
-        if self.swap and masked:
-            raise UsageError("--swap finds the places itself; leave --mask and --box out")
+        alone = (self.beside, self.leading) == (CompanionOptions(), LeadOptions())
+        for name, value in (("--swap", self.swap), ("--restyle", self.restyle)):
+            if value and masked:
+                raise UsageError(f"{name} finds the places itself; leave --mask and --box out")
+            if value and not alone:
+                raise UsageError(
+                    f"{name} follows the words of one model; leave out --control, --refiner, "
+                    f"--weak and --ip-adapter"
+                )
+            if value and self.strength == 0:
+                raise UsageError(
+                    f"{name} with --strength 0 changes nothing; give more, such as 0.7"
+                )
+        if self.structure is not None and self.restyle is None:
+            raise UsageError("--structure goes with --restyle")
+        self._check_film(masked)
         if self.swap and not (self.prompt or self.cond):
             raise UsageError("--swap changes words of the prompt: say what is shown with --prompt")
-        if self.swap and (self.beside, self.leading) != (CompanionOptions(), LeadOptions()):
-            raise UsageError(
-                "--swap follows the words of one model; leave out --control, --refiner, --weak and "
-                "--ip-adapter"
-            )
-        if self.swap and self.strength == 0:
-            raise UsageError("--swap with --strength 0 changes nothing; give more, such as 0.7")
         if not masked and self.extend is None:
             for name in ("only_masked", "blend", "jumps", "fill"):
                 if getattr(self.masking, name) != _USUAL[name]:
                     raise UsageError(
                         f"--{name.replace('_', '-')} is for what a mask says; give --mask or --box"
                     )
+
+    def _check_film(self, masked: bool) -> None:
+        if self.towards is None:
+            if self.frames != FRAMES:
+                raise UsageError("--frames goes with --towards")
+            return
+        if masked or self.strength is not None or self.n != 1 or self.cutting.windows:
+            raise UsageError(
+                "--towards makes one film of two whole images; leave masks, --strength, --n and "
+                "--windows out"
+            )
 
     def how_strong(self) -> float:
         """The strength that holds."""
@@ -164,6 +217,7 @@ class Options:
             masked
             or self.upscale
             or self.swap
+            or self.restyle is not None
             or self.extend is not None
             or self.instruct is not None
         )
@@ -181,51 +235,82 @@ class Options:
 
     def asked(self) -> dict[str, Any]:
         """What was typed of the edit, as JSON values."""
-        names = ("strength", "extend", "instruct", "image_guidance", "level", "size")
+        names = (
+            "strength", "extend", "instruct", "image_guidance", "level", "size", "restyle",
+            "structure",
+        )  # fmt: skip
         own = {name: getattr(self, name) for name in names} | {"upscale": self.upscale or None}
         own |= {"swap": self.swap or None}
-        return {k: v for k, v in own.items() if v is not None} | self.masking.asked()
+        return {k: v for k, v in own.items() if v is not None} | {
+            **self.masking.asked(),
+            **self.cutting.asked(),
+        }
 
 
 def main(args: list[str]) -> None:
     """Edit, write, and print the names of the files."""
     options = read(Options, "edit", args)
-    several = options.image.is_dir()
-    out = options.out or free_name(Path("edited" if several else "edited.png"))
+    several, moving = options.image.is_dir(), options.towards is not None
+    usual = "edited.gif" if moving else "edited" if several else "edited.png"
+    out = options.out or free_name(Path(usual))
     if options.resume and not several:
         raise UsageError("--resume goes on with a folder of images; leave it out for one image")
     if options.resume and options.out is None:
         raise UsageError("--resume: say the folder to go on in: --out")
-    from demist.editing import editor
+    if moving and several:
+        raise UsageError(
+            f"--towards goes from one image to another, and {options.image} is a folder"
+        )
+    from demist.editing import editor, film, kinds
 
     if several and out.exists() and not out.is_dir():
         raise CannotCreateError(f"{out} is no folder; images of a folder go into one: --out")
-    if not several:
+    if moving:
+        film.require_film(out)
+        require_free(out, options.force)
+    elif not several:
         editor.require_endings(out, None, None)
         for path in editor.variants(out, options.n):
             require_free(path, options.force)
     pipeline = options.source.open(options.model)
     if options.size is not None:
         pipeline = pipeline.sized(parse_size(options.size))
-    mask = options.masking
+    mask, cut, strength = options.masking, options.cutting, options.how_strong()
     led = options.leading.lead(pipeline, options.source, editor.read_image)
     pipeline, given = options.beside.join(led.pipeline, options.source)
     cond = editor.typed_conditions(
         pipeline, editor.read_image, options.cond, options.prompt, options.label, options.negative
     )
     cond = {**with_flags(cond, {**given, **led.given}), **led.guiding}
+    kind: kinds.Kind
+    if options.upscale:
+        kind = kinds.Upscale(options.level)
+    elif options.swap:
+        kind = kinds.Swap(options.swap, strength)
+    elif options.restyle is not None:
+        kind = kinds.Restyle(options.restyle, options.structure, strength)
+    elif options.instruct is not None:
+        kind = kinds.Instruct(
+            strength, mask.fill, mask.jumps, mask.blend, options.instruct, options.image_guidance
+        )
+    else:
+        kind = kinds.Redraw(strength, mask.fill, mask.jumps, mask.blend)
     command = shlex.join(["demist", "edit", *args])
     ready = editor.Editor(
-        pipeline, options.sampling.sampling(), cond, options.how_strong(),
+        pipeline, options.sampling.sampling(), cond, kind,
         editor.Masking(
             mask.mask, tuple(map(editor.parse_box, mask.box)), mask.threshold, mask.invert,
             mask.grow, mask.blur, mask.resize_mask,
         ),
-        options.margins(), mask.only_masked, mask.padding, mask.fill, mask.jumps, mask.blend,
-        options.instruct, options.image_guidance, options.upscale, options.level,
-        options.swap, options.asked(), editor.Writer.of(pipeline, command, options.metadata),
+        options.margins(), mask.only_masked, mask.padding,
+        editor.Windows(cut.overlap, cut.seamless) if cut.windows else None,
+        options.asked(), editor.Writer.of(pipeline, command, options.metadata),
         partial(print, file=sys.stderr),
     )  # fmt: skip
+    if options.towards is not None:
+        film.film(ready, options.image, options.towards, out, options.frames)
+        print(out)
+        return
     if several:
         ready.folder(options.image, out, options.n, options.resume)
         print(out)

@@ -33,8 +33,16 @@ from demist.editing.prompt_to_prompt import (
 from demist.editing.redrawing import Edit, redraw
 from demist.editing.restoring import Restored, restore, scores_of
 from demist.editing.sheet import Sheet
-from demist.editing.swap import STOCHASTIC, Swapped, between, restyle, swap, swap_plan
-from demist.editing.tiles import Tiled, Wrapping, in_windows
+from demist.editing.swap import (
+    STOCHASTIC,
+    Swapped,
+    between,
+    restyle,
+    restyle_plan,
+    swap,
+    swap_plan,
+)
+from demist.editing.tiles import Tiled, Wrapping, in_windows, starts, windowed, windows_said
 from demist.editing.unclamped import unclamped
 from demist.editing.upscaling import enlarged_by, enlarging, upscale
 from demist.editing.varying import vary
@@ -94,6 +102,7 @@ __all__ = [
     "enlarged_by",
     "enlarging",
     "extended",
+    "film",
     "followed",
     "in_windows",
     "inpaint",
@@ -115,6 +124,7 @@ __all__ = [
     "restorer",
     "restoring",
     "restyle",
+    "restyle_plan",
     "rewritten",
     "sampled",
     "scores_of",
@@ -125,6 +135,7 @@ __all__ = [
     "slerp",
     "sources",
     "split",
+    "starts",
     "swap",
     "swap_plan",
     "swapped",
@@ -135,7 +146,10 @@ __all__ = [
     "upwards",
     "vary",
     "weighed",
+    "windowed",
+    "windows_said",
     "with_jumps",
     "with_known",
     "with_null",
+    "writing",
 ]

@@ -1,74 +1,40 @@
-"""What `demist edit` does: images of a file or a folder, edited in batches and written.
-
-A folder of results also holds `edit.json`, how they were made, so that nothing else goes into it.
-"""
+"""What `demist edit` does: images of a file or a folder, edited in batches and written."""
 
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from demist.data.images.decode import read_image as read_image
-from demist.drawing import save_image
 from demist.editing.inpainting import extended, sheet_of
-from demist.editing.instructing import instructed
-from demist.editing.known import Fill
+from demist.editing.kinds import Kind
 from demist.editing.masks import parse_box as parse_box
-from demist.editing.redrawing import Edit, hard, redraw, sides_of, told_masks
+from demist.editing.redrawing import Edit, hard, sides_of, told_masks
 from demist.editing.sheet import Bytes, Sheet
 from demist.editing.sources import ALPHA, Item, Say, items_in
 from demist.editing.sources import Masking as Masking
 from demist.editing.sources import variants as variants
-from demist.editing.swap import swap_plan
-from demist.editing.upscaling import enlarging
-from demist.errors import CannotCreateError, DataError, DemistError, MissingError, UsageError
-from demist.io.files import read_json, write_json
-from demist.io.folders import sweep
+from demist.editing.tiles import Tiled, windowed, windows_said
+from demist.editing.writing import Writer as Writer
+from demist.editing.writing import claim
+from demist.errors import DataError, DemistError, MissingError, UsageError
 from demist.measuring import pages
 from demist.measuring.pages import require_endings as require_endings
-from demist.measuring.parameters import parameters_of
-from demist.model.images import shown
 from demist.model.pipeline import Pipeline
 from demist.model.sampling import Sampling
 from demist.model.values import typed_conditions as typed_conditions
 
-FACTS = "edit.json"
-
 
 @dataclass(frozen=True)
-class Writer:
-    """Writes images that say how they were made.
+class Windows:
+    """How images larger than the model are cut; see `demist.editing.windowed`."""
 
-    Attributes:
-        about: Version and model, as `pages.facts_of` gives them.
-        command: What was typed.
-        metadata: Whether anything is said.
-    """
-
-    about: Mapping[str, Any] = field(default_factory=dict)
-    command: str | None = None
-    metadata: bool = True
-
-    @classmethod
-    def of(cls, pipeline: Pipeline, command: str | None, metadata: bool) -> "Writer":
-        """One for images of this model."""
-        return cls({**pages.facts_of(pipeline, {})}, command, metadata)
-
-    def save(
-        self, pipeline: Pipeline, image: Bytes, path: Path, options: Mapping[str, Any]
-    ) -> None:
-        """Write one image, with its recipe."""
-        picture = shown(np.asarray(image)[None])[0].to_pil()
-        if not self.metadata:
-            save_image(picture, path)
-            return
-        line = parameters_of(pipeline, options)
-        facts = {"command": self.command, **self.about, "sampling": dict(options)}
-        save_image(picture, path, facts, {} if line is None else {"parameters": line})
+    overlap: float = 0.5
+    seamless: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,43 +45,43 @@ class Editor:
         pipeline: The model.
         sampling: How it is sampled.
         cond: Conditions by name, for all images.
-        strength: Time at which sampling begins; see `demist.editing.redraw`.
+        kind: What is made of them.
         masking: The masks.
         extend: Pixels to add, by edge.
         only_masked: Show the model only what lies around the mask.
         padding: Pixels around it.
-        fill: See `redraw`.
-        jumps: See `redraw`.
-        blend: See `redraw`.
-        instruction: What is to be changed; see `demist.editing.instruct`.
-        image_guidance: See `demist.editing.instruct`.
-        larger: Whether small images are made large; see `demist.editing.upscale`.
-        level: See `demist.editing.upscale`.
-        swap: Words of the prompt to change, `old->new`; see `demist.editing.swap`.
+        windows: Whether and how images are shown in windows; None: whole, at the model's size.
         facts: What was asked, as JSON values, for what is written.
         writer: Writes the results.
         say: Told what the user should know.
+
+    Raises:
+        UsageError: This kind of edit makes no use of windows.
     """
 
     pipeline: Pipeline
     sampling: Sampling
     cond: Mapping[str, Any]
-    strength: float = 1.0
+    kind: Kind
     masking: Masking = Masking()  # noqa: RUF009
     extend: Mapping[str, int] = field(default_factory=dict)
     only_masked: bool = False
     padding: int = 32
-    fill: Fill = "original"
-    jumps: int = 0
-    blend: int = 0
-    instruction: str | None = None
-    image_guidance: float | None = None
-    larger: bool = False
-    level: int | None = None
-    swap: str = ""
+    windows: Windows | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
-    writer: Writer = Writer()
+    writer: Writer = Writer()  # noqa: RUF009
     say: Say = print
+
+    def __post_init__(self) -> None:
+        if self.windows is None:
+            return
+        if self.kind.without_windows:
+            raise UsageError(f"{self.kind.without_windows}; leave --windows out")
+        if self.only_masked:
+            raise UsageError(
+                "--only-masked shows one part of an image at the model's size, --windows all of "
+                "it; ask for one of them"
+            )
 
     def file(self, path: Path, out: Path, n: int) -> tuple[Path, ...]:
         """Edit one image; returns the files written.
@@ -147,7 +113,8 @@ class Editor:
         assert isinstance(seed, int)
         items = items_in(source, out, seed, n)
         self._rehearse(items[0])
-        self._claim(out, {"n": n, "images": str(source.absolute())}, resume)
+        recipe = {**self.sampling.recipe(), **self.told(), "n": n, "images": str(source.absolute())}
+        claim(out, {**self.writer.about, "sampling": recipe}, resume)
         left = [(item, i) for item in items for i, path in enumerate(item.outs)
                 if not path.exists()]  # fmt: skip
         if len(left) < n * len(items):
@@ -190,7 +157,8 @@ class Editor:
                     continue
                 if last[1].is_empty:
                     self.say(f"{item.name}: its mask is empty, so it stays as it is")
-            if self.larger and batch and batch[0][2].image.shape != last[1].image.shape:
+            shapes = {sheet.image.shape for sheet in (*(one[2] for one in batch[:1]), last[1])}
+            if len(shapes) > 1 and (self.windows or not self.kind.resized):
                 yield batch
                 batch = []
             batch.append((item, i, last[1]))
@@ -208,7 +176,7 @@ class Editor:
             MissingError: There is no such file.
         """
         sides = sides_of(self.pipeline)
-        image = self._read(item, say)
+        image = self.read(item, say)
         height, width = image.shape[1:]
         mask = self.masking.of(item, (height, width), say)
         if self.extend:
@@ -219,7 +187,12 @@ class Editor:
             if told_masks(self.pipeline, self.cond) is not None:
                 hard(mask)
             sheet = sheet_of(self.pipeline, image, mask, self.only_masked, self.padding)
-        if self.larger:
+        if (fitted := self._fitted(sheet)) is not None:
+            if said := windows_said(self.pipeline, *fitted):
+                _, height, width = fitted[0].shape
+                say(f"{width}x{height} pixels are made {said}")
+            return sheet
+        if not self.kind.resized:
             return sheet
         part, seen = sheet.window, f"{sides[1]}x{sides[0]}"
         if (part.height, part.width) != sides:
@@ -234,7 +207,8 @@ class Editor:
             )
         return sheet
 
-    def _read(self, item: Item, say: Say) -> Bytes:
+    def read(self, item: Item, say: Say) -> Bytes:
+        """One image, in the model's channels; raises as `sheet`."""
         if not item.path.is_file():
             raise MissingError(f"there is no image {item.path}")
         channels = self.pipeline.shape[0]
@@ -249,40 +223,22 @@ class Editor:
 
     def edit(self, sheets: list[Sheet], seeds: list[int]) -> Edit:
         """The edit of some images, each with a seed of its own."""
-        if self.larger:
-            images = [sheet.image for sheet in sheets]
-            plan = enlarging(
-                self.pipeline, images, self.sampling, level=self.level, seed=seeds, **self.cond
-            )
-            return Edit(sheets, plan, whole=True)
-        sampling, told = self.sampling, dict[str, Any]()
-        if self.instruction is not None:
-            sampling, told = instructed(
-                self.pipeline, sheets, self.instruction, sampling, self.image_guidance
-            )
-            if twice := [name for name in told if name in self.cond]:
-                raise UsageError(f"--instruct gives {twice[0]}, too; leave it out elsewhere")
-        if self.swap:
-            return self._swapped(sheets, seeds)
-        return redraw(
-            self.pipeline, sheets, sampling, seed=seeds, strength=self.strength,
-            fill=self.fill, jumps=self.jumps, blend=self.blend, **told, **self.cond,
-        )  # fmt: skip
-
-    def _swapped(self, sheets: list[Sheet], seeds: list[int]) -> Edit:
-        """Words of the prompt changed, in images that are inverted."""
-        images = np.stack([sheet.shown(sides_of(self.pipeline)) for sheet in sheets])
-        name = self.pipeline.conditioner.called("prompt")
-        prompt = self.cond.get(name or "")
-        if not prompt:
-            raise UsageError("--swap changes words of the prompt: say what is shown with --prompt")
-        further = {k: v for k, v in self.cond.items() if k != name}
+        pipeline, cond, own = self.pipeline, dict(self.cond), self.cond.get("guide")
+        if (fitted := self._fitted(sheets[0])) is not None:
+            pipeline, windows = fitted
+            # Guidance that was asked for besides acts in each window.
+            cond["guide"] = windows if own is None else lambda model: windows(own(model))
         how = replace(self.sampling, seed=tuple(seeds))
-        start = {"start": self.strength} if self.strength < 1 else {}
-        plan = swap_plan(
-            self.pipeline, prompt, self.swap, images, sampling=how, **start, **further
-        )  # fmt: skip
-        return Edit(sheets, plan)
+        return self.kind.edit(pipeline, sheets, how, cond)
+
+    def _fitted(self, sheet: Sheet) -> tuple[Pipeline, "partial[Tiled]"] | None:
+        """The model in windows for images of this size, and what shows it them; None: whole."""
+        if self.windows is None:
+            return None
+        size = self.kind.size(self.pipeline, sheet.image)
+        return windowed(
+            self.pipeline, size, overlap=self.windows.overlap, seamless=self.windows.seamless
+        )
 
     def _write(self, batch: list[tuple[Item, int, Sheet]]) -> None:
         seeds = [item.seed + i for item, i, _ in batch]
@@ -297,35 +253,6 @@ class Editor:
     def told(self) -> dict[str, Any]:
         """What was asked, as JSON."""
         return {**pages.plain(self.cond), "edit": dict(self.facts)}
-
-    def _claim(self, out: Path, more: Mapping[str, Any], resume: bool) -> None:
-        """Make the folder of results, or make sure that it holds what is being made."""
-        recipe = {**self.sampling.recipe(), **self.told(), **more}
-        facts = {**self.writer.about, "sampling": recipe}
-        if out.is_dir() and any(out.iterdir()):
-            if not (out / FACTS).is_file():
-                raise CannotCreateError(f"{out} holds other files; choose another folder: --out")
-            if not resume:
-                raise CannotCreateError(
-                    f"{out} holds edited images already; add --resume to go on, or choose another "
-                    f"folder: --out"
-                )
-            there = read_json(out / FACTS)
-            old, new = ({**one.get("sampling", {}), "model": one.get("model"),
-                         "demist": one.get("demist")} for one in (there, facts))  # fmt: skip
-            differing = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-            if differing:
-                raise CannotCreateError(
-                    f"{out} holds images made otherwise ({', '.join(differing)} differ; see "
-                    f"{FACTS}); choose another folder: --out"
-                )
-            sweep(out)
-            return
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CannotCreateError(f"cannot make {out}: {error.strerror}") from None
-        write_json(out / FACTS, facts)
 
 
 def _once(say: Say, said: set[str], name: str) -> Say:

@@ -121,6 +121,35 @@ def swap_plan(
     return _plans(pipeline, len(images), asked, [(old, new)], images, "friendly", SWAP, weights)
 
 
+def restyle_plan(
+    pipeline: Pipeline,
+    prompt: str,
+    images: np.ndarray,
+    *,
+    caption: str = "",
+    following: Following = RESTYLE,
+    sampling: Sampling | None = None,
+    **cond: Any,
+) -> Plan:
+    """The plan of `restyle` for given images, by edit-friendly inversion.
+
+    Args:
+        pipeline: A model with a prompt.
+        prompt: What shall be shown.
+        images: Bytes `(n, C, H, W)`.
+        caption: What all of them show; "": nobody says.
+        following: How much of them is taken over.
+        sampling: How.
+        cond: Fields of `Sampling`, and further conditions.
+
+    Raises:
+        UsageError: As `swap`.
+    """
+    asked = (sampling or Sampling(), cond)
+    prompts = [(caption, prompt)]
+    return _plans(pipeline, len(images), asked, prompts, images, "friendly", following, {})
+
+
 def restyle(
     pipeline: Pipeline,
     prompt: str,

@@ -12,6 +12,7 @@ References:
         arXiv:2302.08113, eq. 5.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 
 from demist.codecs import Codec
 from demist.codecs.codec import Draw
+from demist.conditions import Condition, ControlImage, LowResolution, Masked, Picture
 from demist.core import Model, Prediction, Schedule
 from demist.errors import UsageError
 from demist.model import Pipeline, Plan, Sampling
@@ -44,12 +46,16 @@ class Tiled:
         overlap: What neighbouring windows share at least, below the sides.
         wrap: Whether states go on at the opposite edge, so that copies of them can be laid side by
             side. Then windows lie evenly all around.
+        over: Conditions that lie over states: a window is given its part of them.
+        grain: Windows begin at multiples of it: of a small image made large, its pixels.
     """
 
     model: Model
     sides: tuple[int, int]
     overlap: int
     wrap: bool = False
+    over: frozenset[str] = frozenset()
+    grain: int = 1
 
     @property
     def schedule(self) -> Schedule:
@@ -67,7 +73,8 @@ class Tiled:
         for rows in self._places(height, tall):
             for columns in self._places(width, wide):
                 at = (..., rows[:, None].to(x.device), columns.to(x.device))
-                p = self.model(x[at], t, **cond)
+                seen = {k: v[at] if self._lies_over(k, v, x) else v for k, v in cond.items()}
+                p = self.model(x[at], t, **seen)
                 total[at] += fade
                 for name in ("x0", "eps", "spread"):
                     part = getattr(p, name)
@@ -75,18 +82,31 @@ class Tiled:
                         ends.setdefault(name, torch.zeros_like(x))[at] += part * fade
         return replace(p, spread=None, **{name: summed / total for name, summed in ends.items()})
 
+    def _lies_over(self, key: str, value: Any, x: Tensor) -> bool:
+        """Whether a part of a condition is cut as the states are."""
+        return key.partition(".")[0] in self.over and value.shape[2:] == x.shape[2:]
+
     def _places(self, length: int, side: int) -> Iterator[Tensor]:
         """The positions along one side that each window holds."""
-        step = max(1, side - self.overlap)
-        if self.wrap:
-            count = -(-length // step)
-            starts = [round(i * length / count) for i in range(count)]
-        else:
-            last = length - side
-            count = -(-last // step)
-            starts = [round(i * last / count) for i in range(count)] + [last]
-        for start in starts:
+        for start in starts(length, side, self.overlap, self.wrap, self.grain):
             yield (start + torch.arange(side)) % length
+
+
+def starts(length: int, side: int, overlap: int, wrap: bool = False, grain: int = 1) -> list[int]:
+    """Where windows begin along one side; see `Tiled`.
+
+    Args:
+        length: Of the whole.
+        side: Of a window, at most `length`.
+        overlap: What neighbours share at least, up to all but one grain.
+        wrap: Whether the whole goes on at its opposite edge.
+        grain: All of them are multiples of it, as `length` and `side` are.
+    """
+    step = max(1, (side - overlap) // grain)
+    last = (length if wrap else length - side) // grain
+    count = -(-last // step)
+    evenly = [round(i * last / count) * grain for i in range(count)]
+    return evenly if wrap else [*evenly, last * grain]
 
 
 @dataclass(frozen=True)
@@ -149,20 +169,74 @@ def in_windows(
         **cond: Conditions, as `Pipeline.plan` takes them; each window is told them.
 
     Raises:
-        UsageError: It makes no images, has further stages or a condition that lies over the image,
+        UsageError: It makes no images, has further stages or a network that reads an image whole,
             or the size or the overlap makes no sense.
     """
-    _require_able(pipeline, size, overlap)
-    _, *sides = pipeline.state_shape
-    own, shape = (sides[0], sides[1]), (pipeline.shape[0], *size)
-    codec = Wrapping(pipeline.codec) if seamless and pipeline.codec.components else pipeline.codec
-    shared = round(overlap * min(own))
-    larger = replace(pipeline, shape=shape, codec=codec)
-    guide = partial(Tiled, sides=own, overlap=shared, wrap=seamless)
+    larger, guide = windowed(pipeline, size, overlap=overlap, seamless=seamless)
     return larger.plan(n, sampling or Sampling(), guide=guide, **cond)
 
 
-def _require_able(pipeline: Pipeline, size: tuple[int, int], overlap: float) -> None:
+def windowed(
+    pipeline: Pipeline, size: tuple[int, int], *, overlap: float = 0.5, seamless: bool = False
+) -> tuple[Pipeline, "partial[Tiled]"]:
+    """A model for images of this size, and the guide that shows its network windows of them.
+
+    Any function of `demist.editing` edits such images: `vary(larger, images, guide=guide)`. What
+    lies over an image (a small image to be made large, a mask, an image beside) is cut with it.
+
+    Args:
+        pipeline: See `in_windows`, also for the other arguments.
+        size: Height and width.
+        overlap: Share of a window that the next one sees too.
+        seamless: Whether images go on at their opposite edges.
+
+    Raises:
+        UsageError: As `in_windows`.
+    """
+    grain = _require_able(pipeline, size, overlap)
+    _, *sides = pipeline.state_shape
+    shared = round(overlap * min(sides))
+    codec = Wrapping(pipeline.codec) if seamless and pipeline.codec.components else pipeline.codec
+    known = pipeline.conditioner.conditions
+    over = frozenset(name for name, condition in known.items() if condition.spatial)
+    laid = {name: _laid_over(name, condition, size) for name, condition in known.items()}
+    conditioner = replace(pipeline.conditioner, conditions=laid) if over else pipeline.conditioner
+    larger = replace(
+        pipeline, shape=(pipeline.shape[0], *size), codec=codec, conditioner=conditioner
+    )
+    return larger, partial(
+        Tiled, sides=(sides[0], sides[1]), overlap=shared, wrap=seamless, over=over, grain=grain
+    )
+
+
+def windows_said(pipeline: Pipeline, larger: Pipeline, guide: "partial[Tiled]") -> str:
+    """How many windows of which size, as a sentence; "" where there is one, the image itself."""
+    how = guide.keywords
+    factor = pipeline.shape[1] // pipeline.state_shape[1]
+    each = [
+        starts(length, side, how["overlap"], how["wrap"], how["grain"])
+        for length, side in zip(larger.state_shape[1:], how["sides"], strict=True)
+    ]
+    count = len(each[0]) * len(each[1])
+    if count == 1:
+        return ""
+    _, height, width = pipeline.shape
+    wraps = ", going on at the opposite edges" if how["wrap"] else ""
+    shares = f"overlapping by {how['overlap'] * factor} or more"
+    return f"in {count} windows of {width}x{height} pixels, {shares}{wraps}"
+
+
+def _laid_over(name: str, condition: Condition, size: tuple[int, int]) -> Condition:
+    """A condition for images of this size, of which windows are given their parts."""
+    if isinstance(condition, ControlImage):
+        raise UsageError(f"windows: the condition {name} is read whole by a network of its own")
+    if isinstance(condition, Picture | Masked | LowResolution):
+        return replace(condition, shape=(condition.shape[0], *size))
+    return condition.sized(*size)
+
+
+def _require_able(pipeline: Pipeline, size: tuple[int, int], overlap: float) -> int:
+    """Check all that `windowed` asks for; returns the grain of windows."""
     match pipeline.shape:
         case (_, tall, wide):
             own = (tall, wide)
@@ -170,17 +244,25 @@ def _require_able(pipeline: Pipeline, size: tuple[int, int], overlap: float) -> 
             raise UsageError(f"windows are parts of images, and samples here are {shape}")
     if pipeline.feeders or pipeline.refinement is not None:
         raise UsageError("windows are for a model of one stage; take a stage by itself")
-    for name, condition in pipeline.conditioner.conditions.items():
-        if condition.spatial:
-            raise UsageError(f"the condition {name} lies over an image of the model's own size")
     if not 0 <= overlap < 1:
         raise UsageError(f"overlap = {overlap:g} is no share of a window; give 0 to below 1")
-    factor = pipeline.codec.data_shape((1, 1, 1))[-1]
-    if any(side < least or side % factor for side, least in zip(size, own, strict=True)):
+    smaller = [
+        condition.factor for condition in pipeline.conditioner.conditions.values()
+        if isinstance(condition, LowResolution)
+    ]  # fmt: skip
+    grain = math.lcm(1, *smaller)
+    factor = math.lcm(pipeline.codec.data_shape((1, 1, 1))[-1], grain)
+    if any(side < least for side, least in zip(size, own, strict=True)):
         raise UsageError(
-            f"size = {size[0]}x{size[1]}: windows are of {own[0]}x{own[1]} pixels, and sides must "
-            f"be at least as long and multiples of {factor}"
+            f"size = {size[0]}x{size[1]}: windows are of {own[0]}x{own[1]} pixels (height x "
+            f"width), so an image is at least as large; a smaller one needs no windows"
         )
+    if any(side % factor for side in size):
+        raise UsageError(
+            f"size = {size[0]}x{size[1]}: sides must be multiples of {factor}; cut or resize the "
+            f"image to {size[0] // factor * factor}x{size[1] // factor * factor}"
+        )
+    return grain
 
 
 def _fade(side: int, overlap: int) -> Tensor:
