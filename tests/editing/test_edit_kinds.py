@@ -161,7 +161,7 @@ def test_a_film_from_one_image_to_another(place, ending, capsys):
     ("line", "words"),
     [
         ("text tiny.png --windows", "windows are of 8x8 pixels"),
-        ("up large.png --upscale", "cut it into such parts"),
+        ("up large.png --upscale", "show it in parts of that size with windows"),
         ("text a.png --overlap 0.2", "--overlap and --seamless go with --windows"),
         ("text large.png --windows --overlap 1", "overlap = 1 is no share of a window"),
         ("text large.png --windows --restyle red", "in all of an image; leave --windows out"),

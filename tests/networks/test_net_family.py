@@ -33,7 +33,9 @@ SMALL = {
 def made(spec, outputs=1, **options):
     part = NETWORKS.read(spec)
     shape = SHAPES[part.cls.name]
-    net = part.make(**part.cls.arguments(shape, outputs, {}, vars(NetworkConfig(**options))))
+    net = part.make(
+        **part.cls.arguments(shape, outputs, {}, vars(NetworkConfig(**{"patch": 2, **options})))
+    )
     net.require_fit(shape)
     return net
 

@@ -73,7 +73,7 @@ def enlarging(
         h, w = pipeline.shape[1] // factor, pipeline.shape[2] // factor
         raise UsageError(
             f"an image of {width}x{height} pixels, and this model makes {w}x{h} {factor} times "
-            f"larger: resize it, or cut it into such parts"
+            f"larger: resize it, or show it in parts of that size with windows (--windows)"
         )
     elif level is not None:
         raise UsageError(

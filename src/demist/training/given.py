@@ -91,9 +91,9 @@ def with_runs_named(config: TrainConfig, run: Run | None = None) -> TrainConfig:
         run: The run that starts, which is not meant by `latest`.
     """
     given = flat(config)
-    values = {name: place_of(given[name], config, run) for name in MODELS if given[name]}
     if config.latents.codec in CODEC_KINDS:
-        del values["codec"]
+        given["codec"] = None  # a kind is no run, whatever runs are called
+    values = {name: place_of(given[name], config, run) for name in MODELS if given[name]}
     if config.cascade.feeds:
         entries = (entry.partition("=") for entry in split(config.cascade.feeds))
         found = (f"{n}{is_}{place_of(spec.strip(), config, run)}" for n, is_, spec in entries)
