@@ -162,6 +162,7 @@ CONTRACTS = {
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_they_pass_their_contracts_and_a_wrong_one_does_not(extended, tmp_path):
     files = [str(ROOT / "tests" / place) for place in CONTRACTS.values()]
     options = ["-m", "pytest", "-v", "-x", "-p", "no:cacheprovider", f"--rootdir={ROOT}"]
@@ -179,6 +180,7 @@ def test_they_pass_their_contracts_and_a_wrong_one_does_not(extended, tmp_path):
         wrong.write_text(right)
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_a_reader_a_condition_and_a_tracker_are_found(extended, tmp_path):
     """A run learns from the new format and is logged; another from a column, by the condition."""

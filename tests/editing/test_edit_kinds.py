@@ -104,6 +104,7 @@ def test_upscaling_in_windows(place, upscaler, capsys):
     assert np.array_equal(read("one.png"), read("own.png"))
 
 
+@pytest.mark.slow
 def test_varying_and_filling_in_windows(place):
     line = ["edit", "text", "large.png", "--windows", "--prompt", LINE, "--seed", "2"]
     line += ["--steps", "2"]
