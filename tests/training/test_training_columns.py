@@ -337,6 +337,7 @@ def test_small_images_become_latents_whose_noise_is_told(pairs, coder, column):
     level = cond[f"{name}.level"][:, 0, 0, 0]
     there = level >= 0  # else it is hidden
     assert there.any()
+    assert 0 < level[there].min() < level[there].max() < 1
     error = (cond[f"{name}.image"] - clean["image"]).flatten(1).std(1)
     torch.testing.assert_close(error[there], 0.2 * level[there], rtol=0.4, atol=0.02)
     assert not cond[f"{name}.image"][~there].any()

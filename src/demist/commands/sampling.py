@@ -45,7 +45,7 @@ class SamplingOptions:
     """torch: the numbers that torch's generator gives for this seed on the CPU, as elsewhere; then
     a sample depends on --n, too."""
     batch_size: int | None = None
-    """Samples at once: changes speed and memory, never the samples."""
+    """Samples at once: changes speed and memory, and the samples by rounding at most."""
     condition_noise: float | None = None
     """Level, from 0 to 1, of the noise that a small image gets before it is made large; the network
     is told. Default: as the model says, usually 0."""

@@ -38,8 +38,8 @@ class Sampling:
             one seed drawn at once for all samples, so that a known seed gives the known image.
         seed: Sample i depends on (seed, i) only. With one seed per sample, each is what that seed
             gives as its first.
-        batch_size: Samples at once, rounded up to whole buckets: changes speed and memory, never
-            the samples.
+        batch_size: Samples at once, rounded up to whole buckets: changes speed and memory, and
+            the samples by rounding at most.
         stages: How the models are sampled that make conditions of this one, by their names, where
             it is not as their own defaults say; see `demist.model.feeders`.
         condition_noise: Level, from 0 to 1, of the noise that sampling adds to a small image that
