@@ -10,8 +10,9 @@ for name in ("SIGHUP", "SIGQUIT"):
         signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# Matrix products of MKL round alike whatever the batch is, also on processors with AVX-512.
+# The same kernels on every processor of ten years, which round alike whatever the batch is.
 os.environ.setdefault("MKL_CBWR", "AVX2,STRICT")
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 
 from jaxtyping import install_import_hook  # noqa: E402
 

@@ -500,6 +500,7 @@ def test_evaluate_and_its_judge(trained, squares, capsys):
     assert main(["classifier", squares, "--out", "judge.safetensors"]) == 73
 
 
+@pytest.mark.slow
 def test_evaluate_against_another_run(trained, squares, capsys):
     assert main(["train", squares, "--steps", "2", "--seed", "1", *TINY]) == 0
     assert main(["evaluate", "1", "--against", "2", "--n", "24", "--steps", "2"]) == 0

@@ -83,6 +83,7 @@ def test_every_part_is_found_by_its_name(extended):
     assert "\nrenorm " in out
 
 
+@pytest.mark.slow
 def test_help_knows_the_new_command_and_a_run_the_new_schedule(extended):
     assert "  times       Print the times" in python(extended, "-m", "demist", "--help")
     out = python(
@@ -120,6 +121,7 @@ assert not np.array_equal(np.asarray(one), np.asarray(b))
 """
 
 
+@pytest.mark.slow
 def test_a_network_is_trained_saved_and_listed_by_its_name(extended):
     python(extended, "-c", NETWORK)
     listing = python(extended, "-m", "demist", "list", "networks")

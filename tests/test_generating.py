@@ -93,6 +93,7 @@ def test_any_order_of_buckets_gives_identical_bytes(model, whole, seed, tmp_path
     same(task.collect(Forbidden(), tmp_path), whole)
 
 
+@pytest.mark.slow
 def test_several_processes_give_identical_bytes(model, whole, tmp_path):
     same(samples(model, tmp_path, processes=3), whole)
 
@@ -117,6 +118,7 @@ def test_finished_buckets_are_not_made_again(model, whole, tmp_path, monkeypatch
     assert seen == ["4-00000", "4-00001", "5-00000", "5-00002"]  # the first had been cut short
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_finished_is_kept(model, whole, tmp_path):
     buckets = list(model[0].buckets(tmp_path).values())
     order = generating._order(model[0].source, buckets)

@@ -37,6 +37,7 @@ def test_bits_per_dimension_of_a_model_that_predicts_nothing():
     assert "4 test images" in str(report)
 
 
+@pytest.mark.slow
 def test_the_function_finds_model_and_data(tmp_path, monkeypatch):
     """A saved model and data on the disk give the same as both in memory."""
     data = images(40)

@@ -189,6 +189,7 @@ def test_auto_goes_with_any_operator_and_noise(digits):
         assert restoring.planned(real, y, name, [0], Sampling(), {}).sampling.solver == "ddim:eta=1"
 
 
+@pytest.mark.slow
 def test_auto_fits_poisson_noise():
     """Four iterations leave a dark block at a misfit of thousands."""
     x = np.asarray(demist.load("digits", split="test").x[0])

@@ -38,6 +38,7 @@ def test_relations_are_read_in_their_order(prompt, scene):
     assert understood(prompt) == scene
 
 
+@pytest.mark.slow
 def test_every_long_caption_is_understood_and_stays():
     rng = np.random.default_rng(1)
     for scene in (invent(rng) for _ in range(500)):

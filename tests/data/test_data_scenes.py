@@ -91,6 +91,7 @@ def test_ink_is_where_and_what_the_scene_says():
         assert off.mean() > 0.005
 
 
+@pytest.mark.slow
 def test_every_wording_of_a_scene_is_understood_and_rewritten_alike():
     rng = np.random.default_rng(0)
     for scene in (invent(rng) for _ in range(500)):

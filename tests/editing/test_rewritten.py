@@ -76,6 +76,7 @@ def test_each_sample_is_edited_by_itself_and_an_edit_goes_on(model):
     assert torch.equal(resumed.x, points[-1].x)
 
 
+@pytest.mark.slow
 def test_at_once_changes_nothing():
     model = small()
     want = end(edit(model, ALL))

@@ -299,6 +299,7 @@ def attack(folder, count, seed):
     return ends
 
 
+@pytest.mark.slow
 def test_mutants(tmp_path):
     tracemalloc.start()
     try:

@@ -262,6 +262,7 @@ def test_the_step_of_dps_is_that_of_the_paper():
     assert (got - state).abs().max() < 1e-3
 
 
+@pytest.mark.slow
 def test_digits_are_sampled_from_an_open_plan():
     pipeline = open_model("digits")
     shape = pipeline.state_shape

@@ -40,6 +40,7 @@ def difference(a, b):
     return float((a - b).norm() / a.norm())
 
 
+@pytest.mark.slow
 def test_a_unet_under_muon_in_bf16_agrees_in_parts():
     """Two parts round as two processes do."""
     whole = weights(PLAIN, 12)

@@ -73,6 +73,7 @@ def test_a_condition_without_a_column_stays_and_is_hidden(config):
     assert list(e.pipeline.conditioner.conditions) == ["label", "edges"]
 
 
+@pytest.mark.slow
 def test_it_goes_on_bit_for_bit_when_its_base_is_gone(config, base, tmp_path):
     config = update(config, {"start_from": str(tmp_path / "moved"), "decay": "constant"})
     shutil.copytree(base, tmp_path / "moved")

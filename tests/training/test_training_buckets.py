@@ -77,6 +77,7 @@ def test_a_bucket_that_is_smaller_than_a_batch_is_refused():
     require_full(several().x, 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["unet:patch=1", "sd", "mmdit"])
 def test_buckets_are_learned_resumed_bit_for_bit_and_drawn_in_any_shape(tmp_path, network):
     config = update(

@@ -71,6 +71,7 @@ def test_long_captions_are_cut_and_counted(tmp_path):
         e.pipeline.conditioner.encode(1, {"text": "a light page with many more words"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["unet", "dit", "sd", "mmdit"])
 def test_a_run_is_trained_resumed_and_asked(tmp_path, network):
     config = update(CONFIG, {"network": network, "runs": str(tmp_path), "flip": False,

@@ -18,6 +18,7 @@ from demist.training.run import train
 DATA = pictures(24, ("a", "b"))
 
 
+@pytest.mark.slow
 def test_the_model_of_a_cascade_has_its_stages(tmp_path):
     config = update(CONFIG, {"runs": str(tmp_path / "runs"), "patch": 1, "steps": 3})
     base = update(config, {"reduce": 2, "sample_rule": "threshold:model=cfg"})
@@ -80,6 +81,7 @@ def test_a_cascade_with_a_base_that_is_there_trains_its_last_stage_alone():
     assert last.config.limits.budget == "40m"  # all of it
 
 
+@pytest.mark.slow
 def test_sdxl_trains_a_refiner_of_little_noise_that_samples_with_the_model(tmp_path):
     """In its own small form: two towers, sizes, and a refiner that its run hands over to."""
     x = np.random.default_rng(0).integers(0, 256, (24, 3, 8, 8)).astype(np.uint8)

@@ -107,6 +107,7 @@ def test_two_conditions_are_hidden_alone_and_together_as_often():
     assert [int(x.sum()) for x in (a & ~b, b & ~a, a & b)] == [50, 50, 50]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["pixels", "latents"])
 def test_instructions_are_learned_and_followed_with_two_scales(pairs, coder, where):
     more = latent(coder) if where == "latents" else {}

@@ -63,6 +63,7 @@ def test_a_run_leaves_a_model_of_two_evaluations(config):
     assert model_folder.weights_hash(made) != made.facts["teacher"]
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_it_takes_the_same_steps(config):
     config = update(config, {"decay": "constant"})  # which does not depend on where a run ends
     through = train(config, data=DATA, quiet=True)
@@ -179,6 +180,7 @@ def test_times_of_comparison(config):
     assert float(usual(u, Linear()).median()) > 0.6
 
 
+@pytest.mark.slow
 def test_computed_in_parts(config):
     run = train(update(config, {"micro_batches": 2}), data=DATA, quiet=True)
     assert run.status()["state"] == "done"

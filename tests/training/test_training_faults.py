@@ -68,6 +68,7 @@ def small_files():
     limit(None)
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_nothing_but_time(config, small_files, monkeypatch, capsys):
     """A few more tries, then 74; what is there stays; with space again, the run ends the same."""
     monkeypatch.setattr(saver, "PAUSES", (0.01, 0.01))
@@ -134,6 +135,7 @@ def disk(tmp_path):
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trouble", "back", "words"),
     [

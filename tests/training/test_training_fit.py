@@ -200,6 +200,7 @@ def test_ten_broken_updates_stop():
     assert (state.step, state.skipped) == (12, 10)
 
 
+@pytest.mark.slow
 def test_one_per_cent_of_broken_updates_stop_and_less_do_not(monkeypatch):
     monkeypatch.setattr("demist.training.fit.WINDOW", 30)
     monkeypatch.setattr("demist.training.fit.MAX_SKIPPED", 3)

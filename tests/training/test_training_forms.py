@@ -25,6 +25,7 @@ def pages(n=32):
     return Dataset(x.copy(), texts=tuple(np.array(["dark", "light"])[light]), name="pages")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", WAYS)
 def test_words_are_learned_and_another_size_is_drawn(tmp_path, network):
     config = update(

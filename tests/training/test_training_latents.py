@@ -242,6 +242,7 @@ def test_a_share_of_a_drawn_batch_is_that_of_the_whole(config):
     assert torch.equal(torch.cat(parts), whole)
 
 
+@pytest.mark.slow
 def test_a_run_of_drawn_latents_goes_on_bit_for_bit(config, monkeypatch):
     sampled = update(config, {"latent_draw": "sampled", "latent_scale": "channel"})
     through = train(sampled, data=DATA, quiet=True)
@@ -330,6 +331,7 @@ def test_widths_follow_the_factor():
     assert net.downsample == 8
 
 
+@pytest.mark.slow
 def test_the_likelihood_is_that_of_the_latents(config):
     """A new network with the v of VP predicts nothing: a standard normal density of latents."""
     model = build(update(config, {"schedule": "vp", "parameterization": "v"}), DATA).pipeline

@@ -131,6 +131,7 @@ def test_the_decoder_gets_the_vector_that_the_prior_drew(clip, config):
     assert set(films) == {(3, 3, 8, 8)}
 
 
+@pytest.mark.slow
 def test_stages_of_one_run_make_one_model(tmp_path, monkeypatch):
     monkeypatch.setenv("DEMIST_CACHE", str(tmp_path / "cache"))
     small = {

@@ -136,6 +136,7 @@ def test_a_stage_of_ones_own_feeds_the_last(config, tmp_path):
 # Interrupted and gone on with
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "stage", "step"),
     [

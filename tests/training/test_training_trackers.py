@@ -125,6 +125,7 @@ def options_of(fake, name):
     return [options["config"] for _, options in calls.of("init") if options["config"]]
 
 
+@pytest.mark.slow
 def test_all_four_get_metrics_images_and_options_and_go_on(config, fake):
     config = update(config, {"log": "tensorboard,wandb:project=faces,mode=offline,trackio,mlflow"})
     run = train(config, data=pictures(), quiet=True)
