@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -202,7 +203,7 @@ def test_a_file_becomes_its_mean_its_samples_and_its_spread(digits, photos, caps
     assert main([*line, "0.05", "--simulate", *FLAGS]) == 0
     said = capsys.readouterr()
     names = said.out.split()
-    assert names == ["restored.png", "restored-samples.png", "restored-spread.png"]
+    assert names == [f"restored{word}.png" for word in ("", "-damaged", "-samples", "-spread")]
     assert "392 numbers are measured of the 784" in said.err
     assert "standard deviation 0.05 (6.4 of 255), in the data's unit, from -1 (black)" in said.err
     assert "method prior (as asked): 3 samples of 2 steps of adams" in said.err
@@ -210,13 +211,20 @@ def test_a_file_becomes_its_mean_its_samples_and_its_spread(digits, photos, caps
     assert "coverage" in said.err
     clean = np.asarray(Image.open(photos / "a.png"))[None]
     done = demist.restore(digits, clean, "half:lower", 0.05, n=3, simulate=True, **HOW)
-    mean, spread = (np.asarray(Image.open(name).convert("L")) for name in (names[0], names[2]))
+    mean, damaged, _, spread = (np.asarray(Image.open(name).convert("L")) for name in names)
     assert np.array_equal(mean, done.mean[0])
+    assert np.array_equal(damaged, done.damaged[0])
     assert np.array_equal(spread, shown_spread(done.spread)[0])
     assert main([*line, "0.05", *FLAGS, "--out", "restored.png"]) == 73
     assert "exists already" in capsys.readouterr().err
     assert main([*line, "0.05", *FLAGS, "--out", "all.npy"]) == 0
     assert np.load("all.npy").shape == (3, 1, 28, 28)
+    # What is measured by a matrix is no image.
+    np.save("sums.npy", np.eye(4, 784))
+    line[4] = "dense:sums.npy"
+    assert main([*line, "0.05", "--simulate", "--out", "sums.png", *FLAGS]) == 0
+    assert not Path("sums-damaged.png").exists()
+    assert capsys.readouterr().out.split()[-3:] == ["sums.png", "sums-samples.png", "sums-spread.png"]
 
 
 def test_a_folder_keeps_its_names_and_goes_on(digits, photos, capsys):
@@ -225,7 +233,12 @@ def test_a_folder_keeps_its_names_and_goes_on(digits, photos, capsys):
     capsys.readouterr()
     made = {p.relative_to("out").as_posix(): p.read_bytes() for p in _files("out")}
     assert sorted(made) == sorted(
-        [FACTS] + [f"{n}{w}.png" for n in ("a", "b", "more/c") for w in ("", "-samples", "-spread")]
+        [FACTS]
+        + [
+            f"{name}{word}.png"
+            for name in ("a", "b", "more/c")
+            for word in ("", "-damaged", "-samples", "-spread")
+        ]
     )
     # An image's draws depend neither on the others nor on the batch.
     data = np.asarray(Image.open(photos / "more" / "c.png"))[None]

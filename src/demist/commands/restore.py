@@ -25,7 +25,7 @@ class Options:
     """Restore damaged images by a model: fill, sharpen, enlarge, colour them, and say how sure.
 
     Several samples are drawn of what each may have been; the result is their mean, beside it the
-    samples and an image of their spread.
+    samples and an image of their spread, and the damaged image with --simulate.
     """
 
     model: Annotated[Positional[str], arg(metavar="RUN|FOLDER")]
@@ -79,9 +79,8 @@ def main(args: list[str]) -> None:
     from demist.editing import restorer
 
     say = partial(print, file=sys.stderr)
-    names = [out] if out.suffix == ".npy" or options.n == 1 else [
-        out, restorer.beside(out, "samples"), restorer.beside(out, "spread")
-    ]  # fmt: skip
+    words = ["damaged"] * options.simulate + ["samples", "spread"] * (options.n > 1)
+    names = [out] + [restorer.beside(out, word) for word in words if out.suffix != ".npy"]
     if not several:
         restorer.require_endings(
             out if out.suffix != ".npy" else Path("a.png"), None,
@@ -108,5 +107,5 @@ def main(args: list[str]) -> None:
     else:
         scores = ready.file(options.image, out)
     say(restorer.sentence(scores))
-    for path in names:
+    for path in filter(Path.exists, names):  # a damaged image may be no image
         print(path)

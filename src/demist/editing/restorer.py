@@ -1,7 +1,7 @@
 """What `demist restore` does: damaged images of a file or a folder, restored and written.
 
-Of each: `NAME`, the mean of the samples; beside it `NAME-samples` and `NAME-spread`, and as JSON
-what was measured of it in `restore.json` of a folder.
+Of each: `NAME`, the mean of the samples; beside it `NAME-samples` and `NAME-spread`, `NAME-damaged`
+of what was damaged first, and as JSON what was measured of it in `restore.json` of a folder.
 """
 
 import json
@@ -186,7 +186,7 @@ class Restorer:
                     f"{item.path} has shape {data.shape}, and {shape} is needed: see --operator"
                 )
             return data if data.dtype == np.uint8 else data.astype(np.float32)
-        if not (self._draws and pages.of(self.pipeline).fits(shape)):
+        if not self._shows(shape):
             raise UsageError(
                 f"what is measured has shape {shape}, which is no image; give an array (.npy)"
             )
@@ -205,6 +205,10 @@ class Restorer:
     def _draws(self) -> bool:
         """Whether the model makes images."""
         return pages.of(self.pipeline).spatial
+
+    def _shows(self, shape: tuple[int, ...]) -> bool:
+        """Whether what has this shape is an image."""
+        return self._draws and pages.of(self.pipeline).fits(shape)
 
     def _restore(
         self, damage: Damage, items: Sequence[Item], data: Sequence[np.ndarray], bar: bool
@@ -237,6 +241,8 @@ class Restorer:
             "seed": item.seed,
             "scores": _rounded(done.scores()),
         }
+        if self.simulate and self._shows(done.damaged.shape):
+            save_image(_shown(done.damaged), beside(out, "damaged"), facts)
         if n > 1:
             save_image(image_grid(done.samples), beside(out, "samples"), facts)
             save_image(_shown(shown_spread(done.spread)), beside(out, "spread"), facts)
