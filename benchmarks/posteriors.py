@@ -5,11 +5,13 @@
 Mixtures of Gaussians of 2 to 32 dimensions, some numbers of which are measured with noise, so that
 denoiser and posterior are known in closed form; no method was tuned on them, except the step size
 of DPS, which must be tuned for each problem: the one with the smallest distance on seeds of its own
-is taken, and all are shown. azula's methods run beside, where it is installed. Writes
-`posteriors.json` as it goes, which a second run continues, then `posteriors.md`.
+is taken, and all are shown. azula's methods run beside, where it is installed. Rows that were made
+are kept in `posteriors.json`, by machine and day, and not made again; `posteriors.md` is written
+from all of them.
 """
 
 import argparse
+import importlib.metadata
 import importlib.util
 import json
 import math
@@ -24,13 +26,21 @@ from torch import Tensor
 
 from demist.core import Seeded
 from demist.inverse import METHODS, make_method
+from demist.io.files import write_json, write_text
 from demist.samplers import make_solver, smooth
 from demist.version import __version__
 
 STEPS, SAMPLES, SEEDS, TUNING = 32, 256, (0, 1, 2), 9
-SCALES = (0.05, 0.1, 0.2, 0.4, 0.8)
+SCALES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8)
 MARKS = ("<!-- distances -->\n", "<!-- end of distances -->")
 Run = Callable[[Known, Counted, Tensor, int], Tensor]
+Row = dict[str, float]
+
+
+def peers() -> dict[str, str]:
+    """Versions of other libraries that are there."""
+    there = importlib.util.find_spec("azula")
+    return {"azula": importlib.metadata.version("azula")} if there else {}
 
 
 def contenders(steps: int) -> dict[str, Run]:
@@ -57,6 +67,7 @@ def contenders(steps: int) -> dict[str, Run]:
 
     found: dict[str, Run] = {"exact draws": draws, "exact denoiser": exact}
     found |= {name: ours(name) for name in METHODS.names() if name != "dps"}
+    found["pnpdm (inner 5)"] = ours("pnpdm:inner=5")
     found |= {f"dps:scale={scale:g}": ours(f"dps:scale={scale:g}") for scale in SCALES}
     if importlib.util.find_spec("azula"):
         from field import peer_azula_posteriors as azula
@@ -66,7 +77,7 @@ def contenders(steps: int) -> dict[str, Run]:
     return found
 
 
-def measure(known: Known, run: Run, seed: int) -> dict[str, float]:
+def measure(known: Known, run: Run, seed: int) -> Row:
     """One row: what `judge` says, and what it cost for each sample."""
     torch.manual_seed(seed)
     counted = Counted(known.prior)
@@ -76,16 +87,17 @@ def measure(known: Known, run: Run, seed: int) -> dict[str, float]:
     x = run(known, counted, z, seed)
     seconds = time.perf_counter() - begin
     cost = {"rows": counted.rows / SAMPLES, "gradients": counted.gradients / SAMPLES}
-    return {**known.judge(x, seed), **cost, "seconds": seconds}
+    found = {**known.judge(x, seed), **cost, "seconds": seconds}
+    return {name: float(f"{value:.5g}") for name, value in found.items()}
 
 
-def tuned(rows: dict[str, dict[str, float]], method: str, problem: str) -> str:
+def tuned(rows: dict[str, Row], method: str, problem: str) -> str:
     """The one of `method:...` that was nearest on the seed for tuning."""
     options = {key.split(" | ")[0] for key in rows if key.startswith(method + ":")}
     return min(options, key=lambda name: rows[f"{name} | {problem} | {TUNING}"]["w2"])
 
 
-def table(rows: dict[str, dict[str, float]]) -> list[str]:
+def table(rows: dict[str, Row]) -> list[str]:
     """Markdown: one line a method, over all problems; then the tuning of DPS."""
     names = sorted({key.split(" | ")[0] for key in rows})
     places = list(dict.fromkeys(key.split(" | ")[1] for key in rows))
@@ -130,7 +142,8 @@ def table(rows: dict[str, dict[str, float]]) -> list[str]:
         lines.append(f"| {family} | " + " | ".join(cells) + " |")
     lines += ["", "## The step size of DPS", "", "Distance on the seed for tuning.", ""]
     lines += ["| | " + " | ".join(places) + " |", "| --- |" + " --- |" * len(places)]
-    for name in (n for n in names if ":" in n):
+    sizes = sorted((n for n in names if ":" in n), key=lambda n: float(n.split("=")[1]))
+    for name in sorted(sizes, key=lambda n: n.split(":")[0]):
         cells = (f"{rows[f'{name} | {p} | {TUNING}']['w2']:.2f}" for p in places)
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return lines
@@ -160,17 +173,19 @@ def main() -> None:
     parser.add_argument("--only", default="", help="methods by name, with commas")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    kept = args.out / "posteriors.json"
-    rows = json.loads(kept.read_text()) if kept.exists() else {}
+    file = args.out / "posteriors.json"
+    kept: dict[str, dict[str, Row]] = json.loads(file.read_text()) if file.exists() else {}
+    rows = {key: row for part in kept.values() for key, row in part.items()}
+    here = machine({"demist": __version__, **peers()})
     found = contenders(STEPS)
     chosen = [n for n in found if not args.only or n.split(":")[0] in args.only.split(",")]
 
     def fill(name: str, known: Known, seed: int) -> None:
         key = f"{name} | {known.name} | {seed}"
         if key not in rows:
-            rows[key] = measure(known, found[name], seed)
+            rows[key] = kept.setdefault(here, {})[key] = measure(known, found[name], seed)
             args.out.mkdir(parents=True, exist_ok=True)
-            kept.write_text(json.dumps(rows, indent=0) + "\n")
+            write_json(file, kept)
 
     for known in problems():
         for name in chosen:
@@ -189,13 +204,15 @@ def main() -> None:
     head = [
         "# Posterior samplers",
         "",
-        f"`python benchmarks/posteriors.py`; {machine({'demist': __version__})}.",
+        "`python benchmarks/posteriors.py`",
+        "",
+        *(f"- {where}: {len(part)} rows" for where, part in kept.items()),
         "",
         f"{SAMPLES} samples, {STEPS} steps of `ddim:eta=1` where the method lets a solver step. "
         + WORDS.replace("\n", " "),
         "",
     ]
-    (args.out / "posteriors.md").write_text("\n".join(head + lines) + "\n")
+    write_text(args.out / "posteriors.md", "\n".join(head + lines) + "\n")
 
 
 if __name__ == "__main__":

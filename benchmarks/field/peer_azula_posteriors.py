@@ -14,7 +14,7 @@ from torch import Tensor
 
 from field.posteriors import Counted, Known, f64
 
-ZETAS = (0.05, 0.2, 0.8, 1.6, 3.2, 6.4, 12.8)  # its length is that of the whole batch
+ZETAS = (0.05, 0.2, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2)  # its length is that of the whole batch
 
 
 class _Exact(Denoiser):
