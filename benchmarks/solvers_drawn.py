@@ -3,11 +3,11 @@
     python benchmarks/solvers_drawn.py [--problems 24] [--out FOLDER]
 
 `solvers.py` looks for each library's best setting on two mixtures that are written down. Here each
-library samples as its own guide begins, on mixtures whose dimension, number of components,
-spectrum, widths and centre come from a seed, so that no default was chosen on them. Errors are
-against the float64 solution of the probability-flow ODE. Writes `solvers_drawn.md`: for each budget
-the ratio of a library's error to demist's, as median, quartiles, smallest and largest over the
-problems. Needs the peers of `peers.txt`; those that are not installed are left out.
+library samples as its own guide begins, on the reporting half of `field/drawn.py`: mixtures on
+which no default was chosen. Errors are against the float64 solution of the probability-flow ODE.
+Writes `solvers_drawn.md`: for each budget the ratio of a library's error to demist's, as median,
+quartiles, smallest and largest over the problems. `adams` without options is a row as well. Needs
+the peers of `peers.txt`; those that are not installed are left out.
 """
 
 import argparse
@@ -18,48 +18,25 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from field.problem import Problem, f64
+from field.drawn import REPORTING, drawn
+from field.problem import Problem
 from solvers import measure, samplers, version
 
-from demist.core.exact import Mixture
-
-BUDGETS = (5, 10, 20, 40)
-FIRST_SEED = 20261128
-SAMPLES = 256
-KINDS = ("round", "power law", "narrow", "low rank", "ill conditioned", "off centre")
+BUDGETS = (5, 8, 10, 15, 20, 40)
+PLAIN = "demist, adams"
+"""The default's solver without the rule's options."""
 PEERS = {"diffusers": "diffusers", "k-diffusion": "k_diffusion", "azula": "azula"}
 """Library -> its module."""
 
 
-def drawn(number: int) -> Problem:
-    """A mixture of 1 to 30 components in 2 to 64 dimensions, and its start noise."""
-    seed = FIRST_SEED + number
-    rng, g = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
-    kind = KINDS[number % len(KINDS)]
-    d, k = round(2 ** rng.uniform(1, 6)), round(30 ** rng.uniform(0, 1))
-    spectrum, width = torch.ones(d, dtype=f64), rng.uniform(0.1, 0.6)
-    if kind == "power law":
-        spectrum = torch.arange(1, d + 1, dtype=f64) ** -rng.uniform(0.3, 1.2)
-    elif kind == "narrow":
-        width = 10 ** rng.uniform(-2.3, -1.2)
-    elif kind == "low rank":
-        spectrum[1:][torch.rand(d - 1, generator=g) < 0.6] = 10 ** rng.uniform(-3, -1.5)
-    elif kind == "ill conditioned":
-        spectrum = 10 ** (-rng.uniform(0.5, 2.5) * torch.rand(d, generator=g, dtype=f64))
-    means = torch.randn((k, d), generator=g, dtype=f64) * spectrum
-    if kind == "off centre":
-        means = means + rng.uniform(0.5, 3) * torch.randn(d, generator=g, dtype=f64)
-    widths = width * (0.5 + torch.rand((k, 1), generator=g, dtype=f64)) * spectrum
-    scale = 2 ** rng.uniform(-1, 0.5)
-    weights = torch.rand(k, generator=g, dtype=f64) + 0.2
-    data = Mixture(weights, means * scale, (widths * scale) ** 2)
-    z = torch.randn((SAMPLES, d), generator=g, dtype=f64)
-    return Problem(f"{number + 1}: {kind}, {d}-D, {k} components", data, z)
-
-
 def errors(library: str, problem: Problem) -> list[tuple[float, float]]:
     """Root mean square and median error of a library's default at each budget."""
-    (default,) = [s for s in samplers(library) if s.default == "library"]
+    if library == PLAIN:
+        (default,) = [
+            s for s in samplers("demist") if (s.method, s.settings) == ("adams", "angular")
+        ]
+    else:
+        (default,) = [s for s in samplers(library) if s.default == "library"]
     rows = [measure(default, problem, budget) for budget in BUDGETS]
     return [(row.rms, row.median) if row else (float("nan"),) * 2 for row in rows]
 
@@ -90,15 +67,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    libraries = ["demist", *(n for n, m in PEERS.items() if importlib.util.find_spec(m))]
-    problems = [drawn(number) for number in range(options.problems)]
+    peers = [n for n, m in PEERS.items() if importlib.util.find_spec(m)]
+    libraries = ["demist", PLAIN, *peers]
+    problems = [drawn(number) for number in REPORTING[: options.problems]]
     rows: dict[str, list[list[tuple[float, float]]]] = {library: [] for library in libraries}
     for problem in problems:
         for library in libraries:
             rows[library].append(errors(library, problem))
         print(problem.name, [f"{rms:.2g}" for rms, _ in rows["demist"][-1]], flush=True)
     found = {library: np.array(values) for library, values in rows.items()}
-    versions = ", ".join(f"{library} {version(library)}" for library in libraries)
+    versions = ", ".join(f"{library} {version(library)}" for library in ["demist", *peers])
     lines = [
         "# Defaults on problems that nobody chose",
         "",

@@ -8,10 +8,10 @@ from torch import Tensor
 import demist
 from demist.core.prediction import Prediction
 from demist.errors import UsageError
-from demist.samplers import GRIDS, SOLVERS, make_grid, make_solver, sample
+from demist.samplers import AUTO, GRIDS, SOLVERS, make_grid, make_solver, sample, settled
 from field.problem import Problem, Sampler
 
-DEFAULT = ("adams", "angular")
+DEFAULT = ("auto", "angular")
 VERSION = demist.__version__
 
 
@@ -52,11 +52,12 @@ def samplers() -> list[Sampler]:
         def run(problem: Problem, n: int) -> Tensor:
             times = make_grid(grid, n, problem.schedule)
             x = problem.schedule(times[0])[1] * problem.z
-            return sample(Counted(problem), x, times, make_solver(solver))
+            return sample(Counted(problem), x, times, make_solver(settled(solver, n)))
 
-        home = make_solver(solver).grid == grid and ":" not in solver
+        home = solver != AUTO and make_solver(solver).grid == grid and ":" not in solver
         mark = "library" if (solver, grid) == DEFAULT else "class" if home else ""
         return Sampler("demist", solver, grid, run, mark)
 
     grids = {*GRIDS.names(), *(make_solver(name).grid for name in SOLVERS.names())}
-    return [entry(solver, grid) for solver in _solvers() for grid in sorted(grids)]
+    every = [entry(solver, grid) for solver in _solvers() for grid in sorted(grids)]
+    return [entry(*DEFAULT), *every]

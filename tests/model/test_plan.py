@@ -16,7 +16,7 @@ from demist.errors import NotFiniteError, UsageError
 from demist.model import STANDARD, Pipeline, Sampling, parse_axes, sample_seed, sweep
 from demist.model.sampling import FIELDS, parse
 from demist.networks import MLP, UNet
-from demist.samplers import make_grid, trajectory
+from demist.samplers import make_grid, make_solver, trajectory, usual
 
 
 def made(net, schedule, *rest):
@@ -56,7 +56,7 @@ def test_what_is_none_is_said_elsewhere():
 
 
 def test_in_a_saved_model_young_fields_stand_only_where_they_differ(points, tmp_path):
-    first = {"steps": 20, "solver": "adams", "grid": None, "guidance": 1.0, "batch_size": 32}
+    first = {"steps": 20, "solver": "auto", "grid": None, "guidance": 1.0, "batch_size": 32}
     assert STANDARD.to_json() == Sampling().to_json() == first
     young = Sampling(grid=(1.0, 0.5, 0.0), start=0.9, seed=(1, 2), guidance_interval=(0.1, 0.8))
     assert young.to_json() == first | {
@@ -239,7 +239,10 @@ def test_a_tensor_is_a_state(images):
     assert torch.equal(points[0].x, z)
     grid = make_grid("angular:start=0.7", 3, Linear())
     cond = images.conditioner.encode(2, {"label": "dog"})
-    for point, want in zip(points[1:], trajectory(images.denoiser, z, grid, **cond), strict=True):
+    solver = make_solver(usual(3))
+    for point, want in zip(
+        points[1:], trajectory(images.denoiser, z, grid, solver, **cond), strict=True
+    ):
         assert torch.allclose(point.x, want.x, atol=1e-5)
 
 
@@ -339,3 +342,19 @@ def test_a_page_of_any_fields_and_conditions(images):
         parse_axes(["height=1,2"])
     with pytest.raises(UsageError, match="no condition 'height'"):
         sweep(images, *parse_axes(["height=1,2"], ["height"]))
+
+
+def test_a_plan_names_the_solver_that_the_rule_chose(images):
+    """So that a recipe gives the same again when the rule has changed."""
+    plan = images.plan(2, label="cat", steps=5)
+    assert plan.sampling.solver == usual(5)
+    again = images.plan(2, sampling=plan.sampling, label="cat")
+    assert np.array_equal(again.sample(), plan.sample())
+    other = images.plan(2, label="cat", steps=5, solver="adams")
+    assert not np.array_equal(other.sample(), plan.sample())
+
+
+@pytest.mark.parametrize(("grid", "steps"), [((1.0, 0.6, 0.2, 0.0), 3), ("1,0.6,0.2,0", 3)])
+def test_times_that_are_typed_count_for_the_rule(images, grid, steps):
+    """Twenty steps are the model's own number, and not that of these times."""
+    assert images.plan(1, label="cat", grid=grid).sampling.solver == usual(steps) != usual(20)

@@ -44,15 +44,18 @@ class Options:
     """What to list. Without it: the kinds."""
 
 
-PUBLISHED = {
-    "solvers": Row(
-        "published",
-        "The sampler in the scheduler_config.json of a model from elsewhere, step for step.",
-        ("eta=0.0 (number, of DDIM alone)",),
+BESIDE = {
+    "solvers": (
+        Row("auto", "adams with the options that suit the number of steps: the default.", ()),
+        Row(
+            "published",
+            "The sampler in the scheduler_config.json of a model from elsewhere, step for step.",
+            ("eta=0.0 (number, of DDIM alone)",),
+        ),
     ),
-    "grids": Row("published", "The times that the same file describes.", ()),
+    "grids": (Row("published", "The times that the same file describes.", ()),),
 }
-"""What a model brings along, and no family holds."""
+"""What stands for a choice, or comes with a model, and no family holds."""
 
 
 def main(args: list[str]) -> None:
@@ -74,8 +77,7 @@ def table(kind: str | None) -> list[Row]:
         return [Row(name, line, ()) for name, line in kinds.items()]
     if kind == "recipes":
         return [Row(name, recipes.find(name).summary, ()) for name in recipes.names()]
-    own = [PUBLISHED[kind]] if kind in PUBLISHED else []
-    return sorted([*family(kind).rows(), *own], key=lambda row: row.name)
+    return sorted([*family(kind).rows(), *BESIDE.get(kind, ())], key=lambda row: row.name)
 
 
 def family(kind: str) -> Family[object]:

@@ -24,7 +24,8 @@ class SamplingOptions:
     steps: int | None = None
     """Steps from noise to data, usually 20."""
     solver: str | None = None
-    """adams, heun, dpmpp-2m, ddim, ddim:eta=1 (DDPM), ...; an unknown name lists them all.
+    """auto (adams, with options by the number of steps), heun, dpmpp-2m, ddim, ddim:eta=1 (DDPM),
+    ...; an unknown name lists them all.
     published: as the maker of a model from elsewhere samples it."""
     time_grid: str | None = None
     """Where the steps are: angular, smooth, uniform, karras:rho=5, trailing, ... (an unknown name

@@ -407,8 +407,9 @@ class OutputConfig(Section):
     """Samples in such an image. None: 40 images or 1000 points; 0: no images."""
     sample_steps: int = option(20, 1, 10000)
     """Sampling steps for such an image."""
-    sample_solver: str = "adams"
-    """Solver for such an image: adams, ddim, heun, dpmpp-2m, ...; parameters as in ddim:eta=1."""
+    sample_solver: str = "auto"
+    """Solver for such an image: auto (by the number of steps), adams, ddim, heun, dpmpp-2m, ...;
+    parameters as in ddim:eta=1."""
     sample_guidance: float | None = option(None, 0, 100)
     """Guidance scale for such an image, if the model is conditional; 1 is none. None: 1.5 for
     images, 1 for points."""

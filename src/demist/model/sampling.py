@@ -23,6 +23,7 @@ class Sampling:
     Attributes:
         steps: Steps from `start` to data, at least 1. Times that are given bring their own number.
         solver: Name and options, such as `"ddim:eta=1"`; see `demist.samplers.make_solver`.
+            `"auto"`: by the number of steps; see `demist.samplers.usual`.
             `"published"`: as the maker of the model samples; see `demist.model.published`.
         grid: Name and options, as in `demist.samplers.make_grid`, or the times themselves,
             decreasing from at most 1 to 0. If nobody says: the one that suits the solver.
@@ -95,7 +96,7 @@ class Sampling:
         return whole
 
 
-STANDARD = Sampling(20, "adams", None, 1.0, 1.0, None, "cfg", "seeded", 0, 32, None, 0.0, True, 1)
+STANDARD = Sampling(20, "auto", None, 1.0, 1.0, None, "cfg", "seeded", 0, 32, None, 0.0, True, 1)
 """What holds where neither a call nor the model says anything."""
 
 FIRST = ("steps", "solver", "grid", "guidance", "batch_size")

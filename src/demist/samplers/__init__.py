@@ -47,8 +47,10 @@ from demist.samplers.solvers.sde_dpmpp_2m import SDEDPMpp2M
 from demist.samplers.solvers.sde_dpmpp_3m import SDEDPMpp3M
 from demist.samplers.solvers.trig import Trig
 from demist.samplers.solvers.unipc import UniPC
+from demist.samplers.usual import AUTO, settled, usual
 
 __all__ = [
+    "AUTO",
     "DDIM",
     "DDPM",
     "DEIS",
@@ -111,9 +113,11 @@ __all__ = [
     "renoise",
     "restart",
     "sample",
+    "settled",
     "shifted",
     "smooth",
     "trailing",
     "trajectory",
     "uniform",
+    "usual",
 ]

@@ -1,4 +1,4 @@
-"""Adams-Bashforth-Moulton in flow time: the default solver."""
+"""Adams-Bashforth-Moulton in flow time: the solver of the default."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +26,12 @@ class Adams(Solver):
     is DDIM's and the order grows by one per step; on grids that begin with short steps these
     first steps, corrected too, do not limit the order. The last step is predicted only.
 
-    One evaluation per step: the default, from about 8 steps up.
+    With `last = 1` the last step takes the prediction of clean data as it is, as DDIM does. Where
+    steps are few that step is long, and to extrapolate over it is to enlarge the errors of the
+    network. Its own error is of order 2 `clean` on `angular` grids: 3.5 on the default one.
+
+    One evaluation per step. `demist.samplers.usual` says which options are taken for how many steps
+    where nobody chooses.
 
     References:
         Hairer, Norsett & Wanner 1993, "Solving Ordinary Differential Equations I", section III.1;
@@ -34,20 +39,24 @@ class Adams(Solver):
 
     Attributes:
         p: Values that the predictor remembers, 1 to 3; the corrector uses one more.
+        last: At most so many of them are used in the step onto clean data, 1 to 3.
     """
 
     name = "adams"
     grid = "angular"
     p: int = 3
+    last: int = 3
 
     def __post_init__(self) -> None:
         if not 1 <= self.p <= 3:
             raise ValueError(f"the predictor's order p must be 1, 2 or 3, got {self.p}")
+        if not 1 <= self.last <= 3:
+            raise ValueError(f"the values of the last step must be 1, 2 or 3, got {self.last}")
 
     @property
     def order(self) -> int:  # type: ignore[override]
-        """That of the corrector."""
-        return self.p + 1
+        """That of the corrector; with a simpler last step at most 3."""
+        return self.p + 1 if self.last >= self.p else min(self.p + 1, 3)
 
     def step(
         self, model: Model, x: State, t: Tensor, s: Tensor, memory: Any, noise: Noise
@@ -67,8 +76,9 @@ class Adams(Solver):
         next_scale = alpha + sigma
         next_tau = float(sigma / next_scale)
         past = apart(((tau, v), *past), next_tau)[: self.p]
+        used = past[: self.last] if sigma == 0 else past
         # Adams-Bashforth: on to s through the values known so far.
-        end = _advance(x, scale, next_scale, tau, next_tau, past)
+        end = _advance(x, scale, next_scale, tau, next_tau, used)
         return end, (x, scale, past, end)
 
 

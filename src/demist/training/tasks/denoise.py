@@ -28,7 +28,7 @@ from demist.networks import NETWORKS, Network
 from demist.objectives import TIMES, WEIGHTS
 from demist.parts import bare, parse, split, with_option
 from demist.runs import Run
-from demist.samplers import make_solver
+from demist.samplers import make_solver, settled
 from demist.training.base import fitted, open_base, start
 from demist.training.batches import Batches
 from demist.training.beside import in_latents, kept_images
@@ -235,7 +235,9 @@ def make_denoiser(
 def choose_defaults(config: TrainConfig, modality: Modality, conditioner: Conditioner) -> Sampling:
     """How the model is sampled where nothing is said."""
     out = config.output
-    make_solver(out.sample_solver)  # a mistake is refused now, not when the first image is due
+    make_solver(
+        settled(out.sample_solver, out.sample_steps)
+    )  # a mistake is refused now, not when the first image is due
     make_rule(out.sample_rule)
     guidance = modality.guidance if out.sample_guidance is None else out.sample_guidance
     guidable = bool(conditioner.conditions) and config.data.label_drop > 0

@@ -1,0 +1,77 @@
+"""Which options of `adams` for how many steps: what the rule of `demist.samplers.usual` rests on.
+
+    python benchmarks/solver_rule.py [--out FOLDER]
+
+Each combination of order, last step and grid samples the choosing half of `field/drawn.py`. Writes
+`solver_rule.md`: the geometric mean over the problems of the root mean square error, over that of
+`adams` without options. What the rule is worth is measured elsewhere, on the other half
+(`solvers_drawn.py`) and on trained networks (`solvers_digits.py`).
+"""
+
+import argparse
+import datetime
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import torch
+from field.drawn import CHOOSING, drawn
+from field.ours import Counted
+from field.problem import Problem
+
+from demist.samplers import make_grid, make_solver, sample
+
+STEPS = (3, 4, 5, 6, 7, 8, 10, 12, 13, 15, 20, 25, 40)
+SAMPLES = 128
+GRIDS = ("angular", "angular:clean=2,noisy=1.35", "angular:clean=2.2,noisy=1.35")
+SOLVERS = [
+    f"adams:p={p},last={last}" for p, last in product((1, 2, 3), (1, 3)) if last == 1 or p > 1
+]
+PLAIN = ("adams:p=3,last=3", "angular")
+
+
+def error(problem: Problem, solver: str, grid: str, n: int) -> float:
+    """Root mean square error in data standard deviations."""
+    times = make_grid(grid, n, problem.schedule)
+    x = problem.schedule(times[0])[1] * problem.z
+    return problem.errors(sample(Counted(problem), x, times, make_solver(solver)))[0]
+
+
+def main() -> None:
+    """Measure, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    problems = [drawn(number, SAMPLES) for number in CHOOSING]
+    ways = list(product(SOLVERS, GRIDS))
+    means = np.array([
+        [np.exp(np.mean([np.log(error(p, *way, n)) for p in problems])) for n in STEPS]
+        for way in ways
+    ])  # fmt: skip
+    plain = means[ways.index(PLAIN)]
+    lines = [
+        "# The options of `adams` by the number of steps",
+        "",
+        f"`python benchmarks/solver_rule.py`; {datetime.date.today()}. Errors do not depend on the "
+        "machine.",
+        "",
+        f"Geometric mean over {len(problems)} mixtures (the choosing half of those drawn by code) "
+        "of the root mean square error, over that of `adams` without options; its own error stands "
+        "in the last row, in standard deviations of the data. The smallest of a column in bold.",
+        "",
+        f"| options | grid | {' | '.join(map(str, STEPS))} |",
+        "|---" * (len(STEPS) + 2) + "|",
+    ]
+    ratios = means / plain
+    for (solver, grid), row in zip(ways, ratios, strict=True):
+        best = np.isclose(row, ratios.min(0))
+        cells = [f"**{v:.2f}**" if b else f"{v:.2f}" for v, b in zip(row, best, strict=True)]
+        lines.append(f"| {solver.partition(':')[2]} | {grid} | {' | '.join(cells)} |")
+    lines += [f"| error of `adams` | | {' | '.join(f'{v:.2g}' for v in plain)} |", ""]
+    (options.out / "solver_rule.md").write_text("\n".join(lines))
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
