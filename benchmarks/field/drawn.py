@@ -71,4 +71,4 @@ def _images(rng: np.random.Generator, g: torch.Generator) -> Mixture:
 
 @cache
 def _digits() -> Tensor:
-    return torch.from_numpy(load("digits").x).reshape(-1, 1, 28, 28).to(f64) / 127.5 - 1
+    return torch.tensor(load("digits").x).reshape(-1, 1, 28, 28).to(f64) / 127.5 - 1
