@@ -3,13 +3,14 @@
     python benchmarks/solver_rule.py [--out FOLDER]
 
 Each combination of order, last step and grid samples the choosing half of `field/drawn.py`. Writes
-`solver_rule.md`: the geometric mean over the problems of the root mean square error, over that of
-`adams` without options. What the rule is worth is measured elsewhere, on the other half
+`solver_rule.md`: geometric means over the problems of the root mean square and the median error,
+over those of `adams` without options. What the rule is worth is measured elsewhere, on the other half
 (`solvers_drawn.py`) and on trained networks (`solvers_digits.py`).
 """
 
 import argparse
 import datetime
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -30,11 +31,24 @@ SOLVERS = [
 PLAIN = ("adams:p=3,last=3", "angular")
 
 
-def error(problem: Problem, solver: str, grid: str, n: int) -> float:
-    """Root mean square error in data standard deviations."""
+def errors(problem: Problem, solver: str, grid: str, n: int) -> tuple[float, float]:
+    """Root mean square and median error, in data standard deviations."""
     times = make_grid(grid, n, problem.schedule)
     x = problem.schedule(times[0])[1] * problem.z
-    return problem.errors(sample(Counted(problem), x, times, make_solver(solver)))[0]
+    return problem.errors(sample(Counted(problem), x, times, make_solver(solver)))
+
+
+def table(ways: Sequence[tuple[str, str]], means: np.ndarray) -> Iterator[str]:
+    """The rows of one error; `means`: by way and number of steps."""
+    plain = means[ways.index(PLAIN)]
+    ratios = means / plain
+    yield f"| options | grid | {' | '.join(map(str, STEPS))} |"
+    yield "|---" * (len(STEPS) + 2) + "|"
+    for (solver, grid), row in zip(ways, ratios, strict=True):
+        best = np.isclose(row, ratios.min(0))
+        cells = [f"**{v:.2f}**" if b else f"{v:.2f}" for v, b in zip(row, best, strict=True)]
+        yield f"| {solver.partition(':')[2]} | {grid} | {' | '.join(cells)} |"
+    yield f"| error of `adams` | | {' | '.join(f'{v:.2g}' for v in plain)} |"
 
 
 def main() -> None:
@@ -45,30 +59,21 @@ def main() -> None:
     torch.set_num_threads(1)
     problems = [drawn(number, SAMPLES) for number in CHOOSING]
     ways = list(product(SOLVERS, GRIDS))
-    means = np.array([
-        [np.exp(np.mean([np.log(error(p, *way, n)) for p in problems])) for n in STEPS]
-        for way in ways
-    ])  # fmt: skip
-    plain = means[ways.index(PLAIN)]
+    found = [[[errors(p, *way, n) for p in problems] for n in STEPS] for way in ways]
+    means = np.exp(np.log(np.array(found)).mean(2))
     lines = [
         "# The options of `adams` by the number of steps",
         "",
         f"`python benchmarks/solver_rule.py`; {datetime.date.today()}. Errors do not depend on the "
         "machine.",
         "",
-        f"Geometric mean over {len(problems)} mixtures (the choosing half of those drawn by code) "
-        "of the root mean square error, over that of `adams` without options; its own error stands "
-        "in the last row, in standard deviations of the data. The smallest of a column in bold.",
+        f"Geometric means over {len(problems)} mixtures (the choosing half of those drawn by code) "
+        "of two errors, over those of `adams` without options; its own stand in the last row, in "
+        "standard deviations of the data. The smallest of a column in bold.",
         "",
-        f"| options | grid | {' | '.join(map(str, STEPS))} |",
-        "|---" * (len(STEPS) + 2) + "|",
     ]
-    ratios = means / plain
-    for (solver, grid), row in zip(ways, ratios, strict=True):
-        best = np.isclose(row, ratios.min(0))
-        cells = [f"**{v:.2f}**" if b else f"{v:.2f}" for v, b in zip(row, best, strict=True)]
-        lines.append(f"| {solver.partition(':')[2]} | {grid} | {' | '.join(cells)} |")
-    lines += [f"| error of `adams` | | {' | '.join(f'{v:.2g}' for v in plain)} |", ""]
+    for title, of in zip(("Root mean square error", "Median error"), means.T, strict=True):
+        lines += [f"## {title}", "", *table(ways, of.T), ""]
     (options.out / "solver_rule.md").write_text("\n".join(lines))
     print("\n".join(lines))
 

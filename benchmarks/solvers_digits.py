@@ -26,6 +26,7 @@ from demist.model.pipeline import Pipeline
 
 CHOSEN = {
     "demist": [
+        ("auto", "angular"),
         ("adams", "angular"),
         ("dpmpp-2m", "smooth"),
         ("heun", "smooth"),

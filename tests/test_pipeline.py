@@ -102,7 +102,8 @@ def test_arguments_matter(pictures):
         return np.array_equal(pictures.sample(2, label="cat", **changes), base)
 
     base = pictures.sample(2, label="cat")
-    assert same(seed=0, steps=3, solver="adams", guidance=2.0, grid="angular")
+    assert same(seed=0, steps=3, solver="adams:p=2,last=1", guidance=2.0, grid="angular")
+    assert not same(solver="adams")
     assert same(batch_size=5, progress=False)
     assert not same(seed=1)
     assert not same(seed=2**32)

@@ -206,7 +206,7 @@ def test_a_file_becomes_its_mean_its_samples_and_its_spread(digits, photos, caps
     assert names == [f"restored{word}.png" for word in ("", "-damaged", "-samples", "-spread")]
     assert "392 numbers are measured of the 784" in said.err
     assert "standard deviation 0.05 (6.4 of 255), in the data's unit, from -1 (black)" in said.err
-    assert "method prior (as asked): 3 samples of 2 steps of adams" in said.err
+    assert "method prior (as asked): 3 samples of 2 steps of adams:p=2,last=1" in said.err
     assert "evaluations of the network for one sample: 2" in said.err
     assert "coverage" in said.err
     clean = np.asarray(Image.open(photos / "a.png"))[None]
@@ -224,7 +224,11 @@ def test_a_file_becomes_its_mean_its_samples_and_its_spread(digits, photos, caps
     line[4] = "dense:sums.npy"
     assert main([*line, "0.05", "--simulate", "--out", "sums.png", *FLAGS]) == 0
     assert not Path("sums-damaged.png").exists()
-    assert capsys.readouterr().out.split()[-3:] == ["sums.png", "sums-samples.png", "sums-spread.png"]
+    assert capsys.readouterr().out.split()[-3:] == [
+        "sums.png",
+        "sums-samples.png",
+        "sums-spread.png",
+    ]
 
 
 def test_a_folder_keeps_its_names_and_goes_on(digits, photos, capsys):

@@ -90,7 +90,7 @@ def test_each_stage_has_its_own_recipe_and_count(chain, base):
     plan = chain.plan(2, label="cat", stages={"base": {"steps": 5, "guidance": 1.0}})
     assert plan.sampling.stages["base"].steps == 5
     assert plan.sampling.stages["middle"].solver == "heun"
-    assert plan.sampling.solver == "adams"
+    assert plan.sampling.solver == "adams:p=2,last=1"
     again = chain.plan(2, plan.sampling, label="cat")
     np.testing.assert_array_equal(plan.sample(), again.sample())
     # Heun: two evaluations in each but the last step; guidance doubles them where all are led.

@@ -45,4 +45,4 @@ def test_what_is_no_image_any_more():
 
 def test_a_model_says_what_it_is_in_a_line(pipeline):
     assert repr(pipeline).startswith("<Pipeline: 1 x 28 x 28, label; UNet of ")
-    assert "<th>solver</th><td>adams</td>" in pipeline._repr_html_()
+    assert "<th>solver</th><td>auto</td>" in pipeline._repr_html_()

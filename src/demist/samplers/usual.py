@@ -7,14 +7,14 @@ AUTO = "auto"
 def usual(steps: int) -> str:
     """The solver for so many steps, with its options.
 
-    `adams` whose last step is DDIM's, with p = 2 up to 10 steps and p = 3 beyond. The rule was
-    chosen on 24 mixtures drawn by code (`benchmarks/solver_rule.py`) and the digits model;
+    Up to 10 steps `adams` with p = 2 and its last step DDIM's, beyond `adams` as it is. The rule
+    was chosen on 24 mixtures drawn by code (`benchmarks/solver_rule.py`) and the digits model;
     `benchmarks/solvers_drawn.py` measures it on other mixtures.
 
     Args:
         steps: From noise to data, at least 1.
     """
-    return f"adams:p={2 if steps <= 10 else 3},last=1"
+    return "adams:p=2,last=1" if steps <= 10 else "adams"
 
 
 def settled(spec: str, steps: int) -> str:
