@@ -2,9 +2,10 @@
 
     python benchmarks/leave_out_tones.py NOTO_EMOJI TRAIN HELD
 
-Of a folder with `metadata.jsonl`, whose rows name the emoji without tone (`base`) and its tones (`tone`, a list
-or null), the 1st, 7th, 13th ... figure gives up its first, second, ... fifth tone in turn. HELD gets these images,
-TRAIN all others; both are links beside a `metadata.jsonl` of their own.
+Of a folder with `metadata.jsonl`, whose rows name the emoji without tone (`base`) and its tones
+(`tone`, a list or null), the 1st, 7th, 13th ... figure gives up its first, second, ... fifth tone
+in turn. HELD gets these images, TRAIN all others; both are links beside a `metadata.jsonl` of their
+own.
 """
 
 import json

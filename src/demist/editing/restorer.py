@@ -161,7 +161,7 @@ class Restorer:
             said += f" ({noise.std * 127.5:.1f} of 255)" if image and noise.std else ""
         spec = chosen(damage, self.method)
         why = "as asked" if spec == self.method else "auto, by its figures on digits"
-        each = usual(self.sampling, make_method(spec)).over(self.pipeline.defaults)
+        each = usual(self.sampling, make_method(spec)).over(self.pipeline.defaults).settled()
         what = "damages each image, and restores it" if self.simulate else "restores each image"
         if not self.damages.one:
             what += ", each with the mask of its own name; of the first"

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from demist.io.files import write_text
 from demist.model.feeders import stages_of
-from demist.model.sampling import Sampling
 from demist.networks import Network
-from demist.samplers import settled
 
 if TYPE_CHECKING:
     from demist.model.pipeline import Pipeline
@@ -124,23 +122,17 @@ def _head(pipeline: "Pipeline") -> str:
     return "\n".join(["---", *lines, "---\n"])
 
 
-def _solver_of(how: Sampling) -> str:
-    assert how.solver is not None
-    assert how.steps is not None
-    return settled(how.solver, how.steps)
-
-
 def _rows(pipeline: "Pipeline", trained: Mapping[str, Any]) -> str:
     d, facts = pipeline.denoiser, pipeline.facts
     count = sum(p.numel() for p in d.net.parameters())
-    how = pipeline.defaults
+    how = pipeline.defaults.settled()
     rows = {
         "makes": f"{' x '.join(map(str, pipeline.shape))} each",
         "learned from": f"{facts['items']:,} samples" if "items" in facts else None,
         "network": f"{type(d.net).__name__}, {count:,} parameters",
         "schedule, prediction": f"{type(d.schedule).__name__}, {type(d.parameterization).__name__}",
         "trained for": _span(facts, trained),
-        "usual sampling": f"{how.steps} steps of {_solver_of(how)}, guidance {how.guidance:g}",
+        "usual sampling": f"{how.steps} steps of {how.solver}, guidance {how.guidance:g}",
         "data's fingerprint": facts.get("fingerprint"),
         "stages before it": ", ".join(
             f"`{name}`, {' x '.join(map(str, stage.shape))}"

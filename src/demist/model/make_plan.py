@@ -20,7 +20,7 @@ from demist.model.published import Way, published_way, usual_shift
 from demist.model.refine import Refinement, joined
 from demist.model.sampling import FIELDS, STANDARD, TAKEN, Sampling
 from demist.model.values import GUIDANCE
-from demist.samplers import checked_grid, make_grid, make_solver, settled
+from demist.samplers import checked_grid, make_grid, make_solver
 from demist.samplers.grids import CLOSE
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def make_plan(
     roomy = pipeline.conditioner.holding(cond, negative or {})
     if roomy is not pipeline.conditioner:
         pipeline = replace(pipeline, conditioner=roomy)
-    full = _with_solver(sampling.over(pipeline.defaults).over(STANDARD))
+    full = sampling.over(pipeline.defaults).over(STANDARD).settled()
     if not isinstance(full.seed, int | None) and len(full.seed) != n:
         raise UsageError(f"got {len(full.seed)} seeds for {n} samples; give one for all, or {n}")
     require_draws(pipeline, full)
@@ -189,18 +189,6 @@ def _with_told_guidance(
             f"or give the condition {name}, such as {full.guidance:g}, and a guidance besides"
         )
     return {**cond, name: full.guidance}, full, unguided
-
-
-def _with_solver(full: Sampling) -> Sampling:
-    """The recipe with a solver by name, where it leaves the choice to the rule."""
-    assert full.solver is not None
-    assert full.steps is not None
-    grid, steps = full.grid, full.steps
-    if not isinstance(grid, str | None):
-        steps = len(grid) - 1
-    elif grid is not None and "," in grid.partition(":")[0]:
-        steps = grid.count(",")
-    return replace(full, solver=settled(full.solver, steps))
 
 
 def _own_way(pipeline: "Pipeline", full: Sampling) -> Way:

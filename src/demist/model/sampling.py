@@ -14,6 +14,7 @@ from demist.model.keywords import by_name, checked
 from demist.parts import bare, unknown
 from demist.parts import parse as parse_options
 from demist.parts.notation import PLAIN
+from demist.samplers.usual import settled
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,17 @@ class Sampling:
             both = {k: how.over(below.get(k, Sampling())) for k, how in self.stages.items()}
             given["stages"] = {**below, **both}
         return replace(other, **given)
+
+    def settled(self) -> "Sampling":
+        """A complete recipe, with a solver by name where it leaves the choice to the rule."""
+        assert self.solver is not None
+        assert self.steps is not None
+        steps = self.steps
+        if not isinstance(self.grid, str | None):
+            steps = len(self.grid) - 1
+        elif self.grid is not None and "," in self.grid.partition(":")[0]:
+            steps = self.grid.count(",")
+        return replace(self, solver=settled(self.solver, steps))
 
     def given(self) -> dict[str, Any]:
         """The fields that are not None."""
