@@ -4,6 +4,7 @@ from demist.codecs.autoencoder import Coder, KLAutoencoder, drawn
 from demist.codecs.channels import ChannelScale, Per
 from demist.codecs.codec import Codec, Draw, require_finite
 from demist.codecs.flat import Flat
+from demist.codecs.log_mel import LogMel, hop_of
 from demist.codecs.make import CODECS
 from demist.codecs.pixels import Pixels
 from demist.codecs.points import Standardize
@@ -17,12 +18,15 @@ __all__ = [
     "Draw",
     "Flat",
     "KLAutoencoder",
+    "LogMel",
     "Per",
     "Pixels",
     "Standardize",
     "VectorQuantised",
     "colours",
     "drawn",
+    "hop_of",
+    "mel",
     "require_finite",
     "tiles",
 ]

@@ -61,7 +61,10 @@ class Options:
     size: Annotated[str | None, arg(metavar="SIDE|WIDTHxHEIGHT")] = None
     """Of the images, in pixels, if not the size the model was trained on: 512 or 768x512."""
     out: Path | None = None
-    """Image to write: .png, .jpg, .webp, .gif or .tif. Default: samples.png, samples-2.png, ..."""
+    """Image to write: .png, .jpg, .webp, .gif or .tif. Default: samples.png, samples-2.png, ... Of
+    sounds a folder, with a WAV file of each and page.png. Default: samples, samples-2, ..."""
+    play_all: Path | None = None
+    """Of sounds, all of them in one file (.wav), one after another."""
     animate: Path | None = None
     """Film (.gif or .webp) of the first samples, at most 100 images, being denoised; of a cascade
     all stages, one after another."""
@@ -97,17 +100,32 @@ class Options:
 def main(args: list[str]) -> None:
     """Sample, write, and print the names of the files."""
     options = read(Options, "sample", args)
-    out = options.out or free_name(Path("samples.png"))
-    for path in filter(None, (out, options.animate, options.arrays)):
+    for path in filter(None, (options.out, options.animate, options.arrays, options.play_all)):
         require_free(path, options.force)
     from demist.measuring import pages
     from demist.model import adapted, noisy_classifier, values
 
-    pages.require_endings(out, options.animate, options.arrays)
+    if options.out is None or options.out.suffix:  # else a folder, which some kinds of data want
+        pages.require_endings(options.out or Path("a.png"), options.animate, options.arrays)
     if options.prompt is not None:
         prompt, loras = adapted.named_in(options.prompt, options.source.lora, options.lora_folder)
         options = replace(options, prompt=prompt, source=replace(options.source, lora=loras))
     pipeline, sampling = options.source.open(options.model), options.sampling.sampling()
+    if not pages.of(pipeline).lasting:
+        out = options.out or free_name(Path("samples.png"))
+        pages.require_endings(out, options.animate, options.arrays)
+        if options.play_all is not None:
+            raise UsageError("--play-all is for sounds, and this model makes none; leave it out")
+    elif options.out is not None and options.out.suffix:
+        raise UsageError(
+            f"--out {options.out}: sounds go into a folder; name one, as --out "
+            f"{options.out.with_suffix('')}"
+        )
+    else:
+        out = (options.out or free_name(Path("samples"))) / "page.png"
+        pages.require_endings(out, options.animate, options.arrays)
+        if options.play_all is not None and options.play_all.suffix != ".wav":
+            raise UsageError(f"--play-all {options.play_all}: end its name in .wav")
     if options.size is not None:
         pipeline = pipeline.sized(parse_size(options.size))
     led = options.leading.lead(pipeline, options.source, pages.read_image)
@@ -160,8 +178,13 @@ def main(args: list[str]) -> None:
     if counts := page.facts.get("evaluations"):
         each = ", ".join(f"{name} {count:g}" for name, count in counts.items())
         print(f"evaluations of the network for one sample: {each}", file=sys.stderr)
+    if pages.of(pipeline).lasting:
+        page.write(out.parent)
     page.save(out, shlex.join(["demist", "sample", *args]), options.metadata)
     print(out)
+    if options.play_all:
+        page.write_together(options.play_all)
+        print(options.play_all)
     if options.arrays:
         page.save_array(options.arrays)
         print(options.arrays)

@@ -106,7 +106,8 @@ class DataConfig(Section):
     """Folder, file or archive of data, or an embedded set: digits, scenes, scenes-long, moons,
     spiral, 25-gaussians, eight."""
     kind: str | None = option(None, part=("modalities", "Modality"))
-    """Kind of data: images or points. None: shapes of arrays and endings of files say it."""
+    """Kind of data: images, points or sounds. None: shapes of arrays and endings of files say
+    it."""
     size: int | str | None = option(None, kind="size")
     """Side of the square images, pixels, or height x width, as 48x64, to which images are brought
     (see fit). None: their own size if all are alike."""
@@ -127,6 +128,12 @@ class DataConfig(Section):
     range: str | None = option(None, kind="range")
     """Numbers that become black and white, as 0:4095. None: 0:255 for bytes; else what holds all
     data of 0:255, 0:4095, 0:65535, or 0:1 and -1:1 with fractions."""
+    rate: int | None = option(None, 2000, 96_000)
+    """Sounds: samples a second to which they are brought. None: that of most files, at most
+    16000."""
+    seconds: float | None = option(None, 0.01, 60)
+    """Sounds: how long each is; shorter ones are followed by silence, of longer ones a part is
+    drawn anew in each epoch. None: as long as 95 of 100 files are, at most 4."""
     reduce: int = option(1, 1, 64)
     """Average blocks of so many pixels by as many, after the images are brought to the size: what a
     condition low-resolution shows of them, for the first stage of a cascade. 1: leave them."""

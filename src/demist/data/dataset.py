@@ -13,12 +13,15 @@ from demist.data.column import Column
 from demist.data.images.buckets import Bucketed
 from demist.data.images.lazy import BLOCK, LazyImages
 from demist.data.report import Report, bad_files
+from demist.data.sounds.clips import Clips
 from demist.errors import DataError
 
 if TYPE_CHECKING:
     Samples = Any  # mostly an array; what is asked of it, `LazyImages` gives too
 else:
-    Samples = UInt8[np.ndarray, "n c h w"] | Float32[np.ndarray, "n ..."] | LazyImages | Bucketed
+    Samples = (
+        UInt8[np.ndarray, "n c h w"] | Float32[np.ndarray, "n ..."] | LazyImages | Bucketed | Clips
+    )
 
 
 LABEL, TEXT = "label", "text"
@@ -46,14 +49,15 @@ class Dataset:
     Attributes:
         x: What is generated. Images (N, C, H, W) with values 0..255, C being 1 (grey), 3 (RGB) or
             4 (RGBA); or other data as float32, such as points (N, D). Images may be `LazyImages`,
-            which is used like an array, or `Bucketed`, of several shapes.
+            which is used like an array, or `Bucketed`, of several shapes; sounds are `Clips`.
         columns: Name -> what else is known of every sample; any of them may condition `x`.
         name: Short, for run names and messages.
         source: Where the data came from; for embedded data also its licence.
         bad: Files that were skipped.
         known_fingerprint: What `fingerprint` gave on an earlier day, further columns than classes
             and captions left out, or "".
-        kind: Name of its modality; "": the shape of `x` says it.
+        kind: Name of its modality, perhaps with options, as in "sounds:rate=8000"; "": the shape
+            of `x` says it.
         unread: Ending -> how many files with it were found and not looked at.
         seen: What the reader saw of the files; `report` completes it.
     """
@@ -148,8 +152,8 @@ class Dataset:
 
     @property
     def lazy(self) -> bool:
-        """Whether the images stay on the disk, because memory would not hold them."""
-        return isinstance(self.x, LazyImages)
+        """Whether the samples stay on the disk, because memory would not hold them."""
+        return isinstance(self.x, LazyImages) or (isinstance(self.x, Clips) and self.x.lazy)
 
     @property
     def report(self) -> Report:
@@ -166,7 +170,7 @@ class Dataset:
         return replace(
             self.seen,
             count=len(self),
-            what=self.kind or ("images" if images else "samples"),
+            what=self.kind.partition(":")[0] or ("images" if images else "samples"),
             classes=classes,
             captions=len(self.texts or ()),
             columns=self.seen.columns or tuple(c for c in self.columns if c not in SHORT),
@@ -193,7 +197,7 @@ class Dataset:
         """
         usual, left = self._usual, np.delete(np.arange(len(self)), rows)
         x, taken = self.x, self.x.take(rows, axis=0)
-        if isinstance(x, LazyImages | Bucketed) or not x.flags.writeable:
+        if isinstance(x, LazyImages | Bucketed | Clips) or not x.flags.writeable:
             x = x.take(left, axis=0)
         else:
             for begin in range(0, len(left), BLOCK):
@@ -238,7 +242,7 @@ class Dataset:
         """The fingerprint but for further columns."""
         if self.known_fingerprint:
             return self.known_fingerprint
-        known = self.x.digest if isinstance(self.x, LazyImages | Bucketed) else None
+        known = self.x.digest if isinstance(self.x, LazyImages | Bucketed | Clips) else None
         digest = known.copy() if known else samples_digest(self.x.dtype, self.x.shape)
         for begin in range(0, 0 if known else len(self.x), BLOCK):
             digest.update(np.ascontiguousarray(self.x[begin : begin + BLOCK]).data)

@@ -7,9 +7,10 @@ from demist.errors import DataError, UsageError
 
 FILES = (
     "file_name", "filename", "file", "image", "image_path", "image_name", "image_file", "img",
-    "img_path", "path", "file_path", "filepath", "image_id", "id",
+    "img_path", "path", "file_path", "filepath", "audio", "sound", "wav",
+    "recording", "image_id", "id",
 )  # fmt: skip
-"""Columns that name an image, the usual one first."""
+"""Columns that name an image or a sound, the usual one first."""
 TEXTS = ("text", "caption", "prompt", "captions", "texts", "prompts", "description", "sentences")
 """Columns of captions."""
 LABELS = ("label", "class", "target", "class_name", "label_name", "category", "labels", "classes")

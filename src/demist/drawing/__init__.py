@@ -18,11 +18,13 @@ from demist.drawing.output import (
     write,
 )
 from demist.drawing.scatter import round_up, scatter
+from demist.drawing.spectrogram import coloured, spectrograms
 
 __all__ = [
     "FILMS",
     "FORMATS",
     "animation",
+    "coloured",
     "format_of",
     "image_grid",
     "loss_curve",
@@ -33,5 +35,6 @@ __all__ = [
     "save_png",
     "scatter",
     "smooth",
+    "spectrograms",
     "write",
 ]

@@ -41,6 +41,7 @@ class Page:
         facts: With which version, model and recipe they were made.
         frames: One image of the first samples for every state from noise to data, if wanted.
         texts: What else a PNG is to say, by name.
+        modality: What kind of data they are.
     """
 
     x: np.ndarray
@@ -48,6 +49,7 @@ class Page:
     facts: Mapping[str, Any]
     frames: Sequence[Image.Image] = field(default=(), repr=False)
     texts: Mapping[str, str] = field(default_factory=dict, repr=False)
+    modality: Modality | None = None
 
     def save(self, path: Path, command: str | None = None, metadata: bool = True) -> None:
         """Write an image that carries the facts.
@@ -59,6 +61,14 @@ class Page:
         """
         facts = {"command": command, **self.facts} if metadata else None
         save_image(self.image, path, facts, self.texts if metadata else None)
+
+    def write(self, folder: Path) -> Path | None:
+        """Write the samples into a folder, a file each; None where the page is all there is."""
+        return None if self.modality is None else self.modality.write(self.x, folder)
+
+    def write_together(self, path: Path) -> Path | None:
+        """Write all samples into one file; None as in `write`."""
+        return None if self.modality is None else self.modality.write_together(self.x, path)
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows."""
@@ -144,6 +154,7 @@ def sample_page(
         facts,
         modality.film(states, labels[:filmed], columns) if states else (),
         {} if line is None else {"parameters": line},
+        modality,
     )
 
 

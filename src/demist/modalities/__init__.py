@@ -18,6 +18,7 @@ from demist.modalities.find import (
 from demist.modalities.images import Images
 from demist.modalities.modality import Modality, Wanted
 from demist.modalities.points import Points
+from demist.modalities.sounds import Sounds
 
 __all__ = [
     "MODALITIES",
@@ -25,6 +26,7 @@ __all__ = [
     "Images",
     "Modality",
     "Points",
+    "Sounds",
     "Wanted",
     "count",
     "enlarged",

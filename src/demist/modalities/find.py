@@ -3,7 +3,7 @@
 import posixpath
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,8 @@ def load(
     class_level: int | None = None,
     buckets: str | None = None,
     sizes: bool = False,
+    rate: int | None = None,
+    seconds: float | None = None,
 ) -> Dataset:
     """Load a built-in data set or the user's own, of any kind.
 
@@ -153,6 +155,8 @@ def load(
         class_level: Of images.
         buckets: Of images.
         sizes: Of images.
+        rate: Of sounds, samples a second; None: that of most files, at most 16,000.
+        seconds: Of sounds, how long each is made; None: as 95 of 100 files, at most 4.
 
     Raises:
         UsageError: An option makes no sense, or two kinds of data lie there and `kind` does not
@@ -161,15 +165,16 @@ def load(
     """
     wanted = Wanted(
         size, channels, background, fit, range, split, limit, max_bad, seed, label_column,
-        caption_column, class_level, buckets, sizes,
+        caption_column, class_level, buckets, sizes, rate, seconds,
     )  # fmt: skip
     if kind is not None and kind not in MODALITIES.names():
         raise UsageError(f"kind = {kind!r}: choose {' or '.join(MODALITIES.names())}")
     if path in NAMES:
-        data = load_usual(path, **asdict(wanted))
+        data = load_usual(path, **wanted.still())
         modality = of(data)
         if kind not in (None, modality.name):
             raise UsageError(f"--kind {kind}: {path} holds {modality.name}; leave it out")
+        _require_lasting(path, modality, wanted)
         return data
     place = existing(path)
     modality, place, tree, unread = _decide(place, kind, wanted.split)
@@ -177,11 +182,12 @@ def load(
         raise UsageError(
             f"{path} holds {modality.name}: --size and --channels are for images; leave them out"
         )
+    _require_lasting(path, modality, wanted)
     if place != existing(path) and split_word(place.name):
         wanted = replace(wanted, split="train")  # all of the file, whose name says the split
     data = modality.read(place, wanted, tree)
     name = data.name if place == existing(path) else hub.title(existing(path).resolve())
-    return replace(data, name=name, source=path, kind=modality.name, unread=unread)
+    return replace(data, name=name, source=path, kind=data.kind or modality.name, unread=unread)
 
 
 def splits(path: str, kind: str | None = None) -> tuple[str, ...]:
@@ -215,6 +221,8 @@ def train_and_test(
     label_column: str | None = None,
     caption_column: str | None = None,
     class_level: int | None = None,
+    rate: int | None = None,
+    seconds: float | None = None,
 ) -> tuple[Dataset, Dataset]:
     """Training and held-out data; see `demist.data.division`.
 
@@ -231,17 +239,27 @@ def train_and_test(
         label_column: Of images.
         caption_column: Of images.
         class_level: Of images.
+        rate: Of sounds.
+        seconds: Of sounds.
     """
 
     def part(split: str) -> Dataset:
         return load(
             path, kind=kind, size=size, channels=channels, background=background, fit=fit,
             range=range, split=split, limit=limit, max_bad=max_bad, label_column=label_column,
-            caption_column=caption_column, class_level=class_level,
+            caption_column=caption_column, class_level=class_level, rate=rate,
+            seconds=seconds,
         )  # fmt: skip
 
     found = divided(part, splits(path, kind))
     return found.train, found.test
+
+
+def _require_lasting(path: str, modality: Modality, wanted: Wanted) -> None:
+    if not modality.lasting and (wanted.rate is not None or wanted.seconds is not None):
+        raise UsageError(
+            f"{path} holds {modality.name}: --rate and --seconds are for sounds; leave them out"
+        )
 
 
 def _decide(

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -50,6 +50,7 @@ class Images(Modality):
     networks: ClassVar[tuple[str, ...]] = ("unet", "dit")
     guidance: ClassVar[float] = 1.5
     spatial: ClassVar[bool] = True
+    described: ClassVar[bool] = True
     discrete: ClassVar[bool] = True
     judged: ClassVar[bool] = True
 
@@ -63,7 +64,7 @@ class Images(Modality):
 
     def read(self, path: Path, wanted: Wanted, tree: Tree | None = None) -> Dataset:
         """All that `demist.data.load` reads."""
-        return load(str(path), kind=self.name, tree=tree, **asdict(wanted))
+        return load(str(path), kind=self.name, tree=tree, **wanted.still())
 
     def splits(self, path: Path, tree: Tree | None = None) -> tuple[str, ...]:
         """As `demist.data.splits`."""

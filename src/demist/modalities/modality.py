@@ -6,7 +6,7 @@ something else is asked of it; nobody counts axes.
 
 import abc
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
@@ -30,7 +30,7 @@ class Wanted:
     """What is wanted of the data at a path; see `demist.data.load` for each.
 
     A modality whose samples are not `spatial` is never asked for a size, channels, background, fit,
-    range, columns or level of folders.
+    range, columns or level of folders; one that is not `lasting`, never for a rate or seconds.
     """
 
     size: int | str | tuple[int, int] | None = None
@@ -47,6 +47,12 @@ class Wanted:
     class_level: int | None = None
     buckets: str | None = None
     sizes: bool = False
+    rate: int | None = None
+    seconds: float | None = None
+
+    def still(self) -> dict[str, Any]:
+        """What `demist.data.load` knows: all but what is wanted of sounds."""
+        return {k: v for k, v in asdict(self).items() if k not in ("rate", "seconds")}
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,10 @@ class Modality(abc.ABC):
         companions: Endings of files that say more of the files beside them.
         networks: Names of the networks that fit, the usual one first.
         guidance: Scale of guidance, if nobody says.
-        spatial: Whether samples are images or alike: they have a size and channels, may be
-            mirrored, and prompts can describe them.
+        spatial: Whether samples are images or alike: they have a size and channels, and may be
+            mirrored.
+        described: Whether prompts can describe samples.
+        lasting: Whether samples last some seconds, at some rate.
         discrete: Whether samples are bytes, whose likelihood is counted in bits per dimension.
         judged: Whether a classifier or another extractor of features can look at them.
         drawn: Samples in an image while training.
@@ -77,6 +85,8 @@ class Modality(abc.ABC):
     networks: ClassVar[tuple[str, ...]] = ("mlp",)
     guidance: ClassVar[float] = 1.0
     spatial: ClassVar[bool] = False
+    described: ClassVar[bool] = False
+    lasting: ClassVar[bool] = False
     discrete: ClassVar[bool] = False
     judged: ClassVar[bool] = False
     drawn: ClassVar[int] = 40
@@ -150,6 +160,26 @@ class Modality(abc.ABC):
             codec: The model's. If it loses something, the reports may have an entry `codec`: what
                 real samples score through it.
         """
+
+    def write(self, x: np.ndarray, folder: Path) -> Path | None:
+        """Write samples into a new folder, a file each, where files hold more than a page shows.
+
+        Returns:
+            The folder; None: the page is all there is to see.
+        """
+        return None
+
+    def write_together(self, x: np.ndarray, path: Path) -> Path | None:
+        """Write all samples into one file.
+
+        Args:
+            x: The samples.
+            path: Of the file; its ending is replaced by that of this kind of data.
+
+        Returns:
+            The file; None: there is none.
+        """
+        return None
 
     def splits(self, path: Path, tree: Tree | None = None) -> tuple[str, ...]:
         """Which of train, valid and test `read` finds at a path, without reading a sample."""

@@ -21,7 +21,7 @@ from demist.modalities.find import load, splits
 
 READ = (
     "kind", "size", "channels", "background", "fit", "range", "limit", "max_bad", "label_column",
-    "caption_column", "class_level", "buckets",
+    "caption_column", "class_level", "buckets", "rate", "seconds",
 )  # fmt: skip
 """Options that decide how data is read."""
 

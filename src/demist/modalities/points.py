@@ -1,7 +1,7 @@
 """Points: a row of numbers each, drawn in the plane, compared as they are."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -42,7 +42,7 @@ class Points(Modality):
 
     def read(self, path: Path, wanted: Wanted, tree: Tree | None = None) -> Dataset:
         """An array file."""
-        return load(str(path), kind=self.name, **asdict(wanted))
+        return load(str(path), kind=self.name, **wanted.still())
 
     def splits(self, path: Path, tree: Tree | None = None) -> tuple[str, ...]:
         """As `demist.data.splits`."""

@@ -7,7 +7,7 @@ write one more function under `@recipe(...)` in one of the modules here.
 import difflib
 
 from demist.errors import UsageError
-from demist.recipes import editing, images, systems, toys
+from demist.recipes import editing, images, sounds, systems, toys
 from demist.recipes.recipe import Expectation, Recipe, recipe
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "images",
     "names",
     "recipe",
+    "sounds",
     "systems",
     "toys",
 ]
@@ -26,7 +27,7 @@ __all__ = [
 def _found() -> dict[str, Recipe]:
     return {
         value.name: value
-        for module in (images, systems, editing, toys)
+        for module in (images, systems, editing, sounds, toys)
         for value in vars(module).values()
         if type(value) is Recipe
     }

@@ -73,7 +73,7 @@ class Batches:
     """Batches of a data set.
 
     Attributes:
-        x: Data in memory, `(N, ...)`, or `LazyImages` on the disk.
+        x: Data in memory, `(N, ...)`, `LazyImages` on the disk, or `Clips`.
         streams: Where all randomness comes from.
         codec: Turns data into what the model sees.
         conditioner: Conditions of the model.
@@ -103,7 +103,10 @@ class Batches:
 
     def _make(self, step: int) -> Batch:
         draw, index = self.streams, self.streams.indices(step)
-        x = self.x[index]
+        if at := getattr(self.x, "at", None):  # a part of each, anew in every epoch
+            x = at(index, draw.uniforms("place", step).numpy())
+        else:
+            x = self.x[index]
         if expect := getattr(self.x, "expect", None):  # the next ones, while the network works
             expect(draw.indices(step + 1))
         given = {name: values[index] for name, values in self.values.items()}

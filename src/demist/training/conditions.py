@@ -247,11 +247,11 @@ def empty(data: Dataset, name: str) -> list[str]:
 
 
 def default_entries(config: TrainConfig, data: Dataset) -> list[str]:
-    """Where nobody chooses: class labels, and captions of images."""
+    """Where nobody chooses: class labels, and captions of what prompts can describe."""
     names = []
     if config.data.labels and len(data.classes) > 1:
         names.append(LABEL)
-    if config.data.captions and data.texts is not None and of(data).spatial:
+    if config.data.captions and data.texts is not None and of(data).described:
         names.append(TEXT)
     return names
 

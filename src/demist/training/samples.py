@@ -40,6 +40,7 @@ def draw_samples(
         columns = columns_for(turns[0], count) if turns else None
         page = modality.draw(samples, next(iter(captions.values()), ()), columns)
         save_png(page, run.image(step), facts)
+    modality.write_together(samples, run.image(step))
 
 
 def columns_for(classes: int, count: int) -> int | None:

@@ -95,6 +95,11 @@ def set_aside(pictures: Collection[str]) -> Aside:
     return Aside(tuple(sorted(names)), columns, keys, dict(left), (note,))
 
 
+def alone(names: Collection[str]) -> Aside:
+    """Samples of which none belongs to another."""
+    return Aside(tuple(names), {}, _keys(names))
+
+
 def _keys(names: Collection[str]) -> dict[str, str]:
     return {name: posixpath.splitext(name)[0] for name in names}
 

@@ -43,15 +43,15 @@ class Listing:
     seen: Report = Report()  # noqa: RUF009 (a frozen value)
 
 
-def left_out(left: Mapping[str, int], why: str) -> list[str]:
-    """A sentence on images that are left out."""
+def left_out(left: Mapping[str, int], why: str, what: str = "images") -> list[str]:
+    """A sentence on images, or what else they are, that are left out."""
     if not left:
         return []
     most = sorted(left, key=lambda place: (-left[place], place))
     places = ", ".join(f"{left[p]} in {p}" if p.endswith("/") else p for p in most[:4])
     more = f" and {len(most) - 4} more places" if len(most) > 4 else ""
     count = sum(left.values())
-    return [f"Left out {count} image{'s' * (count > 1)} {why}: {places}{more}."]
+    return [f"Left out {count} {what if count > 1 else what[:-1]} {why}: {places}{more}."]
 
 
 def hardly_repeat(classes: int, count: int, titled: bool, asked: Asked) -> str:
@@ -68,7 +68,7 @@ def hardly_repeat(classes: int, count: int, titled: bool, asked: Asked) -> str:
     ):  # fmt: skip
         return ""
     return (
-        f"{classes} different labels for {count} images are no classes, and not used; "
+        f"{classes} different labels for {count} {asked.what} are no classes, and not used; "
         "--label-column and its name takes them for classes."
     )
 
@@ -91,8 +91,8 @@ def from_folders(
     depths = [len(folders[name]) for name in chosen]
     if asked.class_level and max(depths, default=0) < level:
         raise UsageError(
-            f"--class-level {level}: the images lie in {max(depths, default=0)} folders below what "
-            "they share"
+            f"--class-level {level}: the {asked.what} lie in {max(depths, default=0)} folders "
+            "below what they share"
         )
     if asked.class_level is None and (note := _only_divide(folders)):
         return Listing(tuple(chosen), seen=Report(notes=(note,)))
@@ -103,22 +103,22 @@ def from_folders(
         return Listing(tuple(chosen))
     if loose and len(classes) > 1 and len(loose) * 10 < len(chosen):
         chosen = [name for name in chosen if kinds[name]]
-        unused = left_out(Counter(loose), "in no class folder")
+        unused = left_out(Counter(loose), "in no class folder", asked.what)
         rest = from_folders(chosen, {n: folders[n] for n in folders if kinds[n]}, asked)
         return replace(rest, seen=replace(rest.seen, notes=(*unused, *rest.seen.notes)))
     if loose and len(classes) == 1:
         inside = len(chosen) - len(loose)
         words = (
-            f"{len(loose)} images lie beside the folder {classes[0]!r} and {inside} in it: all are "
-            "used, without classes."
+            f"{len(loose)} {asked.what} lie beside the folder {classes[0]!r} and {inside} in it: "
+            "all are used, without classes."
         )
         return Listing(tuple(chosen), seen=Report(notes=(words,)))
     if loose:
         raise DataError(
-            f"{len(loose)} of {len(chosen)} images lie beside the class folders, "
+            f"{len(loose)} of {len(chosen)} {asked.what} lie beside the class folders, "
             f"first {loose[0]!r}: move them into one, or give all labels in a metadata.csv"
         )
-    if note := hardly_repeat(len(classes), len(folders), False, Asked()):
+    if note := hardly_repeat(len(classes), len(folders), False, Asked(what=asked.what)):
         note = note.partition(";")[0].replace("labels", "folders")
         return Listing(tuple(chosen), seen=Report(notes=(f"{note}.",)))
     labels = label_indices([kinds[name] for name in chosen], classes)

@@ -26,7 +26,7 @@ from demist.data.column import Column
 from demist.data.dataset import label_indices
 from demist.data.files.spelling import printable
 from demist.data.files.tree import Tree
-from demist.data.images.aside import Aside, is_image, set_aside
+from demist.data.images.aside import Aside, alone, is_image, set_aside
 from demist.data.images.classes import Listing, from_folders, hardly_repeat, left_out, some
 from demist.data.images.companions import Companions, read_companions
 from demist.data.images.divide import Division, divide
@@ -72,27 +72,27 @@ def arrange(tree: Tree, split: str, asked: Asked = Asked()) -> Listing:  # noqa:
         split=split if len(counts) > 1 else "",
         others={other: n for other, n in counts.items() if other != split},
         notes=(*all_of_it.notes, *listing.seen.notes),
-        unread=_unread(tree, all_of_it),
+        unread=_unread(tree, all_of_it, asked),
     )
     columns = {**listing.columns, **_images(listing.names, all_of_it.aside)}
     return replace(listing, columns=columns, seen=seen)
 
 
-def splits_of(tree: Tree) -> tuple[str, ...]:
-    """The splits that a tree of images has; see `arrange`."""
-    division = _divided(tree, Asked())[2]
+def splits_of(tree: Tree, asked: Asked = Asked()) -> tuple[str, ...]:  # noqa: B008 (frozen)
+    """The splits that a tree of images or sounds has; see `arrange`."""
+    division = _divided(tree, asked)[2]
     return tuple(sorted(set(division.splits.values())))
 
 
 def _divided(tree: Tree, asked: Asked) -> tuple[Aside, Listed, Division, tuple[str, ...]]:
     """The images, what lists say of them, their splits, and the files that list those."""
-    pictures = [name for name in tree.names if is_image(name)]
-    if not pictures:
-        raise DataError(_no_images(tree))
-    aside = set_aside(pictures)
+    files = [name for name in tree.names if asked.takes(name)]
+    if not files:
+        raise DataError(_no_sounds(tree) if asked.what == "sounds" else _no_images(tree))
+    aside = set_aside(files) if asked.what == "images" else alone(files)
     listed = read_lists(tree, aside.samples, asked)
     places = {name: tree.place(name) for name in aside.samples}
-    return aside, listed, *_divide(places, tree, listed)
+    return aside, listed, *_divide(places, tree, listed, asked.what)
 
 
 def _understand(tree: Tree, asked: Asked) -> _Understood:
@@ -101,18 +101,23 @@ def _understand(tree: Tree, asked: Asked) -> _Understood:
     keys = {name: aside.keys[name] for name in division.splits}
     beside = read_companions(tree, keys, asked)
     named = bool(sources) or any(row.split for row in listed.rows.values())
-    stray = Counter(_top(name) for name in getattr(tree, "beside", ()) if is_image(name))
+    stray = Counter(_top(name) for name in getattr(tree, "beside", ()) if asked.takes(name))
     notes = [
-        *left_out(stray, "beside the archives"),
+        *left_out(stray, "beside the archives", asked.what),
         *aside.notes,
         *left_out(aside.left, "that belong to other images"),
-        *left_out(division.left, "that no list gives a split" if named else "beside the splits"),
+        *left_out(
+            division.left,
+            "that no list gives a split" if named else "beside the splits",
+            asked.what,
+        ),
         *division.notes,
         *listed.notes,
         *beside.notes,
     ]
     if doubled:
-        links = "link to an image" if doubled == 1 else "links to images"
+        one = "an image" if asked.what == "images" else "a sound"
+        links = f"link to {one}" if doubled == 1 else f"links to {asked.what}"
         were = "was" if doubled == 1 else "were"
         notes.append(f"{doubled} {links} of the same folder {were} not followed.")
     listed = replace(listed, sources=(*listed.sources, *sources))
@@ -120,7 +125,7 @@ def _understand(tree: Tree, asked: Asked) -> _Understood:
 
 
 def _divide(
-    places: Mapping[str, str], tree: Tree, listed: Listed
+    places: Mapping[str, str], tree: Tree, listed: Listed, what: str
 ) -> tuple[Division, tuple[str, ...]]:
     """The splits, and the files that list them."""
     by_folder = divide(places)
@@ -134,7 +139,7 @@ def _divide(
         if len(words) > 1 or set(by_folder.splits.values()) == {"train"}:
             return Division(named, parts, dict(lost), by_folder.notes), ()
     if len(set(by_folder.splits.values())) > 1:
-        return _with_rows(by_folder, listed), ()
+        return _with_rows(by_folder, listed, what), ()
     lists = divided_by_lists(tree, list(places))
     if lists is None:
         return by_folder, ()
@@ -143,7 +148,7 @@ def _divide(
     return Division(splits, by_folder.folders, dict(lost), by_folder.notes), sources
 
 
-def _with_rows(division: Division, listed: Listed) -> Division:
+def _with_rows(division: Division, listed: Listed, what: str) -> Division:
     """Without splits of which no list says anything, while one does of another."""
     if not listed.rows or listed.strict:
         return division
@@ -153,7 +158,7 @@ def _with_rows(division: Division, listed: Listed) -> Division:
         return division
     kept = {name: split for name, split in division.splits.items() if split in known}
     notes = tuple(
-        f"The {n} images of the split {split} are left out: {', '.join(listed.sources)} says "
+        f"The {n} {what} of the split {split} are left out: {', '.join(listed.sources)} says "
         "nothing of them."
         for split, n in Counter(division.splits.values()).items()
         if split in silent
@@ -192,7 +197,7 @@ def _described(chosen: list[str], found: _Understood, tree: Tree, asked: Asked) 
     if any(row.label is not None for row in beside.rows.values()):
         return _from_rows(chosen, replace(found, listed=Listed(beside.rows)), tree, asked)
     listing = from_folders(chosen, found.division.folders, asked)
-    texts = _column("text", {name: beside.rows[name].text for name in chosen})
+    texts = _column("text", {name: beside.rows[name].text for name in chosen}, asked.what)
     columns = further(beside.rows, chosen, tree.names)
     seen = replace(listing.seen, captions_from=_files(beside.captions_from) if texts else "")
     return replace(listing, texts=texts, columns=columns, seen=seen)
@@ -211,16 +216,16 @@ def _from_rows(chosen: list[str], found: _Understood, tree: Tree, asked: Asked) 
     chosen = [name for name in chosen if name not in extra]
     if lost := [name for name in chosen if name not in listed.rows]:
         raise DataError(
-            f"{len(lost)} of {len(chosen)} images have no row in the metadata, "
-            f"first {lost[0]!r}: add the rows or remove the images"
+            f"{len(lost)} of {len(chosen)} {asked.what} have no row in the metadata, "
+            f"first {lost[0]!r}: add the rows or remove the {asked.what}"
         )
     rows = {name: listed.rows[name] for name in chosen}
-    texts = _column("text", {name: row.text for name, row in rows.items()})
+    texts = _column("text", {name: row.text for name, row in rows.items()}, asked.what)
     origin = ", ".join(listed.sources) or _files(beside.captions_from)
     if texts is None and listed.sources and all(beside.rows[name].text for name in chosen):
         texts = tuple(str(beside.rows[name].text) for name in chosen)
         origin = _files(beside.captions_from)
-    labels = _column("label", {name: row.label for name, row in rows.items()})
+    labels = _column("label", {name: row.label for name, row in rows.items()}, asked.what)
     everywhere = [r.label for n, r in listed.rows.items() if r.label is not None and n not in extra]
     names = sorted(set(everywhere), key=natural)
     seen = Report(captions_from=origin if texts else "", gaps=gaps(listed.rows, columns))
@@ -267,24 +272,36 @@ def _images(chosen: Sequence[str], aside: Aside) -> dict[str, Column]:
     return columns
 
 
-def _column(what: str, values: Mapping[str, str | None]) -> tuple[str, ...] | None:
+def _column(
+    what: str, values: Mapping[str, str | None], of: str = "images"
+) -> tuple[str, ...] | None:
     """All values, or None if there are none at all."""
     given = {name: value for name, value in values.items() if value is not None}
     if given and len(given) < len(values):
         first = next(name for name in values if name not in given)
         raise DataError(
-            f"{len(values) - len(given)} of {len(values)} images have no {what} in the metadata "
-            f"or beside them, first {first!r}: give one to all images or to none"
+            f"{len(values) - len(given)} of {len(values)} {of} have no {what} in the metadata "
+            f"or beside them, first {first!r}: give one to all {of} or to none"
         )
     return tuple(given.values()) or None
 
 
-def _unread(tree: Tree, found: _Understood) -> dict[str, int]:
-    """Ending -> how many files with it are no images and were not used."""
+def _unread(tree: Tree, found: _Understood, asked: Asked) -> dict[str, int]:
+    """Ending -> how many files with it are no images (sounds) and were not used."""
     used = {*found.listed.sources, *found.beside.sources}
     names = (*tree.names, *getattr(tree, "beside", ()))
-    left = [name for name in names if not is_image(name) and name not in used]
+    left = [name for name in names if not asked.takes(name) and name not in used]
     return dict(Counter(posixpath.splitext(name)[1].lower() or "no ending" for name in left))
+
+
+def _no_sounds(tree: Tree) -> str:
+    if not tree.names:
+        return f"{tree.path} is empty: put sounds in it, in one sub-folder per class if you like"
+    kinds = sorted({posixpath.splitext(name)[1].lower() or "no extension" for name in tree.names})
+    return (
+        f"none of the {len(tree.names)} files in {tree.path} is called like a sound, such as .wav "
+        f"or .flac; there are: {', '.join(kinds[:8])}"
+    )
 
 
 def _no_images(tree: Tree) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from demist.data.files.tree import Tree, read, read_all
+from demist.data.images.aside import is_image
 from demist.data.images.finder import Finder, bare
 from demist.data.images.further import Row
 from demist.data.images.tables import (
@@ -24,6 +25,7 @@ from demist.data.images.tables import (
     is_metadata,
     records,
 )
+from demist.data.sounds.endings import is_sound
 from demist.data.words import FILES, LABELS, PARTS, TEXTS, pick, split_word
 from demist.errors import DataError, MissingError, UsageError
 
@@ -38,6 +40,7 @@ class Asked:
         label_column: The column of classes; None: by its name.
         caption_column: The column of captions; None: by its name.
         class_level: Which of the folders below each other is the class, from 1.
+        what: What the files hold, images or sounds.
 
     Raises:
         UsageError: There is no such level.
@@ -46,10 +49,15 @@ class Asked:
     label_column: str | None = None
     caption_column: str | None = None
     class_level: int | None = None
+    what: str = field(default="images", repr=False)
 
     def __post_init__(self) -> None:
         if self.class_level is not None and self.class_level < 1:
             raise UsageError(f"--class-level {self.class_level}: the uppermost folder is 1")
+
+    def takes(self, name: str) -> bool:
+        """Whether a file is called like what is looked for."""
+        return is_sound(name) if self.what == "sounds" else is_image(name)
 
 
 @dataclass(frozen=True)

@@ -273,7 +273,7 @@ def decode_all(
             wanted = again
     faults = tuple(bad[index] for index in sorted(bad))
     if len(bad) > max_bad * len(names):
-        raise DataError(_too_many(faults, len(names), max_bad, tree.path))
+        raise DataError(too_many(faults, len(names), max_bad, tree.path))
     kept, x = store.taken(names, rules)
     seen = tally.report(x.shape[1], seen or Report(), deep.in_words(rules.deep))
     return Decoded(x, kept, faults, seen, before[kept], cut[kept], rules.deep)
@@ -341,10 +341,13 @@ def _attempt(name: str, reader: Callable[[], bytes], rules: Rules) -> _One:
         return _One(name, None, reason or str(error) or type(error).__name__)
 
 
-def _too_many(bad: Sequence[BadFile], count: int, max_bad: float, path: Path) -> str:
+def too_many(
+    bad: Sequence[BadFile], count: int, max_bad: float, path: Path, what: str = "images"
+) -> str:
+    """The error about files that cannot be read; `what` is what they should hold."""
     files = "; ".join(f"{file.path!r}: {file.reason}" for file in bad[:NAMED])
     return (
-        f"more than {100 * max_bad:.3g} % of the {count} images in {path} cannot be read: "
+        f"more than {100 * max_bad:.3g} % of the {count} {what} in {path} cannot be read: "
         f"{len(bad)} ({files}{'; ...' if len(bad) > NAMED else ''}); "
         "repair or remove them, or raise --max-bad"
     )
