@@ -91,12 +91,11 @@ def read_sounds(
     names = [listing.names[i] for i in chosen]
     heads = dict(_each(tree, names, header))
     training = heads if split == "train" else dict(_each(tree, _training(tree, asked), header))
-    good = [head for head in (*training.values(), *heads.values()) if isinstance(head, Header)]
-    if not good:
+    known = _good(training) or _good(heads)
+    if not known:
         raise DataError(too_many(_faults(heads), len(names), max_bad, tree.path, "sounds"))
-    form = choose_form(good if split == "train" else good[: len(training)] or good,
-                       multiple, rate, seconds)  # fmt: skip
-    expected = sum(head.samples(form.rate) for head in heads.values() if isinstance(head, Header))
+    form = choose_form(known, multiple, rate, seconds)
+    expected = sum(head.samples(form.rate) for head in _good(heads))
     stays = isinstance(tree, Folder) and 4 * expected > memory_limit()
     if not stays:
         check_memory((expected,), str(tree.path), 4)
@@ -154,6 +153,10 @@ def _training(tree: Tree, asked: Asked) -> list[str]:
     with suppress(DataError):
         return list(arrange(tree, "train", asked).names)
     return []
+
+
+def _good(heads: dict[str, Header | str]) -> list[Header]:
+    return [head for head in heads.values() if isinstance(head, Header)]
 
 
 def _faults(found: dict[str, Header | str] | dict[str, str]) -> tuple[BadFile, ...]:
