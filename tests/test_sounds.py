@@ -131,3 +131,31 @@ def test_a_page_shows_low_below_and_loud_bright():
     left, right = np.split(page, [page.shape[1] // 2], 1)
     heights = [part[:, 20:-20].mean(1)[6:-6].argmax() for part in (left, right)]
     assert heights[0] > heights[1]  # the low tone is drawn further below
+
+
+def test_sounds_are_measured_by_what_is_heard(run, folder, monkeypatch):
+    """Real sounds score as real ones do; the same ones upside down in pitch do not."""
+    from demist import modalities
+    from demist.codecs import LogMel
+    from demist.evaluation.ruler import Asked, Ruler
+    from demist.modalities.listening import pictures
+    from demist.training.judge import train_classifier
+
+    data = modalities.load(str(folder))
+    kind = of(data)
+    seen = pictures(kind, data.x)
+    assert seen.shape == (12, 1, 64, 16)
+    assert seen.dtype == np.uint8
+    expert = train_classifier(seen, data.labels, data.classes, epochs=1, width=4)
+    ruler = Ruler(data, data, judge=lambda train, test: expert)
+    names = [data.classes[i] for i in data.labels]
+    asked = Asked({"label": names}, [], "", classes="label")
+    codec = Pipeline.from_run(run).codec
+    assert isinstance(codec, LogMel)
+    x = data.x[:]
+    (report,) = kind.measure({0: x}, ruler, asked, codec)
+    assert report["metrics"]["copies"]["value"] == 1  # they are the training sounds
+    assert report["codec"]["metrics"]["fd"] > report["metrics"]["fd"]["value"]
+    (other,) = kind.measure({0: np.sign(x)}, ruler, asked)
+    assert other["metrics"]["fd"]["value"] > report["metrics"]["fd"]["value"]
+    assert "codec" not in other

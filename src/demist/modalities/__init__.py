@@ -31,6 +31,7 @@ __all__ = [
     "count",
     "enlarged",
     "every",
+    "listening",
     "load",
     "named",
     "of",

@@ -1,8 +1,9 @@
 """Images: bytes in rows and columns, drawn in a grid, judged by what a classifier sees in them."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,6 +19,7 @@ from demist.data.readers.shapes import are_images
 from demist.drawing.grid import image_grid
 from demist.errors import UsageError
 from demist.evaluation.metrics.metric import TextMetric, metrics_of
+from demist.evaluation.metrics.text_score import Encoder
 from demist.evaluation.reference import Reference
 from demist.evaluation.report import measure
 from demist.modalities.modality import Modality, Shape, Wanted
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from demist.evaluation.report import Report
     from demist.evaluation.ruler import Asked, Ruler
 
+Told = tuple[Encoder, np.ndarray, Sequence[str]]
+"""What compares images with captions, numbers of held-out images, and their captions."""
 TOGETHER = 200
 """Samples of each seed that are looked at together with those of the others."""
 ONE_EACH = (
@@ -103,58 +107,81 @@ class Images(Modality):
         codec: Codec | None = None,
     ) -> list["Report"]:
         """Features, classes and closeness to the training images; see `demist.evaluation`."""
-        train, test, encoder = ruler.train, ruler.test, ruler.encoder
-        if ruler.judge is None:
-            raise UsageError("images are measured by a judge; give the ruler one")
-        expert = ruler.judge(train, test)
-        names = expert.card.classes
-        real = train.labels is not None and names == train.classes
-        generated = min(len(x) for x in samples.values())
-        wanted = asked.of(asked.classes, generated) if real else []
-        labels = np.array([names.index(name) for name in wanted], np.int64) if wanted else None
-        with tqdm(total=1 + len(samples), desc="measuring", unit="set", leave=False,
-                  disable=not sys.stderr.isatty()) as bar:  # fmt: skip
-            reference = Reference.of(
-                expert,
-                train.x,
-                test.x,
-                generated=generated,
-                extractor=ruler.extractor,
-                train_labels=train.labels if real else None,
-                test_labels=test.labels if real else None,
-                k=max(1, min(5, generated - 1, len(test) - 1)),
-            )
-            told = None
+        if codec is None or codec.lossless:
+            return measured(samples, ruler, asked)
+        return measured(samples, ruler, asked, partial(through_codec, codec))
+
+
+def measured(
+    samples: Mapping[int, np.ndarray],
+    ruler: "Ruler",
+    asked: "Asked",
+    through: Callable[[Reference, np.ndarray | None, Told | None], dict[str, Any]] | None = None,
+) -> list["Report"]:
+    """A report for the images of every seed.
+
+    Args:
+        samples: Seed -> images, or what else is looked at as such.
+        ruler: Training and held-out images above all.
+        asked: What the samples were asked to be.
+        through: Gives what the held-out images score through a codec, from the reference, their
+            classes, and what compares them with captions; None: nothing is lost.
+
+    Raises:
+        UsageError: There is no judge.
+    """
+    train, test, encoder = ruler.train, ruler.test, ruler.encoder
+    if ruler.judge is None:
+        raise UsageError("images are measured by a judge; give the ruler one")
+    expert = ruler.judge(train, test)
+    names = expert.card.classes
+    real = train.labels is not None and names == train.classes
+    generated = min(len(x) for x in samples.values())
+    wanted = asked.of(asked.classes, generated) if real else []
+    labels = np.array([names.index(name) for name in wanted], np.int64) if wanted else None
+    with tqdm(total=1 + len(samples), desc="measuring", unit="set", leave=False,
+              disable=not sys.stderr.isatty()) as bar:  # fmt: skip
+        reference = Reference.of(
+            expert,
+            train.x,
+            test.x,
+            generated=generated,
+            extractor=ruler.extractor,
+            train_labels=train.labels if real else None,
+            test_labels=test.labels if real else None,
+            k=max(1, min(5, generated - 1, len(test) - 1)),
+        )
+        told = None
+        if encoder is not None:
+            captions = metrics_of(TextMetric)  # type: ignore[type-abstract]
+            real_images, texts = test.x[asked.rows], asked.values[asked.captions]
+            ceiling = [metric(encoder, real_images, texts) for metric in captions]
+            first = np.concatenate([x[:TOGETHER] for x in samples.values()])
+            theirs = [
+                text
+                for x in samples.values()
+                for text in asked.of(asked.captions, min(TOGETHER, len(x)))
+            ]
+            together = {m.name: m(encoder, first, theirs) for m in captions if m.whole}
+            told = (encoder, np.array(asked.rows), texts)
+        lost = None
+        if through is not None:
+            lost = through(reference, test.labels if real else None, told)
+        bar.update()
+        reports = []
+        for seed, x in samples.items():
+            report = measure(reference, x, labels=labels, seed=seed)
             if encoder is not None:
-                captions = metrics_of(TextMetric)  # type: ignore[type-abstract]
-                real_images, texts = test.x[asked.rows], asked.values[asked.captions]
-                ceiling = [metric(encoder, real_images, texts) for metric in captions]
-                first = np.concatenate([x[:TOGETHER] for x in samples.values()])
-                theirs = [
-                    text
-                    for x in samples.values()
-                    for text in asked.of(asked.captions, min(TOGETHER, len(x)))
-                ]
-                together = {m.name: m(encoder, first, theirs) for m in captions if m.whole}
-                told = (encoder, np.array(asked.rows), texts)
-            lost = None
-            if codec is not None and not codec.lossless:
-                lost = through_codec(codec, reference, test.labels if real else None, told)
+                texts = asked.of(asked.captions, len(x))
+                for metric, best in zip(captions, ceiling, strict=True):
+                    values = together.get(metric.name) or metric(encoder, x, texts)
+                    for key, value in values.items():
+                        report["metrics"][key] = {"value": value, "floor": best.get(key)}
+                if len(samples) == 1 and len(x) <= len(asked.rows):
+                    report["warnings"].append(ONE_EACH)
+                report["protocol"]["captions"] = encoder.recipe
+            if lost is not None:
+                report["codec"] = lost
+            reports.append(report)
             bar.update()
-            reports = []
-            for seed, x in samples.items():
-                report = measure(reference, x, labels=labels, seed=seed)
-                if encoder is not None:
-                    texts = asked.of(asked.captions, len(x))
-                    for metric, best in zip(captions, ceiling, strict=True):
-                        values = together.get(metric.name) or metric(encoder, x, texts)
-                        for key, value in values.items():
-                            report["metrics"][key] = {"value": value, "floor": best.get(key)}
-                    if len(samples) == 1 and len(x) <= len(asked.rows):
-                        report["warnings"].append(ONE_EACH)
-                    report["protocol"]["captions"] = encoder.recipe
-                if lost is not None:
-                    report["codec"] = lost
-                reports.append(report)
-                bar.update()
-        return reports
+    return reports

@@ -19,6 +19,7 @@ from demist.data.sounds.read import read_sounds
 from demist.data.sounds.write import in_turn, write_wav
 from demist.drawing.spectrogram import spectrograms
 from demist.errors import DataError, UsageError
+from demist.modalities.listening import measure
 from demist.modalities.modality import Modality, Shape, Wanted
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class Sounds(Modality):
         codec: Codec | None = None,
     ) -> list["Report"]:
         """As images are, of spectrograms of what is heard; see `demist.modalities.listening`."""
-        raise UsageError("sounds are not measured yet")
+        return measure(self, samples, ruler, asked, codec)
 
 
 def step_of(rate: int) -> int:
