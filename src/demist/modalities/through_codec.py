@@ -85,8 +85,9 @@ def lost(
 
 def sentence(found: dict[str, Any]) -> str:
     """For people."""
+    what = found.get("what", "images")
     return (
-        f"Through the codec: test {found.get('what', 'images')}, encoded and decoded, have a "
-        f"PSNR of {found['psnr']:.1f} dB, FD {found['fd']:.4g} and FDr {found['fdr']:.3g}; the judge sees "
+        f"Through the codec: test {what}, encoded and decoded, have a PSNR of "
+        f"{found['psnr']:.1f} dB, FD {found['fd']:.4g} and FDr {found['fdr']:.3g}; the judge sees "
         f"the same in {100 * found['same_label']:.1f} % of them. Samples of this model go that way."
     )
