@@ -85,7 +85,7 @@ LAZY = {
     "data/images/tables.py": 1,
     "data/images/decode.py": 1,
     "data/readers/arrow.py": 1,
-    "data/sounds/decode.py": 2,
+    "data/sounds/decode.py": 1,
     "data/readers/scenes.py": 2,
     "drawing/curves.py": 1,
     "evaluation/extractors/pretrained.py": 1,

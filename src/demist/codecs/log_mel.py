@@ -28,9 +28,9 @@ from demist.errors import DataError, UsageError
 
 STRIDE, OVERLAP, BANDS = 0.016, 4, 64
 """Seconds from one spectrum to the next, spectra that share a sample, and bands, as usual."""
-FLOOR = 3e-5
+_FLOOR = 3e-5
 """Magnitudes that hardly count, as a share of the largest: 90 dB below it."""
-TINY = 1e-12
+_TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ class LogMel(Codec):
         plain = cls(rate, hop, OVERLAP * hop)
         rows = np.unique(np.linspace(0, len(x) - 1, min(len(x), 512)).astype(np.int64))
         some = plain.magnitudes(torch.from_numpy(np.array(x[rows])))
-        if not float(some.max()) > TINY:
+        if not float(some.max()) > _TINY:
             raise DataError("all sounds are silent: there is nothing to learn")
-        floor = FLOOR * float(some.max())
+        floor = _FLOOR * float(some.max())
         logs = (some.double() + floor).log()
         return cls(
             rate, hop, OVERLAP * hop, floor=floor, mean=float(logs.mean()), std=float(logs.std())
@@ -100,12 +100,13 @@ class LogMel(Codec):
         Raises:
             UsageError: A sound is not one channel of whole hops.
         """
-        if len(shape) != 2 or shape[0] != 1 or not shape[1] or shape[1] % self.hop:
-            raise UsageError(
-                f"sounds of shape {tuple(shape)} do not fit: one channel, and a multiple of "
-                f"{self.hop} samples"
-            )
-        return (1, self.bands, shape[1] // self.hop)
+        match shape:
+            case (1, length) if length and length % self.hop == 0:
+                return (1, self.bands, length // self.hop)
+        raise UsageError(
+            f"sounds of shape {tuple(shape)} do not fit: one channel, and a multiple of "
+            f"{self.hop} samples"
+        )
 
     def data_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """One channel of samples."""
@@ -148,7 +149,7 @@ class LogMel(Codec):
             found = self._spectra(self._wave(state, length))
             ahead = found if before is None else found + self.momentum * (found - before)
             before = found
-            state = wanted * (ahead / (ahead.abs() + TINY))
+            state = wanted * (ahead / (ahead.abs() + _TINY))
         return self._wave(state, length).clamp(-1, 1)[:, None]
 
     def _spectrum(self, wanted: Float[Tensor, "B m T"]) -> Float[Tensor, "B f T"]:
@@ -157,7 +158,7 @@ class LogMel(Codec):
         gram, target = weights.T @ weights, weights.T @ wanted
         found = target.clone()
         for _ in range(self.fits):
-            found = found * (target / (gram @ found + TINY))
+            found = found * (target / (gram @ found + _TINY))
         return found
 
     def _phases(self, like: Tensor) -> Complex[Tensor, "f T"]:

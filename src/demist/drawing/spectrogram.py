@@ -8,9 +8,9 @@ from PIL import Image
 
 from demist.drawing.grid import image_grid
 
-RANGE = 80.0
+_RANGE = 80.0
 """Decibels below the loudest of a page that are still seen."""
-SIDE = 128
+_SIDE = 128
 """Pixels, about, to which small spectrograms are enlarged."""
 _STOPS = np.array(
     [[0, 0, 4], [40, 11, 84], [101, 21, 110], [159, 42, 99], [212, 72, 66], [245, 125, 21],
@@ -44,6 +44,6 @@ def spectrograms(
         columns: In a row; None: about as many as rows.
     """
     top = float(decibels.max()) if loudest is None else loudest
-    share = ((decibels - top) / RANGE + 1).astype(np.float32)
-    scale = max(1, round(SIDE / max(share.shape[1:])))
+    share = ((decibels - top) / _RANGE + 1).astype(np.float32)
+    scale = max(1, round(_SIDE / max(share.shape[1:])))
     return image_grid(coloured(share[:, ::-1]), labels=labels or None, columns=columns, scale=scale)

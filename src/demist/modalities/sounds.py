@@ -70,7 +70,7 @@ class Sounds(Modality):
         if wanted.limit is not None and wanted.limit < 2:
             raise UsageError(f"--limit {wanted.limit}: a data set needs at least 2 samples")
         data = read_sounds(
-            _tree(path, tree), canonical_split(wanted.split), multiple=step_of, rate=wanted.rate,
+            _tree(path, tree), canonical_split(wanted.split), multiple=_step_of, rate=wanted.rate,
             seconds=wanted.seconds, limit=wanted.limit, max_bad=wanted.max_bad, seed=wanted.seed,
             asked=replace(
                 LISTING, label_column=wanted.label_column, caption_column=wanted.caption_column,
@@ -151,7 +151,7 @@ class Sounds(Modality):
         return measure(self, samples, ruler, asked, codec)
 
 
-def step_of(rate: int) -> int:
+def _step_of(rate: int) -> int:
     """Samples of which the length of a sound is a multiple."""
     return HALVINGS * hop_of(rate)
 

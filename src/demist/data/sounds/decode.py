@@ -112,7 +112,7 @@ def part(
         file.seek(min(first * theirs, file.frames))
         wanted = (begin + length + margin - first * ours) * source // rate + 1
         x = _mono(file.read(wanted, dtype="float32", always_2d=True))
-    made: np.ndarray = _soxr().resample(x, source, rate)
+    made: np.ndarray = _libraries()[1].resample(x, source, rate)
     x = made[begin - first * ours :][:length]
     return x / peak if peak > 1 else x
 
@@ -129,7 +129,9 @@ def _mono(block: np.ndarray) -> np.ndarray:
 def _resampled(blocks: Iterator[np.ndarray], source: int, rate: int) -> tuple[list[Any], int]:
     """The blocks at another rate, and how many samples they had."""
     found, there = [np.empty(0, np.float32)], 0
-    stream = None if source == rate else _soxr().ResampleStream(source, rate, 1, dtype="float32")
+    stream = (
+        None if source == rate else _libraries()[1].ResampleStream(source, rate, 1, dtype="float32")
+    )
     for block in blocks:
         there += len(block)
         found.append(block if stream is None else stream.resample_chunk(block))
@@ -146,7 +148,7 @@ def _opened(place: Place) -> Iterator[Any]:
             raise ValueError("it is empty")
         raw.seek(0)
         require_whole(raw)
-        library = _soundfile()
+        library, _ = _libraries()
         try:
             with library.SoundFile(raw) as file:
                 if not file.frames:
@@ -169,13 +171,8 @@ def _bytes(place: Place) -> io.BufferedIOBase:
     return io.BytesIO(place) if isinstance(place, bytes) else place.open("rb")
 
 
-def _soundfile() -> Any:
-    import soundfile
+def _libraries() -> tuple[Any, Any]:
+    """What decodes, and what resamples."""
+    import soundfile, soxr  # noqa: E401, I001 (the two go together)
 
-    return soundfile
-
-
-def _soxr() -> Any:
-    import soxr
-
-    return soxr
+    return soundfile, soxr
