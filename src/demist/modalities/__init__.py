@@ -15,7 +15,7 @@ from demist.modalities.find import (
     splits,
     train_and_test,
 )
-from demist.modalities.images import Images
+from demist.modalities.images import Images, measured
 from demist.modalities.modality import Modality, Wanted
 from demist.modalities.points import Points
 from demist.modalities.sounds import Sounds
@@ -33,6 +33,7 @@ __all__ = [
     "every",
     "listening",
     "load",
+    "measured",
     "named",
     "of",
     "of_shape",

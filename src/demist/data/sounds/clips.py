@@ -125,7 +125,7 @@ class Clips:
         """Rows by a slice or by numbers; of longer sounds the middle."""
         rows = np.arange(len(self))[index]
         found = self.at(np.atleast_1d(rows))
-        return found if np.ndim(rows) else found[0]
+        return found if isinstance(rows, np.ndarray) else found[0]
 
     def at(
         self, rows: Int64[np.ndarray, "b"], places: Float[np.ndarray, "b"] | None = None
