@@ -71,6 +71,7 @@ def place(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_each_works_as_pasted(place, monkeypatch, capsys):
     monkeypatch.chdir(place)
     monkeypatch.setenv("DEMIST_CACHE", str(place / "cache"))
