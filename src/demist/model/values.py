@@ -69,7 +69,8 @@ def choose_labels(
         return []
     if not classes:
         raise UsageError(
-            f"--class {words[0]}: this model was trained without classes; leave it out"
+            f"--class {words[0]}: this model was trained without classes, or with several (then "
+            f"say --cond NAME={words[0]}); leave it out"
             + (f" (its conditions: {', '.join(others)})" if others else "")
         )
     if "none" in words and "none" not in classes:
