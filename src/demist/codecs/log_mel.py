@@ -62,7 +62,7 @@ class LogMel(Codec):
     std: float = 1.0
     rounds: int = 32
     momentum: float = 0.99
-    fits: int = 100
+    fits: int = 200
     seed: int = 0
 
     def __post_init__(self) -> None:
