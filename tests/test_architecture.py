@@ -66,7 +66,7 @@ OPTIONAL = {"conditions": {"tokenizers", "transformers"}, "samplers": {"scipy"}}
 
 LAZY = {
     "commands/bulk.py": 2,
-    "commands/classifier.py": 3,
+    "commands/classifier.py": 2,
     "commands/convert.py": 1,
     "commands/demo.py": 2,
     "commands/doctor.py": 1,
@@ -85,7 +85,7 @@ LAZY = {
     "data/images/tables.py": 1,
     "data/images/decode.py": 1,
     "data/readers/arrow.py": 1,
-    "data/sounds/decode.py": 1,
+    "data/sounds/decode.py": 2,
     "data/readers/scenes.py": 2,
     "drawing/curves.py": 1,
     "evaluation/extractors/pretrained.py": 1,

@@ -60,18 +60,17 @@ def train_on_noise(options: Options, model: str) -> None:
     Raises:
         UsageError: It is not said where to write it.
     """
-    from demist.model import NoisyClassifier, open_model
     from demist.training import noisy_classifier, progress
 
     if options.out is None:
         raise UsageError("--noise-of makes a classifier for one model; say --out where to keep it")
-    pipeline = open_model(model)
+    pipeline = demist.model.open_model(model)
     train, test = options.load()
     with contextlib.closing(progress.Progress()) as bar:
         for done in noisy_classifier.train_noisy_classifier(pipeline, train, seed=options.seed):
             bar.show(done)
     made = done.model.eval()
-    assert isinstance(made, NoisyClassifier)
+    assert isinstance(made, demist.model.NoisyClassifier)
     made.save(options.out)
     times = (0.1, 0.3, 0.5, 0.7, 0.9)
     shares = [100 * noisy_classifier.accuracy_at(made, pipeline, test, t) for t in times]

@@ -173,6 +173,7 @@ def _bytes(place: Place) -> io.BufferedIOBase:
 
 def _libraries() -> tuple[Any, Any]:
     """What decodes, and what resamples."""
-    import soundfile, soxr  # noqa: E401, I001 (the two go together)
+    import soundfile
+    import soxr
 
     return soundfile, soxr
