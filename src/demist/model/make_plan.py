@@ -233,8 +233,7 @@ def _times(full: Sampling, suits: str, schedule: Schedule, shift: float = 1.0) -
 def _as_taken(full: Sampling, grid: Tensor) -> Sampling:
     """The recipe with the number of steps that `grid` takes."""
     taken = max(1, len(grid) - 1)
-    typed = not isinstance(full.grid, str | None) or "," in (full.grid or "").partition(":")[0]
-    if taken != full.steps and not typed and full.start:
+    if taken != full.steps and full.typed_steps is None and full.start:
         # A named grid with fewer steps than asked for: said by its times, which give it again.
         return replace(full, steps=taken, grid=tuple(grid.tolist()))
     return replace(full, steps=taken)

@@ -84,12 +84,15 @@ class Sampling:
         """A complete recipe, with a solver by name where it leaves the choice to the rule."""
         assert self.solver is not None
         assert self.steps is not None
-        steps = self.steps
+        return replace(self, solver=settled(self.solver, self.typed_steps or self.steps))
+
+    @property
+    def typed_steps(self) -> int | None:
+        """The steps of times that are typed; None: the grid is named, or nobody says one."""
         if not isinstance(self.grid, str | None):
-            steps = len(self.grid) - 1
-        elif self.grid is not None and "," in self.grid.partition(":")[0]:
-            steps = self.grid.count(",")
-        return replace(self, solver=settled(self.solver, steps))
+            return len(self.grid) - 1
+        times = (self.grid or "").partition(":")[0]
+        return times.count(",") or None
 
     def given(self) -> dict[str, Any]:
         """The fields that are not None."""
