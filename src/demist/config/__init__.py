@@ -20,6 +20,7 @@ from demist.config.notation import (
 )
 from demist.config.options import (
     CODEC_KINDS,
+    CODEC_WORDS,
     SECTION_OF,
     SECTIONS,
     CascadeConfig,
@@ -58,6 +59,7 @@ from demist.config.toml import (
 __all__ = [
     "AUTOENCODER",
     "CODEC_KINDS",
+    "CODEC_WORDS",
     "CODEC_ONLY",
     "DEFAULT_BUDGET",
     "SECTIONS",

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from demist.errors import UsageError
 from demist.networks.attention import attend
 
-Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
+Layer = TypeVar("Layer", nn.Linear, nn.Conv1d, nn.Conv2d)
 
 
 def zeroed(layer: Layer) -> Layer:
@@ -148,8 +148,8 @@ def look_up(table: nn.Module, label: Int[Tensor, " b"]) -> Float[Tensor, "b e"]:
 
 
 def side_by_side(
-    conv: nn.Conv2d, x: Float[Tensor, "b c h w"], further: Sequence[Tensor]
-) -> Float[Tensor, "b k i j"]:
+    conv: nn.Conv1d | nn.Conv2d, x: Float[Tensor, "b c ..."], further: Sequence[Tensor]
+) -> Float[Tensor, "b k ..."]:
     """`conv` of maps side by side along the channels, each taken by itself and added in order.
 
     So a map whose weights are zero changes no bit of the others' sum, as a sum over the channels of
@@ -158,7 +158,7 @@ def side_by_side(
     Args:
         conv: Its input channels are those of all maps.
         x: The first map.
-        further: The others, of the same height and width.
+        further: The others, of the same sides.
     """
     if not further:
         first: Tensor = conv(x)
