@@ -59,8 +59,8 @@ from demist.config.toml import (
 __all__ = [
     "AUTOENCODER",
     "CODEC_KINDS",
-    "CODEC_WORDS",
     "CODEC_ONLY",
+    "CODEC_WORDS",
     "DEFAULT_BUDGET",
     "SECTIONS",
     "SECTION_OF",

@@ -167,7 +167,7 @@ class Modality(abc.ABC):
         """The codec without networks that is called so, fitted to data; None: there is none."""
         return None
 
-    def require_codec(self, codec: Codec) -> None:
+    def require_codec(self, codec: Codec) -> None:  # noqa: B027 (most have nothing to check)
         """Check that a codec was made for such samples, as far as their shape does not say it.
 
         Raises:

@@ -20,7 +20,6 @@ import copy
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -144,6 +143,7 @@ class UNet1D(Network):
     """
 
     name: ClassVar[str] = "unet1d"
+    axes: ClassVar[int] = 2
     given: ClassVar[tuple[str, ...]] = ("in_channels", "out_channels", "num_classes", "inlets")
 
     def __init__(
