@@ -184,9 +184,9 @@ class NetworkConfig(Section):
     """Kind of network: unet or dit (a transformer) for images, mlp for points, unet1d for waves, or
     another of `demist list networks`; auto: unet, mlp or unet1d. Options may follow, as in
     unet:channels=(32,64), and those below fill what is left open. Or autoencoder: no samples but a
-    codec, for --codec. Or clip: images and captions become vectors of one space, for --text-encoder and --clip. Or
-    prior: an mlp that makes the vectors that the CLIP of image_encoder makes of images, by their
-    captions, for --feeds."""
+    codec, for --codec. Or clip: images and captions become vectors of one space, for --text-encoder
+    and --clip. Or prior: an mlp that makes the vectors that the CLIP of image_encoder makes of
+    images, by their captions, for --feeds."""
     channels_per_level: tuple[int, ...] = option((32, 64), 4, 4096)
     """U-Net, autoencoder, CLIP: channels at each resolution, finest first; the form tiny
     takes the largest for all."""

@@ -74,7 +74,7 @@ from demist.networks.text import (
 )
 from demist.networks.told import Prompt, Telling, Told
 from demist.networks.unet import UNet
-from demist.networks.unet_1d import Double, Halve, ResBlock1D, UNet1D, in_line, in_parts
+from demist.networks.unet_1d import Double, Halve, UNet1D, in_line, in_parts
 from demist.networks.unet_2d import UNet2DNetwork, check_levels, groups_of
 from demist.networks.unet_blocks import DownBlock, MidBlock, UpBlock
 from demist.networks.vgg16 import VGG16
@@ -113,7 +113,6 @@ __all__ = [
     "Prompt",
     "Ready",
     "ResBlock",
-    "ResBlock1D",
     "Routed",
     "SDNetwork",
     "Sized",

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from demist.errors import UsageError
 from demist.networks.attention import attend
 
-Layer = TypeVar("Layer", nn.Linear, nn.Conv1d, nn.Conv2d)
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 
 
 def zeroed(layer: Layer) -> Layer:
@@ -148,8 +148,8 @@ def look_up(table: nn.Module, label: Int[Tensor, " b"]) -> Float[Tensor, "b e"]:
 
 
 def side_by_side(
-    conv: nn.Conv1d | nn.Conv2d, x: Float[Tensor, "b c ..."], further: Sequence[Tensor]
-) -> Float[Tensor, "b k ..."]:
+    conv: nn.Conv2d, x: Float[Tensor, "b c h w"], further: Sequence[Tensor]
+) -> Float[Tensor, "b k i j"]:
     """`conv` of maps side by side along the channels, each taken by itself and added in order.
 
     So a map whose weights are zero changes no bit of the others' sum, as a sum over the channels of
@@ -158,7 +158,7 @@ def side_by_side(
     Args:
         conv: Its input channels are those of all maps.
         x: The first map.
-        further: The others, of the same sides.
+        further: The others, of the same height and width.
     """
     if not further:
         first: Tensor = conv(x)
@@ -244,7 +244,7 @@ class Attention(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Two 3x3 convolutions, modulated by time and class between them, added to the input.
+    """Two convolutions, modulated by time and class between them, added to the input.
 
     Args:
         inputs: channels in.
@@ -254,6 +254,7 @@ class ResBlock(nn.Module):
         dropout: probability of zeroing a feature before the last convolution.
         scale_shift: the embedding scales and shifts the normalised features (Dhariwal & Nichol)
             instead of being added before the normalisation (Ho et al.).
+        kernel: height and width of the convolutions, odd.
     """
 
     def __init__(
@@ -264,15 +265,17 @@ class ResBlock(nn.Module):
         norm_groups: int | None = None,
         dropout: float = 0.0,
         scale_shift: bool = False,
+        kernel: tuple[int, int] = (3, 3),
     ):
         super().__init__()
         self.scale_shift = scale_shift
+        around = kernel[0] // 2, kernel[1] // 2
         self.norm1 = group_norm(inputs, norm_groups)
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.conv1 = nn.Conv2d(inputs, outputs, kernel, padding=around)
         self.time_emb_proj = nn.Linear(emb, outputs * (1 + scale_shift))
         self.norm2 = group_norm(outputs, norm_groups)
         self.dropout = dropout_layer(dropout)
-        self.conv2 = zeroed(nn.Conv2d(outputs, outputs, 3, padding=1))
+        self.conv2 = zeroed(nn.Conv2d(outputs, outputs, kernel, padding=around))
         self.conv_shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(

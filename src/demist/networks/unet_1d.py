@@ -6,9 +6,9 @@
 The layout is that of `demist.networks.unet` with one axis in the place of two: convolutions are
 along the time, each halving makes it half as long. The wave enters in short parts, whose samples
 are channels, and leaves likewise; that spares the longest levels, which cost most and see least.
+Inside it is an image of height 1, which processors compute faster than an array of one axis.
 
-Legend: b batch, c channels, l samples, e width of the vector that tells every block about time and
-conditions.
+Legend: b batch, c channels, l samples.
 
 References:
     Kong et al.: DiffWave, 2020, arXiv:2009.09761 (diffusion of waves).
@@ -20,6 +20,7 @@ import copy
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -35,10 +36,10 @@ from demist.networks.conditioning import (
 from demist.networks.cross import CrossAttention
 from demist.networks.layers import (
     Attention,
+    ResBlock,
     TimeEmbedding,
     add_class,
     class_table,
-    dropout_layer,
     group_norm,
     side_by_side,
     zeroed,
@@ -47,55 +48,14 @@ from demist.networks.network import Network
 from demist.networks.unet_blocks import DownBlock, MidBlock, UpBlock
 
 
-class ResBlock1D(nn.Module):
-    """Two convolutions along the time, scaled and shifted by the embedding between them.
-
-    Args:
-        inputs: channels in.
-        outputs: channels out; a convolution of one tap on the skip path where they differ.
-        emb: width e of the embedding.
-        kernel: taps of the convolutions.
-        norm_groups: groups of both normalisations, as in `group_norm`.
-        dropout: probability of zeroing a feature before the last convolution.
-    """
-
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        emb: int,
-        kernel: int,
-        norm_groups: int | None = None,
-        dropout: float = 0.0,
-    ):
-        super().__init__()
-        self.norm1 = group_norm(inputs, norm_groups)
-        self.conv1 = _conv(inputs, outputs, kernel)
-        self.time_emb_proj = nn.Linear(emb, 2 * outputs)
-        self.norm2 = group_norm(outputs, norm_groups)
-        self.dropout = dropout_layer(dropout)
-        self.conv2 = zeroed(_conv(outputs, outputs, kernel))
-        self.conv_shortcut = _conv(inputs, outputs, 1) if inputs != outputs else nn.Identity()
-
-    def forward(
-        self, x: Float[Tensor, "b c_in l"], emb: Float[Tensor, "b e"]
-    ) -> Float[Tensor, "b c_out l"]:
-        """Transform x; `emb` comes activated already, once for all blocks."""
-        y = self.conv1(F.silu(self.norm1(x)))
-        scale, shift = self.time_emb_proj(emb)[:, :, None].chunk(2, dim=1)
-        y = self.norm2(y) * (1 + scale) + shift
-        out: Tensor = self.conv_shortcut(x) + self.conv2(self.dropout(F.silu(y)))
-        return out
-
-
 class Halve(nn.Module):
     """Half the length, by a convolution that takes every second place."""
 
     def __init__(self, channels: int):
         super().__init__()
-        self.conv = nn.Conv1d(channels, channels, 3, stride=2, padding=1)
+        self.conv = nn.Conv2d(channels, channels, (1, 3), stride=(1, 2), padding=(0, 1))
 
-    def forward(self, x: Float[Tensor, "b c l"]) -> Float[Tensor, "b c l/2"]:
+    def forward(self, x: Float[Tensor, "b c 1 l"]) -> Float[Tensor, "b c 1 l/2"]:
         y: Tensor = self.conv(x)
         return y
 
@@ -105,10 +65,10 @@ class Double(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.conv = nn.Conv1d(channels, channels, 3, padding=1)
+        self.conv = nn.Conv2d(channels, channels, (1, 3), padding=(0, 1))
 
-    def forward(self, x: Float[Tensor, "b c l"]) -> Float[Tensor, "b c 2*l"]:
-        y: Tensor = self.conv(x.repeat_interleave(2, dim=2))
+    def forward(self, x: Float[Tensor, "b c 1 l"]) -> Float[Tensor, "b c 1 2*l"]:
+        y: Tensor = self.conv(F.interpolate(x, scale_factor=(1.0, 2.0), mode="nearest"))
         return y
 
 
@@ -191,8 +151,8 @@ class UNet1D(Network):
         first, last, levels = channels[0], channels[-1], len(channels)
         width = 4 * first
 
-        def resnet(inputs: int, outputs: int) -> ResBlock1D:
-            return ResBlock1D(inputs, outputs, width, kernel, norm_groups, dropout)
+        def resnet(inputs: int, outputs: int) -> ResBlock:
+            return ResBlock(inputs, outputs, width, norm_groups, dropout, True, (1, kernel))
 
         def attend(width: int) -> Attention:
             return Attention(width, head_dim, norm_groups, qk_norm)
@@ -340,18 +300,19 @@ class UNet1D(Network):
         return in_line(self.conv_out(F.silu(self.conv_norm_out(x))), self.part)
 
 
-def in_parts(x: Float[Tensor, "b c l"], part: int) -> Float[Tensor, "b c*part l/part"]:
+def in_parts(x: Float[Tensor, "b c l"], part: int) -> Float[Tensor, "b c*part 1 l/part"]:
     """Each part's samples as channels, those of one channel side by side."""
-    return x.unflatten(2, (-1, part)).movedim(3, 2).flatten(1, 2)
+    y = x.unflatten(2, (-1, part)).movedim(3, 2).flatten(1, 2)
+    return y[:, :, None].to(memory_format=torch.channels_last)
 
 
-def in_line(x: Float[Tensor, "b c*part l/part"], part: int) -> Float[Tensor, "b c l"]:
+def in_line(x: Float[Tensor, "b c*part 1 l/part"], part: int) -> Float[Tensor, "b c l"]:
     """The inverse of `in_parts`."""
-    return x.unflatten(1, (-1, part)).movedim(2, 3).flatten(2)
+    return x[:, :, 0].unflatten(1, (-1, part)).movedim(2, 3).flatten(2)
 
 
-def _conv(inputs: int, outputs: int, kernel: int) -> nn.Conv1d:
-    return nn.Conv1d(inputs, outputs, kernel, padding=kernel // 2)
+def _conv(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, (1, kernel), padding=(0, kernel // 2))
 
 
 def _check(
