@@ -55,7 +55,7 @@ class Halve(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, (1, 3), stride=(1, 2), padding=(0, 1))
 
-    def forward(self, x: Float[Tensor, "b c 1 l"]) -> Float[Tensor, "b c 1 l/2"]:
+    def forward(self, x: Float[Tensor, "b c 1 l"]) -> Float[Tensor, "b c 1 _"]:
         y: Tensor = self.conv(x)
         return y
 
@@ -67,7 +67,7 @@ class Double(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, (1, 3), padding=(0, 1))
 
-    def forward(self, x: Float[Tensor, "b c 1 l"]) -> Float[Tensor, "b c 1 2*l"]:
+    def forward(self, x: Float[Tensor, "b c 1 l"]) -> Float[Tensor, "b c 1 _"]:
         y: Tensor = self.conv(F.interpolate(x, scale_factor=(1.0, 2.0), mode="nearest"))
         return y
 
@@ -300,13 +300,13 @@ class UNet1D(Network):
         return in_line(self.conv_out(F.silu(self.conv_norm_out(x))), self.part)
 
 
-def in_parts(x: Float[Tensor, "b c l"], part: int) -> Float[Tensor, "b c*part 1 l/part"]:
+def in_parts(x: Float[Tensor, "b c l"], part: int) -> Float[Tensor, "b k 1 m"]:
     """Each part's samples as channels, those of one channel side by side."""
     y = x.unflatten(2, (-1, part)).movedim(3, 2).flatten(1, 2)
     return y[:, :, None].to(memory_format=torch.channels_last)
 
 
-def in_line(x: Float[Tensor, "b c*part 1 l/part"], part: int) -> Float[Tensor, "b c l"]:
+def in_line(x: Float[Tensor, "b k 1 m"], part: int) -> Float[Tensor, "b c l"]:
     """The inverse of `in_parts`."""
     return x[:, :, 0].unflatten(1, (-1, part)).movedim(2, 3).flatten(2)
 
