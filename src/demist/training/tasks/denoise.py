@@ -9,7 +9,7 @@ import torch
 
 from demist.codecs import Codec
 from demist.conditions import Conditioner
-from demist.config import TrainConfig, flat, patch_of, update
+from demist.config import CODEC_WORDS, TrainConfig, flat, patch_of, update
 from demist.core import CLOCKS, PARAMETERIZATIONS, Denoiser, Seeded, make_schedule
 from demist.data import Dataset
 from demist.data.images.buckets import one_shape
@@ -191,6 +191,10 @@ def choose_codec(config: TrainConfig, data: Dataset) -> Codec:
     plain = modality.codec_called(name, data.x)
     if plain is not None:
         return plain
+    if name in CODEC_WORDS:
+        raise UsageError(
+            f"codec = {name!r}: there is no such codec of {modality.name}; leave it out"
+        )
     codec = open_codec(name, config.output.runs).codec
     modality.require_codec(codec)
     return codec
