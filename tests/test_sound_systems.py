@@ -117,7 +117,7 @@ def test_a_run_in_latents_of_sounds(folder, tmp_path):
     summary = json.loads((first / "summary.json").read_text())
     assert 0 < summary["psnr"] < 99
     assert summary["linear_code_psnr"] > 10
-    assert (first / "samples" / "000003.wav").exists()
+    assert (first / "samples" / "step-000003.wav").exists()
     assert open_codec(str(first)).shape == (1, 1024)
 
 

@@ -20,6 +20,7 @@ from demist import runs
 from demist.codecs import Codec
 from demist.config import DataConfig
 from demist.data import Dataset
+from demist.data.dataset import Samples
 from demist.data.readers import scenes
 from demist.errors import DataError, MissingError, UsageError
 from demist.evaluation import Reference
@@ -205,7 +206,7 @@ def _rows(
     pictures = first.picture(first.encode(torch.from_numpy(np.array(train.x[some]))))
     linear = linear_code(pictures.numpy(), side, k)
 
-    def straight(x: np.ndarray) -> np.ndarray:
+    def straight(x: Samples) -> np.ndarray:
         found = []
         for begin in range(0, len(x), BLOCK):
             part = first.encode(torch.from_numpy(np.array(x[begin : begin + BLOCK])))
@@ -261,7 +262,7 @@ def _about_linear(codec: Any, train: Dataset) -> tuple[str, ...]:
 
 
 @torch.no_grad()
-def _latents(codec: Codec, x: np.ndarray) -> dict[str, list[float]]:
+def _latents(codec: Codec, x: Samples) -> dict[str, list[float]]:
     """Mean and deviation of each channel, before scaling and after."""
     total: list[Tensor] = []
     count = 0
@@ -280,7 +281,7 @@ def _latents(codec: Codec, x: np.ndarray) -> dict[str, list[float]]:
     }
 
 
-def _codes(codec: Any, x: np.ndarray) -> dict[str, float] | None:
+def _codes(codec: Any, x: Samples) -> dict[str, float] | None:
     """How a codebook is used; None: there is none."""
     if not hasattr(codec, "codes"):
         return None
