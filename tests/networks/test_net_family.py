@@ -16,11 +16,14 @@ from demist.networks import (
     MMDiTNetwork,
     SDNetwork,
     UNet,
+    UNet1D,
     UNet2DNetwork,
 )
 from demist.training.build import build
 
-SHAPES = {"mlp": (2,)} | dict.fromkeys(["unet", "dit", "unet2d", "sd", "mmdit"], (1, 16, 16))
+SHAPES = {"mlp": (2,), "unet1d": (1, 64)} | dict.fromkeys(
+    ["unet", "dit", "unet2d", "sd", "mmdit"], (1, 16, 16)
+)
 SMALL = {
     "channels_per_level": [8],
     "norm_groups": 1,
@@ -47,6 +50,7 @@ def images(size=16):
 def test_names_are_those_of_the_source_and_places_those_of_saved_models():
     assert set(NETWORKS.names()) == set(parts.declared("networks", "Network")) == set(SHAPES)
     ours = {"unet": UNet, "mlp": MLP, "transformer": DiT}
+    ours |= {"unet1d": UNet1D}
     form = {"unet2d": UNet2DNetwork, "sd": SDNetwork, "mmdit": MMDiTNetwork}
     assert places() == ours | form
     assert place_of({"shape": [1], "transformer": ["demist", "DiT"]}) == "transformer"

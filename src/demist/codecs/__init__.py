@@ -9,6 +9,7 @@ from demist.codecs.make import CODECS
 from demist.codecs.pixels import Pixels
 from demist.codecs.points import Standardize
 from demist.codecs.vector_quantised import VectorQuantised
+from demist.codecs.wave import Wave
 
 __all__ = [
     "CODECS",
@@ -23,6 +24,7 @@ __all__ = [
     "Pixels",
     "Standardize",
     "VectorQuantised",
+    "Wave",
     "colours",
     "drawn",
     "hop_of",

@@ -1,4 +1,8 @@
-"""Images <-> the latents of a trained autoencoder."""
+"""Data <-> the latents of a trained autoencoder, which reads images or what a codec makes such.
+
+A codec without networks comes first, `pixels`: of images `Pixels`, of sounds `LogMel`, whose
+spectrograms are images of one channel. So sounds have latents as images have.
+"""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -43,7 +47,7 @@ class KLAutoencoder(Codec):
 
     Attributes:
         net: The autoencoder; never changed here.
-        pixels: Range of the data.
+        pixels: What comes before it, and gives images `(C, H, W)`; without networks.
         scale: Of the latents.
         at_once: Samples per call of the network. Always so many, padded if need be: on a CPU a
             sample then has the same bits whatever batch it comes in.
@@ -68,7 +72,7 @@ class KLAutoencoder(Codec):
         return {"autoencoder": cast(nn.Module, self.net)}
 
     def encode(self, x: Tensor, noise: Draw | None = None) -> Tensor:
-        """Data `(B, C, H, W)` to latents `(B, k, H / f, W / f)`, the mean or a draw."""
+        """Data, which `pixels` makes `(B, C, H, W)`, to latents `(B, k, H / f, W / f)`."""
         return self.scale.encode(self.latents(x, noise))
 
     def latents(self, x: Tensor, noise: Draw | None = None) -> Tensor:
@@ -99,22 +103,26 @@ class KLAutoencoder(Codec):
         """Data whose every block of pixels has one colour, if `colours` are known."""
         if not self.colours:
             return self.decode(z)
-        small = self.pixels.decode(small_images(self.colours, self.scale.decode(z)))
-        f = self.net.downsample
-        return small.repeat_interleave(f, -2).repeat_interleave(f, -1)
+        small, f = small_images(self.colours, self.scale.decode(z)), self.net.downsample
+        return self.pixels.preview(small.repeat_interleave(f, -2).repeat_interleave(f, -1))
 
     def decode(self, z: Tensor) -> Tensor:
         """Latents to data."""
+        return self.pixels.decode(self.image(z))
+
+    def image(self, z: Tensor) -> Tensor:
+        """Latents to what `pixels` has made of the data, `(B, C, H, W)`."""
         f = self.net.downsample
         (x,) = self._in_parts(lambda part: (self.net.decode(part),), self.scale.decode(z), 1, f)
-        return self.pixels.decode(x)
+        return x
 
     def state_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of the latents of one image.
+        """Shape of the latents of one sample.
 
         Raises:
             UsageError: It has other channels, or sides that cannot be divided.
         """
+        data, shape = shape, self.pixels.state_shape(shape)
         f, channels = self.net.downsample, self.net.in_channels
         scales = self.scale.scale if isinstance(self.scale.scale, tuple) else ()
         for what, numbers in (("shifts", self.scale.shift), ("scales", scales)):
@@ -123,6 +131,11 @@ class KLAutoencoder(Codec):
         if any(len(row) != self.net.latent_channels + 1 for row in self.colours):
             raise UsageError("the colours of the preview do not fit the codec's latents")
         if len(shape) != 3 or shape[0] != channels or shape[1] % f or shape[2] % f:
+            if data != shape:
+                raise UsageError(
+                    f"sounds of shape {tuple(data)} have {shape[1]} bands and {shape[2]} spectra, "
+                    f"and the codec needs multiples of {f}; see --seconds, or use another codec"
+                )
             raise UsageError(
                 f"data of shape {tuple(shape)} does not fit the codec, which reads images of "
                 f"{channels} channels with sides that are multiples of {f}; see --size and "
@@ -131,9 +144,9 @@ class KLAutoencoder(Codec):
         return (self.net.latent_channels, shape[1] // f, shape[2] // f)
 
     def data_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of the image of one sample's latents."""
+        """Shape of the data of one sample's latents."""
         f = self.net.downsample
-        return (self.net.in_channels, shape[1] * f, shape[2] * f)
+        return self.pixels.data_shape((self.net.in_channels, shape[1] * f, shape[2] * f))
 
     @torch.no_grad()
     def _in_parts(

@@ -64,6 +64,14 @@ class Codec(abc.ABC):
         """A quick look at states as data, for films and the like; `decode` where that is quick."""
         return self.decode(z)
 
+    def picture(self, z: Tensor) -> Tensor:
+        """States as images in bytes, `(B, C, H, W)`, of codecs whose states are images."""
+        return self.decode(z)
+
+    def of_picture(self, x: Tensor) -> Tensor:
+        """States of such images."""
+        return self.encode(x)
+
     @property
     def components(self) -> Mapping[str, nn.Module]:
         """Networks that belong to the codec, by the name of their folder in a saved model."""

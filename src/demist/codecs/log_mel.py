@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Real, UInt8
 from torch import Tensor
 
 from demist.codecs.codec import Codec, Draw, require_finite
@@ -30,6 +30,8 @@ STRIDE, OVERLAP, BANDS = 0.016, 4, 64
 """Seconds from one spectrum to the next, spectra that share a sample, and bands, as usual."""
 _FLOOR = 3e-5
 """Magnitudes that hardly count, as a share of the largest: 90 dB below it."""
+_RANGE = math.log1p(1 / _FLOOR)
+"""From the floor to the largest, in units of the logarithm."""
 _TINY = 1e-12
 
 
@@ -135,6 +137,16 @@ class LogMel(Codec):
     def preview(self, z: Float[Tensor, "B 1 m T"]) -> Float[Tensor, "B 1 L"]:
         """With a few rounds only."""
         return self._sound(z, min(self.rounds, 4))
+
+    def picture(self, z: Float[Tensor, "B 1 m T"]) -> UInt8[Tensor, "B 1 m T"]:
+        """Bytes: 0 is the floor, 255 is 90 dB above it, low frequencies first."""
+        shares = (z.float() * self.std + self.mean - math.log(self.floor)) / _RANGE
+        require_finite(shares.clamp(-1, 2))
+        return (255 * shares).clamp(0, 255).round().to(torch.uint8)
+
+    def of_picture(self, x: Real[Tensor, "B 1 m T"]) -> Float[Tensor, "B 1 m T"]:
+        """The states between which a byte says nothing."""
+        return (x.float() / 255 * _RANGE + math.log(self.floor) - self.mean) / self.std
 
     def _sound(self, z: Float[Tensor, "B 1 m T"], rounds: int) -> Float[Tensor, "B 1 L"]:
         require_finite(z)

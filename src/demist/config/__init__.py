@@ -20,6 +20,7 @@ from demist.config.notation import (
 )
 from demist.config.options import (
     CODEC_KINDS,
+    CODEC_WORDS,
     SECTION_OF,
     SECTIONS,
     CascadeConfig,
@@ -59,6 +60,7 @@ __all__ = [
     "AUTOENCODER",
     "CODEC_KINDS",
     "CODEC_ONLY",
+    "CODEC_WORDS",
     "DEFAULT_BUDGET",
     "SECTIONS",
     "SECTION_OF",

@@ -39,6 +39,8 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
 }
 CODEC_KINDS = ("kl", "vq", "tiny", "own")
 """Values of `codec` that are the kind of an autoencoder and not the place of one."""
+CODEC_WORDS = (*CODEC_KINDS, "wave")
+"""All values of `codec` that are no place: `wave` is a codec without networks."""
 
 
 def _check(name: str, value: Any, rule: Mapping[str, Any], default: Any) -> None:
@@ -179,12 +181,12 @@ class NetworkConfig(Section):
     network: str = option(
         "auto", part=("networks", "Network"), words=("auto", "autoencoder", "clip", "prior")
     )
-    """Kind of network: unet or dit (a transformer) for images, mlp for points, or another of
-    `demist list networks`; auto: unet or mlp. Options may follow, as in unet:channels=(32,64), and
-    those below fill what is left open. Or autoencoder: no samples but a codec, for --codec.
-    Or clip: images and captions become vectors of one space, for --text-encoder and --clip. Or
-    prior: an mlp that makes the vectors that the CLIP of image_encoder makes of images, by their
-    captions, for --feeds."""
+    """Kind of network: unet or dit (a transformer) for images, mlp for points, unet1d for waves, or
+    another of `demist list networks`; auto: unet, mlp or unet1d. Options may follow, as in
+    unet:channels=(32,64), and those below fill what is left open. Or autoencoder: no samples but a
+    codec, for --codec. Or clip: images and captions become vectors of one space, for --text-encoder
+    and --clip. Or prior: an mlp that makes the vectors that the CLIP of image_encoder makes of
+    images, by their captions, for --feeds."""
     channels_per_level: tuple[int, ...] = option((32, 64), 4, 4096)
     """U-Net, autoencoder, CLIP: channels at each resolution, finest first; the form tiny
     takes the largest for all."""
@@ -242,7 +244,7 @@ class LatentsConfig(Section):
     codec: str | None = None
     """Learn in the latents of an autoencoder: its run or folder, or that of a model that has one;
     it is copied and stays as it is. Or kl, vq, tiny, own: train one first, in a stage of this run.
-    None: learn in pixels."""
+    Or wave: sounds as they are. None: learn in pixels; sounds as spectrograms."""
     codec_budget: str | None = option(None, kind="part")
     """For a codec that is trained first: how much of the budget it gets, as a duration, a share
     such as 25%, or 2000steps. None: a quarter; 5m where the run has no budget."""

@@ -20,6 +20,7 @@ from demist import runs
 from demist.codecs import Codec
 from demist.config import DataConfig
 from demist.data import Dataset
+from demist.data.dataset import Samples
 from demist.data.readers import scenes
 from demist.errors import DataError, MissingError, UsageError
 from demist.evaluation import Reference
@@ -31,6 +32,7 @@ from demist.evaluation.metrics.metric import ImageMetric, rows_of
 from demist.io.files import read_json
 from demist.machine.device import pick_device
 from demist.measuring.judging import judge, scene_judge
+from demist.modalities import of
 from demist.modalities.named import divided
 from demist.modalities.through_codec import lost, reconstructions
 from demist.model.components import hash_of
@@ -143,14 +145,16 @@ def evaluate_codec(
     options = _data_of(made, spec, data, root)
     division = divided(options)
     train, test = division.train, division.test
+    kind = of(train)
+    kind.require_codec(made.codec)
     made.codec.state_shape(train.x.shape[1:])
-    expert = judge(train, test)
+    expert = judge(kind.as_seen(train), kind.as_seen(test))
     test = test.subset(np.unique(np.linspace(0, len(test) - 1, n).astype(np.int64)))
     with tqdm(total=4, desc="measuring", leave=False, disable=not sys.stderr.isatty()) as bar:
         rows, about = _rows(made.codec, expert, train, test, extractor, bar.update)
     notes = (
-        f"{len(test)} held-out images of {test.name or options.path}; FDr of real images is 1 by "
-        f"definition, and FD theirs to the {len(train)} training images. {about}",
+        f"{len(test)} held-out {kind.name} of {test.name or options.path}; FDr of real {kind.name} "
+        f"is 1 by definition, and FD theirs to the {len(train)} of training. {about}",
         *_about_linear(made.codec, train),
     )
     return CodecEvaluation(
@@ -168,9 +172,10 @@ def _data_of(made: LearnedCodec, spec: str, data: str | None, root: Path) -> Dat
         raise UsageError(
             f"{spec} is a saved codec, which does not say where its data is; add --data DATA"
         )
-    channels, height, width = made.shape
-    size = None if "maker" in made.facts else f"{height}x{width}"
-    return replace(DataConfig(), path=data, channels=channels, size=size)
+    given = of(made).options_of(made.shape)
+    if "maker" in made.facts:
+        given["size"] = None
+    return replace(DataConfig(), path=data, **given)
 
 
 def _saved(spec: str) -> bool:
@@ -178,7 +183,7 @@ def _saved(spec: str) -> bool:
 
 
 def _rows(
-    codec: Codec,
+    codec: Any,
     expert: Classifier,
     train: Dataset,
     test: Dataset,
@@ -187,25 +192,33 @@ def _rows(
 ) -> tuple[dict[str, Any], str]:
     """Rows of the table, and a sentence on the features."""
     true = train.labels is not None and expert.card.classes == train.classes
+    kind = of(train)
     reference = Reference.of(
-        expert, train.x, test.x, generated=len(test),
+        expert, kind.as_seen(train).x, kind.as_seen(test).x, generated=len(test),
         extractor=None if extractor is None else load_extractor(extractor),
         train_labels=train.labels if true else None, test_labels=test.labels if true else None,
         k=max(1, min(5, len(test) - 1)),
     )  # fmt: skip
     done()
-    k, side = _sizes(codec, train)
+    k, side, _ = _sizes(codec, train)
     some = np.unique(np.linspace(0, len(train) - 1, FITTED).astype(np.int64))
-    linear = linear_code(train.x[some], side, k)
+    first = codec.pixels
+    pictures = first.picture(first.encode(torch.from_numpy(np.array(train.x[some]))))
+    linear = linear_code(pictures.numpy(), side, k)
 
-    def straight(x: np.ndarray) -> np.ndarray:
-        parts = [x[begin : begin + BLOCK] for begin in range(0, len(x), BLOCK)]
-        return np.concatenate([linear.decode(linear.encode(part)) for part in parts])
+    def straight(x: Samples) -> np.ndarray:
+        found = []
+        for begin in range(0, len(x), BLOCK):
+            part = first.encode(torch.from_numpy(np.array(x[begin : begin + BLOCK])))
+            code = linear.encode(first.picture(part).numpy())
+            found.append(first.decode(first.of_picture(torch.from_numpy(linear.decode(code)))))
+        return torch.cat(found).numpy()
 
     ways: list[Any] = [lambda x: reconstructions(codec, x), straight]
     found = []
     for way in ways:
-        found.append(lost(way(test.x), reference, test.labels if true else None))
+        rebuilt = kind.as_seen(replace(test, x=way(test.x), known_fingerprint="")).x
+        found.append(lost(rebuilt, reference, test.labels if true else None))
         done()
     rows: dict[str, Any] = {}
     for key in ("psnr", "ssim"):
@@ -232,24 +245,24 @@ def _scenes(test: Dataset, ways: list[Any]) -> dict[str, Any]:
     return {f"scenes read right: {tag}, %": tuple(100 * s[tag] for s in scores) for tag in TAGS}
 
 
-def _sizes(codec: Codec, train: Dataset) -> tuple[int, int]:
-    """Channels of the latents, and pixels that a side of one of theirs stands for."""
-    shape = train.x.shape[1:]
-    k, height, _ = codec.state_shape(shape)
-    return k, shape[1] // height
+def _sizes(codec: Any, train: Dataset) -> tuple[int, int, int]:
+    """Channels of the latents, pixels that a side of one of theirs stands for, and how many."""
+    k, height, width = codec.state_shape(train.x.shape[1:])
+    _, tall, _ = codec.pixels.state_shape(train.x.shape[1:])
+    return k, tall // height, height * width
 
 
-def _about_linear(codec: Codec, train: Dataset) -> tuple[str, ...]:
-    k, side = _sizes(codec, train)
-    many = k * (train.x.shape[2] // side) * (train.x.shape[3] // side)
+def _about_linear(codec: Any, train: Dataset) -> tuple[str, ...]:
+    k, side, places = _sizes(codec, train)
+    what = "an image" if of(train).spatial else "a spectrogram"
     return (
         f"Linear code: the principal components of patches of {side}x{side} pixels, {k} numbers "
-        f"each, {many} an image, as many as the latents have.",
+        f"each, {k * places} {what}, as many as the latents have.",
     )
 
 
 @torch.no_grad()
-def _latents(codec: Codec, x: np.ndarray) -> dict[str, list[float]]:
+def _latents(codec: Codec, x: Samples) -> dict[str, list[float]]:
     """Mean and deviation of each channel, before scaling and after."""
     total: list[Tensor] = []
     count = 0
@@ -268,7 +281,7 @@ def _latents(codec: Codec, x: np.ndarray) -> dict[str, list[float]]:
     }
 
 
-def _codes(codec: Any, x: np.ndarray) -> dict[str, float] | None:
+def _codes(codec: Any, x: Samples) -> dict[str, float] | None:
     """How a codebook is used; None: there is none."""
     if not hasattr(codec, "codes"):
         return None

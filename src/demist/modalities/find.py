@@ -180,7 +180,8 @@ def load(
     modality, place, tree, unread = _decide(place, kind, wanted.split)
     if not modality.spatial and (wanted.size is not None or wanted.channels is not None):
         raise UsageError(
-            f"{path} holds {modality.name}: --size and --channels are for images; leave them out"
+            f"{path} holds {modality.name}: --size and --channels are for images; leave them out, "
+            f"or say --size none --channels none where a recipe has them"
         )
     _require_lasting(path, modality, wanted)
     if place != existing(path) and split_word(place.name):

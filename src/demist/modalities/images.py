@@ -56,6 +56,7 @@ class Images(Modality):
     spatial: ClassVar[bool] = True
     described: ClassVar[bool] = True
     discrete: ClassVar[bool] = True
+    coded: ClassVar[bool] = True
     judged: ClassVar[bool] = True
 
     def claims(self, shape: Shape, dtype: np.dtype[Any]) -> bool:

@@ -72,6 +72,7 @@ class Modality(abc.ABC):
         described: Whether prompts can describe samples.
         lasting: Whether samples last some seconds, at some rate.
         discrete: Whether samples are bytes, whose likelihood is counted in bits per dimension.
+        coded: Whether autoencoders can learn them: states, as `codec` gives them, are images.
         judged: Whether a classifier or another extractor of features can look at them.
         drawn: Samples in an image while training.
         sampled: Samples, if nobody says how many; None: it depends on the conditions.
@@ -88,6 +89,7 @@ class Modality(abc.ABC):
     described: ClassVar[bool] = False
     lasting: ClassVar[bool] = False
     discrete: ClassVar[bool] = False
+    coded: ClassVar[bool] = False
     judged: ClassVar[bool] = False
     drawn: ClassVar[int] = 40
     sampled: ClassVar[int | None] = None
@@ -160,6 +162,25 @@ class Modality(abc.ABC):
             codec: The model's. If it loses something, the reports may have an entry `codec`: what
                 real samples score through it.
         """
+
+    def codec_called(self, name: str, x: Samples) -> Codec | None:
+        """The codec without networks that is called so, fitted to data; None: there is none."""
+        return None
+
+    def require_codec(self, codec: Codec) -> None:  # noqa: B027 (most have nothing to check)
+        """Check that a codec was made for such samples, as far as their shape does not say it.
+
+        Raises:
+            UsageError: It was not.
+        """
+
+    def networks_for(self, codec: Codec) -> tuple[str, ...]:
+        """Names of the networks that fit the states that a codec gives, the usual one first."""
+        return self.networks
+
+    def as_seen(self, data: Dataset) -> Dataset:
+        """What a judge looks at: images in bytes."""
+        return data
 
     def write(self, x: np.ndarray, folder: Path) -> Path | None:
         """Write samples into a new folder, a file each, where files hold more than a page shows.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from demist.codecs import Codec, LogMel, hop_of
+from demist.codecs import Codec, LogMel, Wave, hop_of
 from demist.data import Dataset, Tree
 from demist.data.dataset import Samples
 from demist.data.images.layout import canonical_split, splits_of
@@ -19,7 +19,7 @@ from demist.data.sounds.read import read_sounds
 from demist.data.sounds.write import in_turn, write_wav
 from demist.drawing.spectrogram import spectrograms
 from demist.errors import DataError, UsageError
-from demist.modalities.listening import measure
+from demist.modalities.listening import listened, measure
 from demist.modalities.modality import Modality, Shape, Wanted
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 HALVINGS = 8
 """Spectra of a sound are a multiple of this, so that networks can halve them."""
+OF_WAVES = ("unet1d",)
+"""Networks of waves as they are."""
 BLOCK = 256
 """Sounds that are looked at together."""
 LISTING = Asked(what="sounds")
@@ -52,6 +54,7 @@ class Sounds(Modality):
     guidance: ClassVar[float] = 1.5
     described: ClassVar[bool] = True
     lasting: ClassVar[bool] = True
+    coded: ClassVar[bool] = True
     judged: ClassVar[bool] = True
     drawn: ClassVar[int] = 40
     filmed: ClassVar[int] = 40
@@ -89,6 +92,29 @@ class Sounds(Modality):
     def codec(self, x: Samples) -> Codec:
         """Spectrograms in mels."""
         return LogMel.of(x, self.rate)
+
+    def codec_called(self, name: str, x: Samples) -> Codec | None:
+        """Waves as they are."""
+        return Wave.of(x, self.rate) if name == Wave.name else None
+
+    def require_codec(self, codec: Codec) -> None:
+        """It must have been made for sounds of this rate."""
+        first = getattr(codec, "pixels", codec)
+        if not isinstance(first, LogMel | Wave):
+            raise UsageError("the codec was made for images, and this data is sounds: use another")
+        if first.rate != self.rate:
+            raise UsageError(
+                f"the codec was made for {first.rate:,} samples a second, and these sounds have "
+                f"{self.rate:,}; use --rate {first.rate}, or another codec"
+            )
+
+    def networks_for(self, codec: Codec) -> tuple[str, ...]:
+        """Networks of images, but of waves those of waves."""
+        return OF_WAVES if isinstance(codec, Wave) else self.networks
+
+    def as_seen(self, data: Dataset) -> Dataset:
+        """Spectrograms of what is heard."""
+        return listened(self, data)
 
     def options_of(self, shape: Shape) -> dict[str, Any]:
         """Rate and seconds."""

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from demist.codecs import Codec
+from demist.data.dataset import Samples
 from demist.evaluation.metrics.metric import Found, TextMetric, metrics_of
 from demist.evaluation.metrics.psnr import psnr
 from demist.evaluation.metrics.ssim import ssim
@@ -20,8 +21,8 @@ from demist.evaluation.reference import Reference, Seen
 BLOCK = 256
 
 
-def reconstructions(codec: Codec, images: np.ndarray) -> np.ndarray:
-    """Images after encoding (to the mean, if there is a choice) and decoding."""
+def reconstructions(codec: Codec, images: Samples) -> np.ndarray:
+    """Images or sounds after encoding (to the mean, if there is a choice) and decoding."""
     parts = []
     for begin in range(0, len(images), BLOCK):
         x = torch.from_numpy(np.array(images[begin : begin + BLOCK]))

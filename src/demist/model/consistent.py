@@ -63,7 +63,7 @@ def require_consistent(
     config, state = net.config, codec.state_shape(shape)
     channels = config.get("in_channels", config.get("features"))
     if channels is not None:
-        if len(state) != (3 if "in_channels" in config else 1) or state[0] != channels:
+        if len(state) != net.axes or state[0] != channels:
             raise DataError(f"{where}: states of shape {state} do not fit a network of {channels}")
         out = config.get("out_channels", config.get("out_features")) or channels
         if out != channels * (2 if denoiser.learn_variance else 1):

@@ -74,6 +74,7 @@ from demist.networks.text import (
 )
 from demist.networks.told import Prompt, Telling, Told
 from demist.networks.unet import UNet
+from demist.networks.unet_1d import Double, Halve, UNet1D, in_line, in_parts
 from demist.networks.unet_2d import UNet2DNetwork, check_levels, groups_of
 from demist.networks.unet_blocks import DownBlock, MidBlock, UpBlock
 from demist.networks.vgg16 import VGG16
@@ -96,9 +97,11 @@ __all__ = [
     "CrossAttention",
     "DiT",
     "Discriminator",
+    "Double",
     "DownBlock",
     "Downsample",
     "Encoder",
+    "Halve",
     "ImageTower",
     "JointBlock",
     "MLPBlock",
@@ -123,6 +126,7 @@ __all__ = [
     "Tower",
     "TwoTowers",
     "UNet",
+    "UNet1D",
     "UNet2DNetwork",
     "UpBlock",
     "Upsample",
@@ -142,6 +146,8 @@ __all__ = [
     "group_norm",
     "groups_of",
     "heads",
+    "in_line",
+    "in_parts",
     "joined",
     "joined_parts",
     "look_up",

@@ -244,7 +244,7 @@ class Attention(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Two 3x3 convolutions, modulated by time and class between them, added to the input.
+    """Two convolutions, modulated by time and class between them, added to the input.
 
     Args:
         inputs: channels in.
@@ -254,6 +254,7 @@ class ResBlock(nn.Module):
         dropout: probability of zeroing a feature before the last convolution.
         scale_shift: the embedding scales and shifts the normalised features (Dhariwal & Nichol)
             instead of being added before the normalisation (Ho et al.).
+        kernel: height and width of the convolutions, odd.
     """
 
     def __init__(
@@ -264,15 +265,17 @@ class ResBlock(nn.Module):
         norm_groups: int | None = None,
         dropout: float = 0.0,
         scale_shift: bool = False,
+        kernel: tuple[int, int] = (3, 3),
     ):
         super().__init__()
         self.scale_shift = scale_shift
+        around = kernel[0] // 2, kernel[1] // 2
         self.norm1 = group_norm(inputs, norm_groups)
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.conv1 = nn.Conv2d(inputs, outputs, kernel, padding=around)
         self.time_emb_proj = nn.Linear(emb, outputs * (1 + scale_shift))
         self.norm2 = group_norm(outputs, norm_groups)
         self.dropout = dropout_layer(dropout)
-        self.conv2 = zeroed(nn.Conv2d(outputs, outputs, 3, padding=1))
+        self.conv2 = zeroed(nn.Conv2d(outputs, outputs, kernel, padding=around))
         self.conv_shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(

@@ -64,6 +64,7 @@ class MLP(Network):
 
     name: ClassVar[str] = "mlp"
     kinds: ClassVar[tuple[str, ...]] = ("points",)
+    axes: ClassVar[int] = 1
     given: ClassVar[tuple[str, ...]] = ("features", "out_features", "num_classes", "inlets")
 
     def __init__(

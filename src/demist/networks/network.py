@@ -25,6 +25,7 @@ class Network(nn.Module, abc.ABC):
         given: Arguments that come from data and conditions, which nobody can write.
         unit_variance: Whether it sees the noisy state divided by its standard deviation; else as it
             is.
+        axes: Of a state, without the batch: 3 are those of images.
         one_time_per_sample: Whether t is `(B,)` and never one time for each part of a sample.
     """
 
@@ -33,6 +34,7 @@ class Network(nn.Module, abc.ABC):
     kinds: ClassVar[tuple[str, ...]] = ()
     given: ClassVar[tuple[str, ...]] = ("shape", "outputs", "inlets")
     unit_variance: ClassVar[bool] = True
+    axes: ClassVar[int] = 3
     one_time_per_sample: ClassVar[bool] = True
 
     @property

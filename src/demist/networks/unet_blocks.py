@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from demist.networks.conditioning import Routed
 from demist.networks.cross import CrossAttention
-from demist.networks.layers import Attention, Downsample, ResBlock, Upsample
+from demist.networks.layers import Attention, ResBlock
 
 
 class DownBlock(nn.Module):
@@ -21,7 +21,7 @@ class DownBlock(nn.Module):
         self,
         resnets: Iterable[ResBlock],
         attentions: Iterable[Attention],
-        downsamplers: Iterable[Downsample],
+        downsamplers: Iterable[nn.Module],
         crosses: Iterable[CrossAttention] = (),
     ):
         super().__init__()
@@ -75,7 +75,7 @@ class UpBlock(nn.Module):
         self,
         resnets: Iterable[ResBlock],
         attentions: Iterable[Attention],
-        upsamplers: Iterable[Upsample],
+        upsamplers: Iterable[nn.Module],
         crosses: Iterable[CrossAttention] = (),
     ):
         super().__init__()

@@ -6,6 +6,7 @@ from demist.config import (
     NetworkConfig,
     OutputConfig,
     TrainConfig,
+    update,
 )
 from demist.recipes.recipe import recipe
 
@@ -21,4 +22,36 @@ def spoken_digits() -> TrainConfig:
         network=NetworkConfig(channels_per_level=(32, 64, 128)),
         limits=LimitsConfig(budget="30m"),
         output=OutputConfig(name="spoken-digits", sample_every="3m"),
+    )
+
+
+@recipe("spoken-digits-latent")
+def spoken_digits_latent() -> TrainConfig:
+    """The same in the latents of an autoencoder of spectrograms, trained first; give the data."""
+    return update(
+        spoken_digits.config(),
+        {
+            "codec": "kl",
+            "codec_budget": "8m",
+            "patch": 1,
+            "channels_per_level": (64, 128),
+            "attention_levels": (1,),
+            "name": "spoken-digits-latent",
+        },
+    )
+
+
+@recipe("spoken-digits-wave")
+def spoken_digits_wave() -> TrainConfig:
+    """The same on waves of half a second at 8 kHz, without spectrograms; give the data."""
+    return update(
+        spoken_digits.config(),
+        {
+            "rate": 8000,
+            "seconds": 0.5,
+            "codec": "wave",
+            "network": "unet1d",
+            "channels_per_level": (64, 96, 128, 192),
+            "name": "spoken-digits-wave",
+        },
     )

@@ -69,7 +69,7 @@ def build(
         raise UsageError(
             f"flip = True mirrors images, and this data is {modality.name}; leave it out"
         )
-    require_consistent(config, modality.spatial)
+    require_consistent(config, modality)
     named = {name: flat(config)[name] for name in references(config)}
     found: dict[str, str | None] = {k: stages.resolve(v, run) for k, v in named.items()}
     task = task_of(config.network.network)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from demist import runs, zoo
-from demist.config import CODEC_KINDS, Stages, TrainConfig, divide, flat, update
+from demist.config import CODEC_WORDS, Stages, TrainConfig, divide, flat, update
 from demist.config.stages import REFERENCE, changed
 from demist.errors import MissingError, UsageError
 from demist.io import hub
@@ -91,8 +91,8 @@ def with_runs_named(config: TrainConfig, run: Run | None = None) -> TrainConfig:
         run: The run that starts, which is not meant by `latest`.
     """
     given = flat(config)
-    if config.latents.codec in CODEC_KINDS:
-        given["codec"] = None  # a kind is no run, whatever runs are called
+    if config.latents.codec in CODEC_WORDS:
+        given["codec"] = None  # a word is no run, whatever runs are called
     values = {name: place_of(given[name], config, run) for name in MODELS if given[name]}
     if config.cascade.feeds:
         entries = (entry.partition("=") for entry in split(config.cascade.feeds))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from demist.codecs import Pixels
+from demist.codecs import Codec, Pixels
 from demist.config import LatentsConfig, TrainConfig
 from demist.data import Dataset
 from demist.errors import UsageError
@@ -184,7 +184,12 @@ class Together:
 
 
 def with_terms(
-    net: nn.Module, config: TrainConfig, data: Dataset, streams: Streams, world: World
+    net: nn.Module,
+    config: TrainConfig,
+    data: Dataset,
+    streams: Streams,
+    world: World,
+    first: Codec = Pixels(),  # noqa: B008 (frozen)
 ) -> Rebuilding | None:
     """The autoencoder with all that the options ask for; None: they ask for the plain loss.
 
@@ -194,12 +199,14 @@ def with_terms(
         data: What it learns from.
         streams: Of the run; of all processes the codebook begins alike.
         world: The processes that train together.
+        first: What makes images of the data.
 
     Raises:
         DemistError: They do not go together, or something is missing.
     """
     device = next(net.parameters()).device
-    setting = Setting(config, data, net, last_layer(net), device, world)
+    shape = first.state_shape(data.x.shape[1:])
+    setting = Setting(config, data, shape, net, last_layer(net), device, world)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(replace(streams, rank=0, world=1).torch_seed(-2))
         terms = [term for make in TERMS if (term := make.of(setting)) is not None]
@@ -210,19 +217,21 @@ def with_terms(
             "compile = True: a codebook, and perceptual and adversarial terms are not compiled; "
             "leave it out"
         )
-    codebook = start_codebook(net, config, data, streams) if isinstance(net, VQModel) else None
+    codebook = None
+    if isinstance(net, VQModel):
+        codebook = start_codebook(net, config, data, streams, first)
     return Rebuilding(net, terms, codebook).to(device)
 
 
 def start_codebook(
-    net: VQModel, config: TrainConfig, data: Dataset, streams: Streams
+    net: VQModel, config: TrainConfig, data: Dataset, streams: Streams, first: Codec
 ) -> MovingCodebook:
     """What moves the codes of `net`, which are put among the latents that it gives at first."""
-    f, (height, width) = net.downsample, data.x.shape[2:]
+    f, (_, height, width) = net.downsample, first.state_shape(data.x.shape[1:])
     places, count = (height // f) * (width // f), config.latents.codebook
     rows = generator(streams.seed, "codebook", 0).permutation(len(data))
     rows = np.sort(rows[: max(1, -(-LATENTS * count // places))])
-    x = Pixels().encode(torch.from_numpy(np.array(data.x[rows])))
+    x = first.encode(torch.from_numpy(np.array(data.x[rows])))
     codebook = MovingCodebook(net.quantize, config.latents.codebook_decay, places)
     with torch.no_grad():
         device = next(net.parameters()).device

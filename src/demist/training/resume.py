@@ -6,7 +6,7 @@ from typing import Any
 
 from demist import runs
 from demist.config import (
-    CODEC_KINDS,
+    CODEC_WORDS,
     LimitsConfig,
     OutputConfig,
     Stages,
@@ -85,7 +85,7 @@ def require_resumable(old: TrainConfig, new: TrainConfig, override: Collection[s
 
 def is_free(name: str, before: Any) -> bool:
     """Whether an option of this value may always change."""
-    return name in FREE and not (name == "codec" and before in CODEC_KINDS)
+    return name in FREE and not (name == "codec" and before in CODEC_WORDS)
 
 
 def with_hold_out(config: TrainConfig, share: float | None) -> TrainConfig:
@@ -181,7 +181,7 @@ def _comparable(config: TrainConfig, asked: TrainConfig, run: Run) -> TrainConfi
         values["hold_out"] = None
     for name in ("path", "teacher", "start_from", "codec"):
         place = flat(config)[name]
-        if name == "codec" and place in CODEC_KINDS:
+        if name == "codec" and place in CODEC_WORDS:
             continue
         values[name] = os.path.realpath(place) if place and os.path.exists(place) else place
         if place and hub.is_named(place):

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from demist.codecs import KLAutoencoder
 from demist.data import Dataset
-from demist.drawing import image_grid, save_png
+from demist.drawing import save_png
 from demist.evaluation.metrics.psnr import psnr
 from demist.modalities import of
 from demist.model.learned_codec import LearnedCodec
@@ -57,7 +58,7 @@ def columns_for(classes: int, count: int) -> int | None:
 def draw_reconstructions(
     made: LearnedCodec, run: Run, step: int, data: Dataset, count: int
 ) -> None:
-    """Draw images of the data, spread evenly over it, each with its reconstruction right of it.
+    """Draw items of the data, spread evenly over it, each with its reconstruction right of it.
 
     Args:
         made: The codec.
@@ -68,12 +69,18 @@ def draw_reconstructions(
     """
     rows = np.unique(np.linspace(0, len(data) - 1, max(1, count // 2)).astype(np.int64))
     x = np.array(data.x[rows])
-    rebuilt = made.codec.decode(made.codec.encode(torch.from_numpy(x))).cpu().numpy()
+    codec, modality = made.codec, of(made)
+    assert isinstance(codec, KLAutoencoder)
+    real = codec.pixels.encode(torch.from_numpy(x))
+    found = codec.image(codec.encode(torch.from_numpy(x))).cpu()
+    rebuilt = codec.pixels.decode(found).numpy()
     pairs = np.stack([x, rebuilt], axis=1).reshape(-1, *x.shape[1:])
+    lost = psnr(codec.pixels.picture(real).numpy(), codec.pixels.picture(found).numpy())
     facts = {
         "run": run.path.name,
         "step": step,
         "count": len(pairs),
-        "psnr": round(min(psnr(x, rebuilt), 99.0), 2),
+        "psnr": round(min(lost, 99.0), 2),
     }
-    save_png(image_grid(pairs, columns=min(len(pairs), 10)), run.image(step), facts)
+    save_png(modality.draw(pairs, columns=min(len(pairs), 10)), run.image(step), facts)
+    modality.write_together(pairs, run.image(step))

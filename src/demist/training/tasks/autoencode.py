@@ -19,7 +19,7 @@ from demist.evaluation.metrics.psnr import psnr
 from demist.io.notation import size_near
 from demist.machine.device import pick_device
 from demist.machine.precision import resolve_precision
-from demist.modalities import of
+from demist.modalities import Modality, of
 from demist.model.learned_codec import LearnedCodec
 from demist.networks import Autoencoder
 from demist.networks.linear_start import start_linear
@@ -78,22 +78,23 @@ class AutoencodingTask:
     word: ClassVar[str] = "autoencoder"
 
     def build(self, config: TrainConfig, data: Dataset, world: World) -> Experiment:
-        require_consistent(config, of(data).spatial)
+        require_consistent(config, of(data))
         device = pick_device(config.optimization.device)
         open_teacher(config, device)  # which refuses: a teacher has a network of its own
         data = data.only(conditions(config, data)[0].conditions)
+        first = of(data).codec(data.x)
         options = config.optimization
         streams = Streams.of(options.seed, len(data), options.batch_size, world)
         with torch.random.fork_rng(devices=[]):  # as in `make_denoiser`
             torch.manual_seed(replace(streams, rank=0, world=1).torch_seed(-1))
-            net = make_autoencoder(config, data.x.shape[1:]).to(device)
-            start_note = _started(net, config, data)
-        batches = Batches(data.x, streams, Pixels(), flip=config.data.flip, device=device)
-        codec, d = codec_of(net), config.latents
+            net = make_autoencoder(config, first.state_shape(data.x.shape[1:])).to(device)
+            start_note = _started(net, config, data, first)
+        batches = Batches(data.x, streams, first, flip=config.data.flip, device=device)
+        codec, d = codec_of(net, first), config.latents
         shape, facts = codec.state_shape(data.x.shape[1:]), facts_of(data)
         notes = start_note
         objective: Objective = Autoencoding(shape, d.kl_weight, d.reconstruction)
-        joint = with_terms(net, config, data, streams, world)
+        joint = with_terms(net, config, data, streams, world, first)
         if joint is not None:
             objective, notes = joint.objective(shape, options.batch_size), (*notes, *joint.notes)
             facts |= joint.facts
@@ -120,8 +121,8 @@ class AutoencodingTask:
         return (f"demist train {config.data.path} --codec {spec}",)
 
 
-def require_consistent(config: TrainConfig, images: bool) -> None:
-    """Check that the options of codecs and autoencoders go with the rest.
+def require_consistent(config: TrainConfig, modality: Modality) -> None:
+    """Check that the options of codecs and autoencoders go with the rest, and with the data.
 
     Raises:
         UsageError: They do not.
@@ -136,9 +137,16 @@ def require_consistent(config: TrainConfig, images: bool) -> None:
                     f"{name} = {given[name]!r} says how an autoencoder is made; add --network "
                     f"autoencoder, or leave it out"
                 )
-    if (makes or spec) and not images:
+    if (makes or spec) and not modality.coded:
         what = "network = 'autoencoder'" if makes else f"codec = {spec!r}"
-        raise UsageError(f"{what} needs images, and this data is points; leave it out")
+        raise UsageError(
+            f"{what} needs images or sounds, and this data is {modality.name}; leave it out"
+        )
+    if config.latents.perceptual and not modality.spatial:
+        raise UsageError(
+            f"perceptual = {config.latents.perceptual:g} looks at images with a network that was "
+            f"made for such, and this data is {modality.name}; leave it out"
+        )
     if makes and spec and spec not in CODEC_KINDS:
         raise UsageError(f"codec = {spec!r}: autoencoders learn in pixels; leave it out")
     require_losses(config)
@@ -249,19 +257,24 @@ def _widths(config: TrainConfig, shape: tuple[int, ...], patch: int) -> tuple[in
     return (widths + widths[-1:] * levels)[:levels]
 
 
-def codec_of(net: nn.Module) -> Codec:
-    """The codec of an autoencoder whose latents have not been measured yet."""
+def codec_of(net: nn.Module, first: Codec = Pixels()) -> Codec:  # noqa: B008 (frozen)
+    """The codec of an autoencoder whose latents have not been measured yet.
+
+    Args:
+        net: The autoencoder.
+        first: What makes images of the data.
+    """
     assert isinstance(net, Coder)
-    return (VectorQuantised if isinstance(net, VQModel) else KLAutoencoder)(net, Pixels())
+    return (VectorQuantised if isinstance(net, VQModel) else KLAutoencoder)(net, first)
 
 
-def _started(net: nn.Module, config: TrainConfig, data: Dataset) -> tuple[str, ...]:
+def _started(net: nn.Module, config: TrainConfig, data: Dataset, first: Codec) -> tuple[str, ...]:
     """Give a new network its linear start if it has one; what to say if it is too narrow for it."""
     if not (config.latents.linear_start and isinstance(net, AutoencoderKL | VQModel)):
         return ()
     fitted = copy.deepcopy(net)
     try:
-        start_linear(fitted, Pixels().encode(_some(data, FITTED)))
+        start_linear(fitted, first.encode(_some(data, FITTED)))
     except UsageError as error:
         return (f"random start, as {error}",)
     net.load_state_dict(fitted.state_dict())
@@ -278,7 +291,8 @@ def finished(made: LearnedCodec, data: Dataset) -> tuple[LearnedCodec, dict[str,
     """The codec with scale and preview of its latents, and what the summary says of it.
 
     All of that on at most `SEEN` items of the data it was trained on: `psnr`, and beside it that of
-    the best linear code of the same size, in decibels; of a codebook how it is used.
+    the best linear code of the same size, in decibels; of a codebook how it is used. Of sounds the
+    spectrograms are compared, not what is heard.
 
     Raises:
         DataError: It has lost the data.
@@ -287,12 +301,11 @@ def finished(made: LearnedCodec, data: Dataset) -> tuple[LearnedCodec, dict[str,
     assert isinstance(codec, KLAutoencoder)
     z = codec.latents(x)
     codec = codec.measured(z).coloured(z, x)
-    rebuilt = codec.decode(codec.encode(x))
-    linear = linear_code(x.numpy(), codec.net.downsample, codec.net.latent_channels)
-    facts = {
-        "psnr": psnr(x.numpy(), rebuilt.cpu().numpy()),
-        "linear_code_psnr": linear.psnr(x.numpy()),
-    }
+    first = codec.pixels
+    seen = first.picture(first.encode(x)).numpy()
+    rebuilt = first.picture(codec.image(codec.encode(x)))
+    linear = linear_code(seen, codec.net.downsample, codec.net.latent_channels)
+    facts = {"psnr": psnr(seen, rebuilt.cpu().numpy()), "linear_code_psnr": linear.psnr(seen)}
     rounded: dict[str, Any] = {name: round(min(value, 99.0), 2) for name, value in facts.items()}
     if isinstance(codec, VectorQuantised):
         usage = Usage.of(torch.bincount(codec.codes_of(z).flatten()).float())

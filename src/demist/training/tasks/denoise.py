@@ -9,7 +9,7 @@ import torch
 
 from demist.codecs import Codec
 from demist.conditions import Conditioner
-from demist.config import TrainConfig, flat, patch_of, update
+from demist.config import CODEC_WORDS, TrainConfig, flat, patch_of, update
 from demist.core import CLOCKS, PARAMETERIZATIONS, Denoiser, Seeded, make_schedule
 from demist.data import Dataset
 from demist.data.images.buckets import one_shape
@@ -184,10 +184,20 @@ class DenoisingTask:
 
 
 def choose_codec(config: TrainConfig, data: Dataset) -> Codec:
-    """The codec for `data`: that of an autoencoder, if one is named."""
-    if config.latents.codec is not None:
-        return open_codec(config.latents.codec, config.output.runs).codec
-    return of(data).codec(data.x)
+    """The codec for `data`: that of an autoencoder, or another, if one is named."""
+    modality, name = of(data), config.latents.codec
+    if name is None:
+        return modality.codec(data.x)
+    plain = modality.codec_called(name, data.x)
+    if plain is not None:
+        return plain
+    if name in CODEC_WORDS:
+        raise UsageError(
+            f"codec = {name!r}: there is no such codec of {modality.name}; leave it out"
+        )
+    codec = open_codec(name, config.output.runs).codec
+    modality.require_codec(codec)
+    return codec
 
 
 def of_latents(config: TrainConfig, net: Any) -> tuple[str, ...]:
@@ -216,7 +226,8 @@ def make_denoiser(
     # A network's first weights come from torch's generator; leave the caller's as it was.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(replace(streams, rank=0, world=1).torch_seed(-1))
-        net = make_network(config, modality, codec.state_shape(shape), conditioner)
+        fit = modality.networks_for(codec)
+        net = make_network(config, modality, codec.state_shape(shape), conditioner, fit)
     input_std = spread if net.unit_variance else None
     if config.optimization.parallel == "fsdp" and world.size > 1:
         shard(net, world, device)
@@ -255,17 +266,27 @@ def choose_defaults(config: TrainConfig, modality: Modality, conditioner: Condit
 
 
 def make_network(
-    config: TrainConfig, modality: Modality, shape: tuple[int, ...], conditioner: Conditioner
+    config: TrainConfig,
+    modality: Modality,
+    shape: tuple[int, ...],
+    conditioner: Conditioner,
+    fit: tuple[str, ...],
 ) -> Network:
-    """The network for states of `shape`, of data of a modality, with these conditions."""
+    """The network for states of `shape`, of data of a modality, with these conditions.
+
+    Raises:
+        UsageError: It is neither in `fit` nor made for such data.
+    """
     spec = config.network.network
-    part = NETWORKS.read(modality.networks[0] if spec == "auto" else spec)
+    part = NETWORKS.read(fit[0] if spec == "auto" else spec)
     kind = part.cls.name
-    if not (modality.name in part.cls.kinds or kind in modality.networks):
-        fit = [n.name for n in NETWORKS.classes if modality.name in n.kinds]
+    if not (modality.name in part.cls.kinds or kind in fit):
+        too = [n.name for n in NETWORKS.classes if modality.name in n.kinds]
+        codec = config.latents.codec
         raise UsageError(
-            f"network = {kind!r} does not fit {modality.name}; use "
-            f"{', '.join(dict.fromkeys([*modality.networks, *fit]))} or auto"
+            f"network = {kind!r} does not fit {modality.name}"
+            f"{'' if codec is None else f' with codec = {codec!r}'}; use "
+            f"{', '.join(dict.fromkeys([*fit, *too]))} or auto"
         )
     outputs = 1 if config.diffusion.variance_steps is None else 2
     options = {**vars(config.network), "patch": patch_of(config), **part.options}

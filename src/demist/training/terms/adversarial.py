@@ -65,7 +65,7 @@ class Adversarial(Term):
         latents = setting.config.latents
         if not latents.adversarial:
             return None
-        critic = Discriminator.of(setting.data.x.shape[1:]).to(setting.device)
+        critic = Discriminator.of(setting.shape).to(setting.device)
         term = cls(critic, setting.last, latents.adversarial, latents.adversarial_start)
         count = sum(p.numel() for p in critic.parameters())
         term.notes = (

@@ -21,6 +21,7 @@ class Setting:
     Attributes:
         config: Of the run.
         data: What it learns from.
+        shape: Of what the autoencoder sees of one sample, `(C, H, W)`.
         net: The autoencoder, on its device.
         last: Weight of its decoder's last layer.
         device: Where it is.
@@ -29,6 +30,7 @@ class Setting:
 
     config: TrainConfig
     data: Dataset
+    shape: tuple[int, ...]
     net: nn.Module
     last: Tensor
     device: torch.device
