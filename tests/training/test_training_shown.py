@@ -1,8 +1,9 @@
-"""`--given`: parts of the samples are shown while training, the same ones whenever a step is made."""
+"""`--given`: parts of samples are shown while training, the same whenever a step is made."""
 
 import numpy as np
 import pytest
 import torch
+from tiny import CONFIG, one_thread, pictures  # noqa: F401 (a fixture)
 
 from demist import Pipeline
 from demist.conditions import Conditioner, GivenPart
@@ -14,7 +15,6 @@ from demist.runs import checkpoint
 from demist.training.build import build
 from demist.training.fit import fit, start
 from demist.training.shown import with_given
-from tiny import CONFIG, one_thread, pictures  # noqa: F401 (a fixture)
 
 RATE = 4000
 SOUNDS = update(

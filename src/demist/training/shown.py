@@ -19,7 +19,7 @@ GIVEN = "given"
 
 
 def shown_parts(condition: GivenPart, x0: Tensor, streams: Streams, step: int) -> dict[str, Tensor]:
-    """What a network is told of states `(B, *shape)` in a step: see `demist.conditions.given_part`."""
+    """What a network is told of states `(B, *shape)` in a step."""
     drawn = [streams.uniforms(f"given/{i}", step) for i in range(NUMBERS)]
     anew = drawn_parts(torch.stack(drawn, 1), x0.shape[-1], condition.share).to(x0)
     own = anew.reshape(len(x0), *(1,) * (x0.ndim - 2), x0.shape[-1])
