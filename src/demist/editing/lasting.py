@@ -285,8 +285,7 @@ class Window:
                 cond = self.other.told(index, device)
                 model = Between(model, self.other.model, cond, self.share)
             if held:
-                shape = (1,) * (clean.ndim - 1)
-                model = Held(model, clean, self.anew.reshape(*shape, -1), told=True)
+                model = Held(model, clean, self.anew, told=True)
             yield from steps(model, *args, **kwargs)
 
         return walk

@@ -22,7 +22,7 @@ def shown_parts(condition: GivenPart, x0: Tensor, streams: Streams, step: int) -
     """What a network is told of states `(B, *shape)` in a step."""
     drawn = [streams.uniforms(f"given/{i}", step) for i in range(NUMBERS)]
     anew = drawn_parts(torch.stack(drawn, 1), x0.shape[-1], condition.share).to(x0)
-    own = anew.reshape(len(x0), *(1,) * (x0.ndim - 2), x0.shape[-1])
+    own = anew.reshape(len(x0), *(1 for _ in x0.shape[1:-1]), x0.shape[-1])
     return told_part(x0, own.expand(len(x0), 1, *x0.shape[2:]))
 
 
