@@ -20,7 +20,7 @@ import torch
 from demist import Pipeline, modalities
 from demist.codecs import LogMel, hop_of, mel
 from demist.editing import continued, repaired
-from demist.editing.lasting import given_by
+from demist.editing.lasting import FADE, given_by, joined
 from demist.evaluation.judge.classifier import Classifier
 from demist.modalities.listening import pictures
 from demist.training.judge import train_classifier
@@ -142,6 +142,14 @@ def joints(args: argparse.Namespace) -> None:
         "real, all neighbouring frames": [j for x in real for j in jumps(x, hop)],
         "real, where the joints are": [j for x in real for j in jump_at(x, len(x) // 2, hop)],
     }
+    through = found.setdefault("real, its second half through the codec", [])
+    for x in real:
+        cut, whole = len(x) // 2, np.zeros((1, 1, pipeline.shape[1]), np.float32)
+        whole[0, 0, : len(x)] = x
+        wave, keep = torch.from_numpy(whole), torch.arange(whole.shape[-1]) < cut
+        kept, z = torch.where(keep, wave, 0.0), pipeline.codec.encode(wave)
+        y = joined(pipeline.codec.decode_around(z, kept, keep), kept, keep, round(FADE * kind.rate))
+        through += jump_at(y[0, 0].numpy(), cut, hop)
     told = "told" if given_by(pipeline) else "put back"
     how = {"steps": args.steps, "n": len(args.seeds), "seed": tuple(args.seeds)}
     begun = time.process_time()

@@ -292,7 +292,7 @@ class Window:
 
     def states(self, look: Callable[[Tensor], None] | None) -> Tensor:
         """What comes out; `look` is shown the states of the first batch after each step."""
-        plan, found = replace(self.plan, walk=self.walk), []
+        plan, found = replace(self.plan, walk=self.walk), list[Tensor]()
         for batch in plan.batches():
             for point in plan.states(batch):
                 if look is not None and not found and point.index < plan.steps:
@@ -303,12 +303,13 @@ class Window:
 
 def complete(keep: Bool[Tensor, "l"], codec: Codec, count: int) -> Bool[Tensor, "t"]:
     """Which of `count` states see nothing but samples that are kept; beyond the ends all is."""
-    reach = -(-codec.window // (2 * codec.hop)) if isinstance(codec, LogMel) else REACH
-    broken = (~keep).reshape(count, -1).any(1)
-    wide = torch.nn.functional.max_pool1d(
-        broken[None].float(), 2 * reach + 1, stride=1, padding=reach
-    )
-    return wide[0] == 0
+    hop = len(keep) // count
+    if isinstance(codec, LogMel):  # a spectrum lies around the first sample of its hop
+        before, after = codec.window // 2, codec.window - codec.window // 2
+    else:
+        before, after = REACH * hop, (REACH + 1) * hop
+    seen = torch.nn.functional.pad(keep, (before, after), value=True)
+    return seen.unfold(0, before + after, hop)[:count].all(1)
 
 
 def joined(made: Tensor, x: Tensor, keep: Bool[Tensor, "l"], fade: int) -> Tensor:
