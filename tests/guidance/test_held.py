@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 import torch
 
-from demist.core import Denoiser, Linear, Prediction, Velocity, left
+from demist.core import Denoiser, Gaussian, Linear, Prediction, Velocity, left
 from demist.editing import with_jumps
 from demist.guidance import Between, Held
 from demist.networks import MLP
@@ -61,17 +61,14 @@ def conditional():
     return mean, COVARIANCE[NEW][:, NEW] - k @ COVARIANCE[given][:, NEW]
 
 
-class Paired:
+class Paired(Gaussian):
     """Noise whose second half mirrors the first: what is linear keeps its mean exactly."""
 
     def __init__(self, seed):
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def at(self, *_):
-        return self
+        super().__init__(torch.Generator().manual_seed(seed))
 
     def __call__(self, like):
-        half = torch.randn(len(like) // 2, F, generator=self.generator, dtype=like.dtype)
+        half = super().__call__(like[: len(like) // 2])
         return torch.cat([half, -half])
 
 
