@@ -1,20 +1,24 @@
 """Given parts stay what they are, and the rest follows the exact conditional law."""
 
+from functools import cache
+
 import pytest
 import torch
 
 from demist.core import Denoiser, Gaussian, Linear, Prediction, Velocity, left
-from demist.guidance import Held
+from demist.editing import with_jumps
+from demist.guidance import Between, Held
 from demist.networks import MLP
 from demist.samplers import SOLVERS, make_solver, sample, smooth
 from truth import T, f64
 
-F = 5
+F = 6
 AT = torch.linspace(0, 1, F, dtype=f64)
 MEAN = torch.sin(3 * AT)
 COVARIANCE = torch.exp(-((AT[:, None] - AT) ** 2) / 0.1) + 0.05 * torch.eye(F, dtype=f64)
-ANEW = T([0.0, 1.0, 1.0, 0.0, 1.0])
-GIVEN = T([0.6, 0.0, 0.0, -0.4, 0.0])
+ANEW = T([0.0, 1.0, 1.0, 0.0, 1.0, 1.0])
+GIVEN = T([0.6, 0.0, 0.0, -0.4, 0.0, 0.0])
+NEW = ANEW == 1
 
 
 class Process:
@@ -23,52 +27,94 @@ class Process:
     schedule = Linear()
 
     def __call__(self, x, t, **cond):
-        alpha, sigma = (left(c, x).expand(x.shape) for c in self.schedule(t))
-        a, s = alpha.double(), sigma.double()
+        t = t[:1] if bool((t == t[:1]).all()) else t
+        a, s = (c.expand(t.shape).double() for c in self.schedule(t))
         total = a[:, :, None] * COVARIANCE * a[:, None] + torch.diag_embed(s**2)
-        off = (x.double() - a * MEAN)[..., None]
-        solved = torch.linalg.solve(total, off)[..., 0]
-        x0 = MEAN + (COVARIANCE @ (a * solved)[..., None])[..., 0]
-        return Prediction(x0.to(x), (s * solved).to(x), alpha.to(x), sigma.to(x))
+        solved = ((x.double() - a * MEAN)[:, None] @ torch.linalg.inv(total))[:, 0]
+        x0 = MEAN + (a * solved) @ COVARIANCE
+        return Prediction(x0.to(x), (s * solved).to(x), a.to(x), s.to(x))
 
 
+class Told:
+    """The exact denoiser of what is anew, told by a condition what is given; one time for all."""
+
+    schedule = Linear()
+
+    def __call__(self, x, t, *, clean, anew):
+        assert torch.equal(anew, ANEW.expand_as(x))
+        assert torch.equal(clean, (GIVEN * (1 - ANEW)).expand_as(x))
+        alpha, sigma = self.schedule(t)
+        mean, covariance = conditional()
+        total = alpha**2 * covariance + sigma**2 * torch.eye(len(mean), dtype=f64)
+        solved = (x[:, NEW].double() - alpha * mean) @ torch.linalg.inv(total)
+        x0, eps = torch.full_like(x, 9.0), torch.full_like(x, 9.0)  # elsewhere it is not asked
+        x0[:, NEW] = (mean + alpha * solved @ covariance).to(x)
+        eps[:, NEW] = (sigma * solved).to(x)
+        return Prediction(x0, eps, left(alpha, x), left(sigma, x))
+
+
+@cache
 def conditional():
-    given, new = ANEW == 0, ANEW == 1
-    k = COVARIANCE[new][:, given] @ torch.linalg.inv(COVARIANCE[given][:, given])
-    mean = MEAN[new] + k @ (GIVEN - MEAN)[given]
-    return mean, COVARIANCE[new][:, new] - k @ COVARIANCE[given][:, new]
+    given = ~NEW
+    k = COVARIANCE[NEW][:, given] @ torch.linalg.inv(COVARIANCE[given][:, given])
+    mean = MEAN[NEW] + k @ (GIVEN - MEAN)[given]
+    return mean, COVARIANCE[NEW][:, NEW] - k @ COVARIANCE[given][:, NEW]
 
 
-def held(solver, n, steps):
-    z = torch.randn(n, F, generator=torch.Generator().manual_seed(0))
-    # Of exact mean and covariance, which a linear flow carries on.
-    z = z - z.mean(0)
+class Paired(Gaussian):
+    """Noise whose second half mirrors the first: what is linear keeps its mean exactly."""
+
+    def __init__(self, seed):
+        super().__init__(torch.Generator().manual_seed(seed))
+
+    def __call__(self, like):
+        half = super().__call__(like[: len(like) // 2])
+        return torch.cat([half, -half])
+
+
+def held(route, solver, n, grid):
+    """Samples, from a start of exact mean and covariance, which a linear flow carries on."""
+    z = Paired(0)(torch.empty(n, F, dtype=f64))
     z = z @ torch.linalg.inv(torch.linalg.cholesky(torch.cov(z.T, correction=0))).T
-    model = Held(Process(), GIVEN.float().expand(n, F), ANEW)
-    noise = Gaussian(torch.Generator().manual_seed(1))
-    return sample(model, z, smooth(steps, Linear()), solver, noise)
+    if route == "times":
+        return sample(Held(Process(), GIVEN, ANEW), z, grid, solver, Paired(1))
+    cond = {"clean": (GIVEN * (1 - ANEW)).expand(n, F), "anew": ANEW.expand(n, F)}
+    model = Held(Told(), GIVEN.expand(n, F), ANEW[None], told=True)
+    return sample(model, z, grid, solver, Paired(1), **cond)
 
 
-@pytest.mark.parametrize("name", SOLVERS.names())
-def test_given_parts_end_exactly_and_the_rest_is_right(name):
+def require_exact(route, name, n):
     solver = make_solver(name)
-    x = held(solver, n=32, steps=60)
-    assert (x - GIVEN)[:, ANEW == 0].abs().max() <= 1e-5
-    if solver.order >= 2 and not solver.stochastic:
-        require_conditional(x, 0.01, 0.03)
+    # The second order of this one is not yet seen in 30 steps (0.049 with nothing given).
+    steps = 60 if name == "sde-dpmpp-2m" else 30
+    x = held(route, solver, n, smooth(steps, Linear()))
+    assert (x - GIVEN)[:, ~NEW].abs().max() <= 1e-12, name
+    if solver.order >= 2 and (n > 10_000 or not solver.stochastic):
+        mean, covariance = conditional()
+        assert (x[:, NEW].mean(0) - mean).abs().max() <= 0.01, name
+        found = torch.cov(x[:, NEW].T, correction=0)
+        assert (found - covariance).abs().max() <= 0.03, name
 
 
-@pytest.mark.parametrize("name", ["ddpm", "sde-adams"])
-def test_with_noise_too(name):
-    x = held(make_solver(name), n=4000, steps=60)
-    require_conditional(x, 0.05, 0.08)
+@pytest.mark.parametrize("route", ["times", "told"])
+@pytest.mark.parametrize("name", ["adams", "heun", "ddim", "ddpm"])
+def test_given_parts_end_exactly_and_the_rest_is_right(name, route):
+    require_exact(route, name, n=32)
 
 
-def require_conditional(x, mean_within, covariance_within):
-    mean, covariance = conditional()
-    found = x[:, ANEW == 1].double()
-    assert (found.mean(0) - mean).abs().max() < mean_within
-    assert (torch.cov(found.T, correction=0) - covariance).abs().max() < covariance_within
+@pytest.mark.slow
+@pytest.mark.parametrize("route", ["times", "told"])
+@pytest.mark.parametrize("name", SOLVERS.names())
+def test_with_every_solver_and_noise(name, route):
+    require_exact(route, name, n=20_000)
+
+
+@pytest.mark.parametrize("route", ["times", "told"])
+def test_given_parts_end_exactly_where_noise_is_added_again(route):
+    grid = with_jumps(smooth(10, Linear()), 2, Linear())
+    assert bool((grid.diff() > 0).any())
+    x = held(route, make_solver("ddpm"), 16, grid)
+    assert (x - GIVEN)[:, ~NEW].abs().max() <= 1e-12
 
 
 def test_the_network_is_told_the_time_of_every_part():
@@ -91,5 +137,25 @@ def test_the_network_is_told_the_time_of_every_part():
 
 def test_a_network_that_knows_one_time_refuses():
     denoiser = Denoiser(MLP(features=F, out_features=F, width=8, depth=1), Linear(), Velocity())
-    with pytest.raises(ValueError, match=r"MLP knows one time per sample.*\(2, 5\)"):
+    with pytest.raises(ValueError, match=r"MLP knows one time per sample.*\(2, 6\)"):
         Held(denoiser, torch.zeros(2, F), ANEW)(torch.zeros(2, F), T(0.5))
+
+
+def test_between_two_things_the_predictions_are_weighed():
+    class Fixed(Told):
+        def __init__(self, value):
+            self.value, self.asked = value, 0
+
+        def __call__(self, x, t, *, word):
+            self.asked += 1
+            alpha, sigma = self.schedule(t)
+            x0 = torch.full_like(x, self.value * word)
+            return Prediction(x0, (x - alpha * x0) / sigma, left(alpha, x), left(sigma, x))
+
+    x, t = torch.randn(3, F, dtype=f64), T(0.4)
+    for share, expected in ((0.0, 2.0), (0.25, 2.25), (1.0, 3.0)):
+        one, other = Fixed(1.0), Fixed(1.0)
+        p = Between(one, other, {"word": 3.0}, share)(x, t, word=2.0)
+        torch.testing.assert_close(p.x0, torch.full_like(x, expected))
+        torch.testing.assert_close(p.alpha * p.x0 + p.sigma * p.eps, x)
+        assert (one.asked, other.asked) == (int(share < 1), int(share > 0))

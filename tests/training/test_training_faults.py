@@ -462,6 +462,7 @@ CHANGED = {
     "matching_times": "uniform", "codec": "1", "codec_budget": "5m", "reconstruction": "l1",
     "kind": "points", "conditions": "label", "fit": "pad", "range": "0:9", "hold_out": 0.2,
     "buckets": "5", "patch": 4, "rate": 8000, "seconds": 2.0,
+    "given": 0.5,
     "label_column": "a", "caption_column": "a", "long_captions": "b", "class_level": 2,
     "log": "tensorboard",
     "perceptual_features": "judge", "image_encoder": "1", "text_tower": "clip",

@@ -110,6 +110,10 @@ class KLAutoencoder(Codec):
         """Latents to data."""
         return self.pixels.decode(self.image(z))
 
+    def decode_around(self, z: Tensor, x: Tensor, keep: Tensor) -> Tensor:
+        """As the codec before it does."""
+        return self.pixels.decode_around(self.image(z), x, keep)
+
     def image(self, z: Tensor) -> Tensor:
         """Latents to what `pixels` has made of the data, `(B, C, H, W)`."""
         f = self.net.downsample

@@ -72,6 +72,18 @@ class Codec(abc.ABC):
         """States of such images."""
         return self.encode(x)
 
+    def decode_around(self, z: Tensor, x: Tensor, keep: Tensor) -> Tensor:
+        """Data from states, where some of it is known and the rest is to go with that.
+
+        What comes out need not be `x` where that is kept: the caller puts it there.
+
+        Args:
+            z: States.
+            x: What is known, in the shape of the data.
+            keep: Where it is, bool, in a shape that goes with `x`.
+        """
+        return self.decode(z)
+
     @property
     def components(self) -> Mapping[str, nn.Module]:
         """Networks that belong to the codec, by the name of their folder in a saved model."""

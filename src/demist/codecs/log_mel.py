@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Complex, Float, Real, UInt8
+from jaxtyping import Bool, Complex, Float, Real, UInt8
 from torch import Tensor
 
 from demist.codecs.codec import Codec, Draw, require_finite
@@ -148,7 +148,15 @@ class LogMel(Codec):
         """The states between which a byte says nothing."""
         return (x.float() / 255 * _RANGE + math.log(self.floor) - self.mean) / self.std
 
-    def _sound(self, z: Float[Tensor, "B 1 m T"], rounds: int) -> Float[Tensor, "B 1 L"]:
+    def decode_around(
+        self, z: Float[Tensor, "B 1 m T"], x: Float[Tensor, "B 1 L"], keep: Bool[Tensor, "..."]
+    ) -> Float[Tensor, "B 1 L"]:
+        """As `decode`, with phases that go on from those of what is kept."""
+        return self._sound(z, self.rounds, (x[:, 0].float(), keep.expand(x.shape)[:, 0]))
+
+    def _sound(
+        self, z: Float[Tensor, "B 1 m T"], rounds: int, known: tuple[Tensor, Tensor] | None = None
+    ) -> Float[Tensor, "B 1 L"]:
         require_finite(z)
         # What a model makes may lie anywhere; nothing is louder than all of full scale.
         logs = (z[:, 0].float() * self.std + self.mean).clamp(max=math.log(self.window))
@@ -158,7 +166,10 @@ class LogMel(Codec):
         state = wanted * self._phases(wanted)
         before: Tensor | None = None
         for _ in range(rounds):
-            found = self._spectra(self._wave(state, length))
+            wave = self._wave(state, length)
+            if known is not None:
+                wave = torch.where(known[1], known[0], wave)
+            found = self._spectra(wave)
             ahead = found if before is None else found + self.momentum * (found - before)
             before = found
             state = wanted * (ahead / (ahead.abs() + _TINY))

@@ -11,6 +11,7 @@ from tyro.conf import Positional, UseAppendAction, arg
 
 from demist.commands.sampling import (
     CompanionOptions,
+    LastingOptions,
     LeadOptions,
     ModelOptions,
     SamplingOptions,
@@ -81,6 +82,7 @@ class Options:
     """Compile the network with torch.compile: a minute at first, then faster; samples agree to
     rounding."""
     beside: Annotated[CompanionOptions, arg(name="")] = field(default_factory=CompanionOptions)
+    lasting: Annotated[LastingOptions, arg(name="")] = field(default_factory=LastingOptions)
     leading: Annotated[LeadOptions, arg(name="")] = field(default_factory=LeadOptions)
     sampling: Annotated[SamplingOptions, arg(name="")] = field(default_factory=SamplingOptions)
     source: Annotated[ModelOptions, arg(name="")] = field(default_factory=ModelOptions)
@@ -91,6 +93,8 @@ class Options:
         for name in ("n", "columns", "animate"):
             if self.grid and getattr(self, name) is not None:
                 raise UsageError(f"--{name} and --grid both say how many samples; leave one out")
+        if self.lasting.to_prompt is not None and self.prompt is None:
+            raise UsageError("--to-prompt is what --prompt changes to; give both")
         if (self.classifier is None) != (self.classifier_class is None):
             raise UsageError(
                 "--classifier and --classifier-class go together; give both or neither"
@@ -102,9 +106,10 @@ def main(args: list[str]) -> None:
     options = read(Options, "sample", args)
     for path in filter(None, (options.out, options.animate, options.arrays, options.play_all)):
         require_free(path, options.force)
-    from demist.measuring import pages
+    from demist.editing import recordings
     from demist.model import adapted, noisy_classifier, values
 
+    pages, lasting = recordings.pages, options.lasting.flags
     if options.out is None or options.out.suffix:  # else a folder, which some kinds of data want
         pages.require_endings(options.out or Path("a.png"), options.animate, options.arrays)
     if options.prompt is not None:
@@ -116,6 +121,11 @@ def main(args: list[str]) -> None:
         pages.require_endings(out, options.animate, options.arrays)
         if options.play_all is not None:
             raise UsageError("--play-all is for sounds, and this model makes none; leave it out")
+        if lasting:
+            raise UsageError(
+                f"{lasting[0]} is for sounds, and this model makes {pages.of(pipeline).name}; "
+                f"leave it out"
+            )
     elif options.out is not None and options.out.suffix:
         raise UsageError(
             f"--out {options.out}: sounds go into a folder; name one, as --out "
@@ -152,7 +162,7 @@ def main(args: list[str]) -> None:
             options.classifier, pipeline, options.classifier_class, options.classifier_scale
         )
     # Led by a classifier, a model is given a class only if the user says so.
-    said = bool(options.classifier or options.grid or label in cond)
+    said = bool(options.classifier or options.grid or lasting or label in cond)
     asked = options.label or (["none"] if said else None)
     labels = values.seen_classes(pipeline)
     left = [name for name in values.classes_of(pipeline) if name not in labels]
@@ -168,6 +178,14 @@ def main(args: list[str]) -> None:
         if options.label:
             cond[label] = labels[0] if labels else None
         page = pages.grid_page(pipeline, options.grid, sampling, **guiding, **cond)
+    elif lasting:
+        wanted = recordings.Asked(**options.lasting.asked())
+        n = options.n or (max(4, len(labels)) if wanted.file is None else 1)
+        page = recordings.page(
+            pipeline, wanted, n, sampling, labels=values.spread(labels, n),
+            columns=options.columns, film=options.animate is not None,
+            say=partial(print, file=sys.stderr), **guiding, **cond,
+        )  # fmt: skip
     else:
         prompted = options.prompt is not None
         n = options.n or pages.usual_count(pipeline, labels, prompted)

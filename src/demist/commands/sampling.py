@@ -156,6 +156,82 @@ class Led:
     guiding: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class LastingOptions:
+    """Of models of sounds: longer ones, and recordings that are changed."""
+
+    seconds: float | None = None
+    """Of sounds, how long they are; longer ones than in training are made window by window, each of
+    which is told the end of the one before."""
+    continue_: Annotated[Path | None, arg(name="continue", metavar="FILE")] = None
+    """A recording to go on from, until there are --seconds of it."""
+    repair: Annotated[Path | None, arg(metavar="FILE")] = None
+    """A recording of which the gap --from 0.3 --to 0.5 is made anew."""
+    from_: Annotated[str | None, arg(name="from", metavar="SECONDS|FILE")] = None
+    """With --repair, where the gap begins, in seconds; without, a recording that is made anew with
+    --strength."""
+    to: Annotated[float | None, arg(metavar="SECONDS")] = None
+    """Where the gap of --repair ends."""
+    strength: float | None = None
+    """How much of the recording of --from is made anew: 0 gives it back, 1 makes another. Default:
+    0.6."""
+    to_prompt: Annotated[str | None, arg(metavar="TEXT")] = None
+    """The prompt in the end, towards which that of --prompt changes from window to window."""
+
+    def __post_init__(self) -> None:
+        gap = self._number() is not None
+        named = {"--continue": self.continue_, "--repair": self.repair}
+        asked = [name for name, value in named.items() if value is not None]
+        asked += ["--from FILE"] * (self.from_ is not None and not gap)
+        if self.repair is None and (gap or self.to is not None):
+            raise UsageError("--from and --to in seconds say where a gap is; add --repair FILE")
+        if len(asked) > 1:
+            raise UsageError(f"{' and '.join(asked)} each want a recording; leave one out")
+        if self.repair is not None and (not gap or self.to is None):
+            raise UsageError(
+                "--repair: say where the gap begins and ends, in seconds: --from 0.3 --to 0.5"
+            )
+        if self.continue_ is not None and self.seconds is None:
+            raise UsageError(
+                "--continue: say how long the sound is then, the recording included: --seconds 6"
+            )
+        if self.seconds is not None and asked[:1] not in ([], ["--continue"]):
+            raise UsageError(f"{asked[0]} makes no sound longer; leave --seconds out")
+        if self.strength is not None and asked != ["--from FILE"]:
+            raise UsageError("--strength says how much of a recording is made anew: --from FILE")
+        if self.strength is not None and not 0 <= self.strength <= 1:
+            raise UsageError(f"--strength {self.strength:g}: give a number from 0 to 1")
+        if self.to_prompt is not None and self.seconds is None:
+            raise UsageError("--to-prompt changes what is asked for over time: add --seconds")
+
+    def _number(self) -> float | None:
+        """Seconds, if `--from` is that."""
+        try:
+            return None if self.from_ is None else float(self.from_)
+        except ValueError:
+            return None
+
+    @property
+    def flags(self) -> list[str]:
+        """What was typed of this."""
+        typed = {f"--{name.rstrip('_').replace('_', '-')}": v for name, v in vars(self).items()}
+        return [flag for flag, value in typed.items() if value is not None]
+
+    def asked(self) -> dict[str, Any]:
+        """What `demist.editing.recordings.Asked` takes."""
+        begin = self._number()
+        return {
+            "seconds": self.seconds,
+            "continued": self.continue_,
+            "repaired": self.repair,
+            "begin": begin,
+            "end": self.to,
+            "restyled": None if self.from_ is None or begin is not None else Path(self.from_),
+            "strength": 0.6 if self.strength is None else self.strength,
+            "toward": self.to_prompt,
+        }
+
+
 def with_flags(typed: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Conditions that were typed, and those that come with flags of their own.
 

@@ -20,6 +20,7 @@ from demist.conditions.condition import (
 from demist.conditions.conditioner import Conditioner, flat, nested, plain_numbers
 from demist.conditions.control import Control, ControlImage, typed_control
 from demist.conditions.embedded_guidance import EmbeddedGuidance
+from demist.conditions.given_part import GivenPart
 from demist.conditions.image import ImageRoute, LowResolution, Masked, Picture, images, telling
 from demist.conditions.image_prompt import ImageEncoder, ImagePrompt, prepared
 from demist.conditions.image_vector import ImageVector, vectors_told
@@ -68,6 +69,7 @@ __all__ = [
     "EmbeddedGuidance",
     "Encoded",
     "FrozenText",
+    "GivenPart",
     "ImageEncoder",
     "ImagePrompt",
     "ImageRoute",
@@ -100,6 +102,7 @@ __all__ = [
     "class_index",
     "clip_words",
     "flat",
+    "given_part",
     "holes",
     "images",
     "is_own",

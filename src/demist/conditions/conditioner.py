@@ -88,7 +88,11 @@ class Conditioner:
     def words(self, name: str, values: Any, n: int) -> list[str]:
         """The values of a condition for `n` samples in words; see `Condition.words`."""
         condition = self.conditions[name]
-        if isinstance(values, tuple) or (hasattr(values, "ndim") and values.ndim > 2):
+        if (
+            values is None
+            or isinstance(values, tuple)
+            or (hasattr(values, "ndim") and values.ndim > 2)
+        ):
             return [""] * n  # images
         return [condition.words(plain_numbers(value)) for value in values]
 

@@ -162,6 +162,10 @@ class DataConfig(Section):
     class labels, and captions of images, which usual stands for among others: usual,masked."""
     labels: bool = True
     """Condition on class labels, if the data has them."""
+    given: float | None = option(None, 0.01, 1)
+    """Sounds: share of each batch that is shown a part of what it is to make, drawn anew in every
+    step: its beginning, its end, or all but a gap. Then recordings can be continued and repaired.
+    None: nothing is shown."""
     label_drop: float = option(0.1, 0, 1)
     """Probability of hiding a label or caption while training; above 0 it allows guidance."""
     captions: bool = True

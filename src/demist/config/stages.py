@@ -164,7 +164,7 @@ def codec_first(config: TrainConfig, others: tuple[Stage, ...] = ()) -> Stages:
     given, usual = flat(config), flat(TrainConfig())
     same = {name: given[name] for name in (*SHARED, "seed", "micro_batches", "parallel")}
     coder = update(
-        replace(AUTOENCODER, data=replace(config.data, conditions=None), limits=first),
+        replace(AUTOENCODER, data=replace(config.data, conditions=None, given=None), limits=first),
         vars(config.latents) | same | {"codec_budget": None, "name": CODEC},
     )
     model = update(

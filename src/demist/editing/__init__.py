@@ -8,6 +8,7 @@ from demist.editing.instructing import RULE, instruct, instructed, shown_image
 from demist.editing.invert import SETTLED, invert, slerp, undo, upwards
 from demist.editing.inverting import INVERSIONS, followed, inverted
 from demist.editing.known import ALWAYS, Fill, Known, with_jumps, with_known
+from demist.editing.lasting import continued, longer, repaired, restyled
 from demist.editing.masks import Box, Mask
 from demist.editing.null_text import (
     ITERATIONS,
@@ -96,6 +97,7 @@ __all__ = [
     "Wrapping",
     "aligned",
     "between",
+    "continued",
     "correspondence",
     "damage",
     "editor",
@@ -111,6 +113,8 @@ __all__ = [
     "invert",
     "inverted",
     "known",
+    "lasting",
+    "longer",
     "masks",
     "missing_steps",
     "noise_maps",
@@ -118,13 +122,16 @@ __all__ = [
     "null_text",
     "number_of",
     "outpaint",
+    "recordings",
     "redraw",
     "redrawing",
+    "repaired",
     "restore",
     "restorer",
     "restoring",
     "restyle",
     "restyle_plan",
+    "restyled",
     "rewritten",
     "sampled",
     "scores_of",

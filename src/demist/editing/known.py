@@ -25,7 +25,7 @@ from torch import Tensor
 from demist.core import Model, Noise, Schedule, Seeded
 from demist.editing.masks import of_states
 from demist.errors import UsageError
-from demist.model.plan import Plan, Walk
+from demist.model.plan import Init, Plan, Walk
 from demist.samplers import Solver, TrajectoryPoint, trajectory
 
 Fill = Literal["original", "noise", "mean"]
@@ -41,14 +41,14 @@ class Known:
 
     Attributes:
         plan: Whose seeds, codec and schedule these are.
-        images: What is kept, bytes `(n, C, H, W)`.
+        images: What is kept: data, as images in bytes `(n, C, H, W)`; or a tensor of states.
         free: Time from which on down each number of a state is the model's, float64
             `(n, 1, h, w)`; `ALWAYS` where nothing is kept, 0 where all is.
         noisy: Whether what is the model's from the start begins as noise and not as the image.
     """
 
     plan: Plan
-    images: np.ndarray
+    images: Init
     free: Tensor
     noisy: bool = False
 
@@ -58,7 +58,8 @@ class Known:
         Its noise is drawn anew for every step, from the sample's own seed.
         """
         pipeline, index = self.plan.pipeline, list(rows)
-        clean = pipeline.encode(self.images[np.array(index)])
+        own = self.images[index]
+        clean = own.to(pipeline.device) if isinstance(own, Tensor) else pipeline.encode(own)
         free = self.free[index].to(clean.device)
         noise = Seeded([self.plan.seed(i) for i in index], field="known")
         schedule = pipeline.denoiser.schedule

@@ -2,6 +2,7 @@
 
 from demist.guidance.apg import APG
 from demist.guidance.autoguidance import Autoguidance
+from demist.guidance.between import Between
 from demist.guidance.cfg import CFG
 from demist.guidance.clamp import Clamp, Threshold
 from demist.guidance.classifier import NEAR, Classifier, Reward
@@ -30,6 +31,7 @@ __all__ = [
     "NEAR",
     "RULES",
     "Autoguidance",
+    "Between",
     "Clamp",
     "Classifier",
     "Compose",

@@ -3,7 +3,7 @@
 import io
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -144,15 +144,41 @@ def sample_page(
         **_weak(weak),
         **plain(cond),
     }
-    line = parameters_of(pipeline, options)
-    facts = facts_of(pipeline, options)
+    page = made_page(
+        pipeline, x, options, labels=labels, columns=columns, states=states,
+    )  # fmt: skip
     if plan.feeds or plan.then:
-        facts["evaluations"] = {k: round(each, 2) for k, each in plan.evaluations().items()}
+        counts = {k: round(each, 2) for k, each in plan.evaluations().items()}
+        page = replace(page, facts={**page.facts, "evaluations": counts})
+    return page
+
+
+def made_page(
+    pipeline: Pipeline,
+    x: np.ndarray,
+    options: Mapping[str, Any],
+    *,
+    labels: Sequence[str] = (),
+    columns: int | None = None,
+    states: Sequence[np.ndarray] = (),
+) -> Page:
+    """Samples that are made, on a page.
+
+    Args:
+        pipeline: The model.
+        x: The samples.
+        options: How they were made, for the facts.
+        labels: What they show, one each; or none.
+        columns: In a row.
+        states: Those of a film, of the first samples.
+    """
+    modality = of(pipeline)
+    line = parameters_of(pipeline, options)
     return Page(
         x,
         modality.draw(x, labels, columns),
-        facts,
-        modality.film(states, labels[:filmed], columns) if states else (),
+        facts_of(pipeline, options),
+        modality.film(states, labels[: len(states[-1])], columns) if len(states) else (),
         {} if line is None else {"parameters": line},
         modality,
     )

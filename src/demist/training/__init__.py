@@ -35,6 +35,7 @@ __all__ = [
     "session",
     "shapes",
     "sharding",
+    "shown",
     "stages",
     "stand_in",
     "streams",

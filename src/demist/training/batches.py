@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from demist.codecs import Codec
-from demist.conditions import Conditioner
+from demist.conditions import Conditioner, GivenPart, flat
 from demist.core import Noise
+from demist.training.shown import shown_parts
 from demist.training.streams import Streams
 
 
@@ -121,8 +122,12 @@ class Batches:
         cond = self.conditioner.augment(cond, draw.noise(-1 - step))  # draws of its own
         cond = self.conditioner.drop(cond, lambda name: draw.uniforms(f"drop/{name}", step))
         chance = draw.latent_noise(step) if self.draws else None
+        x0 = self.codec.encode(torch.from_numpy(x).to(self.device), chance)
+        for name, condition in self.conditioner.conditions.items():
+            if isinstance(condition, GivenPart):  # of the very states that are learned
+                cond |= flat(name, shown_parts(condition, x0, draw, step))
         return Batch(
-            x0=self.codec.encode(torch.from_numpy(x).to(self.device), chance),
+            x0=x0,
             cond={name: value.to(self.device) for name, value in cond.items()},
             u=draw.stratified("time", step).to(self.device),
             noise=draw.noise(step),

@@ -73,6 +73,11 @@ def build(
     named = {name: flat(config)[name] for name in references(config)}
     found: dict[str, str | None] = {k: stages.resolve(v, run) for k, v in named.items()}
     task = task_of(config.network.network)
+    if task.word and config.data.given is not None:
+        raise UsageError(
+            f"given = {config.data.given:g} shows parts of sounds that are to be made, and network "
+            f"= {task.word!r} makes none; leave it out"
+        )
     if config.network.start_from is not None:
         if task.word:
             raise UsageError(

@@ -49,6 +49,7 @@ from demist.training.parallel import World
 from demist.training.samples import draw_samples
 from demist.training.shapes import require_shapes
 from demist.training.sharding import shard
+from demist.training.shown import with_given
 from demist.training.streams import Groups, Streams, permutation
 from demist.training.texts import kept_states, weights_of
 from demist.training.vectors import clips_of, kept_vectors
@@ -89,6 +90,8 @@ class DenoisingTask:
                 teacher.conditioner,
                 teacher_conditions(teacher, data),
             )
+        if teacher is None:
+            conditioner = with_given(conditioner, config, data, codec)
         left = tuple(unused(conditioner, data))
         data = data.only(conditioner.conditions)
         streams = Streams.of(options.seed, len(data), options.batch_size, world, Groups.of(data.x))
@@ -251,7 +254,8 @@ def choose_defaults(config: TrainConfig, modality: Modality, conditioner: Condit
     )  # a mistake is refused now, not when the first image is due
     make_rule(out.sample_rule)
     guidance = modality.guidance if out.sample_guidance is None else out.sample_guidance
-    guidable = bool(conditioner.conditions) and config.data.label_drop > 0
+    told = [c for c in conditioner.conditions.values() if not c.kept]
+    guidable = bool(told) and config.data.label_drop > 0
     rule = out.sample_rule
     if parse(rule)[0] == Dual.name and "first" not in parse(rule)[1]:
         spatial = [name for name, c in conditioner.conditions.items() if c.spatial]

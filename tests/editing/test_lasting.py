@@ -1,0 +1,218 @@
+"""Sounds longer than a model makes at once, and recordings that are changed."""
+
+import numpy as np
+import pytest
+import torch
+
+from demist import Pipeline
+from demist.codecs import LogMel
+from demist.conditions import Conditioner, GivenPart
+from demist.core import X0, Denoiser, Linear
+from demist.data.sounds.write import wav_bytes
+from demist.editing import continued, longer, repaired, restyled
+from demist.editing.lasting import complete, joined, windows
+from demist.editing.recordings import read_recording
+from demist.errors import DataError, MissingError, UsageError
+
+RATE, HOP, LENGTH = 4000, 64, 1024
+
+
+class Echo(torch.nn.Module):
+    """Predicts a little of what it sees, and remembers what it was told."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor(0.1))
+        self.told = []
+
+    def forward(self, x, t, **cond):
+        self.told.append({name: value.clone() for name, value in cond.items()})
+        return self.weight * x
+
+
+def tone(seconds=0.2, pitch=300):
+    t = np.arange(round(seconds * RATE)) / RATE
+    return (0.5 * np.sin(2 * np.pi * pitch * t)).astype(np.float32)
+
+
+def model(given=True):
+    codec = LogMel(RATE, HOP, 4 * HOP, fits=5, rounds=4, mean=-5.0, std=2.0)
+    shape = codec.state_shape((1, LENGTH))
+    conditions = {"given": GivenPart(shape)} if given else {}
+    denoiser = Denoiser(Echo(), Linear(), X0())
+    return Pipeline(
+        denoiser, codec, Conditioner(conditions), (1, LENGTH), facts={"kind": f"sounds:rate={RATE}"}
+    )
+
+
+HOW = {"steps": 2, "solver": "ddim"}
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_recording_goes_on_and_stays_as_it_is(given):
+    pipeline, x = model(given), tone()
+    made = continued(pipeline, x, 0.6, n=2, **HOW)
+    assert made.shape == (2, 1, 2400)
+    assert made.dtype == np.float32
+    assert np.array_equal(made[0, 0, : len(x)], x)
+    assert np.array_equal(made[1, 0, : len(x)], x)
+    assert np.isfinite(made).all()
+    assert float(np.abs(made).max()) <= 1
+    assert np.abs(made[0] - made[1]).max() > 1e-3
+    again = continued(pipeline, x, 0.6, n=1, **HOW)
+    np.testing.assert_allclose(again[0], made[0], atol=1e-3)
+    other = continued(pipeline, x, 0.6, n=1, seed=1, **HOW)
+    assert np.abs(other[0] - made[0]).max() > 1e-3
+
+
+def test_the_network_is_told_the_last_part_of_what_is_there():
+    pipeline, x = model(), tone(0.4)
+    continued(pipeline, x, 0.6, **HOW)
+    net = pipeline.denoiser.net
+    told = [(one["given.clean"][0], one["given.mask"][0]) for one in net.told]
+    begins = windows(len(x) - LENGTH // 2, 2400, pipeline)
+    assert len(begins) == 2
+    clean, mask = told[0]
+    piece = np.zeros((1, 1, LENGTH), np.float32)
+    piece[0, 0, : LENGTH // 2] = x[-LENGTH // 2 :]
+    expected = pipeline.encode(piece)[0]
+    known = mask[0, 0] == 0
+    assert 4 <= int(known.sum()) < LENGTH // 2 // HOP
+    assert torch.equal(clean[..., known], expected[..., known])
+    assert not clean[..., ~known].any()
+
+
+def test_windows_are_told_one_after_another_and_have_noise_of_their_own():
+    pipeline = model()
+    x = longer(pipeline, 0.8, **HOW)
+    assert x.shape == (1, 1, 3200)
+    begins = windows(0, 3200, pipeline)
+    masks = [one["given.mask"] for one in pipeline.denoiser.net.told]
+    shown = [not bool(mask.all()) for mask in masks]
+    assert shown == [False] * 2 + [True] * 2 * (len(begins) - 1)
+    parts = [x[0, 0, b + LENGTH // 2 : b + LENGTH - 2 * HOP] for b in begins[:2]]
+    assert np.abs(parts[0] - parts[1]).max() > 1e-3
+
+
+def test_the_own_length_is_an_ordinary_sample_and_less_is_cut_from_it():
+    pipeline = model()
+    plain = pipeline.sample(3, **HOW)
+    assert np.array_equal(longer(pipeline, LENGTH / RATE, n=3, **HOW), plain)
+    assert np.array_equal(longer(pipeline, 0.1, n=3, **HOW), plain[..., :400])
+
+
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize(("seconds", "gap"), [(0.2, (0.05, 0.12)), (1.0, (0.2, 0.7))])
+def test_only_a_gap_is_made_anew(given, seconds, gap):
+    x = tone(seconds)
+    made = repaired(model(given), x, *gap, n=2, **HOW)
+    assert made.shape == (2, 1, len(x))
+    begin, end = (round(at * RATE) for at in gap)
+    kept = np.ones(len(x), bool)
+    kept[begin:end] = False
+    assert np.array_equal(made[:, 0, kept], np.stack([x[kept]] * 2))
+    assert np.abs(made[:, 0, ~kept] - x[~kept]).max() > 1e-3
+
+
+def test_a_recording_is_made_anew_with_a_strength():
+    pipeline, x = model(), tone(0.5)
+    assert np.array_equal(restyled(pipeline, x, 0.0, n=2, **HOW)[1, 0], x)
+    little, much = (restyled(pipeline, x, strength, **HOW) for strength in (0.05, 0.9))
+    assert little.shape == much.shape == (1, 1, len(x))
+    z, a, b = (pipeline.encode(np.pad(one.reshape(1, 1, -1), ((0, 0), (0, 0), (0, 48))))
+               for one in (x, little, much))  # fmt: skip
+    assert float((a - z).abs().mean()) < float((b - z).abs().mean())
+    whole = tone(LENGTH / RATE)
+    assert np.array_equal(restyled(pipeline, whole, 1.0, **HOW), pipeline.sample(1, **HOW))
+
+
+def test_states_are_complete_that_nothing_unknown_changes():
+    codec = LogMel(RATE, HOP, 4 * HOP)
+    keep = torch.zeros(LENGTH, dtype=torch.bool)
+    keep[:500] = True
+    keep[800:] = True
+    x = torch.from_numpy(tone(LENGTH / RATE))
+    other = torch.where(keep, x, torch.randn(LENGTH))
+    a, b = codec.encode(x[None, None]), codec.encode(other[None, None])
+    alike = ((a - b).abs().amax((0, 1, 2)) == 0).tolist()
+    known = complete(keep, codec, LENGTH // HOP).tolist()
+    assert all(same for same, full in zip(alike, known, strict=True) if full)
+    assert 0 <= sum(alike) - sum(known) <= 2  # nor is much left out
+    assert complete(torch.ones(LENGTH, dtype=torch.bool), codec, LENGTH // HOP).all()
+
+
+def test_a_joint_has_no_click():
+    keep = torch.arange(100) < 40
+    x, made = torch.full((2, 1, 100), 0.5), torch.zeros(2, 1, 100)
+    out = joined(made, x, keep, 10)
+    assert torch.equal(out[..., :40], x[..., :40])
+    assert float(out.diff().abs().max()) < 0.06
+    assert not out[..., 50:].any()
+    back = joined(made, x, ~keep, 10)
+    assert torch.equal(back[..., 40:], x[..., 40:])
+    assert float(back.diff().abs().max()) < 0.06
+    assert not back[..., :30].any()
+
+
+def test_phases_go_on_from_those_of_what_is_kept():
+    codec = LogMel(RATE, HOP, 4 * HOP)
+    t = np.arange(LENGTH) / RATE
+    waves = sum(np.sin(2 * np.pi * pitch * t + pitch) for pitch in (220, 410, 730)) / 6
+    x = torch.from_numpy(waves.astype(np.float32))[None, None]
+    keep = torch.arange(LENGTH) < 600
+    z = codec.encode(x)
+
+    def error(y):
+        beyond = slice(600, 700)
+        return float((y - x)[..., beyond].square().mean() / x[..., beyond].square().mean())
+
+    told = error(codec.decode_around(z, torch.where(keep, x, 0.0), keep))
+    assert told < 0.1 < error(codec.decode(z))
+
+
+@pytest.mark.parametrize(
+    ("do", "words"),
+    [
+        (lambda m: continued(m, tone(0.4), 0.4), "lasts 0.4 s already"),
+        (lambda m: continued(m, tone(0.01), 0.4), "lasts 0.01 s; to go on.*at least 0.048 s"),
+        (lambda m: continued(m, tone(), 5000), "at most an hour"),
+        (lambda m: repaired(m, tone(), 0.1, 0.3), "0.1 to 0.3 s does not lie within.*0.2 s"),
+        (lambda m: repaired(m, tone(), 0.15, 0.1), "does not lie within"),
+        (lambda m: repaired(m, tone(), 0, 0.2), "is all of the recording"),
+        (lambda m: restyled(m, tone(), 1.5), "strength = 1.5"),
+        (lambda m: longer(m, 0.2, to={}), "one of 0.256 s; ask for more"),
+    ],
+)
+def test_what_makes_no_sense_is_one_sentence(do, words):
+    with pytest.raises(UsageError, match=words):
+        do(model())
+
+
+def test_images_do_not_last():
+    with pytest.raises(UsageError, match="this model makes images"):
+        longer(Pipeline.load("digits"), 3.0)
+
+
+def test_recordings_are_read_or_refused(tmp_path):
+    pytest.importorskip("soundfile")
+    pytest.importorskip("soxr")
+    good = tmp_path / "a.wav"
+    good.write_bytes(wav_bytes(tone(), RATE))
+    x, said = read_recording(good, RATE)
+    np.testing.assert_allclose(x, tone(), atol=1e-4)
+    assert said == ""
+    x, said = read_recording(good, 2000)
+    assert len(x) == 400
+    assert said == f"{good}: its 4,000 samples a second are brought to the model's 2,000"
+    whole = good.read_bytes()
+    for content, words in (
+        (whole[:700], "cut"),
+        (wav_bytes(np.zeros(100), RATE), "silent"),
+        (b"\xff\xd8\xff\xe0 no sound", "no sound that can be read"),
+        (b"", "empty"),
+    ):
+        good.write_bytes(content)
+        with pytest.raises(DataError, match=words):
+            read_recording(good, RATE)
+    with pytest.raises(MissingError, match="no such file"):
+        read_recording(tmp_path / "b.wav", RATE)
