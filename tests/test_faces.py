@@ -20,7 +20,10 @@ OWN = {
     "drawing": {"KEY"},
     "evaluation": {"T_975"},
     "evaluation/extractors": {"BLOCK", "Chain", "Features", "Kernel", "MEANS", "PICKLES"},
-    "evaluation/judge": {"HELD", "Palette", "SPATIAL", "TAGS"},
+    "evaluation/judge": {
+        "HEARD", "HELD", "HOP", "LEARNED", "LONG", "Palette", "SHRINK", "SPATIAL", "TAGS",
+        "TOLERANCE", "WINDOW",
+    },
     "evaluation/metrics": {"BLOCK", "HELD", "MOST", "SAME", "SEPARATE", "Some", "TIE", "TOPS"},
     "networks": {"BLOCKS", "DEAD", "FORGET", "LOG_VARIANCE", "Layer", "Maps"},
     "objectives": {"EULER_LIMIT", "MOST", "SMALL", "ROUGH"},

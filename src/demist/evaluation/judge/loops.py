@@ -4,8 +4,9 @@
   all steps between 0.17 and 0.4 seconds; two steps are a beat.
 - Groove: at each step of that tempo, whether a kick and whether a snare strikes, in log odds; the
   pattern with the largest sum of them.
-- Key, kick, snare, bass and lead: linear discriminants of how loud the semitones are, of the spectra
-  after the strokes that were found, and of their mean and spread over time.
+- Key: a linear discriminant of how loud the semitones are.
+- Kick, snare, bass and lead: discriminants of the spectra after the strokes that were found, and of
+  their mean and spread over time.
 
 Discriminants are fitted to loops made by code, in closed form, in seconds. What is heard of a wave does
 not depend on the prompt. The score of a fact is the share of loops that have it right, of those whose
@@ -30,7 +31,7 @@ from demist.errors import DataError
 
 HEARD = (*FACTS, "drums", "all")
 """What is scored."""
-LEARNED = ("kick", "snare", "bass", "lead", "key")
+LEARNED = ("kick", "snare", "bass", "lead")
 """Facts that discriminants tell of the whole loop."""
 HOP, WINDOW, LONG = 64, 256, 2048
 """Samples from one spectrum to the next, in each for onsets, and in each for notes."""
@@ -90,10 +91,12 @@ class LoopJudge:
     Attributes:
         strikes: Whether a kick, and whether a snare strikes at a step.
         tells: For each of `LEARNED`, what tells it.
+        key: The key, by how loud the semitones are.
     """
 
     strikes: tuple[Discriminant, Discriminant]
     tells: Mapping[str, Discriminant]
+    key: Discriminant
 
     @classmethod
     def fit(
@@ -116,12 +119,14 @@ class LoopJudge:
         struck = np.concatenate(there, 1).astype(np.int64)
         x = np.stack([one.features(*strokes) for one, strokes in zip(heard, there, strict=True)])
 
-        def told(name: str) -> Discriminant:
+        notes = np.stack([one.notes for one in heard])
+
+        def told(name: str, by: np.ndarray) -> Discriminant:
             labels = np.array([FACTS[name].index(f[name]) for f in facts])
-            return Discriminant.fit(x, labels, len(FACTS[name]))
+            return Discriminant.fit(by, labels, len(FACTS[name]))
 
         kick, snare = (Discriminant.fit(steps, row, 2) for row in struck)
-        return cls((kick, snare), {name: told(name) for name in LEARNED})
+        return cls((kick, snare), {name: told(name, x) for name in LEARNED}, told("key", notes))
 
     def read(self, waves: Float32[np.ndarray, "n 1 l"]) -> list[dict[str, str]]:
         """What is heard of each loop; "" of tempo and groove where there is none."""
@@ -131,7 +136,8 @@ class LoopJudge:
             groove = self._groove(one) if one.tempo else ""
             x = one.features(*_strokes(one.tempo or "medium", groove or "steady"))
             facts = {n: FACTS[n][int(tell(x).argmax())] for n, tell in self.tells.items()}
-            found.append({"tempo": one.tempo, "groove": groove, **facts})
+            key = FACTS["key"][int(self.key(one.notes).argmax())]
+            found.append({"tempo": one.tempo, "groove": groove, **facts, "key": key})
         return found
 
     def score(
@@ -207,7 +213,7 @@ class _Wave:
         tempo = next(name for name, beats in BEATS.items() if 2 * beats == len(kick))
         steps = self.steps(tempo)
         parts = [steps[rows].mean(0) for rows in (kick & ~snare, snare, ~kick & ~snare)]
-        return np.concatenate([*parts, self.bands.mean(1), self.bands.std(1), self.notes])
+        return np.concatenate([*parts, self.bands.mean(1), self.bands.std(1)])
 
 
 def period(onsets: Float[np.ndarray, "t"]) -> float:
