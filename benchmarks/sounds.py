@@ -2,6 +2,7 @@
 
     python benchmarks/sounds.py codec RECORDINGS       # its error; the filterbank, with librosa
     python benchmarks/sounds.py judge RECORDINGS RUN   # digit and speaker, by two classifiers
+    python benchmarks/sounds.py loops [RUN]            # music by prompt, heard by its judge
 
 RECORDINGS is a folder whose metadata.csv has the columns label and speaker, see docs/sound.md, with
 a part "test"; the judges are trained on spectrograms of its training recordings and see those
@@ -18,8 +19,12 @@ import torch
 
 from demist import Pipeline, modalities
 from demist.codecs import LogMel, mel
+from demist.data.music.loop import FACTS
+from demist.data.readers import loops as music
 from demist.evaluation.judge.classifier import Classifier
+from demist.evaluation.judge.loops import HEARD, LoopJudge
 from demist.modalities.listening import pictures
+from demist.modalities.through_codec import reconstructions
 from demist.training.judge import train_classifier
 
 
@@ -90,6 +95,37 @@ def judge(args: argparse.Namespace) -> None:
         print(f"| {what} | {' | '.join(f'{100 * share:.1f} %' for share in shares)} |")
 
 
+def loops(args: argparse.Namespace) -> None:
+    learned, known = music.draw(args.learned, "train", seed=1)
+    expert = LoopJudge.fit(learned.x[:], [loop.facts for loop in known])
+    pipeline = None if args.run is None else Pipeline.from_run(args.run)
+    codec = LogMel.of(learned.x, learned.x.rate) if pipeline is None else pipeline.codec
+    print(f"| loops | of which | {' | '.join(HEARD)} |")
+    print("|---|---|" + "---:|" * len(HEARD))
+    for held_out in (None, "bindings"):
+        real, asked = music.draw(args.n, "test", seed=2, held_out=held_out, whole=True)
+        name = "as in training" if held_out is None else f"unseen {held_out}"
+
+        def row(of: str, x: np.ndarray, by: list, name: str = name) -> None:
+            found = expert.score(x, by)
+            cells = " | ".join(f"{100 * found[what]:.1f}" for what in HEARD)
+            print(f"| {name} | {of} | {cells} |", flush=True)
+
+        facts = [loop.facts for loop in asked]
+        row("real (ceiling)", real.x[:], facts)
+        row("real, through the codec", reconstructions(codec, real.x[:]), facts)
+        if pipeline is not None:
+            how = {"steps": args.steps, "guidance": args.guidance, "seed": args.seed}
+            begun = time.process_time()
+            x = pipeline.sample(args.n, text=list(real.texts), **how)
+            took = time.process_time() - begun
+            row(f"made, guidance {args.guidance:g}, {took:.0f} CPU-seconds", x, facts)
+        row("real, of another prompt (floor)", np.roll(real.x[:], 1, 0), facts)
+    chances = ", ".join(f"{100 / len(values):.0f} % of {name}" for name, values in FACTS.items())
+    print(f"\nIn percent; {args.n} loops a row. By chance: {chances}. The judge is fitted to "
+          f"{args.learned:,} other loops.")  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(required=True)
@@ -107,6 +143,14 @@ def main() -> None:
     two.add_argument("--seed", type=int, default=0)
     two.add_argument("--prompt", help='as "a {label}, spoken by {speaker}"')
     two.set_defaults(do=judge)
+    three = commands.add_parser("loops")
+    three.add_argument("run", nargs="?")
+    three.add_argument("--n", type=int, default=200)
+    three.add_argument("--learned", type=int, default=1500)
+    three.add_argument("--steps", type=int, default=20)
+    three.add_argument("--guidance", type=float, default=3.0)
+    three.add_argument("--seed", type=int, default=0)
+    three.set_defaults(do=loops)
     args = parser.parse_args()
     print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
     args.do(args)
