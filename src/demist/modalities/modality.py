@@ -161,6 +161,10 @@ class Modality(abc.ABC):
                 real samples score through it.
         """
 
+    def looked_at(self, data: Dataset) -> Dataset:
+        """The data as images, as which a judge sees it; images are what they are."""
+        return data
+
     def write(self, x: np.ndarray, folder: Path) -> Path | None:
         """Write samples into a new folder, a file each, where files hold more than a page shows.
 

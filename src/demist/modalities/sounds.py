@@ -19,7 +19,7 @@ from demist.data.sounds.read import read_sounds
 from demist.data.sounds.write import in_turn, write_wav
 from demist.drawing.spectrogram import spectrograms
 from demist.errors import DataError, UsageError
-from demist.modalities.listening import measure
+from demist.modalities.listening import listened, measure
 from demist.modalities.modality import Modality, Shape, Wanted
 
 if TYPE_CHECKING:
@@ -125,6 +125,10 @@ class Sounds(Modality):
             some = torch.from_numpy(np.array(x[begin : begin + BLOCK], np.float32))
             found.append((ear.magnitudes(some) / full + 1e-5).log10().numpy() * 20)
         return np.concatenate(found).astype(np.float32)
+
+    def looked_at(self, data: Dataset) -> Dataset:
+        """Spectrograms of what is heard."""
+        return listened(self, data)
 
     def write(self, x: np.ndarray, folder: Path) -> Path:
         """A WAV file each: `000.wav`, `001.wav`, ..."""

@@ -27,7 +27,9 @@ def kick(kind: str, variant: int) -> Wave:
     t = _times(seconds)
     high = draw.uniform(0.93, 1.07)
     pitch = high * (end + (start - end) * np.exp(-t / fall))
-    body = np.sin(2 * np.pi * np.cumsum(pitch) / RATE) * np.exp(-t / (fade * draw.uniform(0.85, 1.2)))
+    body = np.sin(2 * np.pi * np.cumsum(pitch) / RATE) * np.exp(
+        -t / (fade * draw.uniform(0.85, 1.2))
+    )
     click = draw.standard_normal(len(t)) * np.exp(-t / 0.002)
     return _made(body + (0.1 if kind == "deep" else 0.5) * click)
 
@@ -96,7 +98,9 @@ def _shaped(tone: np.ndarray, attack: float, fade: float, release: float) -> Wav
     n = len(tone)
     t = np.arange(n) / RATE
     end = (n - np.arange(n)) / RATE
-    return _made(tone * np.minimum(t / attack, 1) * np.exp(-t / fade) * np.minimum(end / release, 1))
+    return _made(
+        tone * np.minimum(t / attack, 1) * np.exp(-t / fade) * np.minimum(end / release, 1)
+    )
 
 
 def _band(x: np.ndarray, low: float, high: float) -> np.ndarray:

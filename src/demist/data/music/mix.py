@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
@@ -18,42 +18,37 @@ STROKE = 4096
 """Samples of a single stroke or note: 0.512 s."""
 
 
-class Kit(Protocol):
-    """Where the drums come from."""
-
-    def kick(self, kind: str, variant: int) -> np.ndarray:
-        """A stroke of that kind; numbers of variants are as large as one likes."""
-
-    def snare(self, kind: str, variant: int) -> np.ndarray:
-        """Likewise."""
-
-    def hat(self, variant: int) -> np.ndarray:
-        """Likewise."""
-
-
 @dataclass(frozen=True)
-class MadeKit:
-    """Drums made by code."""
+class Kit:
+    """Where the drums come from: these are made by code. Variants may have any number."""
 
     def kick(self, kind: str, variant: int) -> np.ndarray:
+        """A stroke of that kind."""
         return instruments.kick(kind, variant % instruments.VARIANTS)
 
     def snare(self, kind: str, variant: int) -> np.ndarray:
+        """Likewise."""
         return instruments.snare(kind, variant % instruments.VARIANTS)
 
     def hat(self, variant: int) -> np.ndarray:
+        """Likewise."""
         return instruments.hat(variant % instruments.VARIANTS)
 
 
 def render(
-    loop: Loop, rng: np.random.Generator, kit: Kit = MadeKit()  # noqa: B008 (frozen)
+    loop: Loop,
+    rng: np.random.Generator,
+    kit: Kit = Kit(),  # noqa: B008 (frozen)
 ) -> Float32[np.ndarray, "t"]:
     """One of many loops of which the same is said; what rings at its end is heard at its beginning."""
     return mixed(compose(loop, rng), loop, [int(v) for v in rng.integers(2**16, size=3)], kit)
 
 
 def mixed(
-    score: Score, loop: Loop, variants: Sequence[int], kit: Kit = MadeKit()  # noqa: B008 (frozen)
+    score: Score,
+    loop: Loop,
+    variants: Sequence[int],
+    kit: Kit = Kit(),  # noqa: B008 (frozen)
 ) -> Float32[np.ndarray, "t"]:
     """The wave of a score.
 

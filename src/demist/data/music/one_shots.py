@@ -6,13 +6,13 @@ rings longer is `deep` and the rest `short`; `sn` and `snare` are snares; `clap`
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from demist.data.files.folder import Folder
 from demist.data.music.loop import RATE
-from demist.data.music.mix import MadeKit
+from demist.data.music.mix import Kit
 from demist.data.sounds.decode import decode, require_soundfile
 from demist.data.sounds.endings import is_sound
 from demist.errors import DataError
@@ -28,28 +28,26 @@ SECONDS = 0.4
 
 
 @dataclass(frozen=True)
-class FolderKit:
+class FolderKit(Kit):
     """Strokes by what they are; what has none is made by code.
 
     Attributes:
         found: "deep kick", "short kick", "snare", "clap" and "hat" -> strokes.
-        made: Where the others come from.
     """
 
     found: dict[str, list[np.ndarray]]
-    made: MadeKit = field(default_factory=MadeKit)
 
     def kick(self, kind: str, variant: int) -> np.ndarray:
         some = self.found.get(f"{kind} kick")
-        return some[variant % len(some)] if some else self.made.kick(kind, variant)
+        return some[variant % len(some)] if some else super().kick(kind, variant)
 
     def snare(self, kind: str, variant: int) -> np.ndarray:
         some = self.found.get(kind)
-        return some[variant % len(some)] if some else self.made.snare(kind, variant)
+        return some[variant % len(some)] if some else super().snare(kind, variant)
 
     def hat(self, variant: int) -> np.ndarray:
         some = self.found.get("hat")
-        return some[variant % len(some)] if some else self.made.hat(variant)
+        return some[variant % len(some)] if some else super().hat(variant)
 
     def paragraph(self) -> str:
         """What was understood."""
@@ -90,7 +88,7 @@ def kit_of(folder: Folder) -> FolderKit:
 
 
 def kind_of(name: str) -> str:
-    """"kick", "snare", "clap" or "hat", by the words in a file's name; "": none of them."""
+    """ "kick", "snare", "clap" or "hat", by the words in a file's name; "": none of them."""
     words = re.sub(r"[^a-z0-9]+", "_", name.rsplit("/", 1)[-1].rsplit(".", 1)[0].lower())
     fits = (what for what, word in WORDS.items() if re.search(rf"(^|_)({word})\d*(_|$)", words))
     return next(fits, "")

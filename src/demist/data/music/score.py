@@ -76,9 +76,7 @@ def _bass(steps: int, tonic: int, rng: np.random.Generator) -> tuple[Note, ...]:
     root = _from(LOWEST_BASS, tonic)
     places = (range(0, steps, 2), range(1, steps, 2), range(steps))[int(rng.integers(3))]
     fifths = [i > 0 and bool(rng.random() < 0.25) for i in places]
-    return tuple(
-        Note(i, 1, root + 7 * fifth, 1.0) for i, fifth in zip(places, fifths, strict=True)
-    )
+    return tuple(Note(i, 1, root + 7 * fifth, 1.0) for i, fifth in zip(places, fifths, strict=True))
 
 
 def _lead(steps: int, tonic: int, minor: bool, rng: np.random.Generator) -> tuple[Note, ...]:

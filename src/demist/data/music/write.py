@@ -8,12 +8,12 @@ from tqdm import tqdm
 
 from demist.data.files.folder import Folder
 from demist.data.music.loop import FACTS, LENGTH, RATE
-from demist.data.music.mix import MadeKit
+from demist.data.music.mix import Kit
 from demist.data.music.one_shots import kit_of
 from demist.data.readers.loops import draw
 from demist.data.sounds.write import wav_bytes
 from demist.errors import CannotCreateError, MissingError
-from demist.io.files import atomic_folder
+from demist.io.folders import atomic_folder
 
 
 def write_loops(
@@ -41,7 +41,7 @@ def write_loops(
     if drums is not None and not drums.is_dir():
         raise MissingError(f"there is no folder of drums at {drums}")
     kit = None if drums is None else kit_of(Folder.scan(drums))
-    data, loops = draw(n, split, seed, kit=kit or MadeKit())
+    data, loops = draw(n, split, seed, kit=kit or Kit())
     assert data.texts is not None
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")

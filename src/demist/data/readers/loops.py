@@ -13,7 +13,7 @@ import numpy as np
 
 from demist.data.dataset import Dataset
 from demist.data.music.loop import LENGTH, RATE, Loop, describe, invent
-from demist.data.music.mix import STROKE, STROKES, Kit, MadeKit, render, stroke
+from demist.data.music.mix import STROKE, STROKES, Kit, render, stroke
 from demist.data.readers.reader import Reader, Source
 from demist.data.sounds.clips import Clips, InMemory
 from demist.errors import UsageError
@@ -31,7 +31,7 @@ def draw(
     seed: int = 0,
     held_out: Literal["bindings"] | None = None,
     whole: bool = False,
-    kit: Kit = MadeKit(),  # noqa: B008 (frozen)
+    kit: Kit = Kit(),  # noqa: B008 (frozen)
 ) -> tuple[Dataset, tuple[Loop, ...]]:
     """Loops as sounds with captions.
 

@@ -113,9 +113,7 @@ class LoopJudge:
         """
         heard = [_Wave.of(wave[0]) for wave in waves]
         there = [_strokes(f["tempo"], f["groove"]) for f in facts]
-        steps = np.concatenate(
-            [one.steps(f["tempo"]) for one, f in zip(heard, facts, strict=True)]
-        )
+        steps = np.concatenate([one.steps(f["tempo"]) for one, f in zip(heard, facts, strict=True)])
         struck = np.concatenate(there, 1).astype(np.int64)
         x = np.stack([one.features(*strokes) for one, strokes in zip(heard, there, strict=True)])
 
