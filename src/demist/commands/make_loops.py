@@ -20,8 +20,8 @@ class Options:
     n: int = 1000
     """How many."""
     drums: Annotated[Path | None, arg(metavar="FOLDER")] = None
-    """Single strokes (kick1.wav, snare.flac, hat_a.wav, clap.wav) to take the drums from, instead of
-    those made by code."""
+    """Single strokes (kick1.wav, snare.flac, hat_a.wav, clap.wav) to take the drums from, instead
+    of those made by code."""
     split: Literal["train", "test"] = "train"
     """Which loops: those that models learn from, or others."""
     seed: int = 0

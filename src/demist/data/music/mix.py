@@ -38,7 +38,7 @@ class Kit:
 def render(
     loop: Loop,
     rng: np.random.Generator,
-    kit: Kit = Kit(),  # noqa: B008 (frozen)
+    kit: Kit = Kit(),
 ) -> Float32[np.ndarray, "t"]:
     """One of many loops of which the same is said; what rings at its end is heard at its beginning."""
     return mixed(compose(loop, rng), loop, [int(v) for v in rng.integers(2**16, size=3)], kit)
@@ -48,7 +48,7 @@ def mixed(
     score: Score,
     loop: Loop,
     variants: Sequence[int],
-    kit: Kit = Kit(),  # noqa: B008 (frozen)
+    kit: Kit = Kit(),
 ) -> Float32[np.ndarray, "t"]:
     """The wave of a score.
 
