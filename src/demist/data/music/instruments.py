@@ -75,7 +75,7 @@ def lead(kind: str, pitch: int, samples: int) -> Wave:
     if kind == "bright":
         return _shaped(_saw(f, t, _TOP), 0.004, 1.5, 0.02)
     if kind == "soft":
-        turn = 2 * np.pi * f * t + 0.004 * f * np.sin(2 * np.pi * 6 * t)
+        turn = 2 * np.pi * f * t + 0.001 * f * np.sin(2 * np.pi * 6 * t)
         return _shaped(np.sin(turn) + 0.05 * np.sin(2 * turn), 0.06, 2.0, 0.06)
     numbers = np.arange(1, max(2, int(_TOP / f) + 1))
     tones = [np.sin(2 * np.pi * k * f * t) * np.exp(-t * k / 0.12) / k**0.5 for k in numbers]

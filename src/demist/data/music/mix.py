@@ -40,7 +40,10 @@ def render(
     rng: np.random.Generator,
     kit: Kit = Kit(),
 ) -> Float32[np.ndarray, "t"]:
-    """One of many loops of which the same is said; what rings at its end is heard at its beginning."""
+    """One of many loops of which the same is said.
+
+    What rings at its end is heard at its beginning, so that it can be repeated.
+    """
     return mixed(compose(loop, rng), loop, [int(v) for v in rng.integers(2**16, size=3)], kit)
 
 

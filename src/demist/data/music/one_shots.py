@@ -1,8 +1,8 @@
-"""Drums from a folder of single strokes, whose names say what they are: `bd_808.flac`, `clap1.wav`.
+"""Drums from a folder of single strokes, whose names say what they are: `bd_808.flac`.
 
-What a name has is understood as a word: `bd`, `kick` and `bass drum` are kicks, of which the half that
-rings longer is `deep` and the rest `short`; `sn` and `snare` are snares; `clap` and `snap` are hands;
-`hat` and `closed` are hi-hats. What is missing is made by code.
+Words of a name are understood: `bd`, `kick` and `bass drum` are kicks, of which the half that
+rings longer is `deep` and the rest `short`; `sn`, `sd` and `snare` are snares; `clap` and `snap`
+are hands; `hat`, `hh` and `cymbal closed` are hi-hats. What is missing is made by code.
 """
 
 import re
@@ -81,14 +81,14 @@ def kit_of(folder: Folder) -> FolderKit:
     parts = {"deep kick": kicks[:half], "short kick": kicks[half:], **found}
     if not any(parts.values()):
         raise DataError(
-            f"{folder.path} has no drums: names of files say what they are, with kick, snare, clap or "
-            f"hat in them, as kick1.wav"
+            f"{folder.path} has no drums: names of files say what they are, with kick, snare, clap "
+            f"or hat in them, as kick1.wav"
         )
     return FolderKit({name: some for name, some in parts.items() if some})
 
 
 def kind_of(name: str) -> str:
-    """ "kick", "snare", "clap" or "hat", by the words in a file's name; "": none of them."""
+    """One of `WORDS`, by the words in a file's name; "": none of them."""
     words = re.sub(r"[^a-z0-9]+", "_", name.rsplit("/", 1)[-1].rsplit(".", 1)[0].lower())
     fits = (what for what, word in WORDS.items() if re.search(rf"(^|_)({word})\d*(_|$)", words))
     return next(fits, "")

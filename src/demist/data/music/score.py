@@ -23,6 +23,8 @@ SCALES = {True: (0, 2, 3, 5, 7, 8, 10), False: (0, 2, 4, 5, 7, 9, 11)}
 """Semitones above the tonic, by whether the third is minor."""
 LOWEST_BASS, LOWEST_LEAD = 45, 69
 """Numbers of notes, of which 69 is the a of 440 Hz: the lowest tonic is not below these."""
+_BEGINS = (0, 2, 4)
+"""Steps at which a note of the melody begins in any case: the chord has three."""
 _ACCENT = (1.0, 0.8)
 """How loud notes on and between beats are."""
 
@@ -82,7 +84,7 @@ def _bass(steps: int, tonic: int, rng: np.random.Generator) -> tuple[Note, ...]:
 def _lead(steps: int, tonic: int, minor: bool, rng: np.random.Generator) -> tuple[Note, ...]:
     """A melody that walks the scale, on beats through the chord; it has all notes of that."""
     scale, root = SCALES[minor], _from(LOWEST_LEAD, tonic)
-    begins = [i for i in range(steps) if i % 4 == 0 or rng.random() < (0.6, 0.35)[i % 2]]
+    begins = [i for i in range(steps) if i in _BEGINS or rng.random() < (0.6, 0.35)[i % 2]]
     degrees, at = list[int](), int(rng.choice([0, 2, 4, 7]))
     for begin in begins:
         if begin % 2 == 0:

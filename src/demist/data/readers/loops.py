@@ -2,8 +2,8 @@
 
 Each caption says tempo, kick, lead and key, and mostly groove, snare and bass too; what a loop is
 stands in `demist.data.music.loop`. Some combinations never occur in training, so that a model can
-be asked for what it has never heard (`bindings`: each lead misses one tempo). The splits "train" and
-"test" are other draws of the same kind.
+be asked for what it has never heard (`bindings`: each lead misses one tempo). The splits "train"
+and "test" are other draws of the same kind.
 """
 
 from dataclasses import dataclass

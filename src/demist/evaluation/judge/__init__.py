@@ -1,4 +1,4 @@
-"""The judge of a data set: a classifier of it, trained elsewhere, or what reads its scenes or loops."""
+"""The judge of a data set: a classifier, trained elsewhere, or what reads scenes or loops."""
 
 from demist.evaluation.judge.classifier import (
     Card,

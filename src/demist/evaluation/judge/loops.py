@@ -8,9 +8,9 @@
 - Kick, snare, bass and lead: discriminants of the spectra after the strokes that were found, and of
   their mean and spread over time.
 
-Discriminants are fitted to loops made by code, in closed form, in seconds. What is heard of a wave does
-not depend on the prompt. The score of a fact is the share of loops that have it right, of those whose
-prompt says it; `drums` is groove, kick and snare, `all` is everything that was said.
+Discriminants are fitted to loops made by code, in closed form, in seconds. What is heard of a wave
+does not depend on the prompt. The score of a fact is the share of loops that have it right, of
+those whose prompt says it; `drums` is groove, kick and snare, `all` is everything that was said.
 
 References:
     Fisher 1936, "The use of multiple measurements in taxonomic problems".
