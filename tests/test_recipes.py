@@ -12,6 +12,7 @@ NAMES = [
     "clip", "ddpm", "latent", "scenes64", "emoji", "pixel", "sd", "dalle3", "sdxl", "sd3",
     "imagen", "glide", "prior", "dalle2", "instruct", "inpaint", "upscale",
     "spoken-digits", "spoken-digits-latent", "spoken-digits-wave",
+    "loops", "demo-sounds",
     "moons", "spiral", "25-gaussians", "eight",
 ]  # fmt: skip
 
@@ -39,6 +40,8 @@ def test_every_recipe_is_a_valid_configuration(name):
         "demo",
         "student",
         "scenes",
+        "loops",
+        "demo-sounds",
         "autoencoder",
         "ddpm",
         "moons",

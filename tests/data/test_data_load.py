@@ -80,7 +80,8 @@ def test_nothing_there(tmp_path):
     with pytest.raises(MissingError, match=f"did you mean {tmp_path}/photos"):
         load(str(tmp_path / "photo"))
     with pytest.raises(
-        MissingError, match="built in are digits, scenes, scenes-long, moons, spiral"
+        MissingError,
+        match="built in are digits, loops, one-shots, scenes, scenes-long, moons, spiral",
     ):
         load("https://example.org/x.zip")
     for path in ("", "x" * 5000, "a\0b"):

@@ -164,12 +164,32 @@ def test_a_bad_file_is_left_out_with_its_reason(tmp_path, what):
 
 
 def test_few_bad_ones_among_many_are_tolerated(tmp_path):
-    for i in range(200):
-        (tmp_path / f"{i:03d}.wav").write_bytes(write.wav_bytes(tone(0.05)[:, 0], 8000))
-    (tmp_path / "100.wav").write_bytes(b"")
+    whole = write.wav_bytes(tone(0.05)[:, 0], 8000)
+    for i in range(1000):
+        (tmp_path / f"{i:03d}.wav").write_bytes(whole)
+    silent = write.wav_bytes(np.zeros(400), 8000)
+    bad = [b"", whole[:300], silent, write.wav_bytes(np.zeros(0), 8000), b"\xff\xd8" + bytes(99)]
+    for i, content in enumerate(bad):
+        (tmp_path / f"{100 * i:03d}.wav").write_bytes(content)
     data = load(tmp_path)
-    assert (len(data), len(data.bad)) == (199, 1)
-    assert "Left out: 1 unreadable file (100.wav)" in data.report.paragraph()
+    assert len(data) == 995
+    words = ("empty", "cut", "silent", "no samples", "no sound that can be read")
+    assert all(word in one.reason for word, one in zip(words, data.bad, strict=True))
+    assert "Left out: 5 unreadable files (000.wav, 100.wav" in data.report.paragraph()
+
+
+def test_an_hour_among_short_ones_does_not_lengthen_them(tmp_path):
+    """Whose length is the 95th percentile of all, at most 4 s; the hour is read in blocks."""
+    for i in range(3):
+        save(tmp_path / f"{i}.wav", tone(0.5, 4000), 4000)
+    hour = np.tile(tone(1, 4000), (3600, 1))
+    save(tmp_path / "hour.wav", hour, 4000)
+    data = load(tmp_path)
+    assert data.x.shape == (4, 1, 16_384)  # 4 s, in multiples of 8 spectra
+    assert data.x.sounds[3].samples == 3600 * 4000
+    at = data.x.at(np.array([3]), np.array([0.999]))[0, 0]
+    assert float(np.abs(at).max()) == pytest.approx(0.5, abs=1e-3)
+    assert "0.5 to 3.6e+03 s before" in data.report.paragraph()
 
 
 def test_very_short_ones_are_followed_by_silence(tmp_path):

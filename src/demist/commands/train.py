@@ -31,7 +31,7 @@ class Options:
     where: Annotated[Positional[str | None], arg(metavar="[PATH]")] = None
     """Folder, file or archive of data, or an embedded set; the same as --path."""
     recipe: Annotated[str | None, arg(metavar="NAME")] = None
-    """Start from: digits, demo, student, cifar10, images64, scenes, captions, autoencoder, clip, ddpm, latent, scenes64, emoji, pixel, sd, dalle3, sdxl, sd3, imagen, glide, prior, dalle2, instruct, inpaint, upscale, spoken-digits, spoken-digits-latent, spoken-digits-wave, moons, spiral, 25-gaussians, eight."""  # noqa: E501
+    """Start from: digits, demo, student, cifar10, images64, scenes, captions, autoencoder, clip, ddpm, latent, scenes64, emoji, pixel, sd, dalle3, sdxl, sd3, imagen, glide, prior, dalle2, instruct, inpaint, upscale, spoken-digits, spoken-digits-latent, spoken-digits-wave, loops, demo-sounds, moons, spiral, 25-gaussians, eight."""  # noqa: E501
     config: Annotated[Path | None, arg(metavar="FILE.toml")] = None
     """Read options from a file as `demist config` prints it; it need not name all."""
     resume: Annotated[str | None, arg(metavar="[RUN]")] = None

@@ -105,8 +105,8 @@ class DataConfig(Section):
     """What to learn from."""
 
     path: str = "digits"
-    """Folder, file or archive of data, or an embedded set: digits, scenes, scenes-long, moons,
-    spiral, 25-gaussians, eight."""
+    """Folder, file or archive of data, or an embedded set: digits, scenes, scenes-long, loops,
+    one-shots, moons, spiral, 25-gaussians, eight."""
     kind: str | None = option(None, part=("modalities", "Modality"))
     """Kind of data: images, points or sounds. None: shapes of arrays and endings of files say
     it."""

@@ -46,7 +46,10 @@ _KINDS = (
     "CIFAR batches, .npz or .npy, what `datasets` saves, .parquet"
 )
 
-ALSO = {"mnist": ["digits"], "digit": ["digits"], "gaussians": ["25-gaussians"]}
+ALSO = {
+    "mnist": ["digits"], "digit": ["digits"], "gaussians": ["25-gaussians"],
+    "music": ["loops"], "drums": ["one-shots", "loops"],
+}  # fmt: skip
 """What the built-in data is called elsewhere."""
 
 
@@ -298,7 +301,8 @@ def _refit(data: Dataset, rules: Rules) -> tuple[Dataset, np.ndarray]:
     cut = np.zeros((len(data), 2))
     if data.x.dtype != np.uint8:  # images are bytes, points are not
         if rules != Rules(background=rules.background, sizes=rules.sizes):
-            raise UsageError(f"{data.name} holds points: --size and --channels are for images")
+            kind = data.kind.partition(":")[0] or "points"
+            raise UsageError(f"{data.name} holds {kind}: --size and --channels are for images")
         return data, cut
     channels, *sides = data.x.shape[1:]
     if channels == 4 and rules.channels is None:

@@ -92,7 +92,7 @@ class LabelAccuracy:
 
     def __str__(self) -> str:
         p, n, best = self.share, self.n, self.ceiling
-        ceiling = f"; of real images it recognises {100 * best:.1f} %" if best else ""
+        ceiling = f"; of real ones it recognises {100 * best:.1f} %" if best else ""
         return (
             f"label accuracy {100 * p:.1f} % ± {100 * (p * (1 - p) / n) ** 0.5:.1f} on {n} "
             f"samples, by an independent classifier{ceiling}"
@@ -111,6 +111,8 @@ def label_accuracy_of(
     labels = sorted(classes_to_ask(pipeline, division.train, n)[0], key=classes_of(pipeline).index)
     cond: dict[str, Any] = of_class(pipeline, labels)
     x = pipeline.sample(n, sampling, progress=sys.stderr.isatty(), **cond)
-    card = (classifier := judge(division.train, division.test)).card
+    kind = of(pipeline)
+    train, test, made = map(kind.as_seen, (division.train, division.test, Dataset(x)))
+    card = (classifier := judge(train, test)).card
     asked = np.array([card.classes.index(name) for name in labels], np.int64)
-    return LabelAccuracy(label_accuracy(classifier, x, asked).overall, n, card.accuracy)
+    return LabelAccuracy(label_accuracy(classifier, made.x, asked).overall, n, card.accuracy)

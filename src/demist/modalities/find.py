@@ -175,6 +175,8 @@ def load(
         if kind not in (None, modality.name):
             raise UsageError(f"--kind {kind}: {path} holds {modality.name}; leave it out")
         _require_lasting(path, modality, wanted)
+        if modality.lasting:
+            _require_as_made(path, modality.options_of(data.x.shape[1:]), wanted)
         return data
     place = existing(path)
     modality, place, tree, unread = _decide(place, kind, wanted.split)
@@ -260,6 +262,19 @@ def _require_lasting(path: str, modality: Modality, wanted: Wanted) -> None:
     if not modality.lasting and (wanted.rate is not None or wanted.seconds is not None):
         raise UsageError(
             f"{path} holds {modality.name}: --rate and --seconds are for sounds; leave them out"
+        )
+
+
+def _require_as_made(path: str, made: Mapping[str, Any], wanted: Wanted) -> None:
+    """Sounds made by code have one rate and length."""
+    other = (wanted.rate, wanted.seconds) != (
+        made["rate"] if wanted.rate else None,
+        made["seconds"] if wanted.seconds else None,
+    )
+    if other:
+        raise UsageError(
+            f"{path} are {made['seconds']:g} s of {made['rate']:,} samples a second each: leave "
+            f"out --rate and --seconds"
         )
 
 

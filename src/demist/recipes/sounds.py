@@ -2,8 +2,10 @@
 
 from demist.config import (
     DataConfig,
+    DiffusionConfig,
     LimitsConfig,
     NetworkConfig,
+    OptimizationConfig,
     OutputConfig,
     TrainConfig,
     update,
@@ -54,4 +56,30 @@ def spoken_digits_wave() -> TrainConfig:
             "channels_per_level": (64, 96, 128, 192),
             "name": "spoken-digits-wave",
         },
+    )
+
+
+@recipe("loops")
+def loops() -> TrainConfig:
+    """Two seconds of drums, bass and melody, described in words; made by code."""
+    return TrainConfig(
+        data=DataConfig(path="loops", text_length=40, require_captions=True),
+        network=NetworkConfig(
+            channels_per_level=(32, 64, 128), attention_levels=(2,), cross_levels=(2,)
+        ),
+        # As of scenes: what is where is decided in strong noise.
+        diffusion=DiffusionConfig(times="logit-normal:mean=0.7,std=1.2"),
+        optimization=OptimizationConfig(lr=1e-3, batch_size=32),
+        limits=LimitsConfig(budget="30m"),
+        output=OutputConfig(sample_guidance=3.0, sample_every="3m", sample_count=12),
+    )
+
+
+@recipe("demo-sounds")
+def demo_sounds() -> TrainConfig:
+    """Single strokes and notes by instrument, made by code, in a minute."""
+    return TrainConfig(
+        data=DataConfig(path="one-shots"),
+        limits=LimitsConfig(budget="60s"),
+        output=OutputConfig(name="demo-sounds", sample_guidance=2.0),
     )

@@ -21,6 +21,7 @@ __all__ = [
     "is_tar",
     "is_zip",
     "labels",
+    "loops",
     "plainpickle",
     "scenes",
     "shapes",
