@@ -1,4 +1,4 @@
-"""Music by prompt, heard by its judge: tempo, drums, instruments and key, between floor and ceiling.
+"""Music by prompt, heard by its judge: tempo, drums, instruments, key; with floor and ceiling.
 
     python benchmarks/music.py [RUN]
 

@@ -33,8 +33,12 @@ HEARD = (*FACTS, "drums", "all")
 """What is scored."""
 LEARNED = ("kick", "snare", "bass", "lead")
 """Facts that discriminants tell of the whole loop."""
-HOP, WINDOW, LONG = 64, 256, 2048
-"""Samples from one spectrum to the next, in each for onsets, and in each for notes."""
+HOP = 64
+"""Samples from one spectrum to the next."""
+WINDOW = 256
+"""Samples in a spectrum, for onsets."""
+LONG = 2048
+"""The same, for notes."""
 TOLERANCE = 0.06
 """Share by which a step may be longer or shorter than that of a tempo."""
 SHRINK = 0.05
