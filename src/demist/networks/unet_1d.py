@@ -302,13 +302,14 @@ class UNet1D(Network):
 
 def in_parts(x: Float[Tensor, "b c l"], part: int) -> Float[Tensor, "b k 1 m"]:
     """Each part's samples as channels, those of one channel side by side."""
-    y = x.unflatten(2, (-1, part)).movedim(3, 2).flatten(1, 2)
-    return y[:, :, None].to(memory_format=torch.channels_last)
+    y: Tensor = x.unflatten(2, (-1, part)).movedim(3, 2).flatten(1, 2)[:, :, None]
+    return y.to(memory_format=torch.channels_last)
 
 
 def in_line(x: Float[Tensor, "b k 1 m"], part: int) -> Float[Tensor, "b c l"]:
     """The inverse of `in_parts`."""
-    return x[:, :, 0].unflatten(1, (-1, part)).movedim(2, 3).flatten(2)
+    y: Tensor = x[:, :, 0].unflatten(1, (-1, part)).movedim(2, 3).flatten(2)
+    return y
 
 
 def _conv(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:

@@ -107,12 +107,13 @@ def _band(x: np.ndarray, low: float, high: float) -> np.ndarray:
     """Noise between two frequencies, at a level of about 1."""
     spectrum, f = np.fft.rfft(x), np.fft.rfftfreq(len(x), 1 / RATE)
     found: np.ndarray = np.fft.irfft(spectrum * ((f >= low) & (f <= high)), len(x))
-    return found / found.std()
+    found /= found.std()
+    return found
 
 
 def _made(x: np.ndarray) -> Wave:
     """At full scale, and not to be changed: it is kept."""
-    made = (x / np.abs(x).max()).astype(np.float32)
+    made: Wave = (x / np.abs(x).max()).astype(np.float32)
     made.flags.writeable = False
     return made
 

@@ -18,6 +18,7 @@ References:
     multiple of the identity.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -164,7 +165,7 @@ def compared(
 ) -> dict[str, float]:
     """The shares of `LoopJudge.score`."""
     scores = {}
-    parts = {name: (name,) for name in FACTS}
+    parts: dict[str, tuple[str, ...]] = {name: (name,) for name in FACTS}
     parts |= {"drums": ("groove", "kick", "snare"), "all": tuple(FACTS)}
     for name, members in parts.items():
         rows = [
@@ -262,7 +263,7 @@ def _bands() -> Float[np.ndarray, "b f"]:
 def _semitones() -> Float[np.ndarray, "s f"]:
     """How much each frequency counts for each semitone."""
     f = np.fft.rfftfreq(LONG, 1 / RATE).clip(1)
-    ranges = [np.arange(np.ceil(_above(low)), _above(high)) for low, high in _SEMITONES]
+    ranges = [np.arange(math.ceil(_above(low)), float(_above(high))) for low, high in _SEMITONES]
     weights = np.exp(-0.5 * ((_above(f) - np.concatenate(ranges)[:, None]) / 0.35) ** 2)
     found: np.ndarray = weights / weights.sum(1, keepdims=True)
     return found
