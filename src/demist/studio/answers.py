@@ -1,0 +1,147 @@
+"""What the page asks for below `/api/`: models, runs, jobs, events, uploads. Ids, never paths."""
+
+import mimetypes
+import re
+from typing import Annotated, Any
+
+from fastapi import Body, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from demist.errors import (
+    DataError,
+    DemistError,
+    MissingError,
+    RefusedError,
+    StorageError,
+    TryAgainError,
+    UsageError,
+)
+from demist.studio import kinds, models, shown
+from demist.studio.app import Studio
+from demist.studio.events import LISTENERS
+
+STATUS: dict[type[DemistError], int] = {
+    UsageError: 422, DataError: 422, MissingError: 404, RefusedError: 403, StorageError: 507,
+    TryAgainError: 503,
+}  # fmt: skip
+"""Errors and how HTTP calls them."""
+
+
+class Asked(BaseModel):
+    """A job that somebody asks for."""
+
+    model_config = ConfigDict(extra="forbid")
+    kind: str = Field(max_length=40)
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class Place(BaseModel):
+    """Where in the queue a job should be."""
+
+    model_config = ConfigDict(extra="forbid")
+    before: str | None = None
+
+
+def make(studio: Studio) -> FastAPI:
+    """The answers, for one studio."""
+    # no pages of its own: they load scripts from elsewhere; nor does it tell anybody anything
+    app = FastAPI(
+        docs_url=None, redoc_url=None, openapi_url=None,
+        telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
+    )  # fmt: skip
+    app.add_exception_handler(DemistError, _refuse)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _unknown)
+    queue, events = studio.queue, studio.events
+
+    @app.get("/api/models")
+    def all_models() -> list[dict[str, Any]]:
+        return models.all_models(studio.runs)
+
+    @app.get("/api/runs")
+    def all_runs() -> list[dict[str, Any]]:
+        return shown.table(studio.runs)
+
+    @app.get("/api/kinds")
+    def all_kinds() -> list[str]:
+        return kinds.names()
+
+    @app.get("/api/schema/{kind}")
+    async def schema(kind: str) -> Any:
+        kinds.require(kind)
+        return await queue.worker.ask({"type": "schema", "kind": kind})
+
+    @app.get("/api/jobs")
+    async def jobs() -> list[dict[str, Any]]:
+        return queue.all()
+
+    @app.post("/api/jobs", status_code=201)
+    async def add(asked: Asked) -> dict[str, str]:
+        kinds.require(asked.kind)
+        return {"id": queue.add(asked.kind, asked.settings)}
+
+    @app.get("/api/jobs/{job}")
+    async def one(job: str) -> dict[str, Any]:
+        return queue.read(job)
+
+    @app.delete("/api/jobs/{job}")
+    async def throw_away(job: str) -> dict[str, str]:
+        queue.throw_away(job)
+        return {"id": job}
+
+    @app.post("/api/jobs/{job}/restore")
+    async def bring_back(job: str) -> dict[str, Any]:
+        queue.store.bring_back(job)
+        return queue.read(job)
+
+    @app.post("/api/jobs/{job}/cancel")
+    async def cancel(job: str) -> dict[str, Any]:
+        return queue.cancel(job)
+
+    @app.post("/api/jobs/{job}/move")
+    async def move(job: str, place: Annotated[Place, Body()]) -> dict[str, Any]:
+        return {"order": queue.move(job, place.before)}
+
+    @app.get("/api/jobs/{job}/files/{name}")
+    async def file(job: str, name: str) -> Response:
+        if (kept := queue.previews.get((job, name))) is not None:
+            return Response(kept[1], media_type=type_of(name))
+        return FileResponse(queue.store.file(job, name), media_type=type_of(name))
+
+    @app.get("/api/events")
+    async def listen(request: Request) -> Response:
+        if len(events.boxes) >= LISTENERS:
+            raise TryAgainError(f"{LISTENERS} pages are open already; close one")
+        told = events.listen(request.headers.get("last-event-id"))
+        return StreamingResponse(told, media_type="text/event-stream")
+
+    return app
+
+
+def type_of(name: str) -> str:
+    """How a browser should take a file of a job; what could hold a script is only bytes."""
+    kind = mimetypes.guess_type(name)[0] or ""
+    plain = kind in ("application/json", "text/plain") or re.match(r"(image|audio|video)/", kind)
+    return kind if plain and "svg" not in kind else "application/octet-stream"
+
+
+def _refuse(request: Request, error: Exception) -> Response:
+    status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
+    return JSONResponse({"error": str(error)}, status)
+
+
+def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:])
+    return JSONResponse({"error": f"{where or 'the body'}: {first['msg']}"}, 422)
+
+
+def _unknown(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    words = {404: "there is nothing at this address", 405: "this address takes no such method"}
+    text = words.get(error.status_code, str(error.detail))
+    return JSONResponse({"error": text}, error.status_code)
