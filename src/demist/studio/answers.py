@@ -19,9 +19,10 @@ from demist.errors import (
     TryAgainError,
     UsageError,
 )
-from demist.studio import kinds, models, shown
+from demist.studio import kinds, models, one_run, shown
 from demist.studio.app import Studio
 from demist.studio.events import LISTENERS
+from demist.studio.uploads import Uploads
 
 STATUS: dict[type[DemistError], int] = {
     UsageError: 422, DataError: 422, MissingError: 404, RefusedError: 403, StorageError: 507,
@@ -56,6 +57,7 @@ def make(studio: Studio) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _unknown)
     queue, events = studio.queue, studio.events
+    uploads = Uploads(studio.folder, queue.worker)
 
     @app.get("/api/models")
     def all_models() -> list[dict[str, Any]]:
@@ -64,6 +66,48 @@ def make(studio: Studio) -> FastAPI:
     @app.get("/api/runs")
     def all_runs() -> list[dict[str, Any]]:
         return shown.table(studio.runs)
+
+    @app.get("/api/runs/{run}")
+    def one_run_page(run: str) -> dict[str, Any]:
+        found = one_run.locate(run, studio.runs)
+        others = one_run.neighbours(found, studio.runs)
+        return one_run.page(found) | {"id": run, "others": others}
+
+    @app.get("/api/runs/{run}/metrics")
+    def metrics(run: str) -> dict[str, Any]:
+        return one_run.metrics(one_run.locate(run, studio.runs))
+
+    @app.get("/api/runs/{run}/samples/{step}")
+    def sample(run: str, step: int) -> Response:
+        path = one_run.sample(one_run.locate(run, studio.runs), step)
+        return FileResponse(path, media_type="image/png")
+
+    @app.get("/api/runs/{run}/against/{other}")
+    def against(run: str, other: str) -> dict[str, Any]:
+        both = (one_run.locate(name, studio.runs) for name in (run, other))
+        return one_run.against(*both)
+
+    @app.post("/api/runs/{run}/ask/{what}", status_code=202)
+    def wish(run: str, what: str) -> dict[str, str]:
+        one_run.wish(one_run.locate(run, studio.runs), what)
+        return {"id": run, "asked": what}
+
+    @app.post("/api/uploads", status_code=201)
+    async def upload(request: Request) -> dict[str, Any]:
+        return await uploads.take(request.stream())
+
+    @app.get("/api/uploads/{name}")
+    def uploaded(name: str) -> dict[str, Any]:
+        return uploads.read(name)
+
+    @app.get("/api/uploads/{name}/image")
+    def picture(name: str) -> Response:
+        return FileResponse(uploads.path(name) / "image.png", media_type="image/png")
+
+    @app.delete("/api/uploads/{name}")
+    def forget(name: str) -> dict[str, str]:
+        uploads.remove(name)
+        return {"id": name}
 
     @app.get("/api/kinds")
     def all_kinds() -> list[str]:

@@ -36,7 +36,7 @@ class Studio:
     def __init__(self, runs: Path, folder: Path):
         self.runs, self.folder = runs, folder
         self.events = Events()
-        self.queue = Queue(Store(folder), self.events)
+        self.queue = Queue(Store(folder), self.events, runs)
         self._page = page_files()
         self._answers: asyncio.Task[App] | None = None
 

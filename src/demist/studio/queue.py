@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from pathlib import Path
 from typing import Any
 
 from demist.errors import DemistError, UsageError
@@ -25,12 +26,13 @@ class Queue:
         running: The id of the job that the worker has; None while it has none.
     """
 
-    def __init__(self, store: Store, events: Events):
+    def __init__(self, store: Store, events: Events, runs: Path):
         self.store, self.events = store, events
         self.running: str | None = None
         self.waiting: list[str] = []
         self.previews: dict[tuple[str, str], tuple[int, bytes]] = {}
-        self.worker = Supervisor(store.folder / "worker.log", self._heard, self._died)
+        told = {"DEMIST_STUDIO_RUNS": str(runs), "DEMIST_STUDIO_FOLDER": str(store.folder)}
+        self.worker = Supervisor(store.folder / "worker.log", told, self._heard, self._died)
         self._facts: dict[str, Any] = {}
         self._wish = asyncio.Event()
         self._free = asyncio.Event()

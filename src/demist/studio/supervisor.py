@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,18 @@ class Supervisor:
         pid: Of the worker; None while there is none.
     """
 
-    def __init__(self, log: Path, hear: Heard, died: Callable[[str], None]):
+    def __init__(
+        self, log: Path, told: Mapping[str, str], hear: Heard, died: Callable[[str], None]
+    ):
         """Nothing starts before the first frame is sent.
 
         Args:
             log: File for what the worker prints.
+            told: Variables of its environment.
             hear: Called with every frame that is about a job.
             died: Called with the reason, in words, when the worker has ended by itself.
         """
-        self._log, self._hear, self._died = log, hear, died
+        self._log, self._told, self._hear, self._died = log, told, hear, died
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
@@ -112,7 +115,7 @@ class Supervisor:
                     sys.executable, "-P", "-m", "demist.studio.worker",
                     stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log,
                     limit=frames.LONGEST_LINE, start_new_session=True,
-                    env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                    env={**os.environ, **self._told},
                 )  # fmt: skip
         except OSError as error:
             raise TryAgainError(f"the worker cannot be started: {error.strerror}") from None

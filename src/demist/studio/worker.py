@@ -5,7 +5,6 @@ standard error, which the server keeps in a file.
 """
 
 import dataclasses
-import importlib
 import os
 import queue
 import re
@@ -20,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from demist.errors import DataError, DemistError, UsageError
 from demist.studio import frames, kinds
 from demist.studio.telling import CancelledError, Tell
+from demist.studio.uploaded import reencode
 
 _FULL = ("can't allocate memory", "out of memory", "std::bad_alloc")
 
@@ -150,8 +150,7 @@ def answer_to(asked: dict[str, Any]) -> Any:
     if asked["type"] == "schema":
         return schema(asked["kind"])
     if asked["type"] == "upload":
-        module = importlib.import_module("demist.studio.uploaded")
-        return module.reencode(Path(asked["file"]), Path(asked["to"]))
+        return reencode(Path(asked["file"]), Path(asked["to"]))
     raise DataError(f"the worker was asked {asked['type']!r}, which it does not know")
 
 
