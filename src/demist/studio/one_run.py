@@ -90,7 +90,7 @@ def metrics(run: Run) -> dict[str, Any]:
 
 
 def joined(rows: list[dict[str, Any]], most: int = POINTS) -> list[dict[str, Any]]:
-    """At most `most` rows: means of as many neighbours each as it takes, at the step of the last."""
+    """At most `most` rows: means of as many neighbours as it takes, at the step of the last."""
     size = max(1, math.ceil(len(rows) / most))
     if size == 1:
         return rows

@@ -82,7 +82,7 @@ def serve(
     handle = lock_folder(folder)
     try:
         door = Door(token, port, names_of(host), not is_loopback(host))
-        studio = Studio(runs, folder)
+        studio = Studio(runs.absolute(), folder.absolute())
         link = f"http://{'127.0.0.1' if is_loopback(host) else shown(host)}:{port}/?token={token}"
         config = uvicorn.Config(
             Guard(studio, door), http=Protocol, ws="none", log_level="error", access_log=False,

@@ -32,19 +32,21 @@ export function short(value) {
 
 // An axis: {low, high, label, log}. Returns {x, y, left, top, width, height} with x(v), y(v) in pixels.
 export function axes(context, width, height, { x, y, grid = true, margin = {} }) {
-  const left = margin.left ?? 56, right = margin.right ?? 12, top = margin.top ?? 10, bottom = margin.bottom ?? 42;
+  context.save();
+  context.font = `12px ${token('--font')}`;
+  const room = Math.max(1, height - (margin.top ?? 10) - (margin.bottom ?? 42));
+  const ys = y.ticks ?? (y.log ? powers(y.low, y.high) : ticks(y.low, y.high, Math.max(2, Math.floor(room / 44))));
+  const widest = Math.max(...ys.map((v) => context.measureText((y.format ?? short)(v)).width), 0);
+  const left = margin.left ?? Math.max(48, Math.ceil(widest) + 32), right = margin.right ?? 12, top = margin.top ?? 10, bottom = margin.bottom ?? 42;
   const w = Math.max(1, width - left - right), h = Math.max(1, height - top - bottom);
   const along = (axis, v) => (axis.log
     ? Math.log(v / axis.low) / Math.log(axis.high / axis.low)
     : (v - axis.low) / (axis.high - axis.low || 1));
   const place = { left, top, width: w, height: h, x: (v) => left + w * along(x, v), y: (v) => top + h * (1 - along(y, v)) };
-  context.save();
-  context.font = `12px ${token('--font')}`;
   context.lineWidth = 1;
   context.strokeStyle = token('--line');
   context.fillStyle = token('--muted');
   const xs = x.ticks ?? (x.log ? powers(x.low, x.high) : ticks(x.low, x.high, Math.max(2, Math.floor(w / 80))));
-  const ys = y.ticks ?? (y.log ? powers(y.low, y.high) : ticks(y.low, y.high, Math.max(2, Math.floor(h / 44))));
   context.textAlign = 'center';
   context.textBaseline = 'top';
   for (const v of xs) {
