@@ -86,7 +86,8 @@ def test_where_a_request_comes_from(more, method, wanted):
 
 
 @pytest.mark.parametrize(
-    "cookie", ["", "x", f"{DOOR.cookie}={TOKEN}", f"{DOOR.cookie}=", f"demist-studio-1={DOOR.secret}",
+    "cookie",
+    ["", "x", f"{DOOR.cookie}={TOKEN}", f"{DOOR.cookie}=", f"demist-studio-1={DOOR.secret}",
                f"{DOOR.cookie}={DOOR.secret[:-1]}", "=;=;\x00", f"{DOOR.cookie}=\xe9"],
 )  # fmt: skip
 def test_without_the_cookie_nothing(cookie):

@@ -50,7 +50,9 @@ def test_a_name_leads_nowhere(store, name):
         store.file(job, name)
 
 
-@pytest.mark.parametrize("job", ["..", "../000001-check", "000001-", "1-check", "000001-check/..", ""])
+@pytest.mark.parametrize(
+    "job", ["..", "../000001-check", "000001-", "1-check", "000001-check/..", ""]
+)
 def test_an_id_leads_nowhere(store, job):
     store.add("check", {})
     with pytest.raises(MissingError):
@@ -115,9 +117,9 @@ async def first(stream, parts=2):
 def test_who_listens_slowly_hears_the_latest():
     async def listen():
         events = Events()
-        stream = events.listen()
+        box = events.enter()
+        stream = events.listen(box)
         await anext(stream)
-        box = next(iter(events.boxes))
         for step in range(5000):
             events.tell({"type": "step", "job": "a", "step": step})
             events.tell({"type": "preview", "job": "a", "name": "p.png", "version": step})
@@ -126,7 +128,7 @@ def test_who_listens_slowly_hears_the_latest():
         found = heard([await anext(stream)])
         assert [event["type"] for _, event in found] == ["step", "preview", "done"]
         assert found[0][1]["step"] == found[1][1]["version"] == 4999
-        await stream.aclose()
+        events.leave(box)
         assert not events.boxes
 
     asyncio.run(listen())
@@ -135,24 +137,20 @@ def test_who_listens_slowly_hears_the_latest():
 def test_who_comes_back_hears_what_was_missed():
     async def come_back():
         events = Events()
-        stream = events.listen()
+        stream = events.listen(events.enter())
         await anext(stream)
         events.tell({"type": "queued", "job": "a"})
         ((number, _),) = heard([await anext(stream)])
-        await stream.aclose()
         events.tell({"type": "done", "job": "a"})
-        again = events.listen(number)
+        again = events.listen(events.enter(number))
         assert [event["type"] for _, event in await first(again)] == ["done"]
-        await again.aclose()
         for stranger in ("ffffffff-1", "x", "-", f"{number}²"):
-            other = events.listen(stranger)
+            other = events.listen(events.enter(stranger))
             assert [event["type"] for _, event in await first(other)] == ["reset"]
-            await other.aclose()
         for _ in range(REMEMBERED + 1):
             events.tell({"type": "queued", "job": "b"})
-        late = events.listen(number)
+        late = events.listen(events.enter(number))
         assert [event["type"] for _, event in await first(late)] == ["reset"]
-        await late.aclose()
 
     asyncio.run(come_back())
 

@@ -1,5 +1,6 @@
 """The server through real sockets: the first page, a hundred clients, slow and malformed ones."""
 
+import contextlib
 import io
 import json
 import os
@@ -181,7 +182,7 @@ def test_two_studios_do_not_share_a_folder(opened, tmp_path):
     [
         (["--host", "0.0.0.0"], 64, "say --token"),
         (["--token", "short"], 64, "16 or more letters"),
-        (["--port", "99999"], 73, "cannot listen"),
+        (["--port", "99999"], 64, "between 0 (a free one) and 65535"),
         (["--host", "203.0.113.9", "--token", TOKEN], 73, "cannot listen"),
     ],
 )
@@ -223,7 +224,7 @@ def bomb():
         (b"", 422, "empty"),
         (b"\x80\x04\x95cos\nsystem\n", 422, "no picture"),
         (b"<svg onload='alert(1)'/>", 422, "no picture"),
-        (png()[:60], 422, "damaged"),
+        (png((64, 64))[:80], 422, "damaged"),
         (bomb(), 422, "pixels"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n", 422, "no picture"),
         (bytes(2**25 + 1), 413, "32 MiB"),
@@ -266,7 +267,7 @@ def test_path_tricks_lead_nowhere(opened, method, path, status):
     [
         (b"{", 422), (b"[]", 422), (b"{}", 422), (b'{"kind": 3}', 422), (b'{"kind": "os"}', 404),
         (b'{"kind": "check", "settings": []}', 422), (b'{"kind": "check", "more": 1}', 422),
-        (b"[" * 100_000, 422), (b"\xff\xfe", 422), (b'{"kind": "../worker"}', 404),
+        (b"[" * 100_000, 400), (b"\xff\xfe", 422), (b'{"kind": "../worker"}', 404),
         (bytes(2**20 + 1), 413),
     ],
 )  # fmt: skip
@@ -288,13 +289,15 @@ def raw(port, data, patience=30):
 
 
 def test_what_is_no_http_is_refused(opened):
-    for data in (b"\x16\x03\x01\x02\x00\x01\n\n", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nA B: c\r\n\r\n"):
+    for data in (
+        b"\x16\x03\x01\x02\x00\x01\n\n",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/1.1\r\nA B: c\r\n\r\n",
+    ):
         assert b" 400 " in raw(opened.port, data).split(b"\r\n")[0]
     huge = b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 200_000 + b"\r\n\r\n"
-    try:
+    with contextlib.suppress(ConnectionError):  # closed while it still sent
         assert b" 4" in raw(opened.port, huge).split(b"\r\n")[0]
-    except ConnectionError:
-        pass  # closed while it still sent
     assert opened.ask("GET", "/")[0] == 200
 
 

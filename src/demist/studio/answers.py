@@ -21,7 +21,8 @@ from demist.errors import (
 )
 from demist.studio import kinds, models, one_run, shown
 from demist.studio.app import Studio
-from demist.studio.events import LISTENERS
+from demist.studio.events import Events, Mailbox
+from demist.studio.guard import Receive, Scope, Send
 from demist.studio.uploads import Uploads
 
 STATUS: dict[type[DemistError], int] = {
@@ -44,6 +45,21 @@ class Place(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     before: str | None = None
+
+
+class Stream(StreamingResponse):
+    """Events for one page, whose place is free again whatever ends it."""
+
+    def __init__(self, events: Events, box: Mailbox):
+        super().__init__(events.listen(box), media_type="text/event-stream")
+        self.events, self.box = events, box
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the class."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.events.leave(self.box)
 
 
 def make(studio: Studio) -> FastAPI:
@@ -157,10 +173,7 @@ def make(studio: Studio) -> FastAPI:
 
     @app.get("/api/events")
     async def listen(request: Request) -> Response:
-        if len(events.boxes) >= LISTENERS:
-            raise TryAgainError(f"{LISTENERS} pages are open already; close one")
-        told = events.listen(request.headers.get("last-event-id"))
-        return StreamingResponse(told, media_type="text/event-stream")
+        return Stream(events, events.enter(request.headers.get("last-event-id")))
 
     return app
 

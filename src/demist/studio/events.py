@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
 
+from demist.errors import TryAgainError
+
 REMEMBERED = 1000
 """Events that a page which comes back can still be told; of more it reads the jobs again."""
 LISTENERS = 128
@@ -68,24 +70,34 @@ class Events:
         for box in self.boxes:
             box.put(f"{self._begun}-{self._count}", event)
 
-    async def listen(self, last: str | None = None) -> AsyncIterator[bytes]:
-        """What a page is sent, without end.
+    def enter(self, last: str | None = None) -> Mailbox:
+        """A place for one more page, which it keeps until `leave`.
 
         Args:
             last: Number of the last event that it has heard, if it was here before. What it missed
                 comes first; where that is not known any more, an event `reset`.
+
+        Raises:
+            TryAgainError: There are too many.
         """
+        if len(self.boxes) >= LISTENERS:
+            raise TryAgainError(f"{LISTENERS} pages are open already; close one")
         box = Mailbox()
         for number, event in self._missed(last):
             box.put(f"{self._begun}-{number}", event)
         self.boxes.add(box)
-        try:
-            yield b"retry: 1000\n\n"
-            while not self._closed:
-                told = await box.get(HEARTBEAT)
-                yield b"".join(_line(number, event) for number, event in told) or b": quiet\n\n"
-        finally:
-            self.boxes.discard(box)
+        return box
+
+    def leave(self, box: Mailbox) -> None:
+        """The page is gone."""
+        self.boxes.discard(box)
+
+    async def listen(self, box: Mailbox) -> AsyncIterator[bytes]:
+        """What a page is sent, until the server ends."""
+        yield b"retry: 1000\n\n"
+        while not self._closed:
+            told = await box.get(HEARTBEAT)
+            yield b"".join(_line(number, event) for number, event in told) or b": quiet\n\n"
 
     def close(self) -> None:
         """Let go of everybody: the server ends."""

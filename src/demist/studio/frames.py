@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, BinaryIO
+from io import BufferedIOBase
+from typing import Any
 
 from demist.errors import DataError
 
@@ -32,7 +33,7 @@ def header_of(line: bytes) -> tuple[dict[str, Any], int]:
     return header, size
 
 
-def read(file: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
+def read(file: BufferedIOBase) -> tuple[dict[str, Any], bytes] | None:
     """The next frame; None at the end.
 
     Raises:

@@ -76,6 +76,8 @@ def serve(
             f"--host {host}: others could reach the studio there; say --token, which they need as "
             f"well, or forward the port: ssh -L {port}:127.0.0.1:{port} this-machine"
         )
+    if not 0 <= port <= 65535:
+        raise UsageError(f"--port {port}: a port is a number between 0 (a free one) and 65535")
     token = token or secrets.token_urlsafe(24)
     listener = listen_at(host, port)
     port = listener.getsockname()[1]

@@ -11,8 +11,9 @@ import re
 import sys
 import threading
 import traceback
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -27,7 +28,7 @@ _FULL = ("can't allocate memory", "out of memory", "std::bad_alloc")
 class Outbox:
     """Sends frames from a thread of its own; of steps and previews not yet sent, only the last."""
 
-    def __init__(self, out: BinaryIO):
+    def __init__(self, out: BufferedIOBase):
         self._out = out
         self._ready = threading.Condition()
         self._waiting: dict[Any, tuple[dict[str, Any], bytes]] = {}
@@ -60,13 +61,13 @@ class Outbox:
 class Worker:
     """Jobs one after another in the main thread; short questions beside them."""
 
-    def __init__(self, out: BinaryIO):
+    def __init__(self, out: BufferedIOBase):
         self.outbox = Outbox(out)
         self.jobs: queue.Queue[dict[str, Any]] = queue.Queue()
         self.questions: queue.Queue[dict[str, Any]] = queue.Queue()
         self.telling: dict[str, Tell] = {}
 
-    def listen(self, file: BinaryIO) -> None:
+    def listen(self, file: BufferedIOBase) -> None:
         """Read what the server asks, until it is gone."""
         while (frame := frames.read(file)) is not None:
             header = frame[0]
