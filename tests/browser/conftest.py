@@ -106,7 +106,9 @@ def accessible():
     from axe_playwright_python.sync_playwright import Axe
 
     def check(page):
+        before = list(page.complaints)
         found = Axe().run(page).response["violations"]
+        page.complaints[:] = before  # it tries styles that our policy forbids
         serious = [
             (one["id"], [node["html"][:120] for node in one["nodes"]][:4])
             for one in found

@@ -3,12 +3,14 @@
 import math
 import signal
 
+import numpy as np
 import pytest
 from opened import studio
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from demist import runs
 from demist.config import TrainConfig, update
+from demist.modalities import load
 
 WIDTHS = [(1200, "light"), (1200, "dark"), (390, "light"), (390, "dark")]
 
@@ -36,13 +38,12 @@ def invented(root, name, steps=3000):
             images_per_second=310 + 8 * noise, waiting=0.004, loss_by_level=levels,
         )  # fmt: skip
     log.close()
+    x = load("digits").x[:40, 0].reshape(4, 10, 28, 28).swapaxes(1, 2).reshape(112, 280)
+    noise = np.random.default_rng(0).normal(128, 60, x.shape)
     for k in range(8):
-        picture = Image.effect_noise((28 * 8, 28 * 4), 90 * (1 - k / 7))
-        draw = ImageDraw.Draw(picture)
-        for i in range(32):
-            x, y = 28 * (i % 8), 28 * (i // 8)
-            draw.ellipse([x + 6, y + 6, x + 21, y + 21], outline=int(255 * k / 7), width=3)
-        picture.save(run.image(steps * (k + 1) // 8))
+        mixed = x * (k / 7) + noise * (1 - k / 7)
+        picture = Image.fromarray(mixed.clip(0, 255).astype(np.uint8))
+        picture.resize((840, 336), Image.Resampling.NEAREST).save(run.image(steps * (k + 1) // 8))
     return run
 
 
@@ -66,7 +67,7 @@ def test_the_table(opened, visit, accessible, picture, width, theme):
 
 @pytest.mark.parametrize(("width", "theme"), WIDTHS)
 def test_one_run(opened, visit, accessible, picture, width, theme):
-    page = visit(opened, "#/runs/0001-digits", width, theme)
+    page = visit(opened, "#/runs/0001-digits", width, theme, height=1360 if width > 390 else 860)
     page.get_by_role("heading", name="Loss by noise level").wait_for()
     page.wait_for_function("document.querySelector('demist-strip img')?.naturalWidth > 0")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -74,6 +75,8 @@ def test_one_run(opened, visit, accessible, picture, width, theme):
     assert shown.count() == 1
     accessible(page)
     picture(page, f"run-{theme}-{width}")
+    if (width, theme) == (1200, "light"):
+        picture(page, "studio-run", whole=False)
 
 
 def test_the_learning_is_scrubbed_and_played(opened, visit):
@@ -101,7 +104,7 @@ def test_curves_are_read_with_the_keyboard(opened, visit):
 
 def test_options_against_another_run(opened, visit):
     page = visit(opened, "#/runs/0001-digits")
-    page.get_by_label("from").select_option("0002-digits-longer")
+    page.get_by_role("combobox").select_option("0002-digits-longer")
     page.get_by_role("columnheader", name="0002-digits-longer").wait_for()
     row = page.get_by_role("row", name="name")
     assert row.locator("td").all_inner_texts() == ["digits-longer", "digits"]

@@ -22,7 +22,7 @@ export class Curve extends HTMLElement {
         if (!step || !this.#data?.x.length) return;
         event.preventDefault();
         const last = this.#data.x.length - 1;
-        this.#at = Math.max(0, Math.min(last, (this.#at ?? (step > 0 ? -1 : last + 1)) + step * (event.shiftKey ? 10 : 1)));
+        this.#at = Math.max(0, Math.min(last, (this.#at ?? (step > 0 ? -1 : last)) + step * (event.shiftKey ? 10 : 1)));
         this.draw();
       });
     }

@@ -72,7 +72,7 @@ export class Heat extends HTMLElement {
     for (let i = 0; i < 120; i++) { context.fillStyle = colour(i / 119); context.fillRect(i, 0, 1, 1); }
     this.bar.replaceChildren(
       make('span', { class: 'row' }, number(10 ** this.low, 2), ramp, number(10 ** this.high, 2), ` ${this.#data.label}`),
-      make('span', {}, text || 'grey: no sample seen'),
+      make('span', {}, text || 'blank: no sample seen'),
     );
   }
 

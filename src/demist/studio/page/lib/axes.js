@@ -26,7 +26,7 @@ export function short(value) {
   const size = Math.abs(value);
   if (size >= 1e6) return `${Number((value / 1e6).toPrecision(3))}M`;
   if (size >= 1e4) return `${Number((value / 1e3).toPrecision(3))}k`;
-  if (size !== 0 && size < 1e-3) return value.toExponential(0).replace('e-', 'e−');
+  if (size !== 0 && size < 1e-4) return value.toExponential(0).replace('e-', 'e−');
   return String(Number(value.toPrecision(4))).replace('-', '−');
 }
 
@@ -52,7 +52,9 @@ export function axes(context, width, height, { x, y, grid = true, margin = {} })
   for (const v of xs) {
     const at = Math.round(place.x(v)) + 0.5;
     if (grid) stroke(context, at, top, at, top + h);
-    context.fillText((x.format ?? short)(v), at, top + h + 6);
+    const text = (x.format ?? short)(v);
+    const half = context.measureText(text).width / 2;
+    context.fillText(text, Math.min(at, width - half - 1), top + h + 6); // none is cut off at the edge
   }
   context.textAlign = 'right';
   context.textBaseline = 'middle';

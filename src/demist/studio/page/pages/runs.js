@@ -181,6 +181,7 @@ function facts(run) {
   const machine = [e.processor, e.gpu, e.cores && `${e.cores} cores`, e.python && `Python ${e.python}`, e.packages?.torch && `torch ${e.packages.torch}`].filter(Boolean).join(' · ');
   const lines = [['Data', run.data], ['Machine', machine], ['Skipped steps', run.skipped ? number(run.skipped) : null], ['Unreadable files', run.bad_files ? number(run.bad_files) : null],
     ['Parameters', run.summary?.parameters ? number(run.summary.parameters) : null]].filter(([, v]) => v);
+  if (!lines.length && !run.command && !run.stages.length) return '';
   return make('section', { class: 'card stack' }, make('h2', {}, 'Where it comes from'),
     make('dl', { class: 'facts' }, lines.flatMap(([k, v]) => [make('dt', {}, k), make('dd', {}, v)])),
     run.command ? make('pre', { class: 'command', tabindex: '0', 'aria-label': 'Command' }, run.command) : null,
