@@ -67,7 +67,7 @@ def test_the_table(opened, visit, accessible, picture, width, theme):
 
 @pytest.mark.parametrize(("width", "theme"), WIDTHS)
 def test_one_run(opened, visit, accessible, picture, width, theme):
-    page = visit(opened, "#/runs/0001-digits", width, theme, height=1360 if width > 390 else 860)
+    page = visit(opened, "#/runs/0001-digits", width, theme, height=1480 if width > 390 else 860)
     page.get_by_role("heading", name="Loss by noise level").wait_for()
     page.wait_for_function("document.querySelector('demist-strip img')?.naturalWidth > 0")
     assert page.evaluate("document.documentElement.scrollWidth") <= width

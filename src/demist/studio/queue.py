@@ -168,8 +168,7 @@ class Queue:
             return
         if kind == "preview":
             self._keep(job, header["name"], data)
-            event = {"type": "preview", "job": job, "name": header["name"]}
-            self.events.tell(event | {"version": self._version})
+            self.events.tell(header | {"version": self._version})
         elif kind == "step":
             self._facts |= {key: header[key] for key in ("step", "of", "seconds", "facts")}
             if time.monotonic() - self._written > 1:

@@ -41,7 +41,8 @@ class Tell:
     def preview(self, name: str, data: bytes) -> None:
         """Show `data` as the file `name` of the job; the last one stays in its folder."""
         self._last[name] = data
-        self._send({"type": "preview", "job": self._job, "name": name}, data)
+        at = round(time.monotonic(), 4)  # of this machine's clock, so that a delay can be measured
+        self._send({"type": "preview", "job": self._job, "name": name, "at": at}, data)
 
     def cancelled(self) -> bool:
         """Whether the job should stop."""
