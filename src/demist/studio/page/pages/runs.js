@@ -2,7 +2,7 @@
 import '../elements/curve.js';
 import '../elements/heat.js';
 import '../elements/strip.js';
-import { get, post } from '../lib/api.js';
+import { file, get, post, start } from '../lib/api.js';
 import { ago, duration, make, number, say } from '../lib/dom.js';
 
 const REFRESH = 5000; // of a run that trains
@@ -65,7 +65,7 @@ class RunsPage extends HTMLElement {
     this.replaceChildren(back(),
       make('div', { class: 'row spread' }, make('div', { class: 'row' }, make('h1', {}, name), this.parts.state), this.parts.asks),
       this.parts.message, this.parts.figures, this.parts.strips, this.parts.plots, this.parts.evaluations,
-      this.options(id, run), facts(run));
+      this.delivered(id), this.options(id, run), facts(run));
     this.curves = {};
     const curve = (key, title, wide) => {
       this.curves[key] = make('demist-curve');
@@ -111,6 +111,25 @@ class RunsPage extends HTMLElement {
     this.heatCard.hidden = !m.loss_by_level.length;
     if (m.loss_by_level.length) this.heat.data = { values: m.loss_by_level.map((v) => v ?? []), x, yEdges: m.levels, xLabel: 'step', yLabel: 'log-SNR (nats)', label: 'loss' };
     evaluations.replaceChildren(...run.evaluations.map(evaluation));
+  }
+
+  delivered(id) {
+    const place = make('div', {}, make('p', { class: 'small muted' }, 'The first batch as the network sees it: cut, mirrored, encoded; and noised at quantiles of the times that it learns from. It needs the data.'));
+    const button = make('button', { type: 'button' }, 'Show');
+    button.addEventListener('click', async () => {
+      button.disabled = true;
+      place.replaceChildren(make('p', { class: 'muted', role: 'status' }, 'Reading the data …'));
+      try {
+        await start('delivered', { run: id }, (event) => {
+          if (!['done', 'failed', 'cancelled'].includes(event.type)) return;
+          button.disabled = false;
+          place.replaceChildren(event.type === 'done'
+            ? make('img', { src: file(event.job, 'delivered.png'), alt: 'Items of the first batch, each column one item; below, the same with more and more noise' })
+            : make('p', { class: 'note bad' }, event.message));
+        });
+      } catch (error) { button.disabled = false; place.replaceChildren(make('p', { class: 'note bad' }, error.message)); }
+    });
+    return make('section', { class: 'card' }, make('div', { class: 'row spread title' }, make('h2', {}, 'What the data loader delivers'), button), place);
   }
 
   options(id, run) {
