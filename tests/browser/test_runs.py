@@ -110,6 +110,17 @@ def test_options_against_another_run(opened, visit):
     assert row.locator("td").all_inner_texts() == ["digits-longer", "digits"]
 
 
+def test_what_the_loader_delivers(opened, visit, picture):
+    page = visit(opened, "#/runs/0001-digits")
+    card = page.locator("section", has=page.get_by_role("heading", name="What the data loader"))
+    card.get_by_role("button", name="Show").click()
+    card.get_by_role("img").wait_for()
+    page.wait_for_function(
+        "document.querySelector('img[alt^=\"Items of the first batch\"]').naturalWidth > 300"
+    )
+    picture(page, "run-delivered")
+
+
 def test_the_theme_can_be_switched_and_stays(opened, visit):
     page = visit(opened, "#/runs")
     button = page.get_by_role("button", name="Colours")

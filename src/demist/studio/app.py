@@ -12,7 +12,7 @@ from collections.abc import Awaitable
 from pathlib import Path
 
 from demist.studio.events import Events
-from demist.studio.guard import App, Door, Guard, Message, Receive, Scope, Send, answer
+from demist.studio.guard import App, Door, Guard, Receive, Scope, Send, answer
 from demist.studio.queue import Queue
 from demist.studio.store import Store
 
@@ -103,9 +103,9 @@ async def _file(scope: Scope, send: Send, path: Path) -> None:
     headers = {"etag": tag, "cache-control": "no-cache", "content-type": TYPES[path.suffix]}
     if not known:
         headers["content-length"] = str(len(data))
-    start: Message = {"type": "http.response.start", "status": 304 if known else 200}
     pairs = [(key.encode(), value.encode()) for key, value in headers.items()]
-    await send(start | {"headers": pairs})
+    status = 304 if known else 200
+    await send({"type": "http.response.start", "status": status, "headers": pairs})
     await send(
         {"type": "http.response.body", "body": b"" if known or scope["method"] == "HEAD" else data}
     )
