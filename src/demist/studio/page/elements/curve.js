@@ -55,7 +55,7 @@ export class Curve extends HTMLElement {
       return;
     }
     let [low, high] = range(known, data.log);
-    if (data.zero && !data.log) low = Math.min(0, low);
+    if (data.zero && !data.log) [low, high] = [Math.min(0, low), Math.max(high, 1.08 * Math.max(...known))];
     const x = data.x;
     const place = axes(context, width, height, {
       x: { low: x[0] === x.at(-1) ? x[0] - 1 : x[0], high: x.at(-1), label: data.xLabel ?? 'step' },

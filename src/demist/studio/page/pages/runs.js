@@ -124,7 +124,7 @@ class RunsPage extends HTMLElement {
           if (!['done', 'failed', 'cancelled'].includes(event.type)) return;
           button.disabled = false;
           place.replaceChildren(event.type === 'done'
-            ? make('img', { src: file(event.job, 'delivered.png'), alt: 'Items of the first batch, each column one item; below, the same with more and more noise' })
+            ? make('img', { class: 'centred', src: file(event.job, 'delivered.png'), alt: 'Items of the first batch, each column one item; below, the same with more and more noise' })
             : make('p', { class: 'note bad' }, event.message));
         });
       } catch (error) { button.disabled = false; place.replaceChildren(make('p', { class: 'note bad' }, error.message)); }
