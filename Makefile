@@ -10,14 +10,15 @@ export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow faults test-all lint types format clean
+.PHONY: help demo test slow faults browser test-all lint types format clean
 
 help:
 	@echo 'make demo    train a small model on the embedded digits and draw samples (minutes, CPU)'
 	@echo 'make test    run the test suite, offline; ARGS="-k grid" chooses tests'
 	@echo 'make slow    run the slow proofs, which `make test` leaves out'
 	@echo 'make faults  kill trainers, damage checkpoints, cut the power: in short'
-	@echo 'make test-all  the three above'
+	@echo 'make browser  the pages of the studio in a real Chromium, where there is one'
+	@echo 'make test-all  test, slow and faults'
 	@echo 'make lint    check style and formatting      make format  repair both'
 	@echo 'make types   check types                     make clean   remove the environment'
 
@@ -25,19 +26,22 @@ demo: $(VENV)/.ready-plot
 	$(BIN)/demist demo $(ARGS)
 
 # Threads that sleep while they wait share the cores with other work; spinning is faster alone.
-test slow faults: export OMP_WAIT_POLICY ?= PASSIVE
+test slow faults browser: export OMP_WAIT_POLICY ?= PASSIVE
 
 # Two processes of one thread each are faster than one process of two threads.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal --ignore=tests/faults
 
 test: $(VENV)/.ready-dev
-	$(PYTEST) -m 'not slow' $(ARGS)
+	$(PYTEST) -m 'not slow and not browser' $(ARGS)
 
 slow: $(VENV)/.ready-dev
-	$(PYTEST) -m slow $(ARGS)
+	$(PYTEST) -m 'slow and not browser' $(ARGS)
 
 faults: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest tests/faults
+
+browser: $(VENV)/.ready-dev
+	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
 test-all: test slow faults
 

@@ -50,7 +50,17 @@ MAY_IMPORT = {
     "training": MODEL | DATA,
     "measuring": MODEL | DATA | {"training"},
     "recipes": {"config", "modalities"},
-    "commands": MODEL | DATA | {"inverse", "editing", "training", "measuring", "recipes"},
+    "studio": MODEL | DATA | {"inverse", "editing", "training", "measuring", "recipes"},
+    "commands": MODEL
+    | DATA
+    | {
+        "inverse",
+        "editing",
+        "training",
+        "measuring",
+        "recipes",
+        "studio",
+    },
     "cli": {"commands"},
     "__main__": {"cli"},
     "__init__": MODEL | DATA | {"inverse", "editing", "training", "measuring"},
@@ -78,6 +88,7 @@ LAZY = {
     "commands/restore.py": 1,
     "commands/sample.py": 2,
     "commands/sampling.py": 2,
+    "commands/studio.py": 1,
     "commands/train.py": 1,
     "conditions/states.py": 1,
     "conditions/text.py": 1,
@@ -385,7 +396,7 @@ def test_lazy_imports_are_few_and_known():
     found = {str(path.relative_to(SOURCE)): lazy(TREES[path]) for path in FILES}
     counts = {place: len(names) for place, names in found.items() if names}
     assert counts == LAZY, "import at the top of the file, or count it in LAZY"
-    assert sum(LAZY.values()) <= 40
+    assert sum(LAZY.values()) <= 41
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ SOURCE = Path(__file__).parents[1] / "src" / "demist"
 PACKAGES = sorted(
     str(face.parent.relative_to(SOURCE))
     for face in SOURCE.glob("*/**/__init__.py")
-    if face.parent.name != "commands"
+    if face.parent.name not in ("commands", "jobs")
 )
-"""All but `commands`, whose modules are found by their files and all define the same two names."""
+"""All but `commands` and `jobs`, whose modules are found by their files and define equal names."""
 
 OWN = {
     "drawing": {"KEY"},

@@ -1,10 +1,12 @@
 """The run folder: the contract between the trainer, the command line and every later reader."""
 
 from demist.runs import stages
+from demist.runs.control import ASKED, ask, take
 from demist.runs.find import find
 from demist.runs.loss import RECENT, recent_loss
 from demist.runs.run import (
     EARLIER,
+    LEVELS,
     STATES,
     MetricsLog,
     Run,
@@ -27,13 +29,16 @@ from demist.runs.run import (
 )
 
 __all__ = [
+    "ASKED",
     "EARLIER",
+    "LEVELS",
     "RECENT",
     "STATES",
     "MetricsLog",
     "Run",
     "add_to_summary",
     "all_runs",
+    "ask",
     "begin",
     "checkpoint",
     "create",
@@ -49,6 +54,7 @@ __all__ = [
     "rewind",
     "slug_of",
     "stages",
+    "take",
     "write_bad_files",
     "write_options",
     "write_report",

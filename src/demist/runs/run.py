@@ -8,6 +8,7 @@ runs/0007-digits/
   samples/step-000500.png     the same noise every time
   checkpoints/step-00000500/  see `demist.runs.checkpoint`
   data.json          what was understood of the data   lock          held by the one writer
+  control/           wishes to the trainer; see `demist.runs.control`
   bad_files.jsonl    unreadable inputs, if any
   stages/            what was trained before it, if anything; see `demist.runs.stages`
   skipped.jsonl      steps skipped for NaN or infinity, with the items they saw
@@ -59,6 +60,28 @@ EARLIER: dict[str, Any] = {
     "exact_sums": False,
 }  # fmt: skip
 """What a run was made with, if its configuration is older than the option."""
+LEVELS = (
+    -15.0,
+    -10.0,
+    -8.0,
+    -6.5,
+    -5.0,
+    -4.0,
+    -3.0,
+    -2.0,
+    -1.0,
+    0.0,
+    1.0,
+    2.0,
+    3.0,
+    4.0,
+    5.0,
+    6.5,
+    8.0,
+    10.0,
+    15.0,
+)
+"""Log-SNRs between which `loss_by_level` of metrics.jsonl has one loss each, the noisiest first."""
 MOST = 2**30
 """Bytes; no file of metrics is longer."""
 TYPES: Mapping[str, type] = {"state": str, "step": int, "updated": str, "message": str}
@@ -301,7 +324,7 @@ class MetricsLog:
     def __init__(self, path: Path):
         self._file = path.open("a", encoding="utf-8")
 
-    def append(self, **values: float | int | str | None) -> None:
+    def append(self, **values: float | int | str | list[float | None] | None) -> None:
         """Add one line; `step` should be among the values."""
         line = {
             k: None if v in (float("inf"), -float("inf")) or v != v else v

@@ -21,6 +21,7 @@ __all__ = [
     "joint",
     "judge",
     "latents",
+    "levels",
     "look",
     "memory",
     "noisy_classifier",

@@ -44,6 +44,7 @@ from demist.training.given import Given, config_of, pinned, stages_of, with_runs
 from demist.training.gradient import network_of
 from demist.training.interrupt import Interrupt, interruptible
 from demist.training.joint import Joint
+from demist.training.levels import Levels, recorded
 from demist.training.parallel import ALONE, World
 from demist.training.progress import Progress
 from demist.training.resume import require_resumable, require_whole, with_hold_out
@@ -176,6 +177,7 @@ class _Trainer:
         self.state = start(experiment.denoiser, self.config.optimization)
         self.saver = BackgroundSaver(run.checkpoints, self.config.output.keep, progress.say, world)
         self.watchdog = Watchdog(parse_duration(self.config.limits.patience))
+        self.objective = recorded(experiment.objective)
         self.trackers = Trackers(open_trackers(self.config.output.log), progress.say)
         self.started, self.begun = runs.now(), 0.0
         self.described = dict[str, Any]()  # goes into every checkpoint, under its manifest
@@ -227,7 +229,7 @@ class _Trainer:
     def _loop(self) -> None:
         state, out = self.state, self.config.output
         log, save = Cadence(out.log_every), Cadence(out.save_every)
-        draw, tell = Cadence(out.sample_every), Cadence("5s")
+        draw, tell, listen = Cadence(out.sample_every), Cadence("5s"), Cadence("1s")
         losses: list[float] = []
         skipped = state.skipped
         with contextlib.ExitStack() as stack:
@@ -246,15 +248,22 @@ class _Trainer:
                         mean = {"loss": float(np.mean(losses)), "images_per_second": speed}
                         mean |= {"waiting": self.waiting(), **self._further()}
                         values = {**scalars(state), **mean}
-                        self._try("metrics", partial(metrics.append, **values))
+                        levels = {"loss_by_level": by_level} if (by_level := self._levels()) else {}
+                        self._try("metrics", partial(metrics.append, **values, **levels))
                         self.trackers.log(values, state.step)
                         losses.clear()
                     self.saver.check()
                     if tell.due(state.step):
                         self._try("the status", lambda: self.status("running"))
                 skipped = state.skipped
+                asked = runs.take(self.run) if metrics and listen.due(state.step) else set()
+                if "stop" in asked:
+                    self.interrupt.signal = self.interrupt.signal or "a wish in control/"
                 # The first process's clock decides what all take part in.
                 due = [metrics is not None and what.due(state.step) for what in (save, draw)]
+                due = [
+                    now or what in asked for now, what in zip(due, ("save", "sample"), strict=True)
+                ]
                 stop, keep, image = self.world.any(bool(self.interrupt), *due)
                 if keep:
                     self.saver.save(self._checkpoint())
@@ -282,7 +291,7 @@ class _Trainer:
         return fit(
             e.denoiser,
             e.batches,
-            objective=e.objective,
+            objective=self.objective,
             gradient=choose_gradient(options, e.denoiser, self.world, self.progress.say),
             options=options,
             limits=self.config.limits,
@@ -315,6 +324,7 @@ class _Trainer:
 
     def _begin(self, resume: bool, command: Sequence[str]) -> None:
         run, data = self.run, self.experiment.data
+        runs.take(run)  # what an earlier process was asked
         if resume:
             runs.rewind(run, self.state.step)
         if resume and run.description.exists():
@@ -383,6 +393,10 @@ class _Trainer:
         """Share of the time, since this process began to train, in which it waited for data."""
         seconds = self.state.seconds - self.begun
         return round(self.experiment.waiting.seconds / max(seconds, 1e-9), 4)
+
+    def _levels(self) -> list[float | None]:
+        """The loss by noise level since it was last asked, of this process's samples."""
+        return self.objective.take() if isinstance(self.objective, Levels) else []
 
     def _further(self) -> dict[str, float]:
         """What networks that are trained together have to say, which is shown, too."""

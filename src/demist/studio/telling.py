@@ -1,0 +1,59 @@
+"""What a job tells while it runs: steps, previews, and whether it should stop."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from demist.errors import DemistError
+from demist.io import files
+
+
+class CancelledError(DemistError):
+    """Somebody asked for the end of the job; not a fault."""
+
+
+class Tell:
+    """Handed to `run(settings, folder, tell)` of every kind of job.
+
+    Nothing here waits for a reader: a preview that was not fetched is replaced by the next.
+    """
+
+    def __init__(self, job: str, folder: Path, send: Callable[[dict[str, Any], bytes], None]):
+        self._job, self._folder, self._send = job, folder, send
+        self._stop = threading.Event()
+        self._last: dict[str, bytes] = {}
+        self._began = time.monotonic()
+
+    def step(self, number: int, of: int, **facts: Any) -> None:
+        """Say that `number` of `of` steps are done; `facts` are JSON values to be shown.
+
+        Raises:
+            CancelledError: The job was cancelled: let it through, and nothing more is done.
+        """
+        seconds = round(time.monotonic() - self._began, 4)
+        event = {"type": "step", "job": self._job, "step": number, "of": of, "seconds": seconds}
+        self._send({**event, "facts": facts}, b"")
+        if self._stop.is_set():
+            raise CancelledError(f"cancelled after step {number} of {of}")
+
+    def preview(self, name: str, data: bytes) -> None:
+        """Show `data` as the file `name` of the job; the last one stays in its folder."""
+        self._last[name] = data
+        at = round(time.monotonic(), 4)  # of this machine's clock, so that a delay can be measured
+        self._send({"type": "preview", "job": self._job, "name": name, "at": at}, data)
+
+    def cancelled(self) -> bool:
+        """Whether the job should stop."""
+        return self._stop.is_set()
+
+    def cancel(self) -> None:
+        """Ask for the end; from another thread."""
+        self._stop.set()
+
+    def keep(self) -> None:
+        """Write the last previews into the folder, for those who look later."""
+        for name, data in self._last.items():
+            if not (self._folder / name).exists():
+                files.write_bytes(self._folder / name, data)

@@ -1,0 +1,181 @@
+"""Jobs on the disk, events and frames: what a reload and a restart rest on."""
+
+import asyncio
+import io
+import json
+
+import pytest
+
+from demist.errors import DataError, MissingError, RefusedError, UsageError
+from demist.studio import frames, kinds
+from demist.studio.events import REMEMBERED, Events
+from demist.studio.queue import Queue
+from demist.studio.store import Store, is_file_name
+from demist.studio.supervisor import ending
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "studio")
+
+
+def test_a_job_is_what_the_disk_says(store):
+    job = store.add("check", {"steps": 3})
+    assert job == "000001-check"
+    store.write_state(job, "done", step=3, of=3)
+    (store.path(job) / "picture.png").write_bytes(b"x")
+    found = Store(store.folder).read(job)
+    assert (found["state"], found["step"], found["settings"]) == ("done", 3, {"steps": 3})
+    assert found["files"] == ["picture.png"]
+    assert store.file(job, "picture.png").read_bytes() == b"x"
+
+
+def test_numbers_are_never_used_again(store):
+    first, second = store.add("check", {}), store.add("check", {})
+    store.throw_away(second)
+    assert store.ids() == [first]
+    assert store.add("check", {}) == "000003-check"
+    store.bring_back(second)
+    assert len(store.ids()) == 3
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../job.json", "..", ".", "", "job.json", "state.json", "/etc/passwd", "a/b.png", "a\\b.png",
+     ".hidden", "a" * 200 + ".png", "a.png\n", "a..png", "%2e%2e.png", "nul\0.png", "-x.png"],
+)  # fmt: skip
+def test_a_name_leads_nowhere(store, name):
+    job = store.add("check", {})
+    with pytest.raises(MissingError):
+        store.file(job, name)
+
+
+@pytest.mark.parametrize(
+    "job", ["..", "../000001-check", "000001-", "1-check", "000001-check/..", ""]
+)
+def test_an_id_leads_nowhere(store, job):
+    store.add("check", {})
+    with pytest.raises(MissingError):
+        store.read(job)
+
+
+def test_a_link_out_is_refused(store, tmp_path):
+    job = store.add("check", {})
+    (tmp_path / "secret.txt").write_text("secret")
+    (store.path(job) / "leak.txt").symlink_to(tmp_path / "secret.txt")
+    assert store.read(job)["files"] == []
+    with pytest.raises(RefusedError):
+        store.file(job, "leak.txt")
+
+
+def test_a_damaged_job_is_told_and_the_others_shown(store):
+    good, bad = store.add("check", {}), store.add("check", {})
+    (store.path(bad) / "state.json").write_text("{")
+    found = store.all()
+    assert [job["id"] for job in found] == [good, bad]
+    assert found[1]["state"] == "failed"
+    assert "not valid JSON" in found[1]["message"]
+    assert not is_file_name("a/b")
+
+
+def test_a_restart_goes_on_with_the_queue_and_tells_what_was_lost(store, tmp_path):
+    running, second, third = (store.add("check", {"steps": n}) for n in (1, 2, 3))
+    store.write_state(running, "running", step=1, of=9)
+    store.write_state(third, "queued", place=0)
+    store.write_state(second, "queued", place=1)
+
+    async def restart():
+        queue = Queue(store, Events(), tmp_path)
+        queue.begin()
+        assert queue.waiting == [third, second]
+        assert queue.move(second, third) == [second, third]
+        with pytest.raises(UsageError):
+            queue.move(running, None)
+        assert queue.cancel(third)["state"] == "cancelled"
+        assert queue.waiting == [second]
+        with pytest.raises(UsageError):
+            queue.throw_away(second)
+        queue.waiting.clear()
+        await queue.close()
+
+    asyncio.run(restart())
+    assert store.read(running)["state"] == "failed"
+    assert "was closed while this ran" in store.read(running)["message"]
+
+
+def heard(parts):
+    """Events of a stream as (number, event)."""
+    lines = [part for part in b"".join(parts).decode().split("\n\n") if part.startswith("id:")]
+    split = [line.split("\ndata: ") for line in lines]
+    return [(number.removeprefix("id: "), json.loads(data)) for number, data in split]
+
+
+async def first(stream, parts=2):
+    return heard([await anext(stream) for _ in range(parts)])
+
+
+def test_who_listens_slowly_hears_the_latest():
+    async def listen():
+        events = Events()
+        box = events.enter()
+        stream = events.listen(box)
+        await anext(stream)
+        for step in range(5000):
+            events.tell({"type": "step", "job": "a", "step": step})
+            events.tell({"type": "preview", "job": "a", "name": "p.png", "version": step})
+        assert len(box) == 2
+        events.tell({"type": "done", "job": "a"})
+        found = heard([await anext(stream)])
+        assert [event["type"] for _, event in found] == ["step", "preview", "done"]
+        assert found[0][1]["step"] == found[1][1]["version"] == 4999
+        events.leave(box)
+        assert not events.boxes
+
+    asyncio.run(listen())
+
+
+def test_who_comes_back_hears_what_was_missed():
+    async def come_back():
+        events = Events()
+        stream = events.listen(events.enter())
+        await anext(stream)
+        events.tell({"type": "queued", "job": "a"})
+        ((number, _),) = heard([await anext(stream)])
+        events.tell({"type": "done", "job": "a"})
+        again = events.listen(events.enter(number))
+        assert [event["type"] for _, event in await first(again)] == ["done"]
+        for stranger in ("ffffffff-1", "x", "-", f"{number}²"):
+            other = events.listen(events.enter(stranger))
+            assert [event["type"] for _, event in await first(other)] == ["reset"]
+        for _ in range(REMEMBERED + 1):
+            events.tell({"type": "queued", "job": "b"})
+        late = events.listen(events.enter(number))
+        assert [event["type"] for _, event in await first(late)] == ["reset"]
+
+    asyncio.run(come_back())
+
+
+def test_frames_come_out_as_they_went_in():
+    file = io.BytesIO(frames.pack({"type": "a", "n": 1}, b"\n\0x") + frames.pack({"type": "b"}))
+    assert frames.read(file) == ({"type": "a", "n": 1}, b"\n\0x")
+    assert frames.read(file) == ({"type": "b"}, b"")
+    assert frames.read(file) is None
+    for wrong in (b"x\n", b"[]\n", b'{"bytes": -1}\n', b'{"bytes": "1"}\n', b'{"bytes": 9}\nabc'):
+        with pytest.raises(DataError):
+            frames.read(io.BytesIO(wrong))
+
+
+def test_an_end_in_words(tmp_path):
+    log = tmp_path / "worker.log"
+    log.write_text("Traceback\nImportError: no torch\n")
+    assert "memory runs out" in ending(-9, log)
+    assert "no torch" in ending(1, log)
+    assert "crashed (Segmentation fault)" in ending(-11, log)
+
+
+def test_kinds_are_files():
+    assert "check" in kinds.names()
+    with pytest.raises(MissingError, match="there is no kind of job 'os'"):
+        kinds.load("os")
+    with pytest.raises(MissingError):
+        kinds.load("../worker")
