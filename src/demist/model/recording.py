@@ -14,7 +14,7 @@ from demist.errors import UsageError
 from demist.model import components, folder
 from demist.model.feeders import bare
 from demist.model.keywords import plain
-from demist.model.plan import Init, Plan
+from demist.model.plan import Plan
 from demist.model.remembered import moved
 from demist.model.rewording import reworded
 from demist.model.sampling import FIELDS, Sampling, split
@@ -342,7 +342,7 @@ def _require_fit(pipeline: "Pipeline", trace: Trace, other_model: bool) -> bool:
 
 
 def _sized_for(pipeline: "Pipeline", trace: Trace) -> "Pipeline":
-    if pipeline.shape != trace.shape and type(pipeline.shape) is tuple and trace.shape[1:]:
+    if pipeline.shape != trace.shape and pipeline.shape[1:] and trace.shape[1:]:
         pipeline = pipeline.sized((trace.shape[-2], trace.shape[-1]))
     if pipeline.shape != trace.shape:
         raise UsageError(f"the trace is of data of shape {trace.shape}, not {pipeline.shape}")

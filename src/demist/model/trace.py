@@ -140,7 +140,9 @@ class Trace:
         """
         tensors: dict[str, Tensor] = {
             **{name: getattr(self, name) for name in ("times", "alpha", "sigma", "schedule")},
-            **{"x": self.x, "x0": self.x0, "samples": torch.from_numpy(np.array(self.samples))},
+            "x": self.x,
+            "x0": self.x0,
+            "samples": torch.from_numpy(np.array(self.samples)),
             **{f"seen.{name}": looks for name, looks in self.seen.items()},
             **{name: torch.from_numpy(value) for name, value in self.given.items()},
         }
@@ -203,8 +205,9 @@ def _made(cls: type[Trace], facts: dict[str, Any], tensors: dict[str, Tensor]) -
     x, points = tensors["x"], len(tensors["x"]) if tensors["x"].shape else 0
     n = x.shape[1] if points and x.shape[1:] else 0
     wanted = {
-        "times": (points,), "alpha": (points,), "sigma": (points,), "x0": (points - 1, *x.shape[1:]),
-        "samples": (n, *shape), "schedule": (len(tensors["schedule"].reshape(-1)) // 3, 3),
+        "times": (points,), "alpha": (points,), "sigma": (points,), "samples": (n, *shape),
+        "x0": (points - 1, *x.shape[1:]),
+        "schedule": (len(tensors["schedule"].reshape(-1)) // 3, 3),
     }  # fmt: skip
     if points < 2 or n < 1 or not isinstance(trees, list) or len(trees) != points:
         raise DataError("its states and what the solver remembered do not match")
@@ -243,7 +246,7 @@ def _made(cls: type[Trace], facts: dict[str, Any], tensors: dict[str, Tensor]) -
 
 
 def as_small(looks: np.ndarray, factor: int) -> np.ndarray:
-    """Images in which each block of `factor` pixels has one colour, a pixel for each; else as is."""
+    """A pixel for each block of `factor` pixels, where each has one colour; else as it is."""
     small = looks[..., ::factor, ::factor]
     return small if np.array_equal(_grown(small, factor), looks) else looks
 
