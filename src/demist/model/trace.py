@@ -91,6 +91,12 @@ class Trace:
         return tuple(self.facts["shape"])
 
     @property
+    def kind(self) -> str | None:
+        """Of the data, where its shape does not tell it; see `demist.modalities.of`."""
+        kind = self.facts["model"].get("kind")
+        return None if kind is None else str(kind)
+
+    @property
     def log_snr(self) -> Tensor:
         """log(alpha^2 / sigma^2) at each time: -inf in pure noise, inf in data."""
         return 2 * (self.alpha / self.sigma).log()
