@@ -18,7 +18,7 @@ from demist.model.plan import Plan
 from demist.model.remembered import moved
 from demist.model.rewording import reworded
 from demist.model.sampling import FIELDS, Sampling, split
-from demist.model.trace import CURVE, Trace, as_small
+from demist.model.trace import CURVE, Trace, as_large, as_small
 from demist.samplers import TrajectoryPoint
 from demist.version import __version__
 
@@ -117,6 +117,13 @@ class Recording:
             np.asarray(self.plan.decode(self._x[-1].to(self.plan.pipeline.device))),
             self.facts, self.given, {k: torch.stack(v) for k, v in self._looks.items()},
         )  # fmt: skip
+
+    def look(self, which: str, step: int) -> np.ndarray:
+        """A state (`x`) or a prediction (`x0`) written down so far, as data; see `Trace.look`."""
+        last = self.plan if self.plan.then is None else self.plan.then
+        if which in self._looks and step < len(self._looks[which]):
+            return as_large(self._looks[which][step].numpy(), last.pipeline.shape)
+        return self.plan.preview((self._x if which == "x" else self._x0)[step])
 
     def run(self) -> Trace:
         """Run to the end."""

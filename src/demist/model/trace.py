@@ -122,7 +122,7 @@ class Trace:
             return self.samples
         if which in self.seen:
             small = self.seen[which][step].numpy()
-            return _as_large(small, self.shape)
+            return as_large(small, self.shape)
         codec = self.codec()
         with torch.no_grad():
             return codec.preview((self.x if which == "x" else self.x0)[step].float()).numpy()
@@ -257,7 +257,7 @@ def as_small(looks: np.ndarray, factor: int) -> np.ndarray:
     return small if np.array_equal(_grown(small, factor), looks) else looks
 
 
-def _as_large(small: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def as_large(small: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The inverse of `as_small`, `(n, *shape)`."""
     return _grown(small, _factor(small.shape, shape))
 
