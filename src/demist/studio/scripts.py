@@ -123,7 +123,7 @@ class Script:
 
 
 def _arguments(how: Sampling, cond: Mapping[str, Any]) -> list[str]:
-    both = {**{k: v for k, v in how.given().items()}, **cond}
+    both = how.given() | dict(cond)
     return [f"{name}={value!r}" for name, value in both.items()]
 
 

@@ -180,8 +180,7 @@ def opened(place: Path) -> Pipeline:
     key = f"{place.absolute()}@{newest}"
     if key not in _OPEN:
         _OPEN.clear()
-        spec = "digits" if place.name == "digits" else str(place)
-        _OPEN[key] = open_model(spec if not place.is_dir() else str(place))
+        _OPEN[key] = open_model(str(place))
     return _OPEN[key]
 
 
