@@ -67,6 +67,13 @@ customElements.define('demist-schedule', Schedule);
 // How dense the numbers of x_t lie where, against the standard normal density.
 class Histogram extends Plot {
   plot(context, width, height, { numbers }) {
+    if (!numbers.length) {
+      context.fillStyle = token('--muted');
+      context.font = `13px ${token('--font')}`;
+      context.textAlign = 'center';
+      context.fillText('comes with the last step', width / 2, height / 2);
+      return;
+    }
     const low = -4, high = 4, bins = 40, top = 0.8, size = (high - low) / bins;
     const counts = new Float64Array(bins);
     for (const v of numbers) counts[Math.min(bins - 1, Math.max(0, Math.floor((v - low) / size)))] += 1 / (numbers.length * size);

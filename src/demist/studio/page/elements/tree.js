@@ -2,7 +2,7 @@
 // `show({takes: [{id, parent, step, steps, label, picture}], open, step})`; says `demist-take` with an id.
 import { make } from '../lib/dom.js';
 
-const ROW = 52, WIDTH = 220, LEFT = 8, RIGHT = 212;
+const ROW = 52, WIDTH = 92, LEFT = 6, RIGHT = 86;
 
 class Branches extends HTMLElement {
   show({ takes, open, step }) {
@@ -18,9 +18,9 @@ class Branches extends HTMLElement {
       const kind = `branch${take.id === open ? ' here' : ''}`;
       let begin = x(take, 0);
       if (parent) {
-        const from = Math.min(x(parent, take.step), RIGHT - 14), above = y.get(parent.id);
-        begin = from + 12;
-        lines.push(make('path', { class: kind, d: `M${from},${above} L${from},${at - 12} Q${from},${at} ${begin},${at}` }));
+        const from = Math.min(x(parent, take.step), RIGHT - 12), above = y.get(parent.id);
+        begin = from + 10;
+        lines.push(make('path', { class: kind, d: `M${from},${above} L${from},${at - 10} Q${from},${at} ${begin},${at}` }));
         marks.push(make('circle', { class: 'branch-fork', cx: from, cy: above, r: 3 }));
       }
       lines.push(make('line', { class: kind, x1: begin, x2: RIGHT, y1: at, y2: at }));

@@ -52,7 +52,7 @@ class DenoisePage extends HTMLElement {
     this.film.addEventListener('demist-step', (event) => this.go(event.detail));
     const step = (sign, words, by) => make('button', { type: 'button', 'aria-label': words, onclick: () => this.film.move(by(this.at())) }, sign);
     this.transport = make('div', { class: 'row transport' },
-      step('⏮', 'To the noise', () => 0), step('◀', 'One step back', (k) => k - 1), this.play, step('▶︎|', 'One step on', (k) => k + 1), step('⏭', 'To the end', () => 1e9), this.where);
+      step('|◀', 'To the noise', () => 0), step('‹', 'One step back', (k) => k - 1), this.play, step('›', 'One step on', (k) => k + 1), step('▶|', 'To the end', () => 1e9), this.where);
     this.schedule = make('demist-schedule');
     this.histogram = make('demist-histogram');
     this.curves = make('demist-curves');
@@ -61,10 +61,10 @@ class DenoisePage extends HTMLElement {
     this.tree.addEventListener('demist-take', (event) => this.open(event.detail));
     this.compare = make('demist-compare');
     this.against = make('select', { 'aria-label': 'Compare with', onchange: () => this.set({ against: this.against.value }) });
-    this.compareCard = make('section', { class: 'card' }, make('div', { class: 'row spread title' }, make('h2', {}, 'Compare'), make('label', { class: 'small' }, 'with', this.against)), this.compare);
+    this.compareCard = make('section', { class: 'card compare-card' }, make('div', { class: 'row spread title' }, make('h2', {}, 'Compare'), make('label', { class: 'small' }, 'with', this.against)), this.compare);
     this.code = codeCard();
     this.empty = make('p', { class: 'empty card' }, 'Press Run: the model turns noise into digits, and every step of it stays here to be looked at.');
-    this.whole = make('div', { class: 'stack', hidden: true },
+    this.whole = make('div', { class: 'stack whole', hidden: true },
       make('section', { class: 'card microscope' },
         this.status,
         make('div', { class: 'stages' },
@@ -77,7 +77,7 @@ class DenoisePage extends HTMLElement {
         make('section', { class: 'card' }, make('h2', {}, 'Lengths'), this.curves, legend(['xₜ', '--plot-1'], ['x̂₀', '--plot-3'], ['predicted noise', '--plot-4'], ['change of x̂₀', '--plot-2', true]))),
       this.compareCard,
       this.code.card);
-    this.branchCard = make('section', { class: 'card', hidden: true }, make('h2', {}, 'Branches'), this.tree);
+    this.branchCard = make('section', { class: 'card branches', hidden: true }, make('h2', {}, 'Branches'), this.tree);
     this.replaceChildren(
       make('div', { class: 'head' }, make('h1', {}, 'Denoise'), make('p', {}, 'Watch noise become data. Go back to any step, change something, and see what would have become of it.')),
       make('div', { class: 'bench' },
@@ -115,6 +115,7 @@ class DenoisePage extends HTMLElement {
       this.following = true;
       this.keep.clear();
       await this.open(id);
+      if (innerWidth < 960) this.querySelector('.microscope').scrollIntoView({ block: 'start' });
     } catch (error) {
       say(error.message, 'bad');
     }
@@ -171,7 +172,7 @@ class DenoisePage extends HTMLElement {
         this.film.move(this.at() + 1);
       }, 120);
     }
-    this.play.textContent = this.timer ? '⏸' : '▶';
+    this.play.textContent = this.timer ? 'II' : '▶';
     this.play.setAttribute('aria-label', this.timer ? 'Pause' : 'Play');
   }
 
@@ -244,7 +245,11 @@ class DenoisePage extends HTMLElement {
   drawPlots(take, step, row) {
     const { trace } = take;
     if (!trace) {
+      // Only what it told so far; the rest comes with the trace.
+      this.plotted = '';
       this.curves.show({ lines: take.lines(row), steps: take.steps ?? 1, step });
+      this.schedule.show({ curve: [], times: take.times(), step });
+      this.histogram.show({ numbers: [] });
       return;
     }
     const key = `${take.id}/${row}`;

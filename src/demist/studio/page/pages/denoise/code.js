@@ -12,7 +12,7 @@ export function codeCard() {
       try { await navigator.clipboard.writeText(text.textContent); say('Copied: it makes the same pixels.'); } catch { getSelection().selectAllChildren(text); }
     },
   }, 'Copy');
-  const card = make('section', { class: 'card', hidden: true }, make('div', { class: 'row spread title' }, make('h2', {}, 'The same as code'), make('div', { class: 'row' }, tabs, copy)), text);
+  const card = make('section', { class: 'card code-card', hidden: true }, make('div', { class: 'row spread title' }, make('h2', {}, 'The same as code'), make('div', { class: 'row' }, tabs, copy)), text);
   function draw() {
     for (const one of tabs.children) one.setAttribute('aria-pressed', String(one.dataset.code === which));
     text.textContent = code === null ? '' : which === 'python' ? code.python : code.shell || code.why_none;

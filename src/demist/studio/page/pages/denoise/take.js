@@ -33,7 +33,7 @@ export class Take {
     }
     if (this.settings.keep?.length) words.push('a part kept');
     const what = words.join(', ') || 'as before';
-    return parent ? `from ${step}: ${what}` : words.join(', ') || 'no class';
+    return parent ? `${what}, from step ${step}` : words.join(', ') || 'no class';
   }
 
   // Take news in; true if something is to be drawn.
@@ -53,7 +53,7 @@ export class Take {
   }
 
   stepped({ step, of, facts }) {
-    this.state = 'running';
+    if (!OVER.includes(this.state)) [this.state, this.message] = ['running', ''];
     this.steps = of;
     this.facts[step] = facts;
     this.n = facts.n ?? this.n;
@@ -85,6 +85,14 @@ export class Take {
     if (this.trace) return fromTrace(this.trace, which, step, row);
     const sheet = this.sheets[step];
     return sheet ? fromSheet(sheet, which, this.kind === 'images' ? row : 0, this.kind === 'images' ? this.n : 1) : null;
+  }
+
+  // While it runs: where its steps lie, as (t, alpha, sigma) up to a factor.
+  times() {
+    return Array.from(this.facts, (facts) => {
+      const snr = facts?.log_snr ?? (facts?.t > 0.5 ? -99 : 99);
+      return [facts?.t ?? 1, Math.exp(snr / 2), 1];
+    });
   }
 
   // While it runs: the lengths that it told.
