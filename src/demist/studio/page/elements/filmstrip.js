@@ -14,9 +14,8 @@ class Filmstrip extends HTMLElement {
     this.setAttribute('aria-label', 'Step');
     this.tabIndex = 0;
     const to = (event) => {
-      const box = this.track.getBoundingClientRect();
-      const at = (event.clientX - box.left + this.track.scrollLeft) / this.track.scrollWidth;
-      this.move(Math.floor(at * (this.steps + 1)));
+      const box = this.cells[0].getBoundingClientRect(); // which scrolls along
+      this.move(Math.floor((event.clientX - box.left) / box.width));
     };
     this.track.addEventListener('pointerdown', (event) => {
       if (event.pointerType !== 'touch') { this.track.setPointerCapture(event.pointerId); this.held = true; }
