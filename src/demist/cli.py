@@ -25,7 +25,7 @@ from demist.machine.streams import tolerated
 from demist.version import __version__
 
 ORDER = (
-    "demo", "train", "launch", "sample", "edit", "restore", "bulk", "evaluate", "classifier",
+    "demo", "train", "launch", "sample", "trace", "edit", "restore", "bulk", "evaluate", "classifier",
     "make-pairs", "pack", "export", "show", "studio", "convert", "push", "ls", "list", "config",
     "doctor", "completion",
 )  # fmt: skip
