@@ -1,6 +1,7 @@
 """`demist sample --trace` and `demist trace`; the job of the microscope, and the code it gives."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from demist.measuring import films
 from demist.model import Pipeline, Sampling, Trace, open_model
 from demist.networks import MLP, UNet
 from demist.studio.jobs import denoise
-from demist.studio.telling import CancelledError
+from demist.studio.telling import CancelledError, Tell
 from demist.studio.worker import settings_of
 
 
@@ -75,7 +76,8 @@ def test_a_trace_is_written_drawn_and_gone_on_from(model, tmp_path, monkeypatch,
     assert torch.equal(same.x, trace.x)
     assert main(["trace", "a.safetensors", *go, "--class", "cat", "--out", "s.png"]) == 0
     assert "gone on from step 1" in capsys.readouterr().err
-    assert Image.open("s.png").size[0] > 100
+    with Image.open("s.png") as strip:
+        assert strip.size[0] > 100
 
 
 @pytest.mark.parametrize(
@@ -106,10 +108,11 @@ def test_sample_says_what_a_trace_is_not_for(words, said, capsys):
     assert said in capsys.readouterr().err
 
 
-class Told:
+class Told(Tell):
     """Stands for the studio; cancels before step `stop`."""
 
     def __init__(self, stop=1000):
+        super().__init__("000001-denoise", Path(), lambda header, data: None)
         self.steps, self.seen, self.stop = [], {}, stop
 
     def step(self, number, of, **facts):

@@ -38,7 +38,7 @@ def trace_of(opened, number):
 
 
 def where(page):
-    return page.get_attribute("demist-filmstrip", "aria-valuenow")
+    return page.get_attribute(".film-track", "aria-valuenow")
 
 
 def test_run_scrub_rewind_branch_compare_and_copy(visit, opened, picture, accessible):
@@ -48,7 +48,7 @@ def test_run_scrub_rewind_branch_compare_and_copy(visit, opened, picture, access
     done(page)
     assert page.locator(".film-cell[data-drawn]").count() == 9
     assert where(page) == "8"
-    page.focus("demist-filmstrip")
+    page.focus(".film-track")
     page.keyboard.press("Home")
     assert where(page) == "0"
     page.click(".film-cell >> nth=5")

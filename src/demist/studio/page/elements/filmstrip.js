@@ -10,9 +10,9 @@ class Filmstrip extends HTMLElement {
     this.cells = [];
     this.track = make('div', { class: 'film-track' });
     this.append(make('div', { class: 'film-names small muted', 'aria-hidden': 'true' }, make('span', {}, 'xₜ'), make('span', {}, 'x̂₀')), this.track);
-    this.setAttribute('role', 'slider');
-    this.setAttribute('aria-label', 'Step');
-    this.tabIndex = 0;
+    this.track.setAttribute('role', 'slider');
+    this.track.setAttribute('aria-label', 'Step');
+    this.track.tabIndex = 0;
     const to = (event) => {
       const box = this.cells[0].getBoundingClientRect(); // which scrolls along
       this.move(Math.floor((event.clientX - box.left) / box.width));
@@ -23,7 +23,7 @@ class Filmstrip extends HTMLElement {
     this.track.addEventListener('click', to);
     this.track.addEventListener('pointermove', (event) => this.held && to(event));
     for (const name of ['pointerup', 'pointercancel']) this.track.addEventListener(name, () => { this.held = false; });
-    this.addEventListener('keydown', (event) => {
+    this.track.addEventListener('keydown', (event) => {
       if (!(event.key in KEYS)) return;
       event.preventDefault();
       this.move(this.step + KEYS[event.key]);
@@ -51,7 +51,7 @@ class Filmstrip extends HTMLElement {
       for (const one of both) { one.className = 'pixels'; one.setAttribute('aria-hidden', 'true'); }
       cell.prepend(...both);
     });
-    for (const [name, value] of Object.entries({ valuemin: 0, valuemax: steps, valuenow: step, valuetext: said })) this.setAttribute(`aria-${name}`, String(value));
+    for (const [name, value] of Object.entries({ valuemin: 0, valuemax: steps, valuenow: step, valuetext: said })) this.track.setAttribute(`aria-${name}`, String(value));
     const here = this.cells[step];
     if (here && this.track.scrollWidth > this.track.clientWidth && !this.held) {
       this.track.scrollLeft = here.offsetLeft - this.track.clientWidth / 2 + here.offsetWidth / 2;
