@@ -13,6 +13,7 @@ _HOME = {
     "Dataset": "data",
     "Pipeline": "model",
     "Sampling": "model",
+    "Trace": "model",
     "TrainConfig": "config",
     "compare": "measuring.compare",
     "evaluate": "measuring.evaluate",
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from demist.modalities import load as load
     from demist.model import Pipeline as Pipeline
     from demist.model import Sampling as Sampling
+    from demist.model import Trace as Trace
     from demist.training.plan import plan as plan
     from demist.training.run import train as train
 

@@ -69,6 +69,9 @@ class Options:
     animate: Path | None = None
     """Film (.gif or .webp) of the first samples, at most 100 images, being denoised; of a cascade
     all stages, one after another."""
+    trace: Path | None = None
+    """File (.safetensors) of all that the first samples went through, as many as --batch-size, to
+    be looked at and gone on from by `demist trace` and the studio."""
     arrays: Path | None = None
     """The samples as numbers (.npy)."""
     columns: int | None = None
@@ -95,6 +98,15 @@ class Options:
                 raise UsageError(f"--{name} and --grid both say how many samples; leave one out")
         if self.lasting.to_prompt is not None and self.prompt is None:
             raise UsageError("--to-prompt is what --prompt changes to; give both")
+        if self.trace is not None and (self.grid or self.classifier):
+            what = "--grid is many samplings" if self.grid else "no file holds a --classifier"
+            raise UsageError(f"--trace: {what}; leave one of the two out")
+        if self.trace is not None and self.lasting.flags:
+            raise UsageError(
+                f"--trace: {self.lasting.flags[0]} is many samplings; leave one of the two out"
+            )
+        if self.trace is not None and self.trace.suffix != ".safetensors":
+            raise UsageError(f"--trace {self.trace}: end its name in .safetensors")
         if (self.classifier is None) != (self.classifier_class is None):
             raise UsageError(
                 "--classifier and --classifier-class go together; give both or neither"
@@ -104,7 +116,9 @@ class Options:
 def main(args: list[str]) -> None:
     """Sample, write, and print the names of the files."""
     options = read(Options, "sample", args)
-    for path in filter(None, (options.out, options.animate, options.arrays, options.play_all)):
+    for path in filter(
+        None, (options.out, options.animate, options.arrays, options.play_all, options.trace)
+    ):
         require_free(path, options.force)
     from demist.editing import recordings
     from demist.model import adapted, noisy_classifier, values
@@ -191,7 +205,7 @@ def main(args: list[str]) -> None:
         n = options.n or pages.usual_count(pipeline, labels, prompted)
         page = pages.sample_page(
             pipeline, n, sampling, labels=values.spread(labels, n), columns=options.columns,
-            film=options.animate is not None, **guiding, **cond,
+            film=options.animate is not None, trace=options.trace is not None, **guiding, **cond,
         )  # fmt: skip
     if counts := page.facts.get("evaluations"):
         each = ", ".join(f"{name} {count:g}" for name, count in counts.items())
@@ -206,6 +220,11 @@ def main(args: list[str]) -> None:
     if options.arrays:
         page.save_array(options.arrays)
         print(options.arrays)
+    if options.trace and page.trace is not None:
+        page.trace.save(options.trace)
+        told = f"{page.trace.n} of {len(page.x)} samples over {page.trace.steps} steps"
+        print(f"the trace holds {told}", file=sys.stderr)
+        print(options.trace)
     if options.animate:
         page.animate(options.animate)
         print(options.animate)

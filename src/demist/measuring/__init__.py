@@ -12,6 +12,7 @@ __all__ = [
     "companions",
     "compare",
     "evaluate",
+    "films",
     "judging",
     "likelihood",
     "on_ray",

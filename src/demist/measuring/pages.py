@@ -23,10 +23,12 @@ from demist.model.feeders import alone, bare, stages_of
 from demist.model.folder import weights_hash
 from demist.model.guided import weak_for
 from demist.model.pipeline import Pipeline
-from demist.model.plan import Guide
+from demist.model.plan import Guide, Plan
+from demist.model.recording import recorded
 from demist.model.rewording import reworded
 from demist.model.sampling import Sampling
 from demist.model.sweep import parse_axes, sweep
+from demist.model.trace import Trace
 from demist.model.values import name_of, of_class, value_of
 from demist.version import __version__
 
@@ -42,6 +44,7 @@ class Page:
         frames: One image of the first samples for every state from noise to data, if wanted.
         texts: What else a PNG is to say, by name.
         modality: What kind of data they are.
+        trace: What the first of them went through, if wanted.
     """
 
     x: np.ndarray
@@ -50,6 +53,7 @@ class Page:
     frames: Sequence[Image.Image] = field(default=(), repr=False)
     texts: Mapping[str, str] = field(default_factory=dict, repr=False)
     modality: Modality | None = None
+    trace: Trace | None = field(default=None, repr=False)
 
     def save(self, path: Path, command: str | None = None, metadata: bool = True) -> None:
         """Write an image that carries the facts.
@@ -106,6 +110,7 @@ def sample_page(
     labels: Sequence[str] = (),
     columns: int | None = None,
     film: bool = False,
+    trace: bool = False,
     negative: Mapping[str, Any] | None = None,
     weak: Pipeline | None = None,
     guide: Guide | None = None,
@@ -121,6 +126,7 @@ def sample_page(
         columns: In a row; None: a square, or rows of one class each.
         film: Make a film, too, of as many of the first samples as their kind of data shows; of a
             model with stages before it, all stages one after another, enlarged to its size.
+        trace: Write down what the first batch goes through; see `demist.model.Trace`.
         negative: What guidance leads away from.
         weak: A weaker model, for the rule `autoguidance`.
         guide: Further guidance.
@@ -134,7 +140,11 @@ def sample_page(
     modality = of(pipeline)
     filmed = modality.filmed if film else 0
     states = of_one_size([frame.x for frame in plan.film(range(min(n, filmed)))]) if filmed else []
-    x = states[-1] if filmed >= n else plan.sample(progress=sys.stderr.isatty())
+    traced = _traced(pipeline, plan, sampling, negative, weak, guide, cond) if trace else None
+    if traced is not None and traced.n >= n:
+        x = traced.samples
+    else:
+        x = states[-1] if filmed >= n else plan.sample(progress=sys.stderr.isatty())
     rows = len(set(labels))
     columns = columns or (n // rows if rows > 1 and n % rows == 0 else None)
     options = {
@@ -181,7 +191,31 @@ def made_page(
         modality.film(states, labels[: len(states[-1])], columns) if len(states) else (),
         {} if line is None else {"parameters": line},
         modality,
+        traced,
     )
+
+
+def _traced(
+    pipeline: Pipeline,
+    plan: Plan,
+    sampling: Sampling | None,
+    negative: Mapping[str, Any] | None,
+    weak: Pipeline | None,
+    guide: Guide | None,
+    cond: Mapping[str, Any],
+) -> Trace:
+    """A trace of the first batch of a plan; each sample is the same as without the others."""
+    n = len(plan.batches()[0])
+    some = {k: v[:n] if isinstance(v, list) and len(v) == plan.n else v for k, v in cond.items()}
+    how = replace(sampling or Sampling(), rewrite=False)
+    if how.noise == "torch" and n < plan.n:
+        raise UsageError(
+            f"with noise = 'torch' a sample depends on how many there are, and a trace holds the "
+            f"first {n}; ask for {n} samples, or for a --batch-size of {plan.n}"
+        )
+    further = {"negative": negative, "weak": weak, "guide": guide}
+    given = {name: value for name, value in further.items() if value is not None}
+    return recorded(pipeline, n, how, **given, **some).run()
 
 
 def grid_page(

@@ -13,6 +13,7 @@ from demist.model.plan import Frame, Plan, Tally, sample_seed
 from demist.model.sampling import STANDARD, Sampling
 from demist.model.sweep import Axis, parse_axes, sweep
 from demist.model.told_more import Wider, widen
+from demist.model.trace import Trace
 
 __all__ = [
     "STANDARD",
@@ -28,6 +29,7 @@ __all__ = [
     "Plan",
     "Sampling",
     "Tally",
+    "Trace",
     "Wider",
     "about",
     "adapted",
@@ -57,7 +59,9 @@ __all__ = [
     "placing",
     "publish",
     "published",
+    "recording",
     "refine",
+    "remembered",
     "rewording",
     "sample_seed",
     "sampling",

@@ -28,9 +28,11 @@ from demist.model.images import shown
 from demist.model.make_plan import make_plan
 from demist.model.placing import move, take_turns, thrifty
 from demist.model.plan import Constrain, Frame, Guide, Init, Plan
+from demist.model.recording import recorded, resumed
 from demist.model.refine import Refinement, refined
 from demist.model.rewording import reworded
 from demist.model.sampling import STANDARD, Sampling, require_free_names, split
+from demist.model.trace import Trace
 from demist.networks.published import Published
 from demist.parts.typed import require_types
 from demist.runs import Run, find
@@ -172,6 +174,35 @@ class Pipeline:
             cond: Conditions by name, fields of `Sampling`, and further arguments of `plan`.
         """
         return self.plan(n, sampling, **cond).frames()
+
+    def trace(self, n: int = 1, sampling: Sampling | None = None, **asked: Any) -> Trace:
+        """Sample, and keep all that was gone through: `pipeline.trace(label="7").samples`.
+
+        Args:
+            n: How many samples; the trace has to fit into memory.
+            sampling: How.
+            asked: Conditions by name, fields of `Sampling`, and further arguments of `plan`; see
+                `demist.model.recording.recorded`.
+        """
+        return recorded(self, n, sampling, **asked).run()
+
+    def resume(
+        self, trace: Trace, step: int, sampling: Sampling | None = None, **changes: Any
+    ) -> Trace:
+        """Go on from a step of a trace: `pipeline.resume(trace, 8, label="3", guidance=3.0)`.
+
+        Without changes the end is the same, bit for bit. The noise of a step is that of its number
+        and of the seed, as if nothing had been changed before. Where the solver, the conditions or
+        the guidance change, what the solver remembers is dropped, for it is of another model.
+
+        Args:
+            trace: What `trace` gave, or `Trace.load`.
+            step: Steps that are kept.
+            sampling: What is to be otherwise; `steps` is how many are left to take.
+            changes: Conditions by name, fields of `Sampling`, and more; see
+                `demist.model.recording.resumed`.
+        """
+        return resumed(self, trace, step, sampling, **changes).run()
 
     def __repr__(self) -> str:
         """What it is, in one line."""

@@ -15,11 +15,13 @@ class Watched:
 
     Attributes:
         seen: The predicted data, `(B, ...)`; None: it was not asked yet.
+        first: The first prediction since this was set to None: of a step, the one where it begins.
     """
 
     def __init__(self, model: Model):
         self.model = model
         self.seen: State | None = None
+        self.first: Prediction | None = None
 
     @property
     def schedule(self) -> Schedule:
@@ -29,4 +31,5 @@ class Watched:
     def __call__(self, x: State, t: Tensor, **cond: Any) -> Prediction:
         prediction = self.model(x, t, **cond)
         self.seen = prediction.x0
+        self.first = self.first or prediction
         return prediction

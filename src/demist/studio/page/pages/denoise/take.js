@@ -1,0 +1,116 @@
+// One sampling on the page: its settings, how far it is, and its pictures, from previews or its trace.
+import { file } from '../../lib/api.js';
+import { fromSheet, fromTrace } from '../../lib/pictures.js';
+import { load } from '../../lib/trace.js';
+
+export const OVER = ['done', 'failed', 'cancelled'];
+
+export class Take {
+  constructor(job, models) {
+    this.id = job.id;
+    this.settings = job.settings ?? {};
+    this.state = job.state ?? 'queued';
+    this.message = '';
+    this.models = models;
+    this.model = this.settings.model ?? 'model-digits';
+    this.n = this.settings.n ?? 8;
+    this.steps = null;
+    this.last = -1;
+    this.sheets = [];
+    this.facts = [];
+    this.trace = null;
+    this.stop = () => {};
+  }
+
+  get kind() { return this.models?.find((one) => one.id === this.model)?.kind || 'images'; }
+
+  get label() {
+    const { cond = {}, parent, step } = this.settings;
+    const words = Object.values(cond).map(String);
+    for (const [name, sign] of [['guidance', 'guidance '], ['solver', ''], ['steps', 'steps '], ['seed', 'seed ']]) {
+      const value = this.settings[name];
+      if (value !== undefined && value !== null && value !== '' && (parent || name === 'guidance')) words.push(`${sign}${value}`);
+    }
+    if (this.settings.keep?.length) words.push('a part kept');
+    const what = words.join(', ') || 'as before';
+    return parent ? `${what}, from step ${step}` : words.join(', ') || 'no class';
+  }
+
+  // Take news in; true if something is to be drawn.
+  async heard(event) {
+    if (event.type === 'preview') return this.sheet(event.name, event.version);
+    if (event.type === 'step') return this.stepped(event);
+    if (event.type === 'started') this.state = 'running';
+    if (OVER.includes(event.type)) this.state = event.type;
+    if (event.message) this.message = event.message;
+    if (event.type === 'state') {
+      this.state = event.state;
+      if (event.facts) this.stepped(event);
+      if (!OVER.includes(event.state)) await Promise.all(Object.entries(event.previews ?? {}).map(([name, version]) => this.sheet(name, version).catch(() => {})));
+    }
+    if (this.state === 'done') await this.load();
+    return true;
+  }
+
+  stepped({ step, of, facts }) {
+    if (!OVER.includes(this.state)) [this.state, this.message] = ['running', ''];
+    this.steps = of;
+    this.facts[step] = facts;
+    this.n = facts.n ?? this.n;
+    while (this.sheets[this.last + 1]) this.last++;
+    return true;
+  }
+
+  async sheet(name, version) {
+    const found = /^moment-(\d+)\.png$/.exec(name);
+    if (!found) return false;
+    const answer = await fetch(file(this.id, name, version));
+    if (!answer.ok) return false;
+    this.sheets[Number(found[1])] = await createImageBitmap(await answer.blob());
+    this.last = Math.max(this.last, Number(found[1]));
+    return this.steps !== null;
+  }
+
+  load() {
+    if (this.state !== 'done') return Promise.resolve();
+    this.loading ??= load(file(this.id, 'trace.safetensors')).then((trace) => {
+      this.trace = trace;
+      Object.assign(this, { steps: trace.steps, n: trace.n, last: trace.steps });
+    });
+    return this.loading;
+  }
+
+  // A new canvas, or null if that step is not there yet.
+  picture(which, step, row) {
+    if (this.trace) return fromTrace(this.trace, which, step, row);
+    const sheet = this.sheets[step];
+    return sheet ? fromSheet(sheet, which, this.kind === 'images' ? row : 0, this.kind === 'images' ? this.n : 1) : null;
+  }
+
+  // While it runs: where its steps lie, as (t, alpha, sigma) up to a factor.
+  times() {
+    return Array.from(this.facts, (facts) => {
+      const snr = facts?.log_snr ?? (facts?.t > 0.5 ? -99 : 99);
+      return [facts?.t ?? 1, Math.exp(snr / 2), 1];
+    });
+  }
+
+  // While it runs: the lengths that it told.
+  lines(row) {
+    const of = (name) => Array.from(this.facts, (facts) => facts?.[name]?.[row] ?? NaN);
+    return [
+      { name: 'x_t', colour: '--plot-1', values: of('x') }, { name: 'x0', colour: '--plot-3', values: of('x0') },
+      { name: 'change', colour: '--plot-2', dash: [5, 4], values: of('change') },
+    ];
+  }
+}
+
+// Where a step lies, in words.
+export function said(take, step) {
+  const t = take.trace ? take.trace.times[step] : take.facts[step]?.t;
+  const snr = take.trace ? take.trace.logSnr(step) : take.facts[step]?.log_snr;
+  const words = [`step ${step} of ${take.steps ?? '–'}`];
+  if (t !== undefined) words.push(`t = ${t.toFixed(3)}`);
+  if (snr !== undefined && snr !== null) words.push(`log-SNR = ${Number.isFinite(snr) ? snr.toFixed(1).replace('-', '−') : snr > 0 ? '∞' : '−∞'}`);
+  return words.join('  ·  ');
+}

@@ -1,0 +1,137 @@
+"""The same samples as code: what the page's "Copy as Python / command line" gives.
+
+A script is made in the worker step by step, as samplings branch, and kept as JSON beside the trace.
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from demist.errors import DataError
+from demist.model import Sampling
+from demist.model.sampling import flag
+
+IMPORT = "from demist.model import open_model"
+
+
+@dataclass(frozen=True)
+class Script:
+    """Lines of Python, and commands.
+
+    Attributes:
+        model: As `open_model` takes it.
+        device: Where it runs; on another one the samples agree to rounding.
+        imports: Lines above.
+        python: Lines.
+        shell: Commands; none if there is no command for it.
+        why_none: Why there are none.
+    """
+
+    model: str
+    device: str = "cpu"
+    imports: tuple[str, ...] = (IMPORT,)
+    python: tuple[str, ...] = ()
+    shell: tuple[str, ...] = ()
+    why_none: str = ""
+
+    def sampled(
+        self, n: int, how: Sampling, cond: Mapping[str, Any], typed: Mapping[str, str],
+        negative: str | None,
+    ) -> "Script":  # fmt: skip
+        """A sampling from noise."""
+        words = [str(n), *_arguments(how, cond)]
+        line = f"trace = pipeline.trace({', '.join(words)})"
+        command = [
+            "demist", "sample", self.model, "--n", str(n), *_flags(how, typed, negative),
+            *([] if typed else ["--class", "none"]), "--batch-size", str(n),
+            "--trace", "trace.safetensors", "--out", "samples.png",
+        ]  # fmt: skip
+        return replace(self, python=(*self.python, line), shell=(shlex.join(command),))
+
+    def started(self, file: str, shape: Sequence[int], start: float) -> "Script":
+        """The last line, on a picture."""
+        channels, *sides = shape
+        read = f"init = read_image({file!r}, {channels}, {tuple(sides)!r})"
+        last = self.python[-1].removesuffix(")") + f", init=init, start={start!r})"
+        return replace(
+            self, imports=(*self.imports, "from demist.data.images.decode import read_image"),
+            python=(*self.python[:-1], read, last), shell=(),
+            why_none="demist sample starts from noise; a start from a picture takes Python",
+        )  # fmt: skip
+
+    def resumed(
+        self, step: int, how: Sampling, cond: Mapping[str, Any], typed: Mapping[str, str],
+        negative: str | None, keep: Sequence[str] = (),
+    ) -> "Script":  # fmt: skip
+        """A branch of what the script makes so far."""
+        lines, imports, words = [*self.python], [*self.imports], [str(step)]
+        if keep:
+            for one in (
+                "import numpy as np", "from demist.editing.known import with_known",
+                "from demist.editing.masks import resized",
+            ):  # fmt: skip
+                imports += [] if one in imports else [one]
+            lines += [
+                f"rows = {tuple(keep)!r}  # 1: kept",
+                "mask = np.array([[1.0 - int(one) for one in row] for row in rows], np.float32)",
+                "mask = (resized(mask, trace.shape[-2:]) > 0.5).astype(np.float32)",
+                "masks, kept = np.repeat(mask[None], trace.n, 0), trace.samples",
+            ]
+            words.append("change=lambda plan: with_known(plan, kept, masks)")
+        words += _arguments(how, cond)
+        lines.append(f"trace = pipeline.resume(trace, {', '.join(words)})")
+        number = len(self.shell)
+        before = "trace.safetensors" if number == 1 else f"trace-{number}.safetensors"
+        command = [
+            "demist", "trace", before, "--model", self.model, "--from-step", str(step),
+            *_flags(how, typed, negative), "--save", f"trace-{number + 1}.safetensors",
+            "--out", f"strip-{number + 1}.png",
+        ]  # fmt: skip
+        shell = (*self.shell, shlex.join(command)) if self.shell and not keep else ()
+        why = "a painted mask has no command; it takes Python" if keep else self.why_none
+        return replace(self, imports=tuple(imports), python=tuple(lines), shell=shell, why_none=why)
+
+    def text(self) -> str:
+        """The program."""
+        opened = f"pipeline = open_model({self.model!r}, device={self.device!r})"
+        lines = [*self.imports, "", opened, *self.python, "samples = trace.samples"]
+        return "\n".join(lines) + "\n"
+
+    def to_json(self) -> dict[str, Any]:
+        """As the page reads it, and `of_json`."""
+        return {
+            "model": self.model, "device": self.device, "imports": list(self.imports),
+            "lines": list(self.python), "commands": list(self.shell), "why_none": self.why_none,
+            "python": self.text(), "shell": "\n".join(self.shell),
+        }  # fmt: skip
+
+    @classmethod
+    def of_json(cls, value: Mapping[str, Any]) -> "Script":
+        """What `to_json` gave.
+
+        Raises:
+            DataError: It is something else.
+        """
+        try:
+            return cls(
+                str(value["model"]), str(value["device"]), tuple(value["imports"]),
+                tuple(value["lines"]), tuple(value["commands"]), str(value["why_none"]),
+            )  # fmt: skip
+        except (KeyError, TypeError):
+            raise DataError("code.json of the parent is damaged; sample anew") from None
+
+
+def _arguments(how: Sampling, cond: Mapping[str, Any]) -> list[str]:
+    both = how.given() | dict(cond)
+    return [f"{name}={value!r}" for name, value in both.items()]
+
+
+def _flags(how: Sampling, typed: Mapping[str, str], negative: str | None) -> list[str]:
+    words = []
+    for name, value in how.given().items():
+        text = ":".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        words += [f"--{flag(name)}", text]
+    for name, text in typed.items():
+        words += ["--cond", f"{name}={text}"]
+    return words + ([] if negative is None else ["--negative", negative])
