@@ -7,6 +7,7 @@ import { parse } from './lib/state.js';
 // pages/ exports {title, element}: the name of a custom element, which is made anew for each visit.
 export const PAGES = [
   { name: 'river', label: 'River' },
+  { name: 'field', label: 'Field' },
   { name: 'runs', label: 'Runs' },
 ];
 
