@@ -5,12 +5,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import page_numbers
 import pytest
 
 from demist.core import SCHEDULES
 from demist.samplers import GRIDS, SOLVERS, usual
 from demist.studio.app import PAGE
-from tests.studio import page_numbers
 
 
 @pytest.fixture(scope="module")

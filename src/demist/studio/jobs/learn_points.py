@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
-from demist.core import V, AngleClock, Denoiser, Exact, Mixture, make_schedule
+from demist.core import AngleClock, Denoiser, Exact, Mixture, V, make_schedule
 from demist.errors import UsageError
 from demist.io import files
 from demist.networks import MLP
@@ -30,8 +30,8 @@ class Settings:
     """Their standard deviation."""
     schedule: str = "cosine"
     """From data to noise."""
-    steps: int = 2000
-    """Of training, each with 512 fresh points."""
+    steps: int = 1500
+    """Of training, each with 256 fresh points."""
     seed: int = 0
     """Of the weights and of all that is drawn."""
 
@@ -52,8 +52,8 @@ def run(settings: Settings, folder: Path, tell: Tell) -> None:
     ema = Ema(denoiser.net, warmed_up(0.995))
     rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
     for step in range(1, settings.steps + 1):
-        t = 1 - torch.rand(512, dtype=torch.float64)
-        loss = denoising_loss(denoiser, data.sample(512), t, VWeight()).mean()
+        t = 1 - torch.rand(256, dtype=torch.float64)
+        loss = denoising_loss(denoiser, data.sample(256), t, VWeight()).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

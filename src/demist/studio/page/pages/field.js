@@ -64,19 +64,20 @@ class FieldPage extends HTMLElement {
     this.replaceChildren(
       make('div', { class: 'head' }, make('h1', {}, 'Field'),
         make('p', {}, 'In the plane the score is a field of arrows: each points to where data are likelier. ', make('strong', {}, 'Drag the slider'), ' from noise to data, and the ring to ask at one place.')),
-      make('section', { class: 'card stack tight', 'aria-label': 'The field' },
-        make('div', { class: 'row spread' }, this.shapes(), parts.way),
-        parts.pen,
-        make('div', { class: 'panes' }, make('figure', { class: 'pane' }, make('figcaption', {}, 'exact score'), this.exact), parts.second),
-        parts.legend,
-        make('div', { class: 'row transport' }, parts.play, parts.scrub), parts.time),
-      make('div', { class: 'grid' },
-        make('section', { class: 'card stack tight' }, make('h2', {}, 'A network learns it'),
-          make('p', { class: 'small muted' }, 'A small network sees noisy points and learns to point back. Seconds on a CPU; watch its arrows turn.'),
-          make('div', { class: 'row' }, parts.learn), parts.progress, parts.note),
-        make('section', { class: 'card stack tight' }, make('h2', {}, 'Guidance'),
-          make('p', { class: 'small muted' }, 'Two scores, of all data and of one class. Guidance goes from the first through the second, and beyond where the scale is above 1.'),
-          parts.class, this.slider('scale', 'Scale', 0, 8, 0.1))),
+      make('div', { class: 'river' },
+        make('section', { class: 'card stack tight', 'aria-label': 'The field' },
+          make('div', { class: 'row spread' }, this.shapes(), parts.way),
+          parts.pen,
+          make('div', { class: 'panes' }, make('figure', { class: 'pane' }, make('figcaption', {}, 'exact score'), this.exact), parts.second),
+          parts.legend,
+          make('div', { class: 'row transport' }, parts.play, parts.scrub), parts.time),
+        make('div', { class: 'stack side' },
+          make('section', { class: 'card stack tight' }, make('h2', {}, 'Guidance'),
+            make('p', {}, 'Two scores: of all data, and of one class. Guidance goes from the first through the second, and beyond it where the scale is above 1.'),
+            parts.class, this.slider('scale', 'Scale', 0, 8, 0.1)),
+          make('section', { class: 'card stack tight' }, make('h2', {}, 'A network learns it'),
+            make('p', {}, 'It sees noisy points and learns to point back: seconds on a CPU. Watch its arrows turn.'),
+            make('div', { class: 'row' }, parts.learn), parts.progress, parts.note))),
       make('section', { class: 'card' }, make('h2', {}, 'What is drawn'), make('div', { class: 'controls' },
         this.choice('solver', 'Solver', [...ODE, ...SDE].map((s) => [s, s])), this.slider('steps', 'Steps', 1, 100, 1),
         this.choice('schedule', 'Schedule', SCHEDULES.map((s) => [s, s])), this.slider('particles', 'Particles', 0, 600, 10),
@@ -87,7 +88,7 @@ class FieldPage extends HTMLElement {
   }
 
   shapes() {
-    return (this.parts.shape = segments('Data', [...NAMES.map((n) => [n, n === '25-gaussians' ? '25 Gaussians' : n]), ['own', 'draw your own']], (name) => this.set({ shape: name })));
+    return (this.parts.shape = segments('Data', [...NAMES.map((n) => [n, n === '25-gaussians' ? '25 Gaussians' : n]), ['own', 'own']], (name) => this.set({ shape: name })));
   }
 
   slider(name, label, min, max, step) {
