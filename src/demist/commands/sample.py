@@ -121,9 +121,10 @@ def main(args: list[str]) -> None:
     ):
         require_free(path, options.force)
     from demist.editing import recordings
+    from demist.measuring import pages
     from demist.model import adapted, noisy_classifier, values
 
-    pages, lasting = recordings.pages, options.lasting.flags
+    lasting = options.lasting.flags
     if options.out is None or options.out.suffix:  # else a folder, which some kinds of data want
         pages.require_endings(options.out or Path("a.png"), options.animate, options.arrays)
     if options.prompt is not None:

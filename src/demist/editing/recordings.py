@@ -13,7 +13,6 @@ from demist import modalities
 from demist.data.sounds.decode import decode, require_soundfile
 from demist.editing.lasting import continued, given_by, longer, repaired, restyled
 from demist.errors import DataError, MissingError
-from demist.measuring import pages as pages
 from demist.measuring.pages import Page, made_page, plain
 from demist.modalities import Sounds
 from demist.model.sampling import Sampling

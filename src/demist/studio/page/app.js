@@ -6,6 +6,8 @@ import { parse } from './lib/state.js';
 // One line a page, in the order of the navigation: the first is where one begins. Its file in
 // pages/ exports {title, element}: the name of a custom element, which is made anew for each visit.
 export const PAGES = [
+  { name: 'river', label: 'River' },
+  { name: 'field', label: 'Field' },
   { name: 'denoise', label: 'Denoise' },
   { name: 'runs', label: 'Runs' },
 ];

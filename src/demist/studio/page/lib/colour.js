@@ -6,6 +6,9 @@ const KNOTS = {
   cividis: ['#00204d', '#00336f', '#39486b', '#575d6d', '#707173', '#8a8779', '#a69d75', '#c4b56c', '#e4cf5b', '#ffea46'],
   // Smith & van der Walt 2015, matplotlib's
   viridis: ['#440154', '#482878', '#3e4a89', '#31688e', '#26828e', '#1f9e89', '#35b779', '#6dcd59', '#b4de2c', '#fde725'],
+  // densities on a light and on a dark page: even in lightness, from the page's own colour
+  water: ['#f8fbfb', '#bedde4', '#87bfd0', '#549ebc', '#277da4', '#005b89'],
+  deep: ['#181f22', '#26424c', '#336977', '#4492a1', '#5ebccb', '#83e7f2'],
   // for what has a sign: blue, almost white, orange
   signed: ['#15427f', '#3f7fbf', '#9ec5e3', '#f3f3f1', '#f3b98a', '#cf7433', '#7d3c0c'],
 };
