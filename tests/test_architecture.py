@@ -86,7 +86,7 @@ LAZY = {
     "commands/pack.py": 1,
     "commands/push.py": 1,
     "commands/restore.py": 1,
-    "commands/sample.py": 2,
+    "commands/sample.py": 3,
     "commands/sampling.py": 2,
     "commands/studio.py": 1,
     "commands/trace.py": 1,
@@ -397,7 +397,7 @@ def test_lazy_imports_are_few_and_known():
     found = {str(path.relative_to(SOURCE)): lazy(TREES[path]) for path in FILES}
     counts = {place: len(names) for place, names in found.items() if names}
     assert counts == LAZY, "import at the top of the file, or count it in LAZY"
-    assert sum(LAZY.values()) <= 42
+    assert sum(LAZY.values()) <= 43
 
 
 @pytest.mark.parametrize(
