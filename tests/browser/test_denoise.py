@@ -76,6 +76,8 @@ def test_run_scrub_rewind_branch_compare_and_copy(visit, opened, picture, access
     rms = float(page.get_attribute("demist-compare", "data-rms"))
     assert rms == pytest.approx(float(np.sqrt((apart**2).mean())), rel=1e-3)
     assert rms > 0.05
+    page.click(".rows button >> nth=5")
+    page.evaluate("scrollTo(0, 0)")
     picture(page, "denoise-light")
     accessible(page)
     # What is copied makes the same pixels.
