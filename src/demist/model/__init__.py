@@ -13,7 +13,7 @@ from demist.model.plan import Frame, Plan, Tally, sample_seed
 from demist.model.sampling import STANDARD, Sampling
 from demist.model.sweep import Axis, parse_axes, sweep
 from demist.model.told_more import Wider, widen
-from demist.model.trace import Trace
+from demist.model.trace import Trace, as_large, as_small
 
 __all__ = [
     "STANDARD",
@@ -33,6 +33,8 @@ __all__ = [
     "Wider",
     "about",
     "adapted",
+    "as_large",
+    "as_small",
     "best_of",
     "card",
     "components",

@@ -15,6 +15,7 @@ __all__ = [
     "models",
     "one_run",
     "queue",
+    "scripts",
     "serve",
     "shown",
     "store",

@@ -24,7 +24,7 @@ class Script:
         device: Where it runs; on another one the samples agree to rounding.
         imports: Lines above.
         python: Lines.
-        shell: Commands; none if there is no command for it.
+        commands: Of a shell; none if there is no command for it.
         why_none: Why there are none.
     """
 
@@ -32,7 +32,7 @@ class Script:
     device: str = "cpu"
     imports: tuple[str, ...] = (IMPORT,)
     python: tuple[str, ...] = ()
-    shell: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
     why_none: str = ""
 
     def sampled(
@@ -47,7 +47,7 @@ class Script:
             *([] if typed else ["--class", "none"]), "--batch-size", str(n),
             "--trace", "trace.safetensors", "--out", "samples.png",
         ]  # fmt: skip
-        return replace(self, python=(*self.python, line), shell=(shlex.join(command),))
+        return replace(self, python=(*self.python, line), commands=(shlex.join(command),))
 
     def started(self, file: str, shape: Sequence[int], start: float) -> "Script":
         """The last line, on a picture."""
@@ -56,7 +56,7 @@ class Script:
         last = self.python[-1].removesuffix(")") + f", init=init, start={start!r})"
         return replace(
             self, imports=(*self.imports, "from demist.data.images.decode import read_image"),
-            python=(*self.python[:-1], read, last), shell=(),
+            python=(*self.python[:-1], read, last), commands=(),
             why_none="demist sample starts from noise; a start from a picture takes Python",
         )  # fmt: skip
 
@@ -81,16 +81,18 @@ class Script:
             words.append("change=lambda plan: with_known(plan, kept, masks)")
         words += _arguments(how, cond)
         lines.append(f"trace = pipeline.resume(trace, {', '.join(words)})")
-        number = len(self.shell)
+        number = len(self.commands)
         before = "trace.safetensors" if number == 1 else f"trace-{number}.safetensors"
         command = [
             "demist", "trace", before, "--model", self.model, "--from-step", str(step),
             *_flags(how, typed, negative), "--save", f"trace-{number + 1}.safetensors",
             "--out", f"strip-{number + 1}.png",
         ]  # fmt: skip
-        shell = (*self.shell, shlex.join(command)) if self.shell and not keep else ()
+        commands = (*self.commands, shlex.join(command)) if self.commands and not keep else ()
         why = "a painted mask has no command; it takes Python" if keep else self.why_none
-        return replace(self, imports=tuple(imports), python=tuple(lines), shell=shell, why_none=why)
+        return replace(
+            self, imports=tuple(imports), python=tuple(lines), commands=commands, why_none=why
+        )
 
     def text(self) -> str:
         """The program."""
@@ -102,8 +104,8 @@ class Script:
         """As the page reads it, and `of_json`."""
         return {
             "model": self.model, "device": self.device, "imports": list(self.imports),
-            "lines": list(self.python), "commands": list(self.shell), "why_none": self.why_none,
-            "python": self.text(), "shell": "\n".join(self.shell),
+            "lines": list(self.python), "commands": list(self.commands), "why_none": self.why_none,
+            "python": self.text(), "shell": "\n".join(self.commands),
         }  # fmt: skip
 
     @classmethod

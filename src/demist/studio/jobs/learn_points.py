@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
 
 from demist.core import AngleClock, Denoiser, Exact, Mixture, V, make_schedule
 from demist.errors import UsageError
-from demist.io import files
+from demist.io import files, tensors
 from demist.networks import MLP
 from demist.objectives import denoising_loss
 from demist.objectives.weights import VWeight
@@ -85,9 +84,8 @@ def check(settings: Settings) -> None:
 
 def packed(net: MLP, ema: Ema) -> bytes:
     """The averaged weights as a safetensors file that says how the network is built."""
-    tensors = {name: value.detach().float().contiguous() for name, value in ema.tensors.items()}
-    data: bytes = save(tensors, {"network": json.dumps(net.config)})
-    return data
+    weights = {name: value.detach().float() for name, value in ema.tensors.items()}
+    return tensors.packed(weights, {"network": json.dumps(net.config)})
 
 
 @torch.no_grad()
