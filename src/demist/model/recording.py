@@ -300,9 +300,8 @@ def resumed(
     if before.start != 1:
         beside["init"] = trace.x[0]
     plan = pipeline.plan(trace.n, _along(pipeline, trace, step, how, before), **beside, **cond)
-    turned = set(how.given()) - {"seed", "steps", "grid", "batch_size"} or set(changes) - set(
-        FIELDS
-    )
+    turned = set(how.given()) - {"seed", "steps", "grid", "batch_size"}
+    turned |= set(changes) - set(FIELDS) - set(trace.facts.get("also", ()))  # those are given again
     # A memory is of one solver and one model: of others it would be a jump.
     memory = trace.memories[step] if same and change is None and not turned else None
     facts, given = _facts(pipeline, plan, cond, beside)
