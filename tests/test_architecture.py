@@ -89,7 +89,7 @@ LAZY = {
     "commands/sample.py": 3,
     "commands/sampling.py": 2,
     "commands/studio.py": 1,
-    "commands/trace.py": 1,
+    "commands/trace.py": 2,
     "commands/train.py": 1,
     "conditions/states.py": 1,
     "conditions/text.py": 1,
@@ -397,7 +397,7 @@ def test_lazy_imports_are_few_and_known():
     found = {str(path.relative_to(SOURCE)): lazy(TREES[path]) for path in FILES}
     counts = {place: len(names) for place, names in found.items() if names}
     assert counts == LAZY, "import at the top of the file, or count it in LAZY"
-    assert sum(LAZY.values()) <= 43
+    assert sum(LAZY.values()) <= 44
 
 
 @pytest.mark.parametrize(

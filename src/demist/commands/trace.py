@@ -69,10 +69,11 @@ def main(args: list[str]) -> None:
     for path in filter(None, (options.out, options.save)):
         require_free(path, options.force)
     from demist.measuring import films
+    from demist.model.trace import Trace
 
     if options.out is not None:
         films.require_ending(options.out)
-    trace = films.Trace.load(options.trace)
+    trace = Trace.load(options.trace)
     if options.model is not None and options.from_step is not None:
         pipeline = options.source.open(options.model)
         changes = films.typed_conditions(

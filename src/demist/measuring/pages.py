@@ -157,6 +157,8 @@ def sample_page(
     page = made_page(
         pipeline, x, options, labels=labels, columns=columns, states=states,
     )  # fmt: skip
+    if traced is not None:
+        page = replace(page, trace=traced)
     if plan.feeds or plan.then:
         counts = {k: round(each, 2) for k, each in plan.evaluations().items()}
         page = replace(page, facts={**page.facts, "evaluations": counts})
@@ -191,7 +193,6 @@ def made_page(
         modality.film(states, labels[: len(states[-1])], columns) if len(states) else (),
         {} if line is None else {"parameters": line},
         modality,
-        traced,
     )
 
 
@@ -206,14 +207,16 @@ def _traced(
 ) -> Trace:
     """A trace of the first batch of a plan; each sample is the same as without the others."""
     n = len(plan.batches()[0])
-    some = {k: v[:n] if isinstance(v, list) and len(v) == plan.n else v for k, v in cond.items()}
+    some: dict[str, Any] = {
+        k: v[:n] if isinstance(v, list) and len(v) == plan.n else v for k, v in cond.items()
+    }
     how = replace(sampling or Sampling(), rewrite=False)
     if how.noise == "torch" and n < plan.n:
         raise UsageError(
             f"with noise = 'torch' a sample depends on how many there are, and a trace holds the "
             f"first {n}; ask for {n} samples, or for a --batch-size of {plan.n}"
         )
-    further = {"negative": negative, "weak": weak, "guide": guide}
+    further: dict[str, Any] = {"negative": negative, "weak": weak, "guide": guide}
     given = {name: value for name, value in further.items() if value is not None}
     return recorded(pipeline, n, how, **given, **some).run()
 

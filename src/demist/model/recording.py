@@ -408,7 +408,7 @@ def _told(value: Any, trace: Trace) -> Any:
     if isinstance(value, list):
         return [_told(item, trace) for item in value]
     if isinstance(value, dict):
-        name = value.get("given")
+        name = str(value.get("given"))
         if name not in trace.given:
             raise UsageError(f"the trace names a condition {name!r} and does not hold it")
         return trace.given[name]

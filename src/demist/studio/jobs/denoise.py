@@ -77,7 +77,9 @@ class Settings:
             "guidance_interval": self.guidance_interval, "guidance_rule": self.guidance_rule,
             "steps": self.steps, "solver": self.solver or None,
         }  # fmt: skip
-        typed = {k: parse(k, v) if isinstance(v, str) else v for k, v in given.items() if v != ""}
+        typed: dict[str, Any] = {
+            k: parse(k, v) if isinstance(v, str) else v for k, v in given.items() if v != ""
+        }
         return Sampling(**typed)
 
 

@@ -46,7 +46,8 @@ def run(settings: Settings, folder: Path, tell: Tell) -> None:
     schedule = make_schedule(settings.schedule)
     means = torch.tensor(settings.points, dtype=torch.float32)
     data = Mixture(torch.ones(len(means)), means, settings.width**2)
-    denoiser = Denoiser(MLP(features=2, width=64, depth=3), schedule, V(), clock=AngleClock())
+    net = MLP(features=2, width=64, depth=3)
+    denoiser = Denoiser(net, schedule, V(), clock=AngleClock())
     optimizer = torch.optim.Adam(denoiser.parameters(), lr=2e-3)
     ema = Ema(denoiser.net, warmed_up(0.995))
     rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
@@ -59,9 +60,9 @@ def run(settings: Settings, folder: Path, tell: Tell) -> None:
         rate.step()
         ema.update(step)
         if step % max(1, settings.steps // 20) == 0 or step == settings.steps:
-            tell.preview(WEIGHTS, packed(denoiser.net, ema))
+            tell.preview(WEIGHTS, packed(net, ema))
             tell.step(step, settings.steps, loss=round(loss.item(), 4))
-    files.write_bytes(folder / WEIGHTS, packed(denoiser.net, ema))
+    files.write_bytes(folder / WEIGHTS, packed(net, ema))
     with ema.applied():
         files.write_json(folder / "learned.json", {"error": score_error(denoiser, data)})
 
