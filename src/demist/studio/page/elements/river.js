@@ -196,7 +196,7 @@ export class River extends HTMLElement {
     context.clearRect(0, 0, width, height);
     context.save();
     context.beginPath();
-    context.rect(left, top - 6, w + 8, h + 12);
+    context.rect(left - 8, top - 6, w + 16, h + 12);
     context.clip();
     const ink = token('--text'), accent = token('--plot-2'), surface = token('--surface');
     if (!hidden) {
@@ -256,7 +256,7 @@ export class River extends HTMLElement {
 
   // The mark of whoever foretells the end: a triangle that points at the data's edge.
   #guess(context, value) {
-    const x = this.#x(1) - 2, y = this.#y(value);
+    const x = this.#x(1) - 20, y = this.#y(value);
     context.fillStyle = token('--plot-3');
     context.strokeStyle = token('--surface');
     context.lineWidth = 2;

@@ -155,6 +155,7 @@ class RiverPage extends HTMLElement {
     parts.x0.checked = state.x0;
     parts.scrub.value = String(state.at);
     parts.play.textContent = this.#frame ? 'Pause' : 'Play';
+    parts.play.disabled = parts.scrub.disabled = this.#riddle !== null;
     this.chips();
     this.draw();
   }
@@ -195,8 +196,8 @@ class RiverPage extends HTMLElement {
     const ramp = make('canvas', { class: 'ramp', width: 120, height: 1, 'aria-hidden': 'true' }), pen = ramp.getContext('2d');
     for (let i = 0; i < 120; i++) { pen.fillStyle = colour(i / 119, this.river.dark ? 'deep' : 'water'); pen.fillRect(i, 0, 1, 1); }
     this.parts.legend.replaceChildren(
-      make('span', { class: 'row' }, '0', ramp, '1 density, as a share of its highest at that time'),
-      make('span', {}, make('i', { class: 'swatch chosen' }), 'chosen path, a dot per step'),
+      make('span', { class: 'row' }, '0', ramp, '1 density, relative to its highest at that time'),
+      make('span', {}, make('i', { class: 'swatch chosen' }), 'chosen path, a dot a step'),
       ...(state.x0 ? [make('span', {}, make('i', { class: 'swatch x0' }), 'its predicted x0')] : []));
   }
 
