@@ -77,9 +77,7 @@ def visit(chromium):
             page.on("request", asked)
             page.on("console", said)
             page.on("pageerror", lambda error: complaints.append(f"failed {error}"))
-            page.goto(f"{own}?token={TOKEN}")
-            if where:
-                page.goto(own + where)
+            page.goto(f"{own}?token={TOKEN}{where}")
             page.complaints = complaints
             return page
 
