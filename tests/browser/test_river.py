@@ -108,12 +108,12 @@ def test_an_address_restores_what_a_teacher_saw(opened, visit, picture):
     page = visit(opened, "#/river?data=6,-3&solver=ddpm&steps=33&schedule=vp&path=2&at=0.4")
     page.locator(".facts-line", has_text="33 steps").wait_for()
     assert page.get_by_role("button", name="SDE").get_attribute("aria-pressed") == "true"
-    assert page.get_by_label("Solver", exact=True).input_value() == "ddpm"
-    assert page.get_by_label("Schedule").input_value() == "vp"
+    assert page.get_by_role("combobox", name="Solver").input_value() == "ddpm"
+    assert page.get_by_role("combobox", name="Schedule").input_value() == "vp"
     ends = found(page)["ends"]
     picture(page, "river-sde")
     page.get_by_role("button", name="ODE").click()
-    assert page.get_by_label("Solver", exact=True).input_value() == "ddim"
+    assert page.get_by_role("combobox", name="Solver").input_value() == "ddim"
     assert found(page)["ends"] != ends
     page.get_by_role("button", name="SDE").click()
     address = page.url
