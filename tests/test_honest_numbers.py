@@ -241,7 +241,7 @@ def test_what_is_measured_later_is_kept_in_the_summary():
     assert main(["train", "points.npz", *SMALL]) == 0
     run, found = runs.find("1"), LabelAccuracy(0.9, 100, 0.99)
     assert str(found) == (
-        "label accuracy 90.0 % ± 3.0 on 100 samples, by an independent classifier; of real images "
+        "label accuracy 90.0 % ± 3.0 on 100 samples, by an independent classifier; of real ones "
         "it recognises 99.0 %"
     )
     runs.add_to_summary(run, {"label_accuracy": found.share, "label_accuracy_measured": str(found)})

@@ -84,6 +84,7 @@ def test_what_is_converted_and_what_the_model_never_learned_is_said(place, tmp_p
     assert "trained without --given, so what is there is put back" in said
 
 
+@pytest.mark.slow
 def test_gaps_are_repaired_and_recordings_restyled(place, tmp_path):
     file, kept = str(place / "a.wav"), samples_of(place / "a.wav")
     gap = ("--from", "0.1", "--to", "0.15")
@@ -100,6 +101,7 @@ def test_gaps_are_repaired_and_recordings_restyled(place, tmp_path):
     assert len(samples_of(tmp_path / "t" / "000.wav")) == len(kept)
 
 
+@pytest.mark.slow
 def test_prompts_change_over_time(place, tmp_path):
     words = ("--prompt", "a low tone", "--to-prompt", "a high tone", "--n", "1")
     assert ask(place, *words, "--seconds", "0.6", "--out", str(tmp_path / "p")) == 0

@@ -100,6 +100,7 @@ def test_waves_have_variance_one_and_come_back():
         codec.state_shape((2, 8))
 
 
+@pytest.mark.slow
 def test_a_run_in_latents_of_sounds(folder, tmp_path):
     """Both stages, with page and sounds; saved and read."""
     options = {**SMALL, "codec": "kl", "codec_budget": "3steps", "sample_count": 2}

@@ -163,6 +163,7 @@ def test_a_bad_file_is_left_out_with_its_reason(tmp_path, what):
         load(tmp_path)
 
 
+@pytest.mark.slow
 def test_few_bad_ones_among_many_are_tolerated(tmp_path):
     whole = write.wav_bytes(tone(0.05)[:, 0], 8000)
     for i in range(1000):
@@ -178,6 +179,7 @@ def test_few_bad_ones_among_many_are_tolerated(tmp_path):
     assert "Left out: 5 unreadable files (000.wav, 100.wav" in data.report.paragraph()
 
 
+@pytest.mark.slow
 def test_an_hour_among_short_ones_does_not_lengthen_them(tmp_path):
     """Whose length is the 95th percentile of all, at most 4 s; the hour is read in blocks."""
     for i in range(3):

@@ -154,6 +154,7 @@ def test_every_input_counts_and_gradients_reach_all():
     torch.testing.assert_close(twin.eval()(x, t, **cond), out)
 
 
+@pytest.mark.slow
 def test_it_learns_a_tiny_set():
     torch.manual_seed(0)
     net = UNet1D(**{**SMALL, "num_classes": 0})
