@@ -78,7 +78,7 @@ def test_guidance_extrapolates(opened, visit, accessible, picture):
     plain = particles(page)["x"]
     assert page.get_by_text("score of “left columns”").count() == 1
     assert statistics.mean(x < 0 for x in plain) > 0.99
-    page.get_by_label("Scale").fill("6")
+    page.get_by_role("slider", name="Scale").fill("6")
     assert statistics.mean(particles(page)["x"]) < statistics.mean(plain) - 0.05
     three = page.evaluate("""() => {
       const {pair, probe, at, model} = document.querySelector('demist-field').scene;
@@ -117,7 +117,8 @@ def test_a_network_learns_it(opened, visit, accessible, picture):
     page.get_by_text("Learned. Its noise differs").wait_for()
     assert statistics.mean(gap < 0.5 for gap in particles(page, 1)["far"]) > 0.9
     apart = page.evaluate("""() => {
-      const [exact, other] = [...document.querySelectorAll("demist-field")].map((f) => f.scene.model);
+      const [exact, other] =
+        [...document.querySelectorAll("demist-field")].map((f) => f.scene.model);
       const x = Float64Array.from({length: 200}, (_, i) => Math.sin(i * i));
       const a = exact.predict(x, 0.5).eps, b = other.predict(x, 0.5).eps;
       return Math.sqrt(a.reduce((sum, v, i) => sum + (v - b[i]) ** 2, 0) / x.length);

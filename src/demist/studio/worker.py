@@ -176,7 +176,10 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what anybody prints must not get between the frames
     worker = Worker(out)
-    for target in (lambda: worker.listen(os.fdopen(0, "rb", closefd=False)), worker.answer_questions):
+    for target in (
+        lambda: worker.listen(os.fdopen(0, "rb", closefd=False)),
+        worker.answer_questions,
+    ):
         threading.Thread(target=target, daemon=True).start()
     worker.run()
 
