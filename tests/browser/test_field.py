@@ -97,7 +97,7 @@ def test_one_draws_and_moves_the_ring_with_keys(opened, visit, picture):
     for x, y in ((0.3, 0.3), (0.7, 0.6)):
         page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
     page.get_by_text("2 points").wait_for()
-    page.get_by_role("button", name="second colour").click()
+    page.get_by_role("button", name="second colour □").click()
     ring = page.get_by_role("button", name="Probe at")
     ring.focus()
     page.keyboard.press("Shift+ArrowLeft")
