@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
 
 from demist.core import AngleClock, Denoiser, Exact, Mixture, V, make_schedule
 from demist.errors import UsageError
 from demist.io import files
+from demist.io.tensors import write_tensors
 from demist.networks import MLP
 from demist.objectives import denoising_loss
 from demist.objectives.weights import VWeight
@@ -47,9 +47,10 @@ def run(settings: Settings, folder: Path, tell: Tell) -> None:
     schedule = make_schedule(settings.schedule)
     means = torch.tensor(settings.points, dtype=torch.float32)
     data = Mixture(torch.ones(len(means)), means, settings.width**2)
-    denoiser = Denoiser(MLP(features=2, width=64, depth=3), schedule, V(), clock=AngleClock())
+    net = MLP(features=2, width=64, depth=3)
+    denoiser = Denoiser(net, schedule, V(), clock=AngleClock())
     optimizer = torch.optim.Adam(denoiser.parameters(), lr=2e-3)
-    ema = Ema(denoiser.net, warmed_up(0.995))
+    ema = Ema(net, warmed_up(0.995))
     rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
     for step in range(1, settings.steps + 1):
         t = 1 - torch.rand(256, dtype=torch.float64)
@@ -60,9 +61,8 @@ def run(settings: Settings, folder: Path, tell: Tell) -> None:
         rate.step()
         ema.update(step)
         if step % max(1, settings.steps // 20) == 0 or step == settings.steps:
-            tell.preview(WEIGHTS, packed(denoiser.net, ema))
+            tell.preview(WEIGHTS, kept(folder / WEIGHTS, net, ema))
             tell.step(step, settings.steps, loss=round(loss.item(), 4))
-    files.write_bytes(folder / WEIGHTS, packed(denoiser.net, ema))
     with ema.applied():
         files.write_json(folder / "learned.json", {"error": score_error(denoiser, data)})
 
@@ -83,11 +83,11 @@ def check(settings: Settings) -> None:
         raise UsageError(f"steps = {settings.steps}: give 1 to {MOST_STEPS}")
 
 
-def packed(net: MLP, ema: Ema) -> bytes:
-    """The averaged weights as a safetensors file that says how the network is built."""
-    tensors = {name: value.detach().float().contiguous() for name, value in ema.tensors.items()}
-    data: bytes = save(tensors, {"network": json.dumps(net.config)})
-    return data
+def kept(path: Path, net: MLP, ema: Ema) -> bytes:
+    """Write the averaged weights, and how the network is built; the bytes of the file."""
+    with files.atomic(path) as new:
+        write_tensors(new, ema.tensors, {"network": json.dumps(net.config)})
+    return path.read_bytes()
 
 
 @torch.no_grad()
