@@ -36,7 +36,7 @@ def test_it_opens_first(opened, visit, accessible, picture, width, theme):
     page = visit(opened, "", width, theme)
     page.get_by_role("heading", name="River").wait_for()
     page.get_by_role("slider", name="The datum").wait_for()
-    page.wait_for_function("document.querySelector('.facts-line').textContent.includes('ends at')")
+    page.locator(".facts-line", has_text="ends at").wait_for()
     assert all(abs(end - 8) < 1 for end in found(page)["ends"])
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     accessible(page)
@@ -105,14 +105,14 @@ def test_a_second_number_forks_it_and_goes_again(opened, visit, accessible, pict
 
 def test_an_address_restores_what_a_teacher_saw(opened, visit, picture):
     page = visit(opened, "#/river?data=6,-3&solver=ddpm&steps=33&schedule=vp&path=2&at=0.4")
-    page.wait_for_function("document.querySelector('.facts-line').textContent.includes('33 steps')")
+    page.locator(".facts-line", has_text="33 steps").wait_for()
     assert page.get_by_role("button", name="SDE").get_attribute("aria-pressed") == "true"
-    assert page.get_by_label("Solver", exact=True).input_value() == "ddpm"
-    assert page.get_by_label("Schedule").input_value() == "vp"
+    assert page.get_by_role("combobox", name="Solver").input_value() == "ddpm"
+    assert page.get_by_role("combobox", name="Schedule").input_value() == "vp"
     ends = found(page)["ends"]
     picture(page, "river-sde")
     page.get_by_role("button", name="ODE").click()
-    assert page.get_by_label("Solver", exact=True).input_value() == "ddim"
+    assert page.get_by_role("combobox", name="Solver").input_value() == "ddim"
     assert found(page)["ends"] != ends
     page.get_by_role("button", name="SDE").click()
     address = page.url
