@@ -97,7 +97,7 @@ def test_one_draws_and_moves_the_ring_with_keys(opened, visit, picture):
     for x, y in ((0.3, 0.3), (0.7, 0.6)):
         page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
     page.get_by_text("2 points").wait_for()
-    page.get_by_role("button", name="second colour", exact=True).click()
+    page.get_by_role("button", name="second colour □").click()
     ring = page.get_by_role("button", name="Probe at")
     ring.focus()
     page.keyboard.press("Shift+ArrowLeft")
@@ -117,8 +117,8 @@ def test_a_network_learns_it(opened, visit, accessible, picture):
     page.get_by_text("Learned. Its noise differs").wait_for()
     assert statistics.mean(gap < 0.5 for gap in particles(page, 1)["far"]) > 0.9
     apart = page.evaluate("""() => {
-      const fields = [...document.querySelectorAll("demist-field")];
-      const [exact, other] = fields.map((field) => field.scene.model);
+      const [exact, other] =
+        [...document.querySelectorAll("demist-field")].map((f) => f.scene.model);
       const x = Float64Array.from({length: 200}, (_, i) => Math.sin(i * i));
       const a = exact.predict(x, 0.5).eps, b = other.predict(x, 0.5).eps;
       return Math.sqrt(a.reduce((sum, v, i) => sum + (v - b[i]) ** 2, 0) / x.length);

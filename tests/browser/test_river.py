@@ -19,8 +19,12 @@ def found(page):
     """Ends of all paths, and where the density is highest next to the data."""
     page.locator("demist-river").wait_for()
     return page.evaluate("""async () => {
+      let flow = null;
+      while (!(flow = document.querySelector('demist-river')?.flow)) {
+        await new Promise((go) => setTimeout(go, 20));
+      }
       await new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)));
-      const {flow} = document.querySelector('demist-river');
+      flow = document.querySelector('demist-river').flow;
       const line = Float64Array.from({length: 481}, (_, i) => -12 + i / 20);
       const [alpha, sigma] = flow.route.at(0.01);
       const p = flow.mixture.raster(line, [0], alpha, sigma, new Float64Array(line.length));

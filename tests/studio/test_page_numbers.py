@@ -4,13 +4,22 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import page_numbers
 import pytest
+import torch
 
-from demist.core import SCHEDULES
+from demist.core import SCHEDULES, AngleClock, Cosine, Denoiser, V
+from demist.data.readers import toy
+from demist.errors import UsageError
+from demist.io.tensors import read_metadata, read_tensors
+from demist.networks import MLP
 from demist.samplers import GRIDS, SOLVERS, usual
 from demist.studio.app import PAGE
+from demist.studio.jobs import learn_points
+from demist.studio.telling import Tell
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +50,9 @@ def run(node: Path, code: str, value: object) -> object:
 
 def test_node_walks_the_library_s_trajectories(node: Path) -> None:
     asked = [
-        *page_numbers.cases(("cosine", "vp"), page_numbers.SOLVERS, ("own",), [1, 7]),
-        *page_numbers.cases(page_numbers.SCHEDULES, ("adams", "ddpm"), ("own",), [6]),
-        *page_numbers.cases(("linear",), ("ddim",), page_numbers.GRIDS, [9]),
+        *page_numbers.cases(("vp",), page_numbers.SOLVERS, ("own",), [7]),
+        *page_numbers.cases(page_numbers.SCHEDULES, ("adams",), ("own",), [5]),
+        *page_numbers.cases(("linear",), ("ddim",), page_numbers.GRIDS, [3]),
     ]
     questions, expected = (list(part) for part in zip(*asked, strict=True))
     answers = run(node, page_numbers.JAVASCRIPT, {"base": node.as_uri(), "cases": questions})
@@ -67,3 +76,63 @@ def test_the_page_s_names_are_the_library_s(node: Path) -> None:
         for name in names[kind]:
             assert name in family.names(), name
     assert names["usual"] == [usual(n) for n in (1, 10, 11, 100)]
+
+
+def test_shapes_are_those_of_the_toy_sets(node: Path) -> None:
+    code = """async ({base}) => {
+      const {NAMES, shape} = await import(`${base}/lib/diffusion/shapes.js`);
+      return Object.fromEntries(NAMES.map((name) => [name, [...shape(name).points]]));
+    }"""
+    found = run(node, code, {"base": node.as_uri()})
+    assert isinstance(found, dict)
+    assert found.keys() == toy.TOYS.keys()
+    for name, numbers in found.items():
+        u = (np.arange(len(numbers) // 2) + 0.5) / (len(numbers) // 2)
+        expected = toy._points(toy.TOYS[name], u, np.zeros((len(u), 2)))
+        assert np.abs(np.reshape(numbers, (-1, 2)) - expected).max() < 1e-6  # of float32
+
+
+def test_a_learned_network_says_in_the_page_what_it_says_here(node: Path, tmp_path: Path) -> None:
+    """To 1e-5: the job's own file, read by the page."""
+    told: list[dict[str, Any]] = []
+    tell = Tell("000001-learn_points", tmp_path, lambda header, data: told.append(header))
+    learn_points.run(learn_points.Settings(steps=30), tmp_path, tell)
+    assert [header["step"] for header in told if header["type"] == "step"][-1] == 30
+    assert json.loads((tmp_path / "learned.json").read_text())["error"] < 2
+    weights = tmp_path / learn_points.WEIGHTS
+    net = MLP(**json.loads(read_metadata(weights)["network"]))
+    net.load_state_dict(read_tensors(weights))
+    denoiser = Denoiser(net, Cosine(), V(), clock=AngleClock()).eval()
+    x = 2 * torch.randn(20, 2, generator=torch.Generator().manual_seed(0))
+    code = """async ({base, weights, x, times}) => {
+      const {learned} = await import(`${base}/lib/diffusion/mlp.js`);
+      const {schedule} = await import(`${base}/lib/diffusion/schedules.js`);
+      const bytes = Uint8Array.from(weights).buffer, model = learned(bytes, schedule('cosine'));
+      const at = Float64Array.from(x);
+      return times.map((t) => { const p = model.predict(at, t); return [[...p.x0], [...p.eps]]; });
+    }"""
+    times = [1.0, 0.7, 0.2, 0.01]
+    asked = {
+        "base": node.as_uri(), "weights": list(weights.read_bytes()),
+        "x": x.flatten().tolist(), "times": times,
+    }  # fmt: skip
+    found = torch.tensor(run(node, code, asked))
+    with torch.inference_mode():
+        said = [denoiser(x, torch.tensor(t, dtype=torch.float64)) for t in times]
+    expected = torch.stack([torch.stack([p.x0.flatten(), p.eps.flatten()]) for p in said])
+    assert expected.abs().max() > 0.5
+    assert (found - expected).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"points": []}, "0 points"),
+        ({"points": [(0.0, float("nan"))]}, "further than 100"),
+        ({"width": 0.0}, "width = 0"),
+        ({"steps": 10**6}, "steps = 1000000"),
+    ],
+)
+def test_what_cannot_be_learned_is_said(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        learn_points.check(learn_points.Settings(**settings))

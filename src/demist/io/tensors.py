@@ -4,13 +4,12 @@ See `demist.io.headers` for the format. Writing goes through `open`, so that a f
 ordinary OSError with its number.
 """
 
-import io
 import json
 import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,24 +57,6 @@ def write_stream(
     Raises:
         OSError: That failed; part of the file may be there.
     """
-    with Path(path).open("wb") as file:
-        _write(file, layout, read, metadata)
-
-
-def packed(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
-    """What `write_tensors` writes, as bytes."""
-    file = io.BytesIO()
-    layout = {name: (t.dtype, tuple(t.shape)) for name, t in sorted(tensors.items())}
-    _write(file, layout, lambda name: tensors[name], metadata)
-    return file.getvalue()
-
-
-def _write(
-    file: BinaryIO,
-    layout: Mapping[str, tuple[torch.dtype, tuple[int, ...]]],
-    read: Callable[[str], Tensor],
-    metadata: Mapping[str, str] | None,
-) -> None:
     order = sorted(layout, key=lambda name: -layout[name][0].itemsize)
     header: dict[str, Any] = {"__metadata__": {"format": "pt", **(metadata or {})}}
     end = 0
@@ -87,9 +68,10 @@ def _write(
         }  # fmt: skip
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    file.write(len(text).to_bytes(8, "little") + text)
-    for name in order:
-        file.write(bytes_of(read(name).detach().cpu().contiguous()))
+    with Path(path).open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in order:
+            file.write(bytes_of(read(name).detach().cpu().contiguous()))
 
 
 def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:

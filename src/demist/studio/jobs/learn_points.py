@@ -8,7 +8,8 @@ import torch
 
 from demist.core import AngleClock, Denoiser, Exact, Mixture, V, make_schedule
 from demist.errors import UsageError
-from demist.io import files, tensors
+from demist.io import files
+from demist.io.tensors import write_tensors
 from demist.networks import MLP
 from demist.objectives import denoising_loss
 from demist.objectives.weights import VWeight
@@ -49,7 +50,7 @@ def run(settings: Settings, folder: Path, tell: Tell) -> None:
     net = MLP(features=2, width=64, depth=3)
     denoiser = Denoiser(net, schedule, V(), clock=AngleClock())
     optimizer = torch.optim.Adam(denoiser.parameters(), lr=2e-3)
-    ema = Ema(denoiser.net, warmed_up(0.995))
+    ema = Ema(net, warmed_up(0.995))
     rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
     for step in range(1, settings.steps + 1):
         t = 1 - torch.rand(256, dtype=torch.float64)
@@ -60,9 +61,8 @@ def run(settings: Settings, folder: Path, tell: Tell) -> None:
         rate.step()
         ema.update(step)
         if step % max(1, settings.steps // 20) == 0 or step == settings.steps:
-            tell.preview(WEIGHTS, packed(net, ema))
+            tell.preview(WEIGHTS, kept(folder / WEIGHTS, net, ema))
             tell.step(step, settings.steps, loss=round(loss.item(), 4))
-    files.write_bytes(folder / WEIGHTS, packed(net, ema))
     with ema.applied():
         files.write_json(folder / "learned.json", {"error": score_error(denoiser, data)})
 
@@ -83,10 +83,11 @@ def check(settings: Settings) -> None:
         raise UsageError(f"steps = {settings.steps}: give 1 to {MOST_STEPS}")
 
 
-def packed(net: MLP, ema: Ema) -> bytes:
-    """The averaged weights as a safetensors file that says how the network is built."""
-    weights = {name: value.detach().float() for name, value in ema.tensors.items()}
-    return tensors.packed(weights, {"network": json.dumps(net.config)})
+def kept(path: Path, net: MLP, ema: Ema) -> bytes:
+    """Write the averaged weights, and how the network is built; the bytes of the file."""
+    with files.atomic(path) as new:
+        write_tensors(new, ema.tensors, {"network": json.dumps(net.config)})
+    return path.read_bytes()
 
 
 @torch.no_grad()

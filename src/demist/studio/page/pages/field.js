@@ -93,7 +93,7 @@ class FieldPage extends HTMLElement {
 
   slider(name, label, min, max, step) {
     const input = this.parts[name] = make('input', { type: 'range', min: String(min), max: String(max), step: String(step), oninput: (e) => this.set({ [name]: Number(e.target.value) }) });
-    const output = this.parts[`${name}-output`] = make('output', {});
+    const output = this.parts[`${name}-output`] = make('span', { class: 'shown' });
     return make('label', { class: 'field' }, make('span', { class: 'row spread' }, label, output), input);
   }
 

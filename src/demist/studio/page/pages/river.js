@@ -93,7 +93,7 @@ class RiverPage extends HTMLElement {
 
   slider(name, label, min, max, step, add = 0) {
     const input = make('input', { type: 'range', min: String(min), max: String(max), step: String(step), oninput: (e) => this.set({ [name]: Number(e.target.value) - add }) });
-    const output = make('output', {});
+    const output = make('span', { class: 'shown' });
     this.parts[name] = input;
     this.parts[`${name}-output`] = output;
     return make('label', { class: 'field' }, make('span', { class: 'row spread' }, label, output), input);

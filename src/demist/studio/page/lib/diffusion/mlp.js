@@ -7,8 +7,9 @@ export function tensors(buffer) {
   const length = Number(new DataView(buffer).getBigUint64(0, true));
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, length)));
   const found = {};
-  for (const [name, { dtype, shape, data_offsets: [from, to] }] of Object.entries(header)) {
+  for (const [name, place] of Object.entries(header)) {
     if (name === '__metadata__') continue;
+    const { dtype, shape, data_offsets: [from, to] } = place;
     found[name] = { shape, data: new TYPES[dtype](buffer.slice(8 + length + from, 8 + length + to)) };
   }
   return { found, said: header.__metadata__ ?? {} };
