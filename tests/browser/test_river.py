@@ -1,5 +1,6 @@
 """The first page: a number that is drowned in noise and carried back."""
 
+import re
 import statistics
 
 import page_numbers
@@ -93,7 +94,7 @@ def test_a_second_number_forks_it_and_goes_again(opened, visit, accessible, pict
     page = visit(opened, "#/river")
     page.get_by_role("button", name="Add a number").click()
     ends = found(page)["ends"]
-    assert page.get_by_role("slider", name="Datum").count() == 2
+    assert page.get_by_role("slider", name=re.compile("^Datum")).count() == 2
     other = float(page.get_by_role("slider", name="Datum 2 of 2").get_attribute("aria-valuenow"))
     near = [sum(abs(end - value) < 1 for end in ends) for value in (8, other)]
     assert min(near) >= 4
@@ -101,7 +102,7 @@ def test_a_second_number_forks_it_and_goes_again(opened, visit, accessible, pict
     accessible(page)
     picture(page, "river-fork")
     page.get_by_role("button", name="Add a number").click()
-    assert page.get_by_role("slider", name="Datum").count() == 3
+    assert page.get_by_role("slider", name=re.compile("^Datum")).count() == 3
     picture(page, "river-three")
     page.get_by_role("slider", name="Datum 3 of 3").press("Delete")
     page.get_by_role("button", name="Remove datum 2").click()

@@ -12,6 +12,16 @@ from demist import runs
 from demist.config import TrainConfig, update
 from demist.modalities import load
 
+
+def until(page, script):
+    """Wait for something to be true; `wait_for_function` would be stopped by the page's policy."""
+    for _ in range(600):
+        if page.evaluate(script):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"never came true: {script}")
+
+
 WIDTHS = [(1200, "light"), (1200, "dark"), (390, "light"), (390, "dark")]
 
 
@@ -69,7 +79,7 @@ def test_the_table(opened, visit, accessible, picture, width, theme):
 def test_one_run(opened, visit, accessible, picture, width, theme):
     page = visit(opened, "#/runs/0001-digits", width, theme, height=1480 if width > 390 else 860)
     page.get_by_role("heading", name="Loss by noise level").wait_for()
-    page.wait_for_function("document.querySelector('demist-strip img')?.naturalWidth > 0")
+    until(page, "document.querySelector('demist-strip img')?.naturalWidth > 0")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     shown = page.locator("demist-curve").first.get_by_text("smoothed")
     assert shown.count() == 1
@@ -115,8 +125,8 @@ def test_what_the_loader_delivers(opened, visit, picture):
     card = page.locator("section", has=page.get_by_role("heading", name="What the data loader"))
     card.get_by_role("button", name="Show").click()
     card.get_by_role("img").wait_for()
-    page.wait_for_function(
-        "document.querySelector('img[alt^=\"Items of the first batch\"]').naturalWidth > 300"
+    until(
+        page, "document.querySelector('img[alt^=\"Items of the first batch\"]')?.naturalWidth > 300"
     )
     picture(page, "run-delivered")
 
