@@ -99,7 +99,7 @@ def test_it_fits(visit, opened, picture, accessible, width, theme):
 
 def test_a_reload_finds_the_job_again_and_cancel_takes_effect_within_a_step(visit, opened):
     page = visit(opened, "#/denoise")
-    ask(page, 400)
+    ask(page, 1000)
     page.wait_for_selector(".film-cell[data-drawn] >> nth=1")
     job = re.search(r"job=(\d+-denoise)", page.url)[1]
     page.reload()
@@ -110,5 +110,5 @@ def test_a_reload_finds_the_job_again_and_cancel_takes_effect_within_a_step(visi
     before = opened.ask("GET", f"/api/jobs/{job}")[1]["step"]
     page.wait_for_selector(".status[data-state=cancelled]")
     found = opened.wait(job, "cancelled")
-    assert int(re.search(r"after step (\d+) of 400", found["message"])[1]) <= before + 2
+    assert int(re.search(r"after step (\d+) of 1000", found["message"])[1]) <= before + 2
     assert "trace.safetensors" not in found["files"]
