@@ -9,7 +9,7 @@ import { SCHEDULES, schedule } from '../lib/diffusion/schedules.js';
 import { NAMES, classNames, shape } from '../lib/diffusion/shapes.js';
 import { ODE, SDE, solver } from '../lib/diffusion/solvers.js';
 import { make, number, say } from '../lib/dom.js';
-import { read, write } from '../lib/state.js';
+import { parse, read, write } from '../lib/state.js';
 
 const MOST = 120; // points of one's own
 const SECONDS = 6;
@@ -30,7 +30,7 @@ class FieldPage extends HTMLElement {
     this.setAttribute('class', 'stack');
     this.state = sane(read(DEFAULTS));
     this.build();
-    this.restore = () => { this.state = sane(read(DEFAULTS)); this.show(); };
+    this.restore = () => { if (!mine()) return; this.state = sane(read(DEFAULTS)); this.show(); };
     window.addEventListener('hashchange', this.restore);
     this.show();
   }
@@ -135,7 +135,7 @@ class FieldPage extends HTMLElement {
 
   show() {
     const { state, parts } = this;
-    if (!this.#frame) write(state, DEFAULTS);
+    if (!this.#frame && mine()) write(state, DEFAULTS);
     for (const name of ['shape', 'way', 'class']) for (const b of parts[name].children) b.setAttribute('aria-pressed', String(b.dataset.value === state[name]));
     const [one, two] = classNames(state.shape);
     parts.class.children[1].textContent = one;
@@ -232,7 +232,7 @@ class FieldPage extends HTMLElement {
     const ran = this.#frame !== 0;
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
-    if (ran && this.parts) this.show();
+    if (ran && this.isConnected) this.show();
   }
 
   // A job of the worker: its weights are shown while they change.
@@ -277,6 +277,9 @@ class FieldPage extends HTMLElement {
     } catch (error) { over(''); say(error.message, 'bad'); }
   }
 }
+
+// Whether the address is still of this page, which leaves the stage a little after its address.
+const mine = () => parse(location.hash).page === 'field';
 
 function segments(label, options, choose) {
   return make('div', { class: 'segments', role: 'group', 'aria-label': label },

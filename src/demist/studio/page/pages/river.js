@@ -26,7 +26,7 @@ class RiverPage extends HTMLElement {
     if (parse(location.hash).page === '') history.replaceState(null, '', '#/river');
     this.setAttribute('class', 'stack');
     this.build();
-    this.restore = () => { this.state = sane(read(DEFAULTS)); this.riddle(null); this.show(); };
+    this.restore = () => { if (!mine()) return; this.state = sane(read(DEFAULTS)); this.riddle(null); this.show(); };
     window.addEventListener('hashchange', this.restore);
     this.show();
     if (!still() && !location.hash.includes('?')) { this.state.at = 0; this.play(); }
@@ -135,7 +135,7 @@ class RiverPage extends HTMLElement {
   show() {
     const { state, parts } = this;
     if (this.#riddle === null || this.#riddle.over) {
-      if (!this.#frame && !this.moving) write(state, DEFAULTS);
+      if (!this.#frame && !this.moving && mine()) write(state, DEFAULTS);
     }
     const made = solver(state.solver, state.steps);
     for (const button of parts.kind.children) button.setAttribute('aria-pressed', String((button.dataset.kind === 'SDE') === made.stochastic));
@@ -220,7 +220,7 @@ class RiverPage extends HTMLElement {
   stop() {
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
-    if (this.parts) { this.parts.play.textContent = 'Play'; this.show(); }
+    if (this.isConnected) { this.parts.play.textContent = 'Play'; this.show(); }
   }
 
   // The riddle: null, or one path whose end is to be foretold before it is shown.
@@ -278,6 +278,9 @@ class RiverPage extends HTMLElement {
     requestAnimationFrame(beat);
   }
 }
+
+// Whether the address is still of this page, which leaves the stage a little after its address.
+const mine = () => parse(location.hash).page === 'river';
 
 const field = (label, input) => make('label', { class: 'field' }, make('span', {}, label), input);
 
