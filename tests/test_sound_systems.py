@@ -139,7 +139,6 @@ def test_an_autoencoder_of_sounds_is_evaluated(folder, tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="known fault: a resumed run in latents of sounds differs", strict=False)
 def test_a_stopped_run_in_latents_goes_on_bit_for_bit(folder, tmp_path):
     """The rate stays the same, so that the end of the run is not seen before it."""
     options = {
