@@ -19,7 +19,8 @@ import torch
 from demist import Pipeline, modalities
 from demist.codecs import hop_of
 from demist.editing import continued, repaired
-from demist.editing.lasting import FADE, given_by, joined
+from demist.editing.lasting import given_by
+from demist.editing.one_window import FADE, joined
 
 QUIET = 60.0
 """Decibels below full scale: softer frames are no joint that could be heard."""

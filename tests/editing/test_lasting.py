@@ -10,7 +10,8 @@ from demist.conditions import Conditioner, GivenPart
 from demist.core import X0, Denoiser, Linear
 from demist.data.sounds.write import wav_bytes
 from demist.editing import continued, longer, repaired, restyled
-from demist.editing.lasting import complete, joined, windows
+from demist.editing.lasting import windows
+from demist.editing.one_window import complete, joined
 from demist.editing.recordings import read_recording
 from demist.errors import DataError, MissingError, UsageError
 

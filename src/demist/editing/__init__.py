@@ -121,6 +121,7 @@ __all__ = [
     "nothing_added",
     "null_text",
     "number_of",
+    "one_window",
     "outpaint",
     "recordings",
     "redraw",

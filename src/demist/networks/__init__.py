@@ -76,7 +76,7 @@ from demist.networks.told import Prompt, Telling, Told
 from demist.networks.unet import UNet
 from demist.networks.unet_1d import Double, Halve, UNet1D, in_line, in_parts
 from demist.networks.unet_2d import UNet2DNetwork, check_levels, groups_of
-from demist.networks.unet_blocks import DownBlock, MidBlock, UpBlock
+from demist.networks.unet_blocks import DownBlock, MidBlock, UpBlock, ladder
 from demist.networks.vgg16 import VGG16
 from demist.networks.widening import Widened, widened
 
@@ -150,6 +150,7 @@ __all__ = [
     "in_parts",
     "joined",
     "joined_parts",
+    "ladder",
     "look_up",
     "mixed",
     "modulated",

@@ -47,7 +47,7 @@ from demist.networks.layers import (
     zeroed,
 )
 from demist.networks.network import Network
-from demist.networks.unet_blocks import DownBlock, MidBlock, UpBlock
+from demist.networks.unet_blocks import ladder
 
 
 class UNet(Network):
@@ -132,7 +132,7 @@ class UNet(Network):
             "max_period": max_period,
         }
         _check(channels, blocks, [*attention, *(cross or ())], patch)
-        first, last, levels = channels[0], channels[-1], len(channels)
+        first, levels = channels[0], len(channels)
         width = 4 * first
 
         def resnet(inputs: int, outputs: int) -> ResBlock:
@@ -144,6 +144,9 @@ class UNet(Network):
 
         def attend(width: int) -> Attention:
             return Attention(width, head_dim, norm_groups, qk_norm)
+
+        def middle() -> list[Attention]:
+            return [attend(channels[-1])] if mid_attention else []
 
         self.class_name, count, others = first_classes(num_classes, inlets)
         tokens = token_width(others)
@@ -165,34 +168,9 @@ class UNet(Network):
         entering = in_channels + self.intake.concat_channels
         self.conv_in = nn.Conv2d(entering * patch**2, first, 3, padding=1)
 
-        here, stack = first, [first]  # channels of the running feature map and of those kept
-        self.down_blocks = nn.ModuleList()
-        for level, wide in enumerate(channels):
-            resnets = [resnet(here if i == 0 else wide, wide) for i in range(blocks)]
-            down = [Downsample(wide)] if level < levels - 1 else []
-            self.down_blocks.append(
-                DownBlock(resnets, attentions(level, blocks), down, crosses(level, blocks))
-            )
-            stack += [wide] * (blocks + len(down))
-            here = wide
-
-        self.mid_block = MidBlock(
-            [resnet(last, last), resnet(last, last)],
-            [attend(last)] if mid_attention else [],
-            crosses(levels - 1, 1),
+        self.down_blocks, self.mid_block, self.up_blocks = ladder(
+            channels, blocks, resnet, attentions, middle, crosses, Downsample, Upsample
         )
-
-        self.up_blocks = nn.ModuleList()
-        for level, wide in reversed(list(enumerate(channels))):
-            resnets = []
-            for _ in range(blocks + 1):
-                resnets.append(resnet(here + stack.pop(), wide))
-                here = wide
-            up = [Upsample(wide)] if level > 0 else []
-            self.up_blocks.append(
-                UpBlock(resnets, attentions(level, blocks + 1), up, crosses(level, blocks + 1))
-            )
-
         self.conv_norm_out = group_norm(first, norm_groups)
         outputs = in_channels if out_channels is None else out_channels
         self.conv_out = zeroed(nn.Conv2d(first, outputs * patch**2, 3, padding=1))

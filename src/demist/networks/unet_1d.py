@@ -45,7 +45,7 @@ from demist.networks.layers import (
     zeroed,
 )
 from demist.networks.network import Network
-from demist.networks.unet_blocks import DownBlock, MidBlock, UpBlock
+from demist.networks.unet_blocks import ladder
 
 
 class Halve(nn.Module):
@@ -148,7 +148,7 @@ class UNet1D(Network):
             "max_period": max_period,
         }
         _check(channels, blocks, [*attention, *(cross or ())], part, kernel)
-        first, last, levels = channels[0], channels[-1], len(channels)
+        first, levels = channels[0], len(channels)
         width = 4 * first
 
         def resnet(inputs: int, outputs: int) -> ResBlock:
@@ -159,6 +159,9 @@ class UNet1D(Network):
 
         def attentions(level: int, count: int) -> list[Attention]:
             return [attend(channels[level]) for _ in range(count if level in attention else 0)]
+
+        def middle() -> list[Attention]:
+            return [attend(channels[-1])] if mid_attention else []
 
         self.class_name, count, others = first_classes(num_classes, inlets)
         strange = [name for name, spec in others.items() if spec["route"] == "residual"]
@@ -185,34 +188,9 @@ class UNet1D(Network):
         self.class_embedding = class_table(count, width)
         self.conv_in = _conv((in_channels + self.intake.concat_channels) * part, first, kernel)
 
-        here, stack = first, [first]  # channels of the running feature map and of those kept
-        self.down_blocks = nn.ModuleList()
-        for level, wide in enumerate(channels):
-            resnets = [resnet(here if i == 0 else wide, wide) for i in range(blocks)]
-            down = [Halve(wide)] if level < levels - 1 else []
-            self.down_blocks.append(
-                DownBlock(resnets, attentions(level, blocks), down, crosses(level, blocks))
-            )
-            stack += [wide] * (blocks + len(down))
-            here = wide
-
-        self.mid_block = MidBlock(
-            [resnet(last, last), resnet(last, last)],
-            [attend(last)] if mid_attention else [],
-            crosses(levels - 1, 1),
+        self.down_blocks, self.mid_block, self.up_blocks = ladder(
+            channels, blocks, resnet, attentions, middle, crosses, Halve, Double
         )
-
-        self.up_blocks = nn.ModuleList()
-        for level, wide in reversed(list(enumerate(channels))):
-            resnets = []
-            for _ in range(blocks + 1):
-                resnets.append(resnet(here + stack.pop(), wide))
-                here = wide
-            up = [Double(wide)] if level > 0 else []
-            self.up_blocks.append(
-                UpBlock(resnets, attentions(level, blocks + 1), up, crosses(level, blocks + 1))
-            )
-
         self.conv_norm_out = group_norm(first, norm_groups)
         outputs = in_channels if out_channels is None else out_channels
         self.conv_out = zeroed(_conv(first, outputs * part, kernel))

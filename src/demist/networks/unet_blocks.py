@@ -3,7 +3,7 @@
 In each, self-attention and attention to tokens follow the residual block that they belong to.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import zip_longest
 
 import torch
@@ -93,3 +93,49 @@ class UpBlock(nn.Module):
         for up in self.upsamplers:
             x = up(x)
         return x
+
+
+def ladder(
+    channels: Sequence[int],
+    blocks: int,
+    resnet: Callable[[int, int], ResBlock],
+    attentions: Callable[[int, int], Sequence[Attention]],
+    middle: Callable[[], Sequence[Attention]],
+    crosses: Callable[[int, int], Sequence[CrossAttention]],
+    halve: Callable[[int], nn.Module],
+    double: Callable[[int], nn.Module],
+) -> tuple[nn.ModuleList, MidBlock, nn.ModuleList]:
+    """The way down, the bottom and the way up, joined by every feature map.
+
+    Args:
+        channels: Width at each level, finest first.
+        blocks: Residual blocks per level on the way down; one more on the way up.
+        resnet: Makes a residual block of so many channels in and out.
+        attentions: Makes self-attention for so many blocks of a level.
+        middle: Makes that of the bottom.
+        crosses: Makes attention to tokens for so many blocks of a level.
+        halve: Makes what ends a level of so many channels on the way down.
+        double: The same on the way up.
+    """
+    here, stack = channels[0], [channels[0]]  # channels of the running feature map, of those kept
+    levels, down_blocks, up_blocks = len(channels), nn.ModuleList(), nn.ModuleList()
+    for level, wide in enumerate(channels):
+        resnets = [resnet(here if i == 0 else wide, wide) for i in range(blocks)]
+        down = [halve(wide)] if level < levels - 1 else []
+        down_blocks.append(
+            DownBlock(resnets, attentions(level, blocks), down, crosses(level, blocks))
+        )
+        stack += [wide] * (blocks + len(down))
+        here = wide
+    bottom = [resnet(here, here), resnet(here, here)]
+    mid_block = MidBlock(bottom, middle(), crosses(levels - 1, 1))
+    for level, wide in reversed(list(enumerate(channels))):
+        resnets = []
+        for _ in range(blocks + 1):
+            resnets.append(resnet(here + stack.pop(), wide))
+            here = wide
+        up = [double(wide)] if level > 0 else []
+        up_blocks.append(
+            UpBlock(resnets, attentions(level, blocks + 1), up, crosses(level, blocks + 1))
+        )
+    return down_blocks, mid_block, up_blocks
