@@ -130,6 +130,8 @@ def test_prompts_change_over_time(place, tmp_path):
         ("--seconds 0.5 --to-prompt x", 64, "--to-prompt is what --prompt changes to"),
         ("--prompt x --to-prompt y", 64, "--to-prompt changes what is asked for over time"),
         ("--seconds 0", 64, "seconds = 0: give more than 0"),
+        ("--seconds 1 --grid guidance=1,2", 64, "--grid and --seconds do not go together"),
+        ("--repair a.wav --from nan --to 0.1", 64, "nan to 0.1 s does not lie within"),
     ],
 )
 def test_each_mistake_is_one_sentence(place, capsys, monkeypatch, words, code, sentence):

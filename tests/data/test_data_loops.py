@@ -57,6 +57,17 @@ def test_every_caption_is_true_and_whole_ones_say_all():
     assert counts == {4, 5, 6, 7}
 
 
+def test_captions_are_the_same_in_every_process():
+    """Facts are left out in their own order, and not in that of a set."""
+    said = [describe(LOOP, np.random.default_rng(seed)) for seed in range(4)]
+    assert said == [
+        "in a minor, a moderate beat with a round bass, a sharp lead and a deep kick",
+        "a medium steady beat with a round bass, a sharp lead, a deep kick and a snare in a minor",
+        "in a minor, a moderate steady beat with a deep kick, a round bass and a bright melody",
+        "moderate steady beat, a deep kick, a snare, a bright lead, in a minor",
+    ]
+
+
 def test_prompts_are_read_or_refused():
     assert understood("A fast beat with a deep kick and a bright lead in a minor") == {
         "tempo": "fast", "kick": "deep", "lead": "bright", "key": "a minor",

@@ -1,5 +1,7 @@
 """Sounds longer than a model makes at once, and recordings that are changed."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,10 +11,10 @@ from demist.codecs import LogMel
 from demist.conditions import Conditioner, GivenPart
 from demist.core import X0, Denoiser, Linear
 from demist.data.sounds.write import wav_bytes
-from demist.editing import continued, longer, repaired, restyled
-from demist.editing.lasting import windows
+from demist.editing import continued, lasting, longer, repaired, restyled
+from demist.editing.lasting import seeds_of, windows
 from demist.editing.one_window import complete, joined
-from demist.editing.recordings import read_recording
+from demist.editing.recordings import Thinned, read_recording
 from demist.errors import DataError, MissingError, UsageError
 
 RATE, HOP, LENGTH = 4000, 64, 1024
@@ -83,9 +85,13 @@ def test_the_network_is_told_the_last_part_of_what_is_there():
     assert not clean[..., ~known].any()
 
 
-def test_windows_are_told_one_after_another_and_have_noise_of_their_own():
-    pipeline = model()
-    x = longer(pipeline, 0.8, **HOW)
+@pytest.mark.parametrize("how", [{}, {"seed": 1}])
+def test_windows_are_told_one_after_another_and_have_noise_of_their_own(how, monkeypatch):
+    pipeline, seeds = model(), []
+    monkeypatch.setattr(lasting, "seeds_of", lambda *a: seeds.append(seeds_of(*a)) or seeds[-1])
+    x = longer(pipeline, 0.8, **HOW, **how)
+    assert seeds[0] == how.get("seed", 0)
+    assert len(set(seeds)) == len(seeds) == len(windows(0, 3200, pipeline))
     assert x.shape == (1, 1, 3200)
     begins = windows(0, 3200, pipeline)
     masks = [one["given.mask"] for one in pipeline.denoiser.net.told]
@@ -140,6 +146,68 @@ def test_states_are_complete_that_nothing_unknown_changes():
     assert all(same for same, full in zip(alike, known, strict=True) if full)
     assert 0 <= sum(alike) - sum(known) <= 2  # nor is much left out
     assert complete(torch.ones(LENGTH, dtype=torch.bool), codec, LENGTH // HOP).all()
+
+
+def made_of(monkeypatch, value):
+    """What each window begins with, and how much of the other prompt it is asked for."""
+    begun = []
+
+    def made(pipeline, x, keep, how, strength, cond, to, share, look):
+        begun.append((x.clone(), share))
+        return torch.full_like(x, value)
+
+    monkeypatch.setattr(lasting, "_made", made)
+    return begun
+
+
+def test_prompts_change_from_the_first_window_to_the_last(monkeypatch):
+    begun = made_of(monkeypatch, 0.0)
+    continued(model(), tone(2), 2.8, to={"text": "b"}, **HOW)
+    shares = [share for _, share in begun]
+    assert shares[0] == 0
+    assert shares[-1] == 1
+    assert np.allclose(np.diff(shares), 1 / (len(shares) - 1))
+
+
+def test_every_window_is_restyled_from_the_recording(monkeypatch):
+    x = tone(1)
+    begun = made_of(monkeypatch, 0.25)
+    out = restyled(model(), x, 0.5, **HOW)
+    for begin, (own, _) in zip(windows(0, len(x), model()), begun, strict=True):
+        fresh = own[0, 0, LENGTH // 2 : len(x) - begin]
+        assert np.array_equal(fresh, x[begin + LENGTH // 2 :][: len(fresh)])
+    assert (out == 0.25).all()
+
+
+def test_windows_go_on_by_a_state_at_least():
+    """One state covers four spectra here, and all windows overlap by more than they are long."""
+    pipeline = model()
+    coarse = SimpleNamespace(state_shape=(4, 16, 4), shape=pipeline.shape, facts=pipeline.facts)
+    coarse.codec, coarse.conditioner = pipeline.codec, pipeline.conditioner
+    begins = windows(0, 8 * LENGTH, coarse)
+    assert set(np.diff(begins)) == {LENGTH // 4}
+
+
+def test_films_of_long_sounds_stay_small():
+    film = Thinned(2)
+    for i in range(1234):
+        film.add(np.full((3, 1, 4), i, np.float32))
+    kept = film.all(np.full((3, 1, 4), 1234, np.float32))
+    marks = [int(one[0, 0, 0]) for one in kept]
+    assert 200 <= len(kept) <= 401
+    assert set(np.diff(marks[:-1])) == {marks[1]}
+    assert marks[-1] == 1234
+    assert {one.shape for one in kept} == {(2, 1, 4)}
+
+
+@pytest.mark.parametrize("gap", [1, 10, 39, 40, 41, 60])
+def test_a_short_gap_between_equal_sounds_is_no_step(gap):
+    """What was made is off by as much on both sides, and both corrections end within the gap."""
+    keep = torch.ones(200, dtype=torch.bool)
+    keep[80 : 80 + gap] = False
+    out = joined(torch.zeros(1, 1, 200), torch.full((1, 1, 200), 0.5), keep, 40)
+    assert float(out.max()) <= 0.5 + 1e-6
+    assert float(out.diff().abs().max()) <= 0.5 / min(40, gap + 1) + 1e-6
 
 
 def test_a_joint_has_no_click():

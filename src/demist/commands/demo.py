@@ -34,7 +34,7 @@ MORE = {
 
 @dataclass(frozen=True)
 class Options:
-    """Train a small model on handwritten digits, draw samples, and say how good they are."""
+    """Train a small model on digits or sounds, draw samples, and say how good they are."""
 
     kind: Literal["images", "sounds"] = "images"
     """images: handwritten digits. sounds: drums, bass and melody notes, made by code."""

@@ -9,6 +9,7 @@ from tyro.conf import arg
 from demist.commands.sampling import require_positive
 from demist.commands.shared import read
 from demist.data.music.write import write_loops
+from demist.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Options:
 
     def __post_init__(self) -> None:
         require_positive("n", self.n)
+        if self.seed < 0:
+            raise UsageError(f"--seed {self.seed}: give 0 or more")
 
 
 def main(args: list[str]) -> None:

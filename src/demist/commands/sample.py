@@ -101,10 +101,11 @@ class Options:
         if self.trace is not None and (self.grid or self.classifier):
             what = "--grid is many samplings" if self.grid else "no file holds a --classifier"
             raise UsageError(f"--trace: {what}; leave one of the two out")
-        if self.trace is not None and self.lasting.flags:
-            raise UsageError(
-                f"--trace: {self.lasting.flags[0]} is many samplings; leave one of the two out"
-            )
+        for flag, given in (("--trace", self.trace), ("--grid", self.grid)):
+            if given and self.lasting.flags:
+                raise UsageError(
+                    f"{flag} and {self.lasting.flags[0]} do not go together; leave one out"
+                )
         if self.trace is not None and self.trace.suffix != ".safetensors":
             raise UsageError(f"--trace {self.trace}: end its name in .safetensors")
         if (self.classifier is None) != (self.classifier_class is None):
@@ -195,7 +196,7 @@ def main(args: list[str]) -> None:
         page = pages.grid_page(pipeline, options.grid, sampling, **guiding, **cond)
     elif lasting:
         wanted = recordings.Asked(**options.lasting.asked())
-        n = options.n or (max(4, len(labels)) if wanted.file is None else 1)
+        n = options.n or max(4 if wanted.file is None else 1, len(labels))
         page = recordings.page(
             pipeline, wanted, n, sampling, labels=values.spread(labels, n),
             columns=options.columns, film=options.animate is not None,

@@ -26,7 +26,7 @@ from demist.conditions import GivenPart
 from demist.editing.one_window import FADE, REACH, Window, complete, joined
 from demist.errors import UsageError
 from demist.modalities import Sounds
-from demist.model.sampling import STANDARD, Sampling
+from demist.model.sampling import STANDARD, Sampling, split
 
 if TYPE_CHECKING:
     from demist.model.pipeline import Pipeline
@@ -155,7 +155,9 @@ def repaired(
         UsageError: The gap is not within the recording, or is all of it.
     """
     kind, window = _window(pipeline)
-    seconds, first, last = len(x) / kind.rate, round(begin * kind.rate), round(end * kind.rate)
+    seconds = len(x) / kind.rate
+    sound = 0 <= begin < end < seconds + 1  # false for what is not a number, too
+    first, last = (round(begin * kind.rate), round(end * kind.rate)) if sound else (0, 0)
     if not 0 <= first < last <= len(x):
         raise UsageError(
             f"a gap from {begin:g} to {end:g} s does not lie within the recording, which lasts "
@@ -226,6 +228,11 @@ def given_by(pipeline: "Pipeline") -> str | None:
     return None
 
 
+def given_to_later(pipeline: "Pipeline", count: int) -> bool:
+    """Whether sounds of `count` samples take more than one window, of which the next is given."""
+    return len(windows(0, count, pipeline)) > 1
+
+
 def windows(first: int, end: int, pipeline: "Pipeline") -> list[int]:
     """Where windows begin that fill the samples from `first` to `end`.
 
@@ -234,9 +241,10 @@ def windows(first: int, end: int, pipeline: "Pipeline") -> list[int]:
     """
     _, window = _window(pipeline)
     step = window - round(CONTEXT * window) - _reach(pipeline, window)
+    step = max(window // pipeline.state_shape[-1], step)  # one state at least
     begins = [first]
     while begins[-1] + window < end:
-        begins.append(begins[-1] + max(1, step))
+        begins.append(begins[-1] + step)
     return begins
 
 
@@ -252,9 +260,7 @@ def _performed(
 ) -> Float32[np.ndarray, "n 1 l"]:
     """All windows, one after another."""
     kind, window = _window(pipeline)
-    how = sampling or Sampling()
-    if how.guidance is None and not any(value is not None for value in cond.values()):
-        how = replace(how, guidance=1.0)  # there is nothing to guide to
+    how, cond = parted(sampling, cond)
     if to is not None and len(score.begins) < 2:
         raise UsageError(
             f"what is asked for changes from window to window, and this is one of "
@@ -269,6 +275,8 @@ def _performed(
     for number, begin in enumerate(bar):
         here, last = slice(begin, begin + window), number == len(score.begins) - 1
         x, keep = there[..., here].clone(), known[here].clone()
+        if bool(keep.all()):
+            continue
 
         def shown(z: Tensor, x: Tensor = x, keep: Tensor = keep, here: slice = here) -> None:
             assert look is not None
@@ -279,10 +287,12 @@ def _performed(
 
         made = _made(
             pipeline, x, keep, replace(how, seed=seeds_of(how, pipeline, number)), score.strength,
-            cond, to, begin / max(1, score.begins[-1]), None if look is None else shown,
+            cond, to, number / max(1, len(score.begins) - 1), None if look is None else shown,
         )  # fmt: skip
-        there[..., here] = made
-        known[here.start : here.stop - (0 if last else _reach(pipeline, window))] = True
+        # What is heard by spectra beyond the end is made once more by the next window.
+        done = window - (0 if last else _reach(pipeline, window))
+        there[..., begin : begin + done] = made[..., :done]
+        known[begin : begin + done] = True
         if look is not None:
             look(there[..., :length].numpy())
     return np.ascontiguousarray(there[..., :length].numpy())
@@ -312,6 +322,8 @@ def _made(
     name = given_by(pipeline)
     part = {name: (clean.cpu(), anew)} if name is not None and bool((anew == 0).any()) else {}
     plan = pipeline.plan(n, how, **begun, **{**cond, **part})
+    if plan.then is not None:
+        raise UsageError("a refiner is not told what is there already; leave it out for sounds")
     other = None if to is None else pipeline.plan(n, how, **begun, **{**cond, **to, **part})
     one = Window(plan, clean, anew.to(device), name is not None, other, share)
     z = one.states(look)
@@ -319,6 +331,14 @@ def _made(
         return torch.from_numpy(pipeline.decode(z))
     made = codec.decode_around(z.float(), kept.to(device), keep.to(device)).cpu()
     return joined(made, x, keep, max(1, round(FADE * modalities.of(pipeline).rate)))  # type: ignore[attr-defined]
+
+
+def parted(sampling: Sampling | None, cond: Mapping[str, Any]) -> tuple[Sampling, dict[str, Any]]:
+    """How to sample, and conditions; without any there is nothing to guide to."""
+    how, rest = split(sampling, cond)
+    if how.guidance is None and not any(value is not None for value in rest.values()):
+        how = replace(how, guidance=1.0)
+    return how, rest
 
 
 def seeds_of(sampling: Sampling, pipeline: "Pipeline", window: int) -> Any:

@@ -93,12 +93,14 @@ def joined(made: Tensor, x: Tensor, keep: Bool[Tensor, "l"], fade: int) -> Tenso
     What differs at a joint is taken from what was made, and dies away within `fade` samples.
     """
     out, length = torch.where(keep, x, made), len(keep)
-    ramp = torch.linspace(1, 0, fade + 1)[1:].to(made)
     for i in (keep[1:] != keep[:-1]).nonzero().flatten().tolist():
         last, sign = (i, 1) if keep[i] else (i + 1, -1)
         there = [last + sign * k for k in range(1, fade + 1)]
         inside = [k for k in there if 0 <= k < length]
         free = [k for j, k in enumerate(inside) if not keep[inside[: j + 1]].any()]
+        # In a gap shorter than that it ends at the other joint.
+        steps = min(fade, len(free) + 1)
+        ramp = torch.linspace(1, 0, steps + 1)[1:][: len(free)].to(made)
         off = x[..., last] - made[..., last]
-        out[..., free] = out[..., free] + off[..., None] * ramp[: len(free)]
+        out[..., free] = out[..., free] + off[..., None] * ramp
     return out.clamp(-1, 1)

@@ -11,9 +11,17 @@ from jaxtyping import Float32
 
 from demist import modalities
 from demist.data.sounds.decode import decode, require_soundfile
-from demist.editing.lasting import continued, given_by, longer, repaired, restyled
+from demist.editing.lasting import (
+    continued,
+    given_by,
+    given_to_later,
+    longer,
+    parted,
+    repaired,
+    restyled,
+)
 from demist.errors import DataError, MissingError
-from demist.measuring.pages import Page, made_page, plain
+from demist.measuring.pages import Page, made_page, plain, weak_facts
 from demist.modalities import Sounds
 from demist.model.sampling import Sampling
 from demist.model.values import PROMPT, name_of, of_class, value_of
@@ -68,6 +76,32 @@ class Asked:
         return {name: value for name, value in found.items() if value is not None}
 
 
+class Thinned:
+    """Images of a film, of which every second one is dropped whenever there are too many.
+
+    Args:
+        most: Sounds in each.
+    """
+
+    def __init__(self, most: int):
+        self.most, self.step, self.seen = most, 1, 0
+        self.kept: list[np.ndarray] = []
+
+    def add(self, x: np.ndarray) -> None:
+        """Keep sounds `(n, 1, L)`, or let them go."""
+        if self.seen % self.step == 0:
+            self.kept.append(x[: self.most].copy())
+        self.seen += 1
+        if len(self.kept) == 2 * FRAMES:
+            self.kept, self.step = self.kept[::2], 2 * self.step
+
+    def all(self, last: np.ndarray) -> list[np.ndarray]:
+        """What was kept, and the end; all of as many sounds."""
+        found = [*self.kept, last]
+        fewest = min(self.most, *(len(one) for one in found))
+        return [one[:fewest] for one in found]
+
+
 def page(
     pipeline: "Pipeline",
     asked: Asked,
@@ -96,19 +130,21 @@ def page(
     Raises:
         DemistError: The recording cannot be read, or does not fit what is asked for.
     """
-    kind = modalities.of(pipeline)
-    states: list[np.ndarray] = []
+    kind = cast(Sounds, modalities.of(pipeline))
+    states = Thinned(kind.filmed)
     cond = {**of_class(pipeline, labels), **cond}
     how: dict[str, Any] = {
         "n": n, "progress": sys.stderr.isatty(), **cond,
-        "look": states.append if film else None,
+        "look": states.add if film else None,
     }  # fmt: skip
     x = np.zeros(0, np.float32)
     if asked.file is not None:
-        x, said = read_recording(asked.file, cast(Sounds, kind).rate)
+        x, said = read_recording(asked.file, kind.rate)
         if said:
             say(said)
-    if given_by(pipeline) is None and asked.restyled is None:
+    count = len(x) if asked.seconds is None else round(asked.seconds * kind.rate)
+    kept = asked.continued is not None or asked.repaired is not None
+    if given_by(pipeline) is None and (kept or given_to_later(pipeline, count)):
         say(
             "this model was trained without --given, so what is there is put back after each step "
             "instead of being told: what follows fits it less"
@@ -131,16 +167,13 @@ def page(
     known = (*pipeline.conditioner.conditions, "negative")
     options = {
         "n": n,
-        **(sampling or Sampling()).over(pipeline.defaults).settled().recipe(),
+        **parted(sampling, cond)[0].over(pipeline.defaults).settled().recipe(),
+        **weak_facts(cond.get("weak")),
         **plain({name: value for name, value in cond.items() if name in known}),
         **asked.facts(),
     }
-    if film:
-        states = states or [made]
-        first = min(len(one) for one in states)
-        each = max(1, -(-len(states) // FRAMES))
-        states = [one[:first] for one in [*states[:-1:each], states[-1]]]
-    return made_page(pipeline, made, options, labels=labels, columns=columns, states=states)
+    shown = states.all(made) if film else []
+    return made_page(pipeline, made, options, labels=labels, columns=columns, states=shown)
 
 
 def read_recording(path: Path, rate: int) -> tuple[Float32[np.ndarray, "l"], str]:

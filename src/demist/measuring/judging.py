@@ -32,10 +32,12 @@ def judge(train: Dataset, test: Dataset, seed: int = 0) -> Classifier:
     Images without classes are put into clusters first; see `demist.evaluation.judge.pseudo`.
 
     Raises:
-        UsageError: The data are not images.
+        UsageError: No judge can look at the data.
     """
     if not of(train).judged:
-        raise UsageError(f"{train.name or 'the data'} is not images: nothing to judge")
+        raise UsageError(
+            f"{train.name or 'the data'} are {of(train).name}, which no judge looks at"
+        )
     if len(train.classes) < 2:
         train, test = clustered(train, test, seed)
     with tqdm(desc="training the judge", disable=not sys.stderr.isatty(), leave=False) as bar:

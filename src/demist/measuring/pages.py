@@ -151,7 +151,7 @@ def sample_page(
         "n": n,
         **plan.sampling.recipe(),
         **_negative(negative),
-        **_weak(weak),
+        **weak_facts(weak),
         **plain(cond),
     }
     page = made_page(
@@ -265,7 +265,7 @@ def grid_page(
     options = {
         **recipe,
         **_negative(negative),
-        **_weak(weak),
+        **weak_facts(weak),
         **plain(cond),
         "grid_of": list(axes),
     }
@@ -322,7 +322,8 @@ def _negative(negative: Mapping[str, Any] | None) -> dict[str, Any]:
     return {} if negative is None else {"negative": negative}
 
 
-def _weak(weak: Pipeline | None) -> dict[str, Any]:
+def weak_facts(weak: Pipeline | None) -> dict[str, Any]:
+    """What a page says of a weaker model that guidance led away from."""
     return {} if weak is None else {"weak": _identity(weak)}
 
 
