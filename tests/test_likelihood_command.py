@@ -21,6 +21,7 @@ def images(n=6):
     return Dataset(x, np.arange(n) % 2, ("a", "b"))
 
 
+@pytest.mark.slow
 def test_bits_per_dimension_of_a_model_that_predicts_nothing():
     """At first the network outputs 0, so both numbers follow from the formula of the loss."""
     data = images()

@@ -105,6 +105,7 @@ def test_cfg_covariance_in_two_dimensions():
     torch.testing.assert_close(jacobian.T @ jacobian, want, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["linear", "vp", "cosine"])
 def test_interval(name):
     """Each stretch contributes the ratio of its own stds."""

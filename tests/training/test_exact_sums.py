@@ -51,6 +51,7 @@ def test_a_unet_under_muon_in_bf16_agrees_in_parts():
     assert apart > 1e-3  # what it was: the measure sees it
 
 
+@pytest.mark.slow
 def test_four_parts_are_what_four_processes_add_up():
     whole, four = weights(PLAIN, 6), weights(update(PLAIN, {"micro_batches": 4}), 6)
     assert difference(whole, four) < 1e-6

@@ -36,6 +36,7 @@ def again(config, run):
 # A run is finished when its summary is there
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", [("model",), ("model", "loss.png"), ("model", "summary.md")])
 def test_what_a_killed_run_did_not_write_at_its_end_is_written(config, capsys, left):
     run = train(config, data=pictures(), quiet=True)
