@@ -128,7 +128,7 @@ def test_version(capsys):
         ("sample --batch-size 0", 64, "--batch-size 0: give 1 or more"),
         ("sample --out no/a.png", 73, "there is no folder no"),
         ("evaluate", 66, "there is no run 'latest'"),
-        ("classifier moons", 64, "moons is not images"),
+        ("classifier moons", 64, "moons are points, which no judge looks at"),
         ("ls --runs elsewhere", 66, "there is no folder elsewhere"),
         ("config eihgt", 66, "did you mean 'eight'?"),
         ("list solver", 64, "there is no kind called 'solver'. Did you mean 'solvers'?"),
