@@ -13,6 +13,7 @@ WINDOWS = """
 import os, sys
 import fcntl, importlib, pkgutil, shutil, signal, subprocess, types
 import numpy, PIL.Image, pydantic, safetensors.torch, torch, tqdm, tyro, matplotlib.figure
+import fastapi, uvicorn
 import demist
 
 # Modules and names that are not there.
