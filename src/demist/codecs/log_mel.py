@@ -135,8 +135,8 @@ class LogMel(Codec):
         return self._sound(z, self.rounds)
 
     def preview(self, z: Float[Tensor, "B 1 m T"]) -> Float[Tensor, "B 1 L"]:
-        """With a few rounds only."""
-        return self._sound(z, min(self.rounds, 4))
+        """With a few rounds and fits only."""
+        return self._sound(z, min(self.rounds, 4), fits=min(self.fits, 8))
 
     def picture(self, z: Float[Tensor, "B 1 m T"]) -> UInt8[Tensor, "B 1 m T"]:
         """Bytes: 0 is the floor, 255 is 90 dB above it, low frequencies first."""
@@ -155,12 +155,17 @@ class LogMel(Codec):
         return self._sound(z, self.rounds, (x[:, 0].float(), keep.expand(x.shape)[:, 0]))
 
     def _sound(
-        self, z: Float[Tensor, "B 1 m T"], rounds: int, known: tuple[Tensor, Tensor] | None = None
+        self,
+        z: Float[Tensor, "B 1 m T"],
+        rounds: int,
+        known: tuple[Tensor, Tensor] | None = None,
+        fits: int | None = None,
     ) -> Float[Tensor, "B 1 L"]:
         require_finite(z)
         # What a model makes may lie anywhere; nothing is louder than all of full scale.
         logs = (z[:, 0].float() * self.std + self.mean).clamp(max=math.log(self.window))
-        wanted = self._spectrum((logs.exp() - self.floor).clamp(min=0))
+        bands = (logs.exp() - self.floor).clamp(min=0)
+        wanted = self._spectrum(bands, self.fits if fits is None else fits)
         wanted = torch.cat([wanted, wanted[..., -1:]], 2)  # the spectrum after the last sample
         length = z.shape[3] * self.hop
         state = wanted * self._phases(wanted)
@@ -175,13 +180,14 @@ class LogMel(Codec):
             state = wanted * (ahead / (ahead.abs() + _TINY))
         return self._wave(state, length).clamp(-1, 1)[:, None]
 
-    def _spectrum(self, wanted: Float[Tensor, "B m T"]) -> Float[Tensor, "B f T"]:
+    def _spectrum(self, wanted: Float[Tensor, "B m T"], fits: int) -> Float[Tensor, "B f T"]:
         """Magnitudes of all frequencies that give those of the bands, none below zero."""
         weights = self._bank(wanted.device)
-        gram, target = weights.T @ weights, weights.T @ wanted
+        target = weights.T @ wanted
         found = target.clone()
-        for _ in range(self.fits):
-            found = found * (target / (gram @ found + _TINY))
+        for _ in range(fits):
+            # Two small products are half the work of one with the square of the weights.
+            found = found * (target / (weights.T @ (weights @ found) + _TINY))
         return found
 
     def _phases(self, like: Tensor) -> Complex[Tensor, "f T"]:

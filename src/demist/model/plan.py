@@ -278,6 +278,8 @@ class Plan:
             seen = [x for model in models if (x := model.seen) is not None]
             if latent:
                 x = self.preview(seen[-1][: len(point.x)] if seen else point.x)
+            elif point.index < self.steps:
+                x = self.preview(point.x)
             else:
                 x = self.decode(point.x)
             yield Frame(point.index, float(point.t), x)
