@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from demist.conditions import GivenPart
-from demist.conditions.given_part import NUMBERS, drawn_parts
+from demist.conditions.given_part import NUMBERS, drawn_parts, told_part
 from demist.errors import UsageError
 
 SHAPE = (1, 4, 10)
@@ -15,10 +15,11 @@ def test_what_is_given_is_shown_and_the_rest_is_hidden():
     clean = torch.randn(3, *SHAPE)
     anew = torch.tensor([0.0] * 3 + [1.0] * 7)
     told = condition.encode((clean, anew), 3)
-    assert torch.equal(told["clean"], clean * (1 - anew))
+    shown = torch.where(anew > 0, clean[..., 2:3], clean)
+    assert torch.equal(told["clean"], shown)
     assert torch.equal(told["mask"], anew.expand(3, 1, 4, 10))
     for_all = condition.encode((clean[0], anew), 2)
-    assert torch.equal(for_all["clean"][1], (clean * (1 - anew))[0])
+    assert torch.equal(for_all["clean"][1], shown[0])
     assert condition.spec()["channels"] == told["clean"].shape[1] + told["mask"].shape[1]
 
 
@@ -65,3 +66,11 @@ def test_two_columns_are_enough():
     u = torch.rand(50, NUMBERS, generator=torch.Generator().manual_seed(0))
     anew = drawn_parts(u, 2, 1.0)
     assert (anew.sum(1) == 1).all()
+
+
+def test_where_all_is_anew_the_network_sees_what_lies_nearest_in_time():
+    clean = torch.tensor([9.0, 1.0, 9.0, 9.0, 9.0, 5.0, 9.0])[None, None, None].repeat(3, 2, 4, 1)
+    anew = torch.tensor([[1, 0, 1, 1, 1, 0, 1], [1, 0, 1, 1, 1, 1, 1], [1] * 7]).float()
+    told = told_part(clean, anew[:, None, None].expand(3, 1, 4, 7))["clean"]
+    expected = torch.tensor([[1.0, 1, 2, 3, 4, 5, 5], [1, 1, 1, 1, 1, 1, 1], [0] * 7])
+    assert torch.equal(told, expected[:, None, None].expand_as(told))
