@@ -9,6 +9,9 @@ import { Form, plainModel } from './edit/form.js';
 import { Tools, blobOf, maskOf } from './edit/tools.js';
 import { Job, OVER, Variants } from './edit/variants.js';
 
+// Chips, pairs and code look as they do on the page Denoise.
+if (!document.querySelector('link[href="/pages/denoise.css"]')) document.head.append(make('link', { rel: 'stylesheet', href: '/pages/denoise.css' }));
+
 // `from`: the picture that is edited, an upload's id or a variant as JOB/NUMBER.
 const DEFAULTS = { from: '', job: '', variant: 0 };
 const NONE = { left: 0, right: 0, top: 0, bottom: 0 };

@@ -98,7 +98,7 @@ export class Variants {
       cell.setAttribute('aria-checked', String(i + 1 === picked));
       cell.tabIndex = i + 1 === picked || (!picked && !i) ? 0 : -1;
     });
-    this.card.dataset.state = job.state;
+    Object.assign(this.card.dataset, { state: job.state, job: job.id });
     this.drawStatus(job);
     const done = job.state === 'done' && job.about && picked > 0;
     this.on.disabled = !done;
