@@ -104,6 +104,7 @@ def of(folder, k):
 
 def test_paint_undo_and_make_variants(visit, opened, seven, picture, accessible, tmp_path):
     page = visit(opened, "#/edit", height=1000)
+    page.wait_for_selector(".edit-form .chips")
     picture(page, "edit-empty")
     accessible(page)
     bring(page, seven)
@@ -181,7 +182,7 @@ def test_paint_undo_and_make_variants(visit, opened, seven, picture, accessible,
     picture(page, "edit-light")
     accessible(page)
     # What is copied makes the same pixels.
-    command = shlex.split(page.inner_text(".command .code"))
+    command = shlex.split(page.inner_text(".edit-command .code"))
     out = tmp_path / "again.png"
     cli.main([*command[1:-1], str(out)])
     for k in (1, 2, 3, 4):

@@ -8,14 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from demist import cli, data, editing
+from demist.codecs import KLAutoencoder, Pixels
+from demist.conditions import Conditioner, Masked, Picture, Text, learn_tokenizer
+from demist.core import Denoiser, Linear, Velocity
 from demist.data.images.decode import read_image
 from demist.drawing import read_metadata
 from demist.errors import MissingError, UsageError
 from demist.io import files
-from demist.model import open_model
+from demist.model import Pipeline, Sampling, open_model
+from demist.networks import Autoencoder, UNet
 from demist.studio.jobs import edit
 from demist.studio.telling import CancelledError, Tell
 from demist.studio.uploaded import reencode
@@ -149,6 +154,65 @@ def test_each_mode_of_a_model(desk, digits, seven):
         "modes": ["draw", "vary", "inpaint", "outpaint"], "sides": [28, 28], "state": [28, 28],
         "told": False,
     }  # fmt: skip
+
+
+def saved(place, codec, conditions, channels, patch):
+    """A small model of grey images of 8 x 8 with random weights, as a folder."""
+    torch.manual_seed(0)
+    conditioner = Conditioner(conditions)
+    net = UNet(
+        in_channels=channels, channels=(16,), norm_groups=4, head_dim=16, patch=patch,
+        inlets=conditioner.specs(),
+    )  # fmt: skip
+    with torch.no_grad():
+        for p in net.parameters():
+            p.add_(0.1 * torch.randn_like(p))
+    model = Pipeline(
+        Denoiser(net, Linear(), Velocity()), codec, conditioner, (1, 8, 8), Sampling(steps=2)
+    )
+    model.save(place)
+    return open_model(str(place))
+
+
+def test_a_model_of_instructions_follows_them_also_within_a_mask(desk, tmp_path, seven, soft):
+    text = Text(learn_tokenizer(["make it red"]), 6, 32, 1)
+    conditions = {"text": text, "source": Picture((1, 8, 8))}
+    model = saved(tmp_path / "follows", Pixels(), conditions, 1, 2)
+    how = {"model": "model-follows", "mode": "instruct", "cond": {}, "instruct": "make it"}
+    about = files.read_json(desk.run(**{**how, "mode": "look"}) / "about.json")
+    assert (about["modes"][-1], about["told"]) == ("instruct", False)
+    image = desk.upload(seven[0])
+    found = results(desk.run(**how, image=image, image_guidance=2.0, guidance=3.0))
+    expected = editing.instruct(
+        model, seven, "make it", steps=3, seed=(5,), image_guidance=2.0, guidance=3.0
+    )
+    assert np.array_equal(found[0], expected[0])
+    within = results(desk.run(**how, image=image, mask=desk.upload(soft)))
+    assert np.array_equal(within[0, 0][soft == 0], seven[0][soft == 0])
+    assert (within[0, 0] != seven[0]).any()
+    with pytest.raises(UsageError, match="say what is to change"):
+        desk.run(**{**how, "instruct": " "}, image=image)
+
+
+def test_a_model_in_latents_and_one_that_is_told_the_mask(desk, tmp_path, seven, soft):
+    torch.manual_seed(0)
+    coder = Autoencoder(in_channels=1, latent_channels=2, channels=(8,), norm_groups=4)
+    latent = saved(tmp_path / "latent", KLAutoencoder(coder), {}, 2, 1)
+    how = {"model": "model-latent", "cond": {}, "image": desk.upload(seven[0])}
+    about = files.read_json(desk.run(**how, mode="look") / "about.json")
+    assert (about["sides"], about["state"]) == ([8, 8], [4, 4])
+    found = results(desk.run(**how, mask=desk.upload(soft)))
+    expected = editing.inpaint(latent, seven, soft / np.float32(255), steps=3, seed=(5,))
+    assert np.array_equal(found[0], expected[0])
+    assert np.array_equal(found[1, 0][soft == 0], seven[0][soft == 0])
+    assert len(desk.shown) == 2
+    saved(tmp_path / "told", Pixels(), {"masked": Masked((1, 8, 8))}, 1, 2)
+    how |= {"model": "model-told", "mask": desk.upload(soft)}
+    assert files.read_json(desk.run(**how, mode="look") / "about.json")["told"]
+    with pytest.raises(UsageError, match="threshold"):
+        desk.run(**how)
+    found = results(desk.run(**how, threshold=0.5))
+    assert np.array_equal(found[0, 0][soft < 128], seven[0][soft < 128])
 
 
 def test_a_cancel_takes_effect_within_a_step(desk, seven, soft):

@@ -261,7 +261,7 @@ class MaskCanvas extends HTMLElement {
     const [w, h] = [width * scale, height * scale];
     context.imageSmoothingEnabled = scale * (window.devicePixelRatio || 1) < 1;
     const place = [left + margins.left * scale, top + margins.top * scale, this.picture.width * scale, this.picture.height * scale];
-    const before = () => { if (w > place[2] || h > place[3]) hatch(context, left, top, w, h); context.drawImage(this.picture, ...place); };
+    const before = () => { if (!(this.shown && this.view === 'mask') && (w > place[2] || h > place[3])) hatch(context, left, top, w, h); context.drawImage(this.picture, ...place); };
     if (this.view === 'mask' || !this.after) {
       before();
       if (this.view === 'mask') this.drawMask(context, place);

@@ -61,7 +61,7 @@ class EditPage extends HTMLElement {
     this.back = make('button', { type: 'button', class: 'quiet', hidden: true, onclick: () => this.open(this.parent) }, 'Back to the picture before');
     const stage = make('section', { class: 'card stage-card' },
       make('div', { class: 'row spread sources' }, this.source, make('div', { class: 'row' }, this.back, choose(), draw())),
-      this.tools.bar, make('div', { class: 'canvas' }, this.canvas, this.empty), this.tools.foot, this.tools.said);
+      this.tools.bar, make('div', { class: 'canvas' }, this.canvas, this.empty), this.tools.foot, this.tools.facts);
     stage.addEventListener('keydown', (event) => this.tools.key(event));
     stage.addEventListener('keyup', (event) => { if (event.key === ' ') this.canvas.space = false; });
     for (const name of ['dragenter', 'dragover']) stage.addEventListener(name, (event) => { event.preventDefault(); stage.classList.add('over'); });

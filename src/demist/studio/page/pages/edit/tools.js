@@ -57,10 +57,11 @@ export class Tools {
       make('div', { class: 'segments' }, button('undo', 'Undo', 'Ctrl+Z', () => canvas.undo()), button('redo', 'Redo', 'Ctrl+Shift+Z', () => canvas.redo())),
       make('div', { class: 'segments' }, button('invert', 'Invert the mask', 'I', () => canvas.invert()), button('clear', 'Clear the mask', 'Delete', () => canvas.clear())),
       make('div', { class: 'segments' }, button('open', 'Import a mask: white is made anew', '', () => file.click()), button('save', 'Export the mask as PNG', '', () => this.save())),
-      button('network', 'Show the mask as the network sees it', 'G', () => network()), typed, file);
+      button('network', 'Show the mask as the network sees it', 'G', () => network()), file);
     this.views = make('div', { class: 'segments', role: 'group', 'aria-label': 'What is shown' }, Object.entries(VIEWS).map(([name, [text, key]]) => make('button', { type: 'button', 'data-view': name, title: `${text} (${key})`, onclick: () => view(name) }, text)));
     this.border = make('input', { type: 'range', min: '0', max: '100', value: '50', class: 'border', 'aria-label': 'Border between before and after', oninput: () => canvas.set({ border: Number(this.border.value) / 100 }) });
     this.said = make('p', { class: 'small muted caption' });
+    this.facts = make('div', { class: 'row spread facts-row' }, this.said, typed);
     this.foot = make('div', { class: 'foot' }, this.views, this.border,
       make('div', { class: 'zooms' }, button('minus', 'Smaller', '−', () => canvas.zoom(1 / 1.4)), this.zoomSaid, button('plus', 'Larger', '+', () => canvas.zoom(1.4)), button('fit', 'All of the picture', '0', () => canvas.fit())));
     canvas.addEventListener('demist-mask', () => this.follow());

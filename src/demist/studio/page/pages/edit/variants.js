@@ -61,7 +61,7 @@ export class Variants {
     this.said = make('ul', { class: 'said small' });
     this.code = make('pre', { class: 'code', tabindex: '0', 'aria-label': 'Command' });
     const copy = make('button', { type: 'button', onclick: () => this.copy() }, 'Copy as command line');
-    this.under = make('div', { class: 'stack tight' }, this.said, make('div', { class: 'command' }, this.code, copy));
+    this.under = make('div', { class: 'stack tight' }, this.said, make('div', { class: 'edit-command' }, this.code, copy));
     this.card = make('section', { class: 'card results', hidden: true }, make('div', { class: 'row spread title' }, make('h2', {}, 'Variants'), make('div', { class: 'row' }, this.on, this.keep)), this.status, this.strip, this.under);
   }
 
