@@ -11,6 +11,7 @@ const NONE = { left: 0, right: 0, top: 0, bottom: 0 };
 
 class MaskCanvas extends HTMLElement {
   connectedCallback() {
+    this.unwatch = watch(this, () => { if (this.fitted) this.fit(); this.tint(); this.later(); });
     if (this.canvas) return;
     Object.assign(this, { tool: 'brush', size: 6, hardness: 1, editable: true, view: 'mask', border: 0.5, margins: NONE, pointers: new Map(), done: [], undone: [] });
     this.canvas = make('canvas', { 'aria-hidden': 'true' });
@@ -25,7 +26,6 @@ class MaskCanvas extends HTMLElement {
       const box = this.getBoundingClientRect();
       this.zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0015)), [event.clientX - box.left, event.clientY - box.top]);
     }, { passive: false });
-    this.unwatch = watch(this, () => { if (this.fitted) this.fit(); this.tint(); this.later(); });
   }
 
   disconnectedCallback() { this.unwatch?.(); }
@@ -60,7 +60,8 @@ class MaskCanvas extends HTMLElement {
 
   // --- the mask
 
-  tell() { this.dispatchEvent(new CustomEvent('demist-mask')); this.later(); }
+  // `version` counts the masks, for those who compute something of them.
+  tell() { this.version = (this.version ?? 0) + 1; this.dispatchEvent(new CustomEvent('demist-mask')); this.later(); }
 
   // Do something to the mask that can be undone; `change` gives the box that it changed.
   edit(change) {

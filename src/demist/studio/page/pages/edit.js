@@ -154,8 +154,8 @@ class EditPage extends HTMLElement {
   // --- the edit
 
   async run(mode) {
-    const { canvas, form } = this, { mask } = canvas;
-    const masked = ['inpaint', 'instruct'].includes(mode) && Boolean(mask && bounds(mask));
+    const { canvas, form } = this;
+    const masked = ['inpaint', 'instruct'].includes(mode) && Boolean(this.painted.box);
     const settings = form.settings(mode, masked);
     form.button.disabled = true;
     try {
@@ -165,7 +165,7 @@ class EditPage extends HTMLElement {
         if (masked) {
           this.sent ??= (await upload(await blobOf(canvas.grey()))).id;
           settings.mask = this.sent;
-          if (form.told && !isHard(mask.data)) settings.threshold = 0.5;
+          if (form.told && !this.painted.hard) settings.threshold = 0.5;
         }
       }
       const { id } = await post('/api/jobs', { kind: 'edit', settings });
@@ -224,6 +224,17 @@ class EditPage extends HTMLElement {
     this.follow();
   }
 
+  // What is to be known of the mask, computed once for each.
+  get painted() {
+    const { mask, version } = this.canvas;
+    if (!mask) return { box: null, hard: true, part: 0 };
+    if (this.measured?.mask !== mask || this.measured.version !== version) {
+      const part = mask.data.reduce((sum, v) => sum + v, 0) / 255 / mask.data.length;
+      this.measured = { mask, version, box: bounds(mask), hard: isHard(mask.data), part };
+    }
+    return this.measured;
+  }
+
   // Put everything on the page as it is now.
   follow() {
     const { canvas, form, job } = this;
@@ -241,7 +252,7 @@ class EditPage extends HTMLElement {
     this.tools.said.textContent = this.words();
     this.tools.follow();
     this.variants.show(job ?? null, this.state.variant);
-    const mask = canvas.mask && painted ? bounds(canvas.mask) : null;
+    const mask = painted ? this.painted.box : null;
     const ready = mode === 'inpaint' ? mask : mode === 'outpaint' ? Object.values(form.extend).some(Boolean) : true;
     form.button.disabled = !canvas.picture || !ready;
     form.button.title = !canvas.picture ? 'Choose a picture first' : ready ? '' : mode === 'inpaint' ? 'Paint first what is made anew' : 'Say by how many pixels';
@@ -275,13 +286,12 @@ class EditPage extends HTMLElement {
       let { mask } = canvas, window = { x: 0, y: 0, width: mask.width, height: mask.height };
       if (form.mode === 'outpaint') { mask = extended(mask, form.extend); window = { x: 0, y: 0, width: mask.width, height: mask.height }; }
       if (form.mode === 'vary') mask = { ...mask, data: new Uint8Array(mask.data.length).fill(255) };
-      if (form.mode === 'instruct' && !bounds(mask)) mask = { ...mask, data: new Uint8Array(mask.data.length).fill(255) };
+      if (form.mode === 'instruct' && !this.painted.box) mask = { ...mask, data: new Uint8Array(mask.data.length).fill(255) };
       if (form.told && !isHard(mask.data)) mask = { ...mask, data: mask.data.map((v) => (v >= 128 ? 255 : 0)) };
       if (form.near.checked && !form.near.disabled) window = windowOf(mask, Number(form.padding.value) || 0, facts.sides) ?? window;
       shown = { ...seen(mask, window, facts.sides, facts.state), window };
     }
     if (shown || canvas.shown) canvas.set({ shown });
-    canvas.dataset.seen = shown ? [...shown.values].map((v) => Math.round(255 * v)).join() : '';
   }
 
   words() {
@@ -290,14 +300,14 @@ class EditPage extends HTMLElement {
     const { width, height } = canvas.extent, words = [`${width} × ${height} pixels`];
     if (facts && (facts.sides[0] !== height || facts.sides[1] !== width)) words.push(`the model works at ${facts.sides[1]} × ${facts.sides[0]}`);
     if (canvas.view === 'mask' && canvas.editable) {
-      const { data } = canvas.mask, part = data.reduce((sum, v) => sum + v, 0) / 255 / data.length;
-      words.push(part ? `${part < 0.1 ? (100 * part).toFixed(1) : Math.round(100 * part)} % is made anew${isHard(data) ? '' : ', with greys'}` : 'nothing is painted yet');
+      const { part, hard } = this.painted;
+      words.push(part ? `${part < 0.1 ? (100 * part).toFixed(1) : Math.round(100 * part)} % is made anew${hard ? '' : ', with greys'}` : 'nothing is painted yet');
     }
     if (canvas.shown) {
       const { values, width: w, height: h } = canvas.shown, some = values.filter((v) => v > 0).length;
       words.push(`the network sees ${w} × ${h}: ${some} of ${values.length} anew`);
     }
-    if (form.told && canvas.mask && !isHard(canvas.mask.data)) words.push('this model is told the mask: greys from half on are made anew');
+    if (form.told && !this.painted.hard) words.push('this model is told the mask: greys from half on are made anew');
     return words.join('  ·  ');
   }
 }

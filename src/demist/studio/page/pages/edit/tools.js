@@ -50,7 +50,7 @@ export class Tools {
     [this.sizeSaid, this.hardSaid, this.zoomSaid] = ['6 px', '100 %', ''].map((text) => make('output', { class: 'small' }, text));
     const file = make('input', { type: 'file', accept: 'image/png,image/jpeg,image/webp', hidden: true, 'aria-label': 'File of the mask', onchange: () => { if (file.files[0]) this.load(file.files[0]); file.value = ''; } });
     this.where = make('input', { class: 'box', placeholder: 'x, y, w, h', size: 11, 'aria-label': 'Rectangle in pixels: x, y, width, height', title: 'A rectangle of the mask in pixels, from the upper left corner: x, y, width, height' });
-    const typed = make('form', { class: 'row boxed', onsubmit: (event) => { event.preventDefault(); this.box(); } }, this.where, make('button', { type: 'submit', title: 'Add this rectangle to the mask' }, 'Add'));
+    const typed = make('form', { class: 'row boxed', onsubmit: (event) => { event.preventDefault(); this.box(); } }, this.where, make('button', { type: 'submit', title: 'Add this rectangle to the mask' }, 'Add box'));
     this.bar = make('div', { class: 'tools', role: 'toolbar', 'aria-label': 'Tools of the mask' },
       make('div', { class: 'segments' }, Object.keys(TOOLS).map((name) => button(name, words[name], TOOLS[name].toUpperCase(), () => this.pick(name)))),
       make('div', { class: 'sliders' }, make('label', { class: 'small' }, 'Size', this.size, this.sizeSaid), make('label', { class: 'small' }, 'Hardness', this.hardness, this.hardSaid)),
@@ -156,6 +156,7 @@ export class Tools {
     if (own && key in moves) {
       if (canvas.view === 'compare' && !moves[key][1]) { canvas.set({ border: Math.min(1, Math.max(0, canvas.border - Math.sign(moves[key][0]) * 0.05)) }); this.border.value = String(Math.round(100 * canvas.border)); } else canvas.pan(...moves[key]);
     } else if (own && key === ' ') canvas.space = true;
+    else if (key === 'escape') canvas.drop();
     else if (own && (key === 'delete' || key === 'backspace')) press('clear');
     else if (key in acts) acts[key]();
     else return;
