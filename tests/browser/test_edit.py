@@ -343,7 +343,7 @@ def test_it_fits(visit, opened, picture, accessible, seven, width, theme):
     page.evaluate("scrollTo(0, 0)")
     picture(page, f"edit-{theme}-{width}")
     if (width, theme) == (1200, "light"):  # the one of the docs
-        page.set_viewport_size({"width": 1200, "height": 1345})
+        page.set_viewport_size({"width": 1200, "height": 1366})
         drawn = "(({canvas, clientHeight}) => [canvas.height, clientHeight])"
         drawn += "(document.querySelector('demist-mask'))"
         until(lambda: len(set(page.evaluate(drawn))) == 1)
