@@ -264,10 +264,14 @@ def _variant(settings: Settings, place: Path) -> Path:
 
 
 def _kind(settings: Settings) -> kinds.Kind:
-    strength, *rest = settings.how_strong, settings.fill, settings.jumps, settings.blend
+    strength, fill, jumps, blend = (
+        settings.how_strong, settings.fill, settings.jumps, settings.blend
+    )  # fmt: skip
     if settings.mode == "instruct":
-        return kinds.Instruct(strength, *rest, settings.instruct, settings.image_guidance)
-    return kinds.Redraw(strength, *rest)
+        return kinds.Instruct(
+            strength, fill, jumps, blend, settings.instruct, settings.image_guidance
+        )
+    return kinds.Redraw(strength, fill, jumps, blend)
 
 
 def _asked(settings: Settings, mask: Path | None) -> dict[str, Any]:
