@@ -13,6 +13,8 @@ import torch
 
 from demist.core import SCHEDULES, AngleClock, Cosine, Denoiser, V
 from demist.data.readers import toy
+from demist.editing import Sheet
+from demist.editing.masks import of_states
 from demist.errors import UsageError
 from demist.io.tensors import read_metadata, read_tensors
 from demist.networks import MLP
@@ -136,3 +138,42 @@ def test_a_learned_network_says_in_the_page_what_it_says_here(node: Path, tmp_pa
 def test_what_cannot_be_learned_is_said(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         learn_points.check(learn_points.Settings(**settings))
+
+
+SEEN = """async (cases) => {
+  const {seen, windowOf} = await import('./lib/mask.js');
+  return cases.map(({data, width, height, sides, state, padding}) => {
+    const mask = {data: Uint8Array.from(data), width, height};
+    const window = padding === null ? {x: 0, y: 0, width, height} : windowOf(mask, padding, sides);
+    return [window, [...seen(mask, window, sides, state).values]];
+  });
+}"""
+
+
+def test_node_sees_masks_as_the_library_shows_them_to_networks(node: Path) -> None:
+    cases: list[dict[str, Any]] = []
+    expected = []
+    draw = np.random.default_rng(0)
+    for height, width in ((28, 28), (41, 67), (13, 9), (30, 120)):
+        hard = np.zeros((height, width), np.uint8)
+        hard[height // 3 : height // 3 + 5, 2 : width // 2] = 255
+        for mask in (hard, hard // 255 * draw.integers(0, 256, hard.shape, dtype=np.uint8)):
+            for sides, state in (((28, 28), (28, 28)), ((32, 48), (8, 12)), ((20, 20), (7, 3))):
+                for padding in (None, 0, 4):
+                    values = mask / np.float32(255)
+                    image = np.zeros((1, height, width), np.uint8)
+                    sheet = (
+                        Sheet.whole(image, values)
+                        if padding is None
+                        else Sheet.around(image, values, padding, sides)
+                    )
+                    cases.append({
+                        "data": mask.reshape(-1).tolist(), "width": width, "height": height,
+                        "sides": sides, "state": state, "padding": padding,
+                    })  # fmt: skip
+                    right = of_states(sheet.anew(sides)[None], (1, *state))
+                    expected.append((sheet.window._asdict(), right.reshape(-1)))
+    answers: Any = run(node, SEEN, cases)
+    for (window, found), (where, right) in zip(answers, expected, strict=True):
+        assert window == where
+        assert np.abs(np.array(found) - right.numpy()).max() < 1e-6

@@ -1,7 +1,7 @@
 """What `demist edit` does: images of a file or a folder, edited in batches and written."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -54,6 +54,7 @@ class Editor:
         facts: What was asked, as JSON values, for what is written.
         writer: Writes the results.
         say: Told what the user should know.
+        make: What takes the steps of an edit, for those who watch them.
 
     Raises:
         UsageError: This kind of edit makes no use of windows.
@@ -71,6 +72,7 @@ class Editor:
     facts: Mapping[str, Any] = field(default_factory=dict)
     writer: Writer = Writer()  # noqa: RUF009
     say: Say = print
+    make: Callable[[Edit], Sequence[Bytes]] = field(default=Edit.sample)
 
     def __post_init__(self) -> None:
         if self.windows is None:
@@ -243,7 +245,7 @@ class Editor:
     def _write(self, batch: list[tuple[Item, int, Sheet]]) -> None:
         seeds = [item.seed + i for item, i, _ in batch]
         edit = self.edit([sheet for _, _, sheet in batch], seeds)
-        for (item, i, _), image, seed in zip(batch, edit.sample(), seeds, strict=True):
+        for (item, i, _), image, seed in zip(batch, self.make(edit), seeds, strict=True):
             path = item.outs[i]
             path.parent.mkdir(parents=True, exist_ok=True)
             recipe = {} if edit.plan is None else edit.plan.sampling.recipe()

@@ -39,7 +39,10 @@ class Edit:
         """The edited images, each of the size it had."""
         if self.plan is None:
             return [sheet.image for sheet in self.sheets]
-        made = self.plan.sample(progress=progress)
+        return self.finished(self.plan.sample(progress=progress))
+
+    def finished(self, made: np.ndarray) -> list[Bytes]:
+        """The images with samples or previews of the plan `(n, C, h, w)` in their places."""
         if self.whole:
             return list(made)
         return [s.put_back(x, self.blend) for s, x in zip(self.sheets, made, strict=True)]

@@ -272,7 +272,7 @@ class Plan:
 
     def frames(self, rows: Sequence[int] | None = None) -> Iterator[Frame]:
         """The states of `states(rows)`, for a film; see `Frame`."""
-        plan, models = self._watched()
+        plan, models = self.watched()
         for point in plan.states(rows):
             latent = bool(self.pipeline.codec.components) and point.index < self.steps
             seen = [x for model in models if (x := model.seen) is not None]
@@ -284,9 +284,9 @@ class Plan:
                 x = self.decode(point.x)
             yield Frame(point.index, float(point.t), x)
 
-    def _watched(self) -> tuple["Plan", list[Watched]]:
+    def watched(self) -> tuple["Plan", list[Watched]]:
         """The same plan, and its models in their order, which remember what they predict."""
-        then, further = (None, []) if self.then is None else self.then._watched()
+        then, further = (None, []) if self.then is None else self.then.watched()
         watched = Watched(self.model)
         return replace(self, model=watched, then=then), [watched, *further]
 

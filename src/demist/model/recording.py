@@ -90,7 +90,7 @@ class Recording:
         Raises:
             UsageError: The trace would take more than `limit`; told after the first steps.
         """
-        plan, models = self.plan._watched()
+        plan, models = self.plan.watched()
         yield from self._copied()
         after = self._after()
         for point in plan.states(after=after):

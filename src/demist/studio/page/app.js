@@ -9,6 +9,7 @@ export const PAGES = [
   { name: 'river', label: 'River' },
   { name: 'field', label: 'Field' },
   { name: 'denoise', label: 'Denoise' },
+  { name: 'edit', label: 'Edit' },
   { name: 'runs', label: 'Runs' },
 ];
 
