@@ -80,15 +80,11 @@ def joints(args: argparse.Namespace) -> None:
         y = joined(pipeline.codec.decode_around(z, kept, keep), kept, keep, round(FADE * kind.rate))
         through += jump_at(y[0, 0].numpy(), cut, hop)
     told = "told" if given_by(pipeline) else "put back"
-    how = {
-        "steps": args.steps,
-        "guidance": args.guidance,
-        "n": len(args.seeds),
-        "seed": tuple(args.seeds),
-    }
+    how = {"steps": args.steps, "guidance": args.guidance, "n": len(args.seeds)}
     begun = time.process_time()
-    for x, words in zip(real, asked, strict=True):
+    for row, (x, words) in enumerate(zip(real, asked, strict=True)):
         cut = len(x) // 2
+        how["seed"] = tuple(1000 * seed + row for seed in args.seeds)  # noise of its own for each
         on = continued(pipeline, x[:cut], options["seconds"], **how, **words)
         assert all(np.array_equal(y[0, :cut], x[:cut]) for y in on)
         first = max(cut - round(args.gap / 2 * kind.rate), 3 * hop)
