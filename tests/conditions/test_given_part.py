@@ -65,3 +65,11 @@ def test_two_columns_are_enough():
     u = torch.rand(50, NUMBERS, generator=torch.Generator().manual_seed(0))
     anew = drawn_parts(u, 2, 1.0)
     assert (anew.sum(1) == 1).all()
+
+
+def test_where_all_is_anew_the_network_sees_what_lies_nearest_in_time():
+    clean = torch.tensor([9.0, 1.0, 9.0, 9.0, 9.0, 5.0, 9.0])[None, None, None].repeat(3, 2, 4, 1)
+    anew = torch.tensor([[1, 0, 1, 1, 1, 0, 1], [1, 0, 1, 1, 1, 1, 1], [1] * 7]).float()
+    told = told_part(clean, anew[:, None, None].expand(3, 1, 4, 7))["clean"]
+    expected = torch.tensor([[1.0, 1, 2, 3, 4, 5, 5], [1, 1, 1, 1, 1, 1, 1], [0] * 7])
+    assert torch.equal(told, expected[:, None, None].expand_as(told))

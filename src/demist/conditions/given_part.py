@@ -22,7 +22,11 @@ NUMBERS = 4
 
 @dataclass(frozen=True)
 class GivenPart(Condition):
-    """The state where it is given, 0 elsewhere; one more channel is 1 where all is made anew.
+    """The state where it is given; one more channel is 1 where all is made anew.
+
+    There the network is shown what lies nearest in time: what follows a spectrum resembles it, and
+    a network that had to copy it itself learns that later. In a gap it goes evenly from one side
+    to the other; where nothing is given it is 0.
 
     Nothing said is a mask of ones. Guidance leaves it as it is: what is led away from is told the
     same part.
@@ -58,7 +62,7 @@ class GivenPart(Condition):
         raise UsageError("a given part is of the samples themselves; train with --given 0.25")
 
     def encode(self, values: Any, n: int) -> dict[str, Tensor]:
-        """`clean`, the state where it is given and 0 elsewhere, and `mask`, 1 where it is not.
+        """`clean`, the state where it is given and see above, and `mask`, 1 where it is not.
 
         Args:
             values: A pair of states `shape`, one for all or `(n, *shape)`, and of a mask of 0
@@ -104,9 +108,23 @@ class GivenPart(Condition):
         return ""
 
 
-def told_part(clean: Tensor, anew: Tensor) -> dict[str, Tensor]:
-    """What a network is told of states `(B, C, ...)` with a mask `(B, 1, ...)`."""
-    return {"clean": torch.where(anew > 0, 0.0, clean), "mask": anew}
+def told_part(
+    clean: Float[Tensor, "b c ... t"], anew: Float[Tensor, "b 1 ... t"]
+) -> dict[str, Tensor]:
+    """What a network is told of states with a mask, 1 is anew."""
+    length = clean.shape[-1]
+    at = torch.arange(length, device=clean.device).expand(anew.shape)
+    before = torch.where(anew > 0, -1, at).cummax(-1).values
+    after = torch.where(anew > 0, length, at).flip(-1).cummin(-1).values.flip(-1)
+    share = (at - before) / (after - before).clamp(min=1)
+    share = torch.where(before < 0, 1.0, torch.where(after == length, 0.0, share))
+    places = (before.clamp(min=0), after.clamp(max=length - 1))
+    left, right = (clean.gather(-1, place.expand(clean.shape)) for place in places)
+    nothing = (before < 0) & (after == length)
+    return {
+        "clean": torch.where(nothing, 0.0, torch.lerp(left, right, share.to(clean))),
+        "mask": anew,
+    }
 
 
 def drawn_parts(u: Float[Tensor, "b k"], length: int, share: float) -> Float[Tensor, "b t"]:
