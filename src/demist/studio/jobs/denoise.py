@@ -1,6 +1,7 @@
 """The microscope: a sampling that is written down, from noise or from any step of another one."""
 
 import io
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -207,9 +208,10 @@ def facts(recording: Recording, moment: Moment, before: Tensor | None) -> dict[s
     return found
 
 
-def _rms(x: Tensor) -> list[float]:
-    some = x[:64].float().flatten(1).square().mean(1).sqrt()
-    return [round(float(value), 6) for value in some]
+def _rms(x: Tensor) -> list[float | None]:
+    """Root mean square of each sample; None where that is no number, as JSON has none for it."""
+    some = x[:64].float().flatten(1).square().mean(1).sqrt().tolist()
+    return [round(value, 6) if math.isfinite(value) else None for value in some]
 
 
 def sheet(recording: Recording, moment: Moment) -> bytes:
