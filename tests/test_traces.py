@@ -165,6 +165,14 @@ def test_the_code_of_a_branch_of_a_branch_makes_the_same_samples(ask, model):
     ]
     assert script["commands"][2].startswith("demist trace trace-2.safetensors --model")
     assert json.loads((fourth / "code.json").read_text())["shell"] == ""
+    fifth, _ = ask(parent=fourth.name, step=2)  # nothing is painted: nothing is kept
+    free = Trace.load(fifth / denoise.TRACE)
+    assert not np.array_equal(free.samples[..., :4, :], before.samples[..., :4, :])
+    code = json.loads((fifth / "code.json").read_text())
+    assert code["lines"][-1] == "trace = pipeline.resume(trace, 2, change=unchanged)"
+    space = {}
+    exec(code["python"], space)  # a program of ours
+    assert np.array_equal(space["samples"], free.samples)
 
 
 def test_cancel_ends_a_job_at_its_step_and_keeps_nothing_half(ask):

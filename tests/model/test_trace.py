@@ -1,5 +1,6 @@
 """Traces: what they hold, that going on from any step changes nothing, and what is not believed."""
 
+import copy
 import json
 from dataclasses import replace
 
@@ -12,11 +13,12 @@ from demist.codecs import Pixels, Standardize
 from demist.conditions import Conditioner, Label
 from demist.core import Denoiser, Linear, Prediction, Velocity
 from demist.core.schedule import VP
+from demist.editing.known import with_known
 from demist.errors import DataError, MissingError, RefusedError, UsageError
 from demist.guidance import Clamp
 from demist.io.tensors import read_tensors, write_tensors
 from demist.model import Pipeline, Trace
-from demist.model.recording import recorded
+from demist.model.recording import recorded, resumed, unchanged
 from demist.model.remembered import moved, pack, unpack
 from demist.model.trace import KEY
 from demist.networks import MLP, UNet
@@ -52,6 +54,13 @@ def trace(images):
 @pytest.fixture
 def file(trace, tmp_path):
     return trace.save(tmp_path / "a.safetensors")
+
+
+def replace_weights(denoiser):
+    other = copy.deepcopy(denoiser)
+    with torch.no_grad():
+        next(other.parameters()).mul_(1.5)
+    return other
 
 
 def same(a, b):
@@ -163,6 +172,37 @@ def test_what_no_file_holds_is_asked_for_again(images):
     with pytest.raises(UsageError, match="made with guide, which no file holds; give it again"):
         images.resume(some, 1)
     assert same(some, images.resume(some, 1, guide=lambda model: Clamp(model, -1.0, 1.0)))
+
+
+def test_a_trace_that_was_changed_asks_for_the_change_again(images, tmp_path):
+    """Else its branch would follow another plan with the memory of the first."""
+    whole = images.trace(2, label="dog", steps=4, solver="adams")
+    masks = np.zeros((2, 8, 8), np.float32)
+
+    def change(plan):
+        return with_known(plan, whole.samples, masks)
+
+    kept = images.resume(whole, 1, change=change)
+    assert np.array_equal(kept.samples, whole.samples)
+    kept = Trace.load(kept.save(tmp_path / "a.safetensors"))
+    with pytest.raises(UsageError, match="made with a change, such as a part that is kept"):
+        images.resume(kept, 2)
+    again, free = (resumed(images, kept, 2, change=one) for one in (change, unchanged))
+    assert kept.memories[2] is not None
+    assert (again.memory, free.memory) == (None, None)
+    assert (again.facts["also"], free.facts["also"]) == (["change"], [])
+    assert resumed(images, free.run(), 3).memory is not None
+
+
+def test_a_refiner_and_stages_are_a_part_of_the_model(images):
+    other = replace(images, denoiser=replace_weights(images.denoiser))
+    refined = images.refined(images, 0.5)
+    some = refined.trace(2, label="dog", steps=4)
+    assert same(some, refined.resume(some, 2))
+    for changed in (images, images.refined(other, 0.5), images.refined(images, 0.3)):
+        with pytest.raises(UsageError, match="this model with another refiner, or other stages"):
+            changed.resume(some, 2)
+    assert resumed(images, some, 2, other_model=True).memory is None
 
 
 @pytest.mark.parametrize("step", [-1, 5, True])

@@ -57,7 +57,8 @@ def test_what_json_has_no_word_for_fails_the_job_and_the_worker_goes_on(pipe, tm
         ("b", {"value": "x" * 2_000_000}, "value = 'xxx"),
         ("c", {"y" * 2_000_000: 1}, "there is no setting 'yyy"),
     ):
-        one._take({"type": "run", "job": job, "kind": "k", "settings": settings, "folder": str(tmp_path)})  # fmt: skip
+        asked = {"kind": "k", "settings": settings, "folder": str(tmp_path)}
+        one._take({"type": "run", "job": job, **asked})
         end = pipe.until("done", "failed")
         assert (end["type"], end["job"]) == ("failed", job)
         assert words in end["message"]
@@ -97,11 +98,17 @@ def test_a_frame_is_no_longer_than_what_is_read():
 
 
 def test_lengths_that_are_no_numbers_are_told_as_none():
-    assert denoise._rms(torch.tensor([[3.0, 3.0], [1.0, math.nan], [1e30, 1e30]])) == [3, None, None]
+    assert denoise._rms(torch.tensor([[3.0, 3.0], [1.0, math.nan], [1e30, 1e30]])) == [
+        3,
+        None,
+        None,
+    ]
 
 
 def test_a_network_that_learns_nothing_says_so(monkeypatch, tmp_path):
     real = learn_points.denoising_loss
     monkeypatch.setattr(learn_points, "denoising_loss", lambda *a: real(*a) * math.inf)
     with pytest.raises(NotFiniteError, match="not finite at step 1"):
-        learn_points.run(learn_points.Settings(steps=1), tmp_path, Tell("a", tmp_path, lambda header, data: None))
+        learn_points.run(
+            learn_points.Settings(steps=1), tmp_path, Tell("a", tmp_path, lambda header, data: None)
+        )

@@ -42,6 +42,10 @@ KEY = "demist_trace"
 FORMAT = 1
 CURVE = 129
 """Points of the schedule's curve."""
+ADVICE = ("weak", "guide", "constrain")
+"""Arguments of `Pipeline.plan` that no file can hold."""
+ASKED = (*ADVICE, "change")
+"""What a trace may have been made with that it only names."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ from demist.editing.masks import resized
 from demist.errors import UsageError
 from demist.io import files
 from demist.model import Pipeline, Plan, Sampling, Trace, open_model
-from demist.model.recording import Moment, Recording, recorded, resumed
+from demist.model.recording import Change, Moment, Recording, recorded, resumed, unchanged
 from demist.model.sampling import parse
 from demist.model.values import conditions_of, negative_of
 from demist.studio import models, scripts
@@ -69,7 +69,7 @@ class Settings:
     step: int = 0
     """Steps of it that are kept."""
     keep: tuple[str, ...] = ()
-    """Rows of 0 and 1 over the picture: where the parent's samples are kept."""
+    """Rows of 0 and 1 over the picture: where the parent's samples are kept; empty: nowhere."""
 
     def sampling(self) -> Sampling:
         """How to sample."""
@@ -149,8 +149,10 @@ def _branch(settings: Settings, folder: Path) -> tuple[Recording, scripts.Script
     pipeline = opened(models.locate(model, Path(os.environ["DEMIST_STUDIO_RUNS"])))
     typed, negative = dict(settings.cond), settings.negative or None
     changes, how = _asked(pipeline, typed, negative), settings.sampling()
-    script = script.resumed(settings.step, how, changes, typed, negative, settings.keep)
-    change = None
+    # What is painted is kept: the branch of one that kept a part does so only if asked again.
+    freed = "change" in trace.facts.get("also", ()) and not settings.keep
+    script = script.resumed(settings.step, how, changes, typed, negative, settings.keep, freed)
+    change: Change | None = unchanged if freed else None
     if settings.keep:
         if not modalities.of(pipeline).spatial:
             raise UsageError("a part can be kept of images only")
