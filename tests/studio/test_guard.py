@@ -94,6 +94,16 @@ def test_without_the_cookie_nothing(cookie):
     assert status(headers={**GOOD, "cookie": cookie}) == 401
 
 
+@pytest.mark.parametrize(
+    "other",
+    ['a="', 'a={"b": [1]}', "a b=c", "=", "ключ=1", "x[y]=z", f"{DOOR.cookie}=old", 'q="a,b"', ""],
+)
+def test_cookies_of_other_servers_lock_nobody_out(other):
+    other = other.encode().decode("latin-1")
+    for both in (f"{other}; {COOKIE}", f"{COOKIE};{other}", f"{other};{COOKIE}; {other}"):
+        assert status(headers={**GOOD, "cookie": both}) == 200
+
+
 def test_the_token_becomes_a_cookie_and_leaves_the_address():
     headers = {"host": "127.0.0.1:7860"}
     found = asyncio.run(ask(Guard(echo, DOOR), headers=headers, query=f"token={TOKEN}".encode()))
