@@ -116,6 +116,18 @@ def test_wishes_are_heard_by_those_who_train(run):
         assert runs.take(run) == set()
 
 
+def test_a_wish_to_a_run_in_stages_is_heard_by_the_stage_that_trains(run):
+    content = {"format": 1, "earlier": ["codec"], "command": ""}
+    (run.path / "stages.json").write_text(json.dumps(content))
+    stage = runs.stages.stage(run, "codec")
+    stage.checkpoints.mkdir(parents=True)
+    with run.lock(), stage.lock():  # as the trainer of an earlier stage holds them
+        one_run.wish(run, "save")
+        one_run.wish(stage, "sample")
+        assert runs.take(stage) == {"save", "sample"}
+        assert runs.take(run) == set()
+
+
 def test_models_are_described_from_files(run, tmp_path):
     (digits,) = models.all_models(tmp_path)
     assert (digits["id"], digits["kind"], digits["shape"]) == (
