@@ -103,6 +103,15 @@ def test_a_restart_goes_on_with_the_queue_and_tells_what_was_lost(store, tmp_pat
     assert "was closed while this ran" in store.read(running)["message"]
 
 
+def test_the_worker_fetches_nothing_unless_it_is_allowed(store, tmp_path, monkeypatch):
+    """A run folder that was sent to somebody may name data of the hub."""
+    for said, wanted in ((None, "1"), ("0", "0")):
+        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+        if said:
+            monkeypatch.setenv("HF_HUB_OFFLINE", said)
+        assert Queue(store, Events(), tmp_path).worker._told["HF_HUB_OFFLINE"] == wanted
+
+
 def heard(parts):
     """Events of a stream as (number, event)."""
     lines = [part for part in b"".join(parts).decode().split("\n\n") if part.startswith("id:")]

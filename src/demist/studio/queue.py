@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,9 @@ class Queue:
         self.running: str | None = None
         self.waiting: list[str] = []
         self.previews: dict[tuple[str, str], tuple[int, bytes]] = {}
-        told = {"DEMIST_STUDIO_RUNS": str(runs), "DEMIST_STUDIO_FOLDER": str(store.folder)}
+        # A run folder that somebody sent may name data and models: a click does not fetch them.
+        offline = os.environ.get("HF_HUB_OFFLINE", "1")
+        told = {"DEMIST_STUDIO_RUNS": str(runs), "HF_HUB_OFFLINE": offline}
         self.worker = Supervisor(store.folder / "worker.log", told, self._heard, self._died)
         self._facts: dict[str, Any] = {}
         self._wish = asyncio.Event()
