@@ -150,6 +150,27 @@ def test_bodies_come_in_time(monkeypatch):
     assert status(method="POST", headers=own, parts=[b"a"] * 9, pause=0.02) == 408
 
 
+def test_a_body_that_is_refused_is_so_whatever_the_application_makes_of_it(monkeypatch):
+    """FastAPI turns what its reading of a body raises into a 400 of its own."""
+
+    async def with_words_of_its_own(scope, receive, send):
+        try:
+            await echo(scope, receive, send)
+        except Exception:
+            await guard.answer(send, 400, "There was an error parsing the body")
+
+    own = {**GOOD, "origin": "http://127.0.0.1:7860"}
+    app = Guard(with_words_of_its_own, DOOR)
+    large = asyncio.run(ask(app, "POST", "/api/jobs", own, parts=[bytes(2**19)] * 3))
+    assert (large.status, large.json["error"]) == (413, "more than 1 MiB are not taken here")
+    monkeypatch.setattr(guard, "BETWEEN", 0.05)
+    late = asyncio.run(ask(app, "POST", "/api/jobs", own, parts=[b"a", b"b"], pause=0.2))
+    assert (late.status, late.json["error"]) == (
+        408, "the rest of this request did not come in time",
+    )  # fmt: skip
+    assert "content-security-policy" in late.headers
+
+
 def test_every_answer_says_what_a_page_may_do():
     for headers in (GOOD, {**GOOD, "cookie": ""}, {"host": "evil.example"}):
         found = asyncio.run(ask(Guard(echo, DOOR), headers=headers))
