@@ -141,3 +141,13 @@ def test_models_are_described_from_files(run, tmp_path):
     found = models.all_models(tmp_path)[1]
     assert (found["id"], found["kind"], found["step"]) == ("run-0001-digits", "points", 3)
     assert models.locate("run-0001-digits", tmp_path) == run.path
+
+
+def test_a_saved_folder_of_the_name_of_a_packaged_model_is_another_one(tmp_path):
+    (tmp_path / "digits").mkdir()
+    index = {"shape": [2], "conditions": {}, "facts": {}}
+    (tmp_path / "digits" / "model_index.json").write_text(json.dumps(index))
+    packaged, saved = models.all_models(tmp_path)
+    assert (packaged["id"], saved["id"]) == ("model-digits", "folder-digits")
+    assert models.locate("folder-digits", tmp_path) == tmp_path / "digits"
+    assert models.locate("model-digits", tmp_path) != tmp_path / "digits"
