@@ -3,10 +3,12 @@
 import asyncio
 import io
 import json
+import threading
 
 import pytest
 
 from demist.errors import DataError, MissingError, RefusedError, UsageError
+from demist.io import files
 from demist.studio import frames, kinds
 from demist.studio.events import REMEMBERED, Events
 from demist.studio.queue import Queue
@@ -81,14 +83,13 @@ def test_a_damaged_job_is_told_and_the_others_shown(store):
 def test_a_restart_goes_on_with_the_queue_and_tells_what_was_lost(store, tmp_path):
     running, second, third = (store.add("check", {"steps": n}) for n in (1, 2, 3))
     store.write_state(running, "running", step=1, of=9)
-    store.write_state(third, "queued", place=0)
-    store.write_state(second, "queued", place=1)
+    store.write_order([running, third, second, "gone"])
 
     async def restart():
         queue = Queue(store, Events(), tmp_path)
         queue.begin()
         assert queue.waiting == [third, second]
-        assert queue.move(second, third) == [second, third]
+        assert queue.move(second, third) == [second, third] == store.order()
         with pytest.raises(UsageError):
             queue.move(running, None)
         assert queue.cancel(third)["state"] == "cancelled"
@@ -101,6 +102,49 @@ def test_a_restart_goes_on_with_the_queue_and_tells_what_was_lost(store, tmp_pat
     asyncio.run(restart())
     assert store.read(running)["state"] == "failed"
     assert "was closed while this ran" in store.read(running)["message"]
+
+
+def test_a_move_is_one_small_file_however_many_wait(store, tmp_path, monkeypatch):
+    jobs = [store.add("check", {}) for _ in range(4)]
+
+    async def move():
+        queue = Queue(store, Events(), tmp_path)
+        queue.waiting = list(jobs)
+        written, real = [], files.write_json
+        monkeypatch.setattr(files, "write_json", lambda *a: written.append(a[0].name) or real(*a))
+        wanted = [jobs[3], jobs[0], jobs[1], jobs[2]]
+        assert queue.move(jobs[3], jobs[0]) == queue.waiting == wanted
+        assert written == ["order.json"]
+        with pytest.raises(UsageError):
+            queue.move(jobs[0], "000009-check")
+        late = store.add("check", {})
+        again = Queue(store, Events(), tmp_path)
+        again.begin()
+        assert again.waiting == [*wanted, late]
+        again.waiting.clear()
+        await again.close()
+
+    asyncio.run(move())
+    for text in ("{", '{"waiting": 3}', '{"waiting": [[], 3]}'):
+        (store.folder / "order.json").write_text(text)
+        assert store.order() == []
+
+
+def test_all_jobs_are_read_beside_the_event_loop(store, tmp_path, monkeypatch):
+    job, real = store.add("check", {}), Store.all
+    threads = []
+    monkeypatch.setattr(Store, "all", lambda s: threads.append(threading.get_ident()) or real(s))
+    found = asyncio.run(Queue(store, Events(), tmp_path).all())
+    assert [one["id"] for one in found] == [job]
+    assert threads != [threading.get_ident()]
+
+
+def test_a_job_that_is_thrown_away_while_all_are_read_is_none(store, monkeypatch):
+    job, gone = store.add("check", {}), store.add("check", {})
+    real = Store.ids
+    monkeypatch.setattr(Store, "ids", lambda s: [*real(s), gone] if s.jobs.is_dir() else [])
+    store.throw_away(gone)
+    assert [one["id"] for one in store.all()] == [job]
 
 
 def test_the_worker_fetches_nothing_unless_it_is_allowed(store, tmp_path, monkeypatch):

@@ -144,7 +144,7 @@ def make(studio: Studio) -> FastAPI:
 
     @app.get("/api/jobs")
     async def jobs() -> list[dict[str, Any]]:
-        return queue.all()
+        return await queue.all()
 
     @app.post("/api/jobs", status_code=201)
     async def add(asked: Asked) -> dict[str, str]:
