@@ -171,6 +171,13 @@ def test_a_body_that_is_refused_is_so_whatever_the_application_makes_of_it(monke
     assert "content-security-policy" in late.headers
 
 
+def test_who_is_refused_keeps_no_connection():
+    """The next head on it may never come, and there is room for a few hundred of them."""
+    for headers in ({**GOOD, "cookie": ""}, {**GOOD, "host": "evil.example"}):
+        assert asyncio.run(ask(Guard(echo, DOOR), headers=headers)).headers["connection"] == "close"
+    assert "connection" not in asyncio.run(ask(Guard(echo, DOOR), headers=GOOD)).headers
+
+
 def test_every_answer_says_what_a_page_may_do():
     for headers in (GOOD, {**GOOD, "cookie": ""}, {"host": "evil.example"}):
         found = asyncio.run(ask(Guard(echo, DOOR), headers=headers))

@@ -80,6 +80,38 @@ def test_a_damaged_job_is_told_and_the_others_shown(store):
     assert not is_file_name("a/b")
 
 
+@pytest.mark.parametrize("asked", [{"format": 1}, {"format": 1, "kind": 3, "settings": []}])
+def test_a_damaged_job_does_not_end_the_queue(store, tmp_path, monkeypatch, asked):
+    bad, good = store.add("check", {}), store.add("check", {})
+    sent = []
+
+    async def send(header):
+        sent.append(header["job"])
+
+    async def work():
+        queue = Queue(store, Events(), tmp_path)
+        monkeypatch.setattr(queue.worker, "send", send)
+        queue.begin()
+        (store.path(bad) / "job.json").write_text(json.dumps(asked))  # after it was taken up
+        while queue.running != good or not sent:
+            await asyncio.sleep(0.01)
+        await queue.close()
+
+    asyncio.run(asyncio.wait_for(work(), 10))
+    assert sent == [good]
+    assert store.all()[0]["message"].endswith("is damaged, or of another version of demist")
+
+
+def test_what_is_thrown_away_leaves_no_preview(store, tmp_path):
+    """Its number may be given again, once somebody has emptied the bin."""
+    queue = Queue(store, Events(), tmp_path)
+    first, second = store.add("check", {}), store.add("check", {})
+    for job in (first, second):
+        queue._keep(job, "preview.png", b"x")
+    queue.throw_away(second)
+    assert list(queue.previews) == [(first, "preview.png")]
+
+
 def test_a_restart_goes_on_with_the_queue_and_tells_what_was_lost(store, tmp_path):
     running, second, third = (store.add("check", {"steps": n}) for n in (1, 2, 3))
     store.write_state(running, "running", step=1, of=9)

@@ -40,6 +40,19 @@ def test_a_table_of_runs(run, tmp_path):
     assert one_run.page(one_run.locate("0002-broken", tmp_path))["options"] is None
 
 
+def test_a_table_reads_only_what_has_changed(run, tmp_path, monkeypatch):
+    before, read, real = shown.table(tmp_path), [], runs.read_metrics
+    monkeypatch.setattr(shown, "read_metrics", lambda path: read.append(path) or real(path))
+    assert shown.table(tmp_path) == before
+    assert read == []
+    log = runs.MetricsLog(run.metrics)
+    log.append(step=301, loss=201.0, images_per_second=7.0)
+    log.close()
+    (row,) = shown.table(tmp_path)
+    assert (len(read), row["images_per_second"]) == (1, 7.0)
+    assert row["loss"] > before[0]["loss"] + 0.9
+
+
 def test_the_page_of_a_run_is_json(run, tmp_path):
     found = one_run.page(one_run.locate("0001-digits", tmp_path))
     assert found["changed"] == {"lr": [TrainConfig().optimization.lr, 0.5], "batch_size": [128, 7]}

@@ -270,7 +270,8 @@ def _headers_of(scope: Scope) -> dict[str, str]:
 
 
 async def _refuse(send: Send, refused: RefusedRequest) -> None:
-    await answer(send, refused.status, refused.message)
+    # The connection goes, too: else those without the token could keep all of them, silently.
+    await answer(send, refused.status, refused.message, {"connection": "close"})
 
 
 async def answer(

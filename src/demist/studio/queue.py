@@ -118,6 +118,8 @@ class Queue:
         if job == self.running or job in self.waiting:
             raise UsageError("a job that waits or runs is cancelled first, then thrown away")
         self.store.throw_away(job)
+        for key in [key for key in self.previews if key[0] == job]:
+            del self.previews[key]
         self.events.tell({"type": "thrown", "job": job})
 
     def read(self, job: str) -> dict[str, Any]:

@@ -94,7 +94,8 @@ class Store:
         """
         path = self.path(job)
         asked, state = (files.read_json(inside(path, name)) for name in _OWN)
-        if asked.get("format") != FORMAT or state.get("state") not in STATES:
+        proper = isinstance(asked.get("kind"), str) and isinstance(asked.get("settings"), dict)
+        if asked.get("format") != FORMAT or state.get("state") not in STATES or not proper:
             raise DataError(f"{path} is damaged, or of another version of demist")
         names = sorted(e.name for e in os.scandir(path) if e.is_file(follow_symlinks=False))
         made = [name for name in names if is_file_name(name) and name not in _OWN]
