@@ -287,6 +287,13 @@ def rewritten(file, change, tensors=None):
         (lambda f: f.update(shape=[1, 8, 9]), "samples has shape"),
         (lambda f: f.update(grid=[1.0, 0.0]), "not between 0 and 1"),
         (lambda f: f.pop("sampling"), "does not say its sampling"),
+        (lambda f: f.update(shape=[]), "positive whole numbers"),
+        (lambda f: f["sampling"].update(foo=1), "its sampling has no 'foo'"),
+        (lambda f: f.update(branches=[1]), "its branches are none"),
+        (lambda f: f.update(branches=[{"step": 1}]), "its branches are none"),
+        (lambda f: f.update(also=5), "made with none of weak, guide, constrain, change, but"),
+        (lambda f: f.update(also=[[]]), "made with none of"),
+        (lambda f: f.update(negative=[1]), "its negative conditions are none"),
     ],
 )
 def test_what_a_file_says_is_not_believed(file, change, words):
@@ -302,6 +309,8 @@ def test_what_a_file_says_is_not_believed(file, change, words):
         ({"x": torch.tensor(1.0)}, "do not match"),
         ({"times": torch.full((6,), torch.nan, dtype=torch.float64)}, "no finite numbers"),
         ({"memory.0": torch.zeros(5)}, "has 5 rows for 3 samples"),
+        ({"samples": torch.zeros(3, 1, 8, 8, dtype=torch.bfloat16)}, "type torch.bfloat16, which"),
+        ({"given.0": torch.zeros(3, dtype=torch.bfloat16)}, "given.0 is of type torch.bfloat16"),
         ({"seen.x": torch.zeros(6, 3, 1, 3, 3, dtype=torch.uint8)}, "looks of shape"),
         ({"seen.x": torch.zeros(6, 3, 1, 4, 8, dtype=torch.uint8)}, "looks of shape"),
     ],
@@ -310,6 +319,16 @@ def test_tensors_that_do_not_fit(file, tensors, words):
     rewritten(file, lambda facts: None, tensors)
     with pytest.raises(DataError, match=words):
         Trace.load(file)
+
+
+@pytest.mark.parametrize("kind", ["U", "O"])
+def test_an_array_of_words_is_kept_as_words(images, trace, tmp_path, kind):
+    words = np.array(["cat", "dog", "dog"], dtype=kind)
+    some = images.trace(3, label=words, seed=4)
+    read = Trace.load(some.save(tmp_path / "b.safetensors"))
+    assert read.facts["cond"] == {"label": ["cat", "dog", "dog"]}
+    assert same(read, trace)
+    assert same(read, images.resume(read, 2))
 
 
 def test_files_that_are_no_traces(file, tmp_path):

@@ -28,6 +28,8 @@ def facts_of(
     def one(value: Any) -> Any:
         if isinstance(value, Mapping):
             return {name: one(item) for name, item in value.items()}
+        if isinstance(value, np.ndarray) and value.dtype.kind not in "biuf":  # words
+            value = value.tolist()
         if isinstance(value, np.ndarray | Tensor) and value.shape:
             given[name := f"given.{len(given)}"] = np.array(value)
             return {"given": name}
