@@ -271,7 +271,9 @@ def _headers_of(scope: Scope) -> dict[str, str]:
 
 async def _refuse(send: Send, refused: RefusedRequest) -> None:
     # The connection goes, too: else those without the token could keep all of them, silently.
-    await answer(send, refused.status, refused.message, {"connection": "close"})
+    # Not of who has it and still sends a body: the answer would be lost with the connection.
+    more = {} if refused.status in (408, 413) else {"connection": "close"}
+    await answer(send, refused.status, refused.message, more)
 
 
 async def answer(
