@@ -142,7 +142,7 @@ def ask(model, tmp_path, monkeypatch):
 
 
 def test_the_code_of_a_branch_of_a_branch_makes_the_same_samples(ask, model):
-    first, told = ask(model="model-tiny", n=2, cond={"label": "dog"}, steps=3, seed=1)
+    first, told = ask(model="folder-tiny", n=2, cond={"label": "dog"}, steps=3, seed=1)
     assert [number for number, _, _ in told.steps] == [0, 1, 2, 3]
     assert sorted(told.seen) == ["moment-000.png", "moment-001.png", "moment-002.png"]
     facts, trace = told.steps[2][2], Trace.load(first / denoise.TRACE)
@@ -165,12 +165,20 @@ def test_the_code_of_a_branch_of_a_branch_makes_the_same_samples(ask, model):
     ]
     assert script["commands"][2].startswith("demist trace trace-2.safetensors --model")
     assert json.loads((fourth / "code.json").read_text())["shell"] == ""
+    fifth, _ = ask(parent=fourth.name, step=2)  # nothing is painted: nothing is kept
+    free = Trace.load(fifth / denoise.TRACE)
+    assert not np.array_equal(free.samples[..., :4, :], before.samples[..., :4, :])
+    code = json.loads((fifth / "code.json").read_text())
+    assert code["lines"][-1] == "trace = pipeline.resume(trace, 2, change=unchanged)"
+    space = {}
+    exec(code["python"], space)  # a program of ours
+    assert np.array_equal(space["samples"], free.samples)
 
 
 def test_cancel_ends_a_job_at_its_step_and_keeps_nothing_half(ask):
     told = Told(stop=1)
     with pytest.raises(CancelledError):
-        ask(told, model="model-tiny", n=1, steps=3)
+        ask(told, model="folder-tiny", n=1, steps=3)
     assert [number for number, _, _ in told.steps] == [0, 1]
 
 
@@ -187,4 +195,4 @@ def test_cancel_ends_a_job_at_its_step_and_keeps_nothing_half(ask):
 )
 def test_settings_that_make_no_sense(ask, settings, error, said):
     with pytest.raises(error, match=said):
-        ask(**{"model": "model-tiny", **settings})
+        ask(**{"model": "folder-tiny", **settings})

@@ -1,5 +1,6 @@
 """Traces: what they hold, that going on from any step changes nothing, and what is not believed."""
 
+import copy
 import json
 from dataclasses import replace
 
@@ -12,11 +13,12 @@ from demist.codecs import Pixels, Standardize
 from demist.conditions import Conditioner, Label
 from demist.core import Denoiser, Linear, Prediction, Velocity
 from demist.core.schedule import VP
+from demist.editing.known import with_known
 from demist.errors import DataError, MissingError, RefusedError, UsageError
 from demist.guidance import Clamp
 from demist.io.tensors import read_tensors, write_tensors
 from demist.model import Pipeline, Trace
-from demist.model.recording import recorded
+from demist.model.recording import recorded, resumed, unchanged
 from demist.model.remembered import moved, pack, unpack
 from demist.model.trace import KEY
 from demist.networks import MLP, UNet
@@ -52,6 +54,13 @@ def trace(images):
 @pytest.fixture
 def file(trace, tmp_path):
     return trace.save(tmp_path / "a.safetensors")
+
+
+def replace_weights(denoiser):
+    other = copy.deepcopy(denoiser)
+    with torch.no_grad():
+        next(other.parameters()).mul_(1.5)
+    return other
 
 
 def same(a, b):
@@ -165,6 +174,37 @@ def test_what_no_file_holds_is_asked_for_again(images):
     assert same(some, images.resume(some, 1, guide=lambda model: Clamp(model, -1.0, 1.0)))
 
 
+def test_a_trace_that_was_changed_asks_for_the_change_again(images, tmp_path):
+    """Else its branch would follow another plan with the memory of the first."""
+    whole = images.trace(2, label="dog", steps=4, solver="adams")
+    masks = np.zeros((2, 8, 8), np.float32)
+
+    def change(plan):
+        return with_known(plan, whole.samples, masks)
+
+    kept = images.resume(whole, 1, change=change)
+    assert np.array_equal(kept.samples, whole.samples)
+    kept = Trace.load(kept.save(tmp_path / "a.safetensors"))
+    with pytest.raises(UsageError, match="made with a change, such as a part that is kept"):
+        images.resume(kept, 2)
+    again, free = (resumed(images, kept, 2, change=one) for one in (change, unchanged))
+    assert kept.memories[2] is not None
+    assert (again.memory, free.memory) == (None, None)
+    assert (again.facts["also"], free.facts["also"]) == (["change"], [])
+    assert resumed(images, free.run(), 3).memory is not None
+
+
+def test_a_refiner_and_stages_are_a_part_of_the_model(images):
+    other = replace(images, denoiser=replace_weights(images.denoiser))
+    refined = images.refined(images, 0.5)
+    some = refined.trace(2, label="dog", steps=4)
+    assert same(some, refined.resume(some, 2))
+    for changed in (images, images.refined(other, 0.5), images.refined(images, 0.3)):
+        with pytest.raises(UsageError, match="this model with another refiner, or other stages"):
+            changed.resume(some, 2)
+    assert resumed(images, some, 2, other_model=True).memory is None
+
+
 @pytest.mark.parametrize("step", [-1, 5, True])
 def test_a_step_that_is_not_there(images, trace, step):
     with pytest.raises(UsageError, match=r"step = .*: the trace can go on from steps 0 to 4"):
@@ -247,6 +287,13 @@ def rewritten(file, change, tensors=None):
         (lambda f: f.update(shape=[1, 8, 9]), "samples has shape"),
         (lambda f: f.update(grid=[1.0, 0.0]), "not between 0 and 1"),
         (lambda f: f.pop("sampling"), "does not say its sampling"),
+        (lambda f: f.update(shape=[]), "positive whole numbers"),
+        (lambda f: f["sampling"].update(foo=1), "its sampling has no 'foo'"),
+        (lambda f: f.update(branches=[1]), "its branches are none"),
+        (lambda f: f.update(branches=[{"step": 1}]), "its branches are none"),
+        (lambda f: f.update(also=5), "made with none of weak, guide, constrain, change, but"),
+        (lambda f: f.update(also=[[]]), "made with none of"),
+        (lambda f: f.update(negative=[1]), "its negative conditions are none"),
     ],
 )
 def test_what_a_file_says_is_not_believed(file, change, words):
@@ -262,6 +309,8 @@ def test_what_a_file_says_is_not_believed(file, change, words):
         ({"x": torch.tensor(1.0)}, "do not match"),
         ({"times": torch.full((6,), torch.nan, dtype=torch.float64)}, "no finite numbers"),
         ({"memory.0": torch.zeros(5)}, "has 5 rows for 3 samples"),
+        ({"samples": torch.zeros(3, 1, 8, 8, dtype=torch.bfloat16)}, "type torch.bfloat16, which"),
+        ({"given.0": torch.zeros(3, dtype=torch.bfloat16)}, "given.0 is of type torch.bfloat16"),
         ({"seen.x": torch.zeros(6, 3, 1, 3, 3, dtype=torch.uint8)}, "looks of shape"),
         ({"seen.x": torch.zeros(6, 3, 1, 4, 8, dtype=torch.uint8)}, "looks of shape"),
     ],
@@ -270,6 +319,16 @@ def test_tensors_that_do_not_fit(file, tensors, words):
     rewritten(file, lambda facts: None, tensors)
     with pytest.raises(DataError, match=words):
         Trace.load(file)
+
+
+@pytest.mark.parametrize("kind", ["U", "O"])
+def test_an_array_of_words_is_kept_as_words(images, trace, tmp_path, kind):
+    words = np.array(["cat", "dog", "dog"], dtype=kind)
+    some = images.trace(3, label=words, seed=4)
+    read = Trace.load(some.save(tmp_path / "b.safetensors"))
+    assert read.facts["cond"] == {"label": ["cat", "dog", "dog"]}
+    assert same(read, trace)
+    assert same(read, images.resume(read, 2))
 
 
 def test_files_that_are_no_traces(file, tmp_path):

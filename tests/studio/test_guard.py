@@ -94,6 +94,16 @@ def test_without_the_cookie_nothing(cookie):
     assert status(headers={**GOOD, "cookie": cookie}) == 401
 
 
+@pytest.mark.parametrize(
+    "other",
+    ['a="', 'a={"b": [1]}', "a b=c", "=", "ключ=1", "x[y]=z", f"{DOOR.cookie}=old", 'q="a,b"', ""],
+)
+def test_cookies_of_other_servers_lock_nobody_out(other):
+    other = other.encode().decode("latin-1")
+    for both in (f"{other}; {COOKIE}", f"{COOKIE};{other}", f"{other};{COOKIE}; {other}"):
+        assert status(headers={**GOOD, "cookie": both}) == 200
+
+
 def test_the_token_becomes_a_cookie_and_leaves_the_address():
     headers = {"host": "127.0.0.1:7860"}
     found = asyncio.run(ask(Guard(echo, DOOR), headers=headers, query=f"token={TOKEN}".encode()))
@@ -138,6 +148,36 @@ def test_bodies_come_in_time(monkeypatch):
     monkeypatch.setattr(guard, "BETWEEN", 10.0)
     monkeypatch.setattr(guard, "ALTOGETHER", 0.1)
     assert status(method="POST", headers=own, parts=[b"a"] * 9, pause=0.02) == 408
+
+
+def test_a_body_that_is_refused_is_so_whatever_the_application_makes_of_it(monkeypatch):
+    """FastAPI turns what its reading of a body raises into a 400 of its own."""
+
+    async def with_words_of_its_own(scope, receive, send):
+        try:
+            await echo(scope, receive, send)
+        except Exception:
+            await guard.answer(send, 400, "There was an error parsing the body")
+
+    own = {**GOOD, "origin": "http://127.0.0.1:7860"}
+    app = Guard(with_words_of_its_own, DOOR)
+    large = asyncio.run(ask(app, "POST", "/api/jobs", own, parts=[bytes(2**19)] * 3))
+    assert (large.status, large.json["error"]) == (413, "more than 1 MiB are not taken here")
+    monkeypatch.setattr(guard, "BETWEEN", 0.05)
+    late = asyncio.run(ask(app, "POST", "/api/jobs", own, parts=[b"a", b"b"], pause=0.2))
+    assert (late.status, late.json["error"]) == (
+        408, "the rest of this request did not come in time",
+    )  # fmt: skip
+    assert "content-security-policy" in late.headers
+
+
+def test_who_is_refused_keeps_no_connection():
+    """The next head on it may never come, and there is room for a few hundred of them."""
+    for headers in ({**GOOD, "cookie": ""}, {**GOOD, "host": "evil.example"}):
+        assert asyncio.run(ask(Guard(echo, DOOR), headers=headers)).headers["connection"] == "close"
+    large = {**GOOD, "content-length": "2000000"}  # else the sender would not read why
+    for headers in (GOOD, large):
+        assert "connection" not in asyncio.run(ask(Guard(echo, DOOR), headers=headers)).headers
 
 
 def test_every_answer_says_what_a_page_may_do():

@@ -3,10 +3,12 @@
 import asyncio
 import io
 import json
+import threading
 
 import pytest
 
 from demist.errors import DataError, MissingError, RefusedError, UsageError
+from demist.io import files
 from demist.studio import frames, kinds
 from demist.studio.events import REMEMBERED, Events
 from demist.studio.queue import Queue
@@ -78,17 +80,48 @@ def test_a_damaged_job_is_told_and_the_others_shown(store):
     assert not is_file_name("a/b")
 
 
+@pytest.mark.parametrize("asked", [{"format": 1}, {"format": 1, "kind": 3, "settings": []}])
+def test_a_damaged_job_does_not_end_the_queue(store, tmp_path, monkeypatch, asked):
+    bad, good = store.add("check", {}), store.add("check", {})
+    sent = []
+
+    async def send(header):
+        sent.append(header["job"])
+
+    async def work():
+        queue = Queue(store, Events(), tmp_path)
+        monkeypatch.setattr(queue.worker, "send", send)
+        queue.begin()
+        (store.path(bad) / "job.json").write_text(json.dumps(asked))  # after it was taken up
+        while queue.running != good or not sent:
+            await asyncio.sleep(0.01)
+        await queue.close()
+
+    asyncio.run(asyncio.wait_for(work(), 10))
+    assert sent == [good]
+    assert store.all()[0]["message"].endswith("is damaged, or of another version of demist")
+
+
+def test_what_is_thrown_away_leaves_no_preview(store, tmp_path):
+    """Its number may be given again, once somebody has emptied the bin."""
+    queue = Queue(store, Events(), tmp_path)
+    first, second = store.add("check", {}), store.add("check", {})
+    for job in (first, second):
+        queue._keep(job, "preview.png", b"x")
+    queue.throw_away(second)
+    assert list(queue.previews) == [(first, "preview.png")]
+
+
 def test_a_restart_goes_on_with_the_queue_and_tells_what_was_lost(store, tmp_path):
     running, second, third = (store.add("check", {"steps": n}) for n in (1, 2, 3))
     store.write_state(running, "running", step=1, of=9)
-    store.write_state(third, "queued", place=0)
-    store.write_state(second, "queued", place=1)
+    store.write_order([running, third, second, "gone"])
 
     async def restart():
         queue = Queue(store, Events(), tmp_path)
         queue.begin()
         assert queue.waiting == [third, second]
-        assert queue.move(second, third) == [second, third]
+        assert queue.move(second, third) == [second, third] == store.order()
         with pytest.raises(UsageError):
             queue.move(running, None)
         assert queue.cancel(third)["state"] == "cancelled"
@@ -101,6 +134,58 @@ def test_a_restart_goes_on_with_the_queue_and_tells_what_was_lost(store, tmp_pat
     asyncio.run(restart())
     assert store.read(running)["state"] == "failed"
     assert "was closed while this ran" in store.read(running)["message"]
+
+
+def test_a_move_is_one_small_file_however_many_wait(store, tmp_path, monkeypatch):
+    jobs = [store.add("check", {}) for _ in range(4)]
+
+    async def move():
+        queue = Queue(store, Events(), tmp_path)
+        queue.waiting = list(jobs)
+        written, real = [], files.write_json
+        monkeypatch.setattr(files, "write_json", lambda *a: written.append(a[0].name) or real(*a))
+        wanted = [jobs[3], jobs[0], jobs[1], jobs[2]]
+        assert queue.move(jobs[3], jobs[0]) == queue.waiting == wanted
+        assert written == ["order.json"]
+        with pytest.raises(UsageError):
+            queue.move(jobs[0], "000009-check")
+        late = store.add("check", {})
+        again = Queue(store, Events(), tmp_path)
+        again.begin()
+        assert again.waiting == [*wanted, late]
+        again.waiting.clear()
+        await again.close()
+
+    asyncio.run(move())
+    for text in ("{", '{"waiting": 3}', '{"waiting": [[], 3]}'):
+        (store.folder / "order.json").write_text(text)
+        assert store.order() == []
+
+
+def test_all_jobs_are_read_beside_the_event_loop(store, tmp_path, monkeypatch):
+    job, real = store.add("check", {}), Store.all
+    threads = []
+    monkeypatch.setattr(Store, "all", lambda s: threads.append(threading.get_ident()) or real(s))
+    found = asyncio.run(Queue(store, Events(), tmp_path).all())
+    assert [one["id"] for one in found] == [job]
+    assert threads != [threading.get_ident()]
+
+
+def test_a_job_that_is_thrown_away_while_all_are_read_is_none(store, monkeypatch):
+    job, gone = store.add("check", {}), store.add("check", {})
+    real = Store.ids
+    monkeypatch.setattr(Store, "ids", lambda s: [*real(s), gone] if s.jobs.is_dir() else [])
+    store.throw_away(gone)
+    assert [one["id"] for one in store.all()] == [job]
+
+
+def test_the_worker_fetches_nothing_unless_it_is_allowed(store, tmp_path, monkeypatch):
+    """A run folder that was sent to somebody may name data of the hub."""
+    for said, wanted in ((None, "1"), ("0", "0")):
+        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+        if said:
+            monkeypatch.setenv("HF_HUB_OFFLINE", said)
+        assert Queue(store, Events(), tmp_path).worker._told["HF_HUB_OFFLINE"] == wanted
 
 
 def heard(parts):

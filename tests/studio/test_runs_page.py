@@ -40,6 +40,19 @@ def test_a_table_of_runs(run, tmp_path):
     assert one_run.page(one_run.locate("0002-broken", tmp_path))["options"] is None
 
 
+def test_a_table_reads_only_what_has_changed(run, tmp_path, monkeypatch):
+    before, read, real = shown.table(tmp_path), [], runs.read_metrics
+    monkeypatch.setattr(shown, "read_metrics", lambda path: read.append(path) or real(path))
+    assert shown.table(tmp_path) == before
+    assert read == []
+    log = runs.MetricsLog(run.metrics)
+    log.append(step=301, loss=201.0, images_per_second=7.0)
+    log.close()
+    (row,) = shown.table(tmp_path)
+    assert (len(read), row["images_per_second"]) == (1, 7.0)
+    assert row["loss"] > before[0]["loss"] + 0.9
+
+
 def test_the_page_of_a_run_is_json(run, tmp_path):
     found = one_run.page(one_run.locate("0001-digits", tmp_path))
     assert found["changed"] == {"lr": [TrainConfig().optimization.lr, 0.5], "batch_size": [128, 7]}
@@ -116,6 +129,18 @@ def test_wishes_are_heard_by_those_who_train(run):
         assert runs.take(run) == set()
 
 
+def test_a_wish_to_a_run_in_stages_is_heard_by_the_stage_that_trains(run):
+    content = {"format": 1, "earlier": ["codec"], "command": ""}
+    (run.path / "stages.json").write_text(json.dumps(content))
+    stage = runs.stages.stage(run, "codec")
+    stage.checkpoints.mkdir(parents=True)
+    with run.lock(), stage.lock():  # as the trainer of an earlier stage holds them
+        one_run.wish(run, "save")
+        one_run.wish(stage, "sample")
+        assert runs.take(stage) == {"save", "sample"}
+        assert runs.take(run) == set()
+
+
 def test_models_are_described_from_files(run, tmp_path):
     (digits,) = models.all_models(tmp_path)
     assert (digits["id"], digits["kind"], digits["shape"]) == (
@@ -129,3 +154,13 @@ def test_models_are_described_from_files(run, tmp_path):
     found = models.all_models(tmp_path)[1]
     assert (found["id"], found["kind"], found["step"]) == ("run-0001-digits", "points", 3)
     assert models.locate("run-0001-digits", tmp_path) == run.path
+
+
+def test_a_saved_folder_of_the_name_of_a_packaged_model_is_another_one(tmp_path):
+    (tmp_path / "digits").mkdir()
+    index = {"shape": [2], "conditions": {}, "facts": {}}
+    (tmp_path / "digits" / "model_index.json").write_text(json.dumps(index))
+    packaged, saved = models.all_models(tmp_path)
+    assert (packaged["id"], saved["id"]) == ("model-digits", "folder-digits")
+    assert models.locate("folder-digits", tmp_path) == tmp_path / "digits"
+    assert models.locate("model-digits", tmp_path) != tmp_path / "digits"

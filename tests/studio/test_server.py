@@ -269,6 +269,7 @@ def test_path_tricks_lead_nowhere(opened, method, path, status):
         (b'{"kind": "check", "settings": []}', 422), (b'{"kind": "check", "more": 1}', 422),
         (b"[" * 100_000, 400), (b"\xff\xfe", 422), (b'{"kind": "../worker"}', 404),
         (bytes(2**20 + 1), 413),
+        (b'{"kind": "check", "settings": {"pause": NaN}}', 422),
     ],
 )  # fmt: skip
 def test_malformed_wishes(opened, body, status):

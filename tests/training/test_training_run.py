@@ -301,6 +301,19 @@ def test_what_is_due_by_the_clock_gets_a_tenth_of_the_time():
     assert due == [True, False, False, True, True]
 
 
+def test_what_is_done_when_it_was_not_due_puts_nothing_off():
+    now = [0.0]
+    timed = Cadence("10s", lambda: now[0])
+    now[0] = 10.0
+    assert timed.due(0)
+    timed.done()
+    now[0] = 18.0  # asked for in between
+    assert not timed.due(0)
+    timed.done()
+    now[0] = 20.0
+    assert timed.due(0)
+
+
 def test_second_interrupt_stops_at_once():
     with interruptible() as interrupt:
         assert not interrupt

@@ -278,8 +278,8 @@ def _explained(library: ModuleType, named: Named) -> Iterator[None]:
         ) from None
     except errors.LocalEntryNotFoundError:
         raise TryAgainError(
-            f"{named} is not in the cache, and the hub cannot be asked; go online, or unset "
-            f"HF_HUB_OFFLINE"
+            f"{named} is not in the cache, and the hub cannot be asked; go online, or say "
+            f"HF_HUB_OFFLINE=0"
         ) from None
     except errors.HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0

@@ -19,8 +19,7 @@ from demist.measuring.parameters import parameters_of
 from demist.modalities import Modality
 from demist.modalities import of as of
 from demist.modalities.enlarged import of_one_size
-from demist.model.feeders import alone, bare, stages_of
-from demist.model.folder import weights_hash
+from demist.model.feeders import identity
 from demist.model.guided import weak_for
 from demist.model.pipeline import Pipeline
 from demist.model.plan import Guide, Plan
@@ -295,7 +294,7 @@ def facts_of(pipeline: Pipeline, options: Mapping[str, Any]) -> dict[str, Any]:
     """With which version and model something was made, and how: for files made from it."""
     return {
         "demist": __version__,
-        "model": _identity(pipeline),
+        "model": identity(pipeline),
         "sampling": dict(options),
     }
 
@@ -312,7 +311,7 @@ def plain(cond: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, Control):
             return {"image": "image", **value.facts()}
         if isinstance(value, Pipeline):  # the weaker model
-            return _identity(value)
+            return identity(value)
         return "image" if images(value) else value
 
     return {name: one(value) for name, value in cond.items()}
@@ -324,12 +323,4 @@ def _negative(negative: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def weak_facts(weak: Pipeline | None) -> dict[str, Any]:
     """What a page says of a weaker model that guidance led away from."""
-    return {} if weak is None else {"weak": _identity(weak)}
-
-
-def _identity(pipeline: Pipeline) -> dict[str, Any]:
-    second, stages = pipeline.refinement, stages_of(pipeline)
-    refiner = second and {"refiner": {**_identity(second.pipeline), "start": second.start}}
-    earlier = {"stages": {name: _identity(alone(stage)) for name, stage in stages.items()}}
-    own = {"sha256": weights_hash(bare(pipeline)), **pipeline.facts}
-    return {**own, **(refiner or {}), **(earlier if stages else {})}
+    return {} if weak is None else {"weak": identity(weak)}

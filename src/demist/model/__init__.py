@@ -59,6 +59,7 @@ __all__ = [
     "open_model",
     "parse_axes",
     "placing",
+    "provenance",
     "publish",
     "published",
     "recording",

@@ -35,6 +35,7 @@ import torch
 
 from demist.conditions import Conditioner, ImageVector
 from demist.errors import UsageError
+from demist.model import folder
 from demist.model.components import hash_of
 from demist.model.guided import negative_for
 from demist.model.plan import LAST, REFINER, Frame, Plan
@@ -156,6 +157,15 @@ def bare(pipeline: "Pipeline") -> "Pipeline":
     """The model without feeders and without a refiner."""
     own = alone(pipeline)
     return own if own.refinement is None else own.refinement.taken_from(own)
+
+
+def identity(pipeline: "Pipeline") -> dict[str, Any]:
+    """Weights and facts of a model, of its refiner and of the stages before it, as JSON values."""
+    second, stages = pipeline.refinement, stages_of(pipeline)
+    refiner = second and {"refiner": {**identity(second.pipeline), "start": second.start}}
+    earlier = {"stages": {name: identity(alone(stage)) for name, stage in stages.items()}}
+    own = {"sha256": folder.weights_hash(bare(pipeline)), **pipeline.facts}
+    return {**own, **(refiner or {}), **(earlier if stages else {})}
 
 
 def like(pipeline: "Pipeline", other: "Pipeline") -> "Pipeline":

@@ -8,19 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demist.conditions import Control
 from demist.core import Prediction
 from demist.errors import UsageError
-from demist.model import components, folder
-from demist.model.feeders import bare
-from demist.model.keywords import plain
 from demist.model.plan import Plan
+from demist.model.provenance import conditions_of, facts_of, negative_of, require_fit
 from demist.model.remembered import moved
 from demist.model.rewording import reworded
 from demist.model.sampling import FIELDS, Sampling, split
-from demist.model.trace import CURVE, Trace, as_large, as_small
+from demist.model.trace import ADVICE, CURVE, Trace, as_large, as_small
 from demist.samplers import TrajectoryPoint
-from demist.version import __version__
 
 if TYPE_CHECKING:
     from demist.model.pipeline import Pipeline
@@ -28,11 +24,13 @@ if TYPE_CHECKING:
 LIMIT = 2**30
 """Bytes that a trace may take in memory, and in its file, if nobody says more."""
 
-ADVICE = ("weak", "guide", "constrain")
-"""Arguments of `Pipeline.plan` that no file can hold."""
-
 Change = Callable[[Plan], Plan]
 """What makes another plan of one, such as one that keeps a part of the images."""
+
+
+def unchanged(plan: Plan) -> Plan:
+    """The change that is none: what goes on from a trace that was made with one, without it."""
+    return plan
 
 
 @dataclass(frozen=True)
@@ -252,7 +250,7 @@ def recorded(
             beside["weak"] = beside["weak"].sized(size)
     cond = reworded(pipeline, cond, how.over(pipeline.defaults).rewrite is not False)
     plan = pipeline.plan(n, replace(how, rewrite=False), **beside, **cond)
-    facts, given = _facts(pipeline, plan, cond, beside)
+    facts, given = facts_of(pipeline, plan, cond, {**beside, **_said(change)})
     return Recording(plan if change is None else change(plan), facts, given, limit=limit)
 
 
@@ -274,10 +272,14 @@ def resumed(
         trace: What was written down.
         step: Steps of it that are kept, from 0 to all but one.
         sampling: What is to be otherwise; `steps` is how many are left to take.
-        change: Makes another plan of the one decided; it then has to be given at each resuming.
+        change: Makes another plan of the one decided. No file holds it, so a trace that was made
+            with one asks for it again, or for `unchanged`; what the solver remembers is dropped.
         other_model: Whether `pipeline` may be another model than the one that made the trace.
         limit: Bytes that the new trace may take.
-        changes: As in `recorded`. What is not said stays as it was; None for the null.
+        changes: As in `recorded`. What is not said stays as it was; None for the null. Of a trace
+            that was made with `weak`, `guide` or `constrain`, which no file holds, they are given
+            again and taken for the same: another one cannot be told from it, and goes on with what
+            the solver remembers of the one before.
 
     Raises:
         UsageError: There is no such step, the model is another one, or a change makes no sense.
@@ -287,16 +289,22 @@ def resumed(
     how, cond = split(sampling, changes)
     beside = {k: cond.pop(k) for k in (*ADVICE, "negative") if k in cond}
     for name in trace.facts.get("also", ()):
-        if name not in beside:
+        if name == "change" and change is None:
+            raise UsageError(
+                "the trace was made with a change, such as a part that is kept, which no file "
+                "holds; give it again, change=..., or go on without: "
+                "change=demist.model.recording.unchanged"
+            )
+        if name != "change" and name not in beside:
             raise UsageError(f"the trace was made with {name}, which no file holds; give it again")
     if "init" in cond or "size" in cond:
         raise UsageError("a trace goes on from its own states: leave init and size out")
-    same = _require_fit(pipeline, trace, other_model)
+    same = require_fit(pipeline, trace, other_model)
     pipeline = _sized_for(pipeline, trace)
     before = Sampling(**trace.facts["sampling"])
     wanted = how.over(before)
-    cond = {**_cond(trace), **reworded(pipeline, cond, wanted.rewrite is not False)}
-    beside = {**_negative(trace), **beside}
+    cond = {**conditions_of(trace), **reworded(pipeline, cond, wanted.rewrite is not False)}
+    beside = {**negative_of(trace), **beside}
     if before.start != 1:
         beside["init"] = trace.x[0]
     plan = pipeline.plan(trace.n, _along(pipeline, trace, step, how, before), **beside, **cond)
@@ -304,7 +312,7 @@ def resumed(
     turned |= set(changes) - set(FIELDS) - set(trace.facts.get("also", ()))  # those are given again
     # A memory is of one solver and one model: of others it would be a jump.
     memory = trace.memories[step] if same and change is None and not turned else None
-    facts, given = _facts(pipeline, plan, cond, beside)
+    facts, given = facts_of(pipeline, plan, cond, {**beside, **_said(change)})
     facts["branches"] = [
         *trace.facts.get("branches", ()),
         {"step": step, "steps": trace.steps, "sampling": trace.facts["sampling"]},
@@ -332,19 +340,10 @@ def _along(
     return replace(wanted, grid=grid, steps=len(grid) - 1)
 
 
-def _require_fit(pipeline: "Pipeline", trace: Trace, other_model: bool) -> bool:
-    """Whether the model is the one that made the trace.
-
-    Raises:
-        UsageError: It is another one, and that is not allowed.
-    """
-    was, now = trace.facts["model"].get("sha256"), folder.weights_hash(bare(pipeline))
-    if was != now and not other_model:
-        raise UsageError(
-            f"the trace was made by another model (weights {str(was)[:12]}, and these are "
-            f"{now[:12]}); open that one, or allow it: other_model=True"
-        )
-    return bool(was == now)
+def _curve(plan: Plan) -> Tensor:
+    """Time, alpha and sigma of the schedule, from data to noise."""
+    t = torch.linspace(0, 1, CURVE, dtype=torch.float64)
+    return torch.stack([t, *plan.pipeline.denoiser.schedule(t)], 1)
 
 
 def _sized_for(pipeline: "Pipeline", trace: Trace) -> "Pipeline":
@@ -355,67 +354,5 @@ def _sized_for(pipeline: "Pipeline", trace: Trace) -> "Pipeline":
     return pipeline
 
 
-def _facts(
-    pipeline: "Pipeline", plan: Plan, cond: Mapping[str, Any], beside: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What a trace says of how it was made, and the arrays that it names."""
-    given: dict[str, np.ndarray] = {}
-
-    def one(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {name: one(item) for name, item in value.items()}
-        if isinstance(value, np.ndarray | Tensor) and value.shape:
-            given[name := f"given.{len(given)}"] = np.array(value)
-            return {"given": name}
-        value = plain(value)
-        if isinstance(value, list):
-            return [one(item) for item in value]
-        if value is None or isinstance(value, bool | int | float | str):
-            return value
-        what = "Control" if isinstance(value, Control) else type(value).__name__
-        raise UsageError(f"a trace holds no condition that is a {what}; sample without a trace")
-
-    codec = pipeline.codec
-    facts = {
-        "demist": __version__,
-        "model": {"sha256": folder.weights_hash(bare(pipeline)), **pipeline.facts},
-        "shape": list(pipeline.shape),
-        "codec": None if codec.components else components.codec_json(codec, folder.to_json),
-        "sampling": plan.sampling.recipe(),
-        "grid": plan.grid.tolist(),
-        "cond": {name: one(value) for name, value in cond.items()},
-        "negative": one(beside.get("negative")),
-        "also": [name for name in ADVICE if beside.get(name) is not None],
-    }
-    return facts, given
-
-
-def _cond(trace: Trace) -> dict[str, Any]:
-    return {name: _told(value, trace) for name, value in trace.facts["cond"].items()}
-
-
-def _negative(trace: Trace) -> dict[str, Any]:
-    said = trace.facts.get("negative")
-    return {} if said is None else {"negative": {k: _told(v, trace) for k, v in said.items()}}
-
-
-def _told(value: Any, trace: Trace) -> Any:
-    """The value of a condition that a trace tells.
-
-    Raises:
-        UsageError: It names an array that is not there.
-    """
-    if isinstance(value, list):
-        return [_told(item, trace) for item in value]
-    if isinstance(value, dict):
-        name = str(value.get("given"))
-        if name not in trace.given:
-            raise UsageError(f"the trace names a condition {name!r} and does not hold it")
-        return trace.given[name]
-    return value
-
-
-def _curve(plan: Plan) -> Tensor:
-    """Time, alpha and sigma of the schedule, from data to noise."""
-    t = torch.linspace(0, 1, CURVE, dtype=torch.float64)
-    return torch.stack([t, *plan.pipeline.denoiser.schedule(t)], 1)
+def _said(change: Change | None) -> dict[str, Any]:
+    return {} if change is unchanged else {"change": change}

@@ -37,11 +37,16 @@ from demist.io.files import atomic
 from demist.io.tensors import read_metadata, read_tensors, write_tensors
 from demist.model import folder
 from demist.model.remembered import pack, unpack
+from demist.model.sampling import FIELDS
 
 KEY = "demist_trace"
 FORMAT = 1
 CURVE = 129
 """Points of the schedule's curve."""
+ADVICE = ("weak", "guide", "constrain")
+"""Arguments of `Pipeline.plan` that no file can hold."""
+ASKED = (*ADVICE, "change")
+"""What a trace may have been made with that it only names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,11 +208,13 @@ def _made(cls: type[Trace], facts: dict[str, Any], tensors: dict[str, Tensor]) -
     for name in ("times", "alpha", "sigma", "schedule", "x", "x0", "samples"):
         if name not in tensors:
             raise DataError(f"{name} is missing")
-    if not isinstance(shape, list) or not all(type(side) is int and side > 0 for side in shape):
+    whole = isinstance(shape, list) and shape and all(type(s) is int and s > 0 for s in shape)
+    if not whole:
         raise DataError("its shape is not a list of positive whole numbers")
     for name in ("sampling", "cond", "model"):
         if not isinstance(facts.get(name), dict):
             raise DataError(f"it does not say its {name}")
+    _require_facts(facts)
     x, points = tensors["x"], len(tensors["x"]) if tensors["x"].shape else 0
     n = x.shape[1] if points and x.shape[1:] else 0
     wanted = {
@@ -243,12 +250,43 @@ def _made(cls: type[Trace], facts: dict[str, Any], tensors: dict[str, Tensor]) -
         if value.shape[:2] != (points - (name == "x0"), n) or value.dtype != torch.uint8:
             raise DataError(f"seen.{name} fits no state")
         _factor(tuple(value.shape[1:]), tuple(shape))
-    given = {name: v.numpy() for name, v in tensors.items() if name.startswith("given.")}
+    given = {name: _array(name, v) for name, v in tensors.items() if name.startswith("given.")}
     return cls(
         **{name: tensors[name] for name in ("times", "alpha", "sigma", "schedule", "x", "x0")},
         memories=tuple(unpack(tree, kept) for tree in trees),
-        samples=tensors["samples"].numpy(), facts=facts, given=given, seen=seen,
+        samples=_array("samples", tensors["samples"]), facts=facts, given=given, seen=seen,
     )  # fmt: skip
+
+
+def _require_facts(facts: dict[str, Any]) -> None:
+    """Check what is read when a trace is gone on with.
+
+    Raises:
+        DataError: It is not what `save` writes.
+    """
+    if strange := set(facts["sampling"]) - set(FIELDS):
+        raise DataError(f"its sampling has no {min(strange)[:40]!r}")
+    branches, also = facts.get("branches", []), facts.get("also", [])
+    if not isinstance(branches, list) or not all(
+        isinstance(one, dict) and isinstance(one.get("sampling"), dict) for one in branches
+    ):
+        raise DataError("its branches are none")
+    if not isinstance(also, list) or not all(name in ASKED for name in also):
+        raise DataError(f"it was made with none of {', '.join(ASKED)}, but with {str(also)[:40]}")
+    if not isinstance(facts.get("negative"), dict | None):
+        raise DataError("its negative conditions are none")
+
+
+def _array(name: str, tensor: Tensor) -> np.ndarray:
+    """A tensor as NumPy has it.
+
+    Raises:
+        DataError: NumPy has no such numbers.
+    """
+    try:
+        return tensor.numpy()
+    except TypeError:
+        raise DataError(f"{name} is of type {tensor.dtype}, which nothing here writes") from None
 
 
 def as_small(looks: np.ndarray, factor: int) -> np.ndarray:

@@ -6,12 +6,14 @@ runs/0007-digits/control/sample    draw samples now      control/save    write a
 ```
 
 Whoever can write into the folder can ask, over a network's file system too: nothing is signalled.
+What a run in stages is asked, the stage hears that is trained.
 """
 
 from contextlib import suppress
 
 from demist.errors import UsageError
 from demist.io import files
+from demist.runs import stages
 from demist.runs.run import Run
 
 ASKED = ("sample", "save", "stop")
@@ -35,10 +37,14 @@ def ask(run: Run, what: str) -> None:
 
 
 def take(run: Run) -> set[str]:
-    """The wishes there are, which are gone then; none where they cannot be removed."""
+    """The wishes there are, which are gone then; none where they cannot be removed.
+
+    Those to the run that it is a stage of are wishes to it.
+    """
     found = set()
-    for what in ASKED:
-        with suppress(OSError):
-            (run.path / _FOLDER / what).unlink()
-            found.add(what)
+    for place in dict.fromkeys((run.path, stages.whole(run).path)):
+        for what in ASKED:
+            with suppress(OSError):
+                (place / _FOLDER / what).unlink()
+                found.add(what)
     return found

@@ -1,5 +1,6 @@
 """What the page asks for below `/api/`: models, runs, jobs, events, uploads. Ids, never paths."""
 
+import json
 import mimetypes
 import re
 from typing import Annotated, Any
@@ -7,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import Body, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.exceptions import HTTPException
 
 from demist.errors import (
@@ -38,6 +39,13 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid")
     kind: str = Field(max_length=40)
     settings: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("settings")
+    @classmethod
+    def _is_json(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """Refuse NaN and infinity, which Python reads and JSON has no word for."""
+        json.dumps(settings, allow_nan=False)
+        return settings
 
 
 class Place(BaseModel):
@@ -136,7 +144,7 @@ def make(studio: Studio) -> FastAPI:
 
     @app.get("/api/jobs")
     async def jobs() -> list[dict[str, Any]]:
-        return queue.all()
+        return await queue.all()
 
     @app.post("/api/jobs", status_code=201)
     async def add(asked: Asked) -> dict[str, str]:

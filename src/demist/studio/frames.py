@@ -5,15 +5,26 @@ from collections.abc import Mapping
 from io import BufferedIOBase
 from typing import Any
 
-from demist.errors import DataError
+from demist.errors import DataError, UsageError
 
 LONGEST_LINE, MOST_BYTES = 2**20, 2**28
 """Bytes of a header and of what follows it; more is no frame."""
 
 
 def pack(header: Mapping[str, Any], data: bytes = b"") -> bytes:
-    """A frame as it travels."""
+    """A frame as it travels.
+
+    Raises:
+        UsageError: Its header is longer than is read.
+        ValueError: A number in it is not finite.
+        TypeError: A value in it is not of JSON.
+    """
     line = json.dumps({**header, "bytes": len(data)}, allow_nan=False).encode() + b"\n"
+    if len(line) > LONGEST_LINE:
+        raise UsageError(
+            f"{len(line)} bytes of JSON, and at most {LONGEST_LINE} go to the worker or come from "
+            f"it; give shorter settings"
+        )
     return line + data
 
 

@@ -16,7 +16,6 @@ import json
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 Scope = MutableMapping[str, Any]
@@ -113,9 +112,18 @@ class Guard:
             await self._http(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun = False
+        begun, refusals = False, list[RefusedRequest]()
 
         async def dressed(message: Message) -> None:
+            nonlocal begun
+            if refusals:  # of the body, for which the application has words of its own
+                if not begun:
+                    begun = True
+                    await _refuse(bare, refusals[0])
+                return
+            await bare(message)
+
+        async def bare(message: Message) -> None:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
@@ -139,10 +147,11 @@ class Guard:
                     "this page needs the link that `demist studio` has printed in its terminal; "
                     "open that one",
                 )
-            await self.app(scope, self._patient(scope, headers, receive), dressed)
+            patient = self._patient(scope, headers, receive, refusals)
+            await self.app(scope, patient, dressed)
         except RefusedRequest as refused:
             if not begun:
-                await answer(dressed, refused.status, refused.message)
+                await _refuse(bare, refused)
 
     def _check(self, scope: Scope, headers: dict[str, str]) -> None:
         """Where the request comes from.
@@ -190,13 +199,10 @@ class Guard:
     def _is_known(self, headers: dict[str, str]) -> bool:
         if self._bears(headers):
             return True
-        try:
-            cookies = SimpleCookie(headers.get("cookie", ""))
-        except CookieError:
-            return False
-        found = cookies.get(self.door.cookie)
-        value = found.value if found is not None else ""
-        return hmac.compare_digest(value.encode(), self.door.secret.encode())
+        # By hand: SimpleCookie drops all of them at one, of any server here, that it cannot parse.
+        pairs = (pair.strip().partition("=") for pair in headers.get("cookie", "").split(";"))
+        own = [value for name, _, value in pairs if name == self.door.cookie]
+        return any(hmac.compare_digest(v.encode(), self.door.secret.encode()) for v in own)
 
     def _bears(self, headers: dict[str, str]) -> bool:
         """Whether a program, which is no browser, has the token itself."""
@@ -204,8 +210,14 @@ class Guard:
         right = hmac.compare_digest(value.strip().encode(), self.door.token.encode())
         return kind.lower() == "bearer" and right
 
-    def _patient(self, scope: Scope, headers: dict[str, str], receive: Receive) -> Receive:
-        """Reads a body of a limited size in a limited time.
+    def _patient(
+        self,
+        scope: Scope,
+        headers: dict[str, str],
+        receive: Receive,
+        refusals: list[RefusedRequest],
+    ) -> Receive:
+        """Reads a body of a limited size in a limited time; else raises, and notes it.
 
         Raises:
             RefusedRequest: It says that it is larger.
@@ -227,10 +239,13 @@ class Guard:
             try:
                 message = await asyncio.wait_for(receive(), min(BETWEEN, end - clock()))
             except TimeoutError:
-                raise RefusedRequest(408, "the rest of this request did not come in time") from None
+                late = RefusedRequest(408, "the rest of this request did not come in time")
+                refusals.append(late)
+                raise late from None
             size += len(message.get("body", b""))
             whole = not message.get("more_body", False)
             if size > most:
+                refusals.append(too_large)
                 raise too_large
             return message
 
@@ -252,6 +267,13 @@ def _headers_of(scope: Scope) -> dict[str, str]:
         text = value.decode("latin-1")
         found[key] = f"{found[key]}; {text}" if key in found else text
     return found
+
+
+async def _refuse(send: Send, refused: RefusedRequest) -> None:
+    # The connection goes, too: else those without the token could keep all of them, silently.
+    # Not of who has it and still sends a body: the answer would be lost with the connection.
+    more = {} if refused.status in (408, 413) else {"connection": "close"}
+    await answer(send, refused.status, refused.message, more)
 
 
 async def answer(

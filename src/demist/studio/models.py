@@ -69,7 +69,7 @@ def _in(runs: Path) -> Iterator[tuple[str, Path, str]]:
     folders = sorted(runs.iterdir()) if runs.is_dir() else []
     for path in folders:
         if (path / INDEX).is_file():
-            yield f"model-{path.name}", path, "folder"
+            yield f"folder-{path.name}", path, "folder"
 
 
 def _index(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,9 @@ class Queue:
         self.running: str | None = None
         self.waiting: list[str] = []
         self.previews: dict[tuple[str, str], tuple[int, bytes]] = {}
-        told = {"DEMIST_STUDIO_RUNS": str(runs), "DEMIST_STUDIO_FOLDER": str(store.folder)}
+        # A run folder that somebody sent may name data and models: a click does not fetch them.
+        offline = os.environ.get("HF_HUB_OFFLINE", "1")
+        told = {"DEMIST_STUDIO_RUNS": str(runs), "HF_HUB_OFFLINE": offline}
         self.worker = Supervisor(store.folder / "worker.log", told, self._heard, self._died)
         self._facts: dict[str, Any] = {}
         self._wish = asyncio.Event()
@@ -49,7 +52,8 @@ class Queue:
                 words = "the studio was closed while this ran; ask for it again"
                 self.store.write_state(job["id"], "failed", message=words)
         queued = [job for job in found if job["state"] == "queued"]
-        queued.sort(key=lambda job: (job.get("place", 10**9), job["id"]))
+        places = {job: place for place, job in enumerate(self.store.order())}
+        queued.sort(key=lambda job: places.get(job["id"], len(places)))
         self.waiting = [job["id"] for job in queued]
         self._spawn(self._run())
         self._wish.set()
@@ -98,11 +102,10 @@ class Queue:
         if job not in self.waiting or (before is not None and before not in self.waiting):
             raise UsageError("only jobs that wait can change places; this one has begun or ended")
         if job != before:
-            self.waiting.remove(job)
-            place = len(self.waiting) if before is None else self.waiting.index(before)
-            self.waiting.insert(place, job)
-            for i, name in enumerate(self.waiting):
-                self.store.write_state(name, "queued", place=i)
+            order = [name for name in self.waiting if name != job]
+            order.insert(len(order) if before is None else order.index(before), job)
+            self.store.write_order(order)
+            self.waiting = order
             self.events.tell({"type": "order", "job": job, "order": list(self.waiting)})
         return list(self.waiting)
 
@@ -115,6 +118,8 @@ class Queue:
         if job == self.running or job in self.waiting:
             raise UsageError("a job that waits or runs is cancelled first, then thrown away")
         self.store.throw_away(job)
+        for key in [key for key in self.previews if key[0] == job]:
+            del self.previews[key]
         self.events.tell({"type": "thrown", "job": job})
 
     def read(self, job: str) -> dict[str, Any]:
@@ -125,9 +130,9 @@ class Queue:
         shown = {name: version for (of, name), (version, _) in self.previews.items() if of == job}
         return found | {"previews": shown}
 
-    def all(self) -> list[dict[str, Any]]:
-        """All jobs, oldest first."""
-        found = self.store.all()
+    async def all(self) -> list[dict[str, Any]]:
+        """All jobs, oldest first, read beside the event loop: there may be thousands."""
+        found = await asyncio.to_thread(self.store.all)
         return [job | self._facts if job["id"] == self.running else job for job in found]
 
     def _spawn(self, work: Any) -> None:

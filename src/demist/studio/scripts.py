@@ -62,9 +62,9 @@ class Script:
 
     def resumed(
         self, step: int, how: Sampling, cond: Mapping[str, Any], typed: Mapping[str, str],
-        negative: str | None, keep: Sequence[str] = (),
+        negative: str | None, keep: Sequence[str] = (), freed: bool = False,
     ) -> "Script":  # fmt: skip
-        """A branch of what the script makes so far."""
+        """A branch of what the script makes so far; `freed`: without the part that it kept."""
         lines, imports, words = [*self.python], [*self.imports], [str(step)]
         if keep:
             for one in (
@@ -79,6 +79,10 @@ class Script:
                 "masks, kept = np.repeat(mask[None], trace.n, 0), trace.samples",
             ]
             words.append("change=lambda plan: with_known(plan, kept, masks)")
+        if freed:
+            one = "from demist.model.recording import unchanged"
+            imports += [] if one in imports else [one]
+            words.append("change=unchanged")
         words += _arguments(how, cond)
         lines.append(f"trace = pipeline.resume(trace, {', '.join(words)})")
         number = len(self.commands)

@@ -85,7 +85,7 @@ def serve(
     try:
         door = Door(token, port, names_of(host), not is_loopback(host))
         studio = Studio(runs.absolute(), folder.absolute())
-        link = f"http://{'127.0.0.1' if is_loopback(host) else shown(host)}:{port}/?token={token}"
+        link = f"http://{shown(host, listener)}:{port}/?token={token}"
         config = uvicorn.Config(
             Guard(studio, door), http=Protocol, ws="none", log_level="error", access_log=False,
             server_header=False, date_header=False, proxy_headers=False, lifespan="on",
@@ -117,8 +117,12 @@ def names_of(host: str) -> frozenset[str]:
     return frozenset({host.lower(), socket.gethostname().lower()})
 
 
-def shown(host: str) -> str:
-    """The address for the link; of all addresses at once the name of this machine."""
+def shown(host: str, listener: socket.socket) -> str:
+    """The address for the link; of all addresses at once the name of this machine.
+
+    Of localhost, it is the one of its addresses that is listened at.
+    """
+    host = str(listener.getsockname()[0]) if is_loopback(host) else host
     with suppress(ValueError):
         address = ipaddress.ip_address(host)
         if address.is_unspecified:

@@ -1,6 +1,7 @@
 """What the page shows of runs: from their folders alone, whoever made them and wherever."""
 
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,18 @@ def table(runs: Path) -> list[dict[str, Any]]:
 
 def row(run: Run) -> dict[str, Any]:
     """Number, name, state and the latest figures of a run."""
-    status, rows, stage = dict[str, Any](), list[dict[str, Any]](), ""
+    status, stage = dict[str, Any](), ""
+    figures: tuple[float | None, Any] = (None, None)
     with suppress(DemistError, OSError):
         status = run.status()
         name = status.get("stage")
         stage = name if isinstance(name, str) and name in stages.names(run) else ""
     with suppress(DemistError, OSError):
         place = stages.stage(run, stage) if stage else run
-        rows = read_metrics(inside(place.path, place.metrics.name))
-    last = rows[-1] if rows else {}
+        path = inside(place.path, place.metrics.name)
+        stat = path.stat()
+        figures = _figures(path, stat.st_mtime_ns, stat.st_size)
+    loss, speed = figures
     return {
         "id": run.path.name,
         "number": run.number,
@@ -36,6 +40,19 @@ def row(run: Run) -> dict[str, Any]:
         "seconds": status.get("seconds"),
         "images": status.get("images"),
         "updated": status.get("updated"),
-        "loss": recent_loss(rows),
-        "images_per_second": last.get("images_per_second"),
+        "loss": loss,
+        "images_per_second": speed,
     }
+
+
+@lru_cache(maxsize=1024)
+def _figures(path: Path, mtime: int, size: int) -> tuple[float | None, Any]:
+    """Recent loss and latest speed of a file of metrics, which is read again once it has changed.
+
+    Args:
+        path: The file.
+        mtime: When it was written, nanoseconds.
+        size: Bytes.
+    """
+    rows = read_metrics(path)
+    return recent_loss(rows), rows[-1].get("images_per_second") if rows else None

@@ -3,8 +3,9 @@
 ```
 studio/jobs/000007-check/
   job.json     format, kind, settings, when it was asked for; written once
-  state.json   state, message, step, of, seconds, place in the queue; replaced whole
+  state.json   state, message, step, of, seconds; replaced whole
   ...          files of the job
+studio/order.json   what waits, in order, once somebody moved a job; others follow by their numbers
 studio/bin/    jobs that were thrown away, until somebody empties it
 ```
 
@@ -14,6 +15,7 @@ A reload of the page and a restart of the server show the same, because there is
 import os
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,7 +94,8 @@ class Store:
         """
         path = self.path(job)
         asked, state = (files.read_json(inside(path, name)) for name in _OWN)
-        if asked.get("format") != FORMAT or state.get("state") not in STATES:
+        proper = isinstance(asked.get("kind"), str) and isinstance(asked.get("settings"), dict)
+        if asked.get("format") != FORMAT or state.get("state") not in STATES or not proper:
             raise DataError(f"{path} is damaged, or of another version of demist")
         names = sorted(e.name for e in os.scandir(path) if e.is_file(follow_symlinks=False))
         made = [name for name in names if is_file_name(name) and name not in _OWN]
@@ -105,7 +108,9 @@ class Store:
         for job in self.ids():
             try:
                 found.append(self.read(job))
-            except DemistError as error:
+            except (DemistError, OSError) as error:
+                if not (self.jobs / job).is_dir():  # just thrown away
+                    continue
                 kind = job.partition("-")[2]
                 found.append({"id": job, "kind": kind, "state": "failed", "message": str(error)})
         return found
@@ -115,6 +120,18 @@ class Store:
         value = {"state": state, "updated": now(), **facts}
         files.write_json(self.path(job) / "state.json", value)
         return value
+
+    def order(self) -> list[str]:
+        """The order in which jobs wait, as it was last decided; some may be over."""
+        with suppress(DemistError, OSError):
+            listed = files.read_json(inside(self.folder, "order.json")).get("waiting")
+            if isinstance(listed, list):
+                return [job for job in listed if isinstance(job, str)]
+        return []
+
+    def write_order(self, waiting: list[str]) -> None:
+        """Replace it: one file, however many wait."""
+        files.write_json(self.folder / "order.json", {"waiting": waiting})
 
     def file(self, job: str, name: str) -> Path:
         """A file of a job.

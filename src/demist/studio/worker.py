@@ -22,6 +22,8 @@ from demist.studio import frames, kinds
 from demist.studio.telling import CancelledError, Tell
 from demist.studio.uploaded import reencode
 
+LONGEST = 2000
+"""Characters of a message at most."""
 _FULL = ("can't allocate memory", "out of memory", "std::bad_alloc")
 
 
@@ -31,28 +33,34 @@ class Outbox:
     def __init__(self, out: BufferedIOBase):
         self._out = out
         self._ready = threading.Condition()
-        self._waiting: dict[Any, tuple[dict[str, Any], bytes]] = {}
+        self._waiting: dict[Any, bytes] = {}
         self._count = 0
         threading.Thread(target=self._run, daemon=True).start()
 
     def send(self, header: dict[str, Any], data: bytes = b"") -> None:
-        """Put a frame into the box; returns at once."""
+        """Put a frame into the box; returns at once.
+
+        Raises:
+            UsageError, ValueError, TypeError: As `frames.pack`: what cannot travel is a fault of
+                who sends it, and the box stays open for the rest.
+        """
+        frame = frames.pack(header, data)
         with self._ready:
             self._count += 1
             key: Any = self._count
             if header.get("type") in ("step", "preview"):
                 key = (header["type"], header["job"], header.get("name"))
                 self._waiting.pop(key, None)  # the new one goes to the end
-            self._waiting[key] = header, data
+            self._waiting[key] = frame
             self._ready.notify()
 
     def _run(self) -> None:
         while True:
             with self._ready:
                 self._ready.wait_for(lambda: bool(self._waiting))
-                header, data = self._waiting.pop(next(iter(self._waiting)))
+                frame = self._waiting.pop(next(iter(self._waiting)))
             try:
-                self._out.write(frames.pack(header, data))
+                self._out.write(frame)
                 self._out.flush()
             except OSError:
                 os._exit(0)  # nobody listens any more
@@ -69,28 +77,35 @@ class Worker:
 
     def listen(self, file: BufferedIOBase) -> None:
         """Read what the server asks, until it is gone."""
-        while (frame := frames.read(file)) is not None:
-            header = frame[0]
-            if header["type"] == "run":
-                job, folder = header["job"], Path(header["folder"])
-                self.telling[job] = Tell(job, folder, self.outbox.send)
-                self.jobs.put(header)
-            elif header["type"] == "cancel":
-                if (tell := self.telling.get(header["job"])) is not None:
-                    tell.cancel()
-            else:
-                self.questions.put(header)
+        try:
+            while (frame := frames.read(file)) is not None:
+                self._take(frame[0])
+        except Exception:  # deaf, it would keep the queue waiting without end
+            traceback.print_exc()
+            os._exit(1)
         os._exit(0)
+
+    def _take(self, header: dict[str, Any]) -> None:
+        if header["type"] == "run":
+            job, folder = header["job"], Path(header["folder"])
+            self.telling[job] = Tell(job, folder, self.outbox.send)
+            self.jobs.put(header)
+        elif header["type"] == "cancel":
+            if (tell := self.telling.get(header["job"])) is not None:
+                tell.cancel()
+        else:
+            self.questions.put(header)
 
     def answer_questions(self) -> None:
         """Schemas and uploads, while a job runs."""
         while True:
             asked = self.questions.get()
+            about = {"type": "answer", "question": asked["question"]}
             try:
-                answer: dict[str, Any] = {"value": answer_to(asked)}
+                self.outbox.send({**about, "value": answer_to(asked)})
             except Exception as error:
-                answer = {"error": in_words(error), "usage": isinstance(error, DemistError)}
-            self.outbox.send({"type": "answer", "question": asked["question"], **answer})
+                usage = isinstance(error, DemistError)
+                self.outbox.send({**about, "error": in_words(error), "usage": usage})
 
     def run(self) -> None:
         """Do jobs, one after another."""
@@ -131,7 +146,7 @@ def settings_of(kind: Any, given: dict[str, Any]) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{where} = {first.get('input')!r}: {first['msg']}") from None
+        raise UsageError(f"{where} = {repr(first.get('input'))[:200]}: {first['msg']}") from None
 
 
 def schema(name: str) -> dict[str, Any]:
@@ -158,7 +173,7 @@ def answer_to(asked: dict[str, Any]) -> Any:
 def in_words(error: BaseException) -> str:
     """One sentence about an error, for people."""
     if isinstance(error, DemistError):
-        return str(error)
+        return str(error)[:LONGEST]
     text = str(error)
     if isinstance(error, MemoryError) or any(words in text.lower() for words in _FULL):
         return (

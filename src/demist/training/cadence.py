@@ -21,17 +21,22 @@ class Cadence:
     def __init__(self, text: str, clock: Any = time.monotonic):
         self._steps, self._seconds = parse_cadence(text)
         self._clock, self._last = clock, clock()
-        self._rest = 0.0
+        self._rest, self._due = 0.0, False
 
     def due(self, step: int) -> bool:
         """Whether it is due after step `step`."""
+        self._due = self._is_due(step)
+        return self._due
+
+    def done(self) -> None:
+        """It has been done after that step; where it was not due, nothing later is put off."""
+        if self._due:
+            self._rest = 10 * (self._clock() - self._last)
+
+    def _is_due(self, step: int) -> bool:
         if self._steps is not None:
             return step % self._steps == 0
         if self._clock() - self._last < max(self._seconds or math.inf, self._rest):
             return False
         self._last = self._clock()
         return True
-
-    def done(self) -> None:
-        """What was due has been done."""
-        self._rest = 10 * (self._clock() - self._last)

@@ -1,6 +1,7 @@
 """The microscope: a sampling that is written down, from noise or from any step of another one."""
 
 import io
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from demist.editing.masks import resized
 from demist.errors import UsageError
 from demist.io import files
 from demist.model import Pipeline, Plan, Sampling, Trace, open_model
-from demist.model.recording import Moment, Recording, recorded, resumed
+from demist.model.recording import Change, Moment, Recording, recorded, resumed, unchanged
 from demist.model.sampling import parse
 from demist.model.values import conditions_of, negative_of
 from demist.studio import models, scripts
@@ -68,7 +69,7 @@ class Settings:
     step: int = 0
     """Steps of it that are kept."""
     keep: tuple[str, ...] = ()
-    """Rows of 0 and 1 over the picture: where the parent's samples are kept."""
+    """Rows of 0 and 1 over the picture: where the parent's samples are kept; empty: nowhere."""
 
     def sampling(self) -> Sampling:
         """How to sample."""
@@ -148,8 +149,10 @@ def _branch(settings: Settings, folder: Path) -> tuple[Recording, scripts.Script
     pipeline = opened(models.locate(model, Path(os.environ["DEMIST_STUDIO_RUNS"])))
     typed, negative = dict(settings.cond), settings.negative or None
     changes, how = _asked(pipeline, typed, negative), settings.sampling()
-    script = script.resumed(settings.step, how, changes, typed, negative, settings.keep)
-    change = None
+    # What is painted is kept: the branch of one that kept a part does so only if asked again.
+    freed = "change" in trace.facts.get("also", ()) and not settings.keep
+    script = script.resumed(settings.step, how, changes, typed, negative, settings.keep, freed)
+    change: Change | None = unchanged if freed else None
     if settings.keep:
         if not modalities.of(pipeline).spatial:
             raise UsageError("a part can be kept of images only")
@@ -207,9 +210,10 @@ def facts(recording: Recording, moment: Moment, before: Tensor | None) -> dict[s
     return found
 
 
-def _rms(x: Tensor) -> list[float]:
-    some = x[:64].float().flatten(1).square().mean(1).sqrt()
-    return [round(float(value), 6) for value in some]
+def _rms(x: Tensor) -> list[float | None]:
+    """Root mean square of each sample; None where that is no number, as JSON has none for it."""
+    some = x[:64].float().flatten(1).square().mean(1).sqrt().tolist()
+    return [round(value, 6) if math.isfinite(value) else None for value in some]
 
 
 def sheet(recording: Recording, moment: Moment) -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from demist.core import AngleClock, Denoiser, Exact, Mixture, V, make_schedule
-from demist.errors import UsageError
+from demist.errors import NotFiniteError, UsageError
 from demist.io import files
 from demist.io.tensors import write_tensors
 from demist.networks import MLP
@@ -41,6 +41,7 @@ def run(settings: Settings, folder: Path, tell: Tell) -> None:
 
     Raises:
         UsageError: A setting makes no sense.
+        NotFiniteError: It does not learn.
     """
     check(settings)
     torch.manual_seed(settings.seed)
@@ -56,6 +57,11 @@ def run(settings: Settings, folder: Path, tell: Tell) -> None:
         t = 1 - torch.rand(256, dtype=torch.float64)
         loss = denoising_loss(denoiser, data.sample(256), t, VWeight()).mean()
         optimizer.zero_grad()
+        if not loss.isfinite():
+            raise NotFiniteError(
+                f"the loss is not finite at step {step}, so that nothing is learned; take other "
+                f"points, another schedule or another width"
+            )
         loss.backward()
         optimizer.step()
         rate.step()

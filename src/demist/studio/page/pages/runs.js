@@ -65,7 +65,7 @@ class RunsPage extends HTMLElement {
     this.replaceChildren(back(),
       make('div', { class: 'row spread' }, make('div', { class: 'row' }, make('h1', {}, name), this.parts.state), this.parts.asks),
       this.parts.message, this.parts.figures, this.parts.strips, this.parts.plots, this.parts.evaluations,
-      this.delivered(id), this.options(id, run), facts(run));
+      this.delivered(id, run), this.options(id, run), facts(run));
     this.curves = {};
     const curve = (key, title, wide) => {
       this.curves[key] = make('demist-curve');
@@ -113,8 +113,9 @@ class RunsPage extends HTMLElement {
     evaluations.replaceChildren(...run.evaluations.map(evaluation));
   }
 
-  delivered(id) {
-    const place = make('div', {}, make('p', { class: 'small muted' }, 'The first batch as the network sees it: cut, mirrored, encoded; and noised at quantiles of the times that it learns from. It needs the data.'));
+  delivered(id, run) {
+    const from = run.options?.path ?? 'its data';
+    const place = make('div', {}, make('p', { class: 'small muted' }, 'The first batch as the network sees it: cut, mirrored, encoded; and noised at quantiles of the times that it learns from. This reads ', make('code', {}, from), '.'));
     const button = make('button', { type: 'button' }, 'Show');
     button.addEventListener('click', async () => {
       button.disabled = true;

@@ -39,7 +39,15 @@ export class Keep {
     this.turn(false);
   }
 
-  follow(take, step, model) { this.controls.hidden = model?.kind !== 'images' || !take.trace; }
+  // What a take kept is painted when it is opened, so that its branches keep it too, or are seen not to.
+  follow(take, step, model) {
+    this.controls.hidden = model?.kind !== 'images' || !take.trace;
+    if (!take.trace || this.of === take.id) return;
+    this.of = take.id;
+    const rows = take.settings.keep ?? [], at = (i, n) => Math.floor((i * n) / SIDE);
+    this.marks = this.marks.map((_, i) => Number(rows[at(Math.floor(i / SIDE), rows.length)]?.[at(i % SIDE, rows[0].length)] ?? 0));
+    this.draw();
+  }
 
   draw() {
     const context = this.canvas.getContext('2d');
