@@ -178,7 +178,7 @@ def test_a_model_of_instructions_follows_them_also_within_a_mask(desk, tmp_path,
     text = Text(learn_tokenizer(["make it red"]), 6, 32, 1)
     conditions = {"text": text, "source": Picture((1, 8, 8))}
     model = saved(tmp_path / "follows", Pixels(), conditions, 1, 2)
-    how = {"model": "model-follows", "mode": "instruct", "cond": {}, "instruct": "make it"}
+    how = {"model": "folder-follows", "mode": "instruct", "cond": {}, "instruct": "make it"}
     about = files.read_json(desk.run(**{**how, "mode": "look"}) / "about.json")
     assert (about["modes"][-1], about["told"]) == ("instruct", False)
     image = desk.upload(seven[0])
@@ -198,7 +198,7 @@ def test_a_model_in_latents_and_one_that_is_told_the_mask(desk, tmp_path, seven,
     torch.manual_seed(0)
     coder = Autoencoder(in_channels=1, latent_channels=2, channels=(8,), norm_groups=4)
     latent = saved(tmp_path / "latent", KLAutoencoder(coder), {}, 2, 1)
-    how = {"model": "model-latent", "cond": {}, "image": desk.upload(seven[0])}
+    how = {"model": "folder-latent", "cond": {}, "image": desk.upload(seven[0])}
     about = files.read_json(desk.run(**how, mode="look") / "about.json")
     assert (about["sides"], about["state"]) == ([8, 8], [4, 4])
     found = results(desk.run(**how, mask=desk.upload(soft)))
@@ -207,7 +207,7 @@ def test_a_model_in_latents_and_one_that_is_told_the_mask(desk, tmp_path, seven,
     assert np.array_equal(found[1, 0][soft == 0], seven[0][soft == 0])
     assert len(desk.shown) == 2
     saved(tmp_path / "told", Pixels(), {"masked": Masked((1, 8, 8))}, 1, 2)
-    how |= {"model": "model-told", "mask": desk.upload(soft)}
+    how |= {"model": "folder-told", "mask": desk.upload(soft)}
     assert files.read_json(desk.run(**how, mode="look") / "about.json")["told"]
     with pytest.raises(UsageError, match="threshold"):
         desk.run(**how)
