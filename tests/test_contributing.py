@@ -230,5 +230,6 @@ assert torch.equal(c.null(c.encode(3, {"angle": [10, 20, 30]}))["angle"], torch.
 """
 
 
+@pytest.mark.slow
 def test_the_new_condition_knows_its_null(extended):
     python(extended, "-c", TURN)

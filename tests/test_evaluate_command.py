@@ -77,6 +77,7 @@ def facts(path="runs/0001-pages/evaluation.json"):
     return json.loads(Path(path).read_text())
 
 
+@pytest.mark.slow
 def test_images_are_compared_with_what_was_asked_for(reader, monkeypatch, capsys):
     """A sampler that obeys scores as real images do; one that does not, as shuffled captions."""
     monkeypatch.setattr(ruler, "open_encoder", lambda _: Colours())
@@ -162,6 +163,7 @@ def rounded(value):
     return json.loads(json.dumps(value), parse_float=lambda digits: f"{float(digits):.6g}")
 
 
+@pytest.mark.slow
 def test_a_saved_model_is_measured_where_one_stands(reader, capsys):
     model = str(reader.model)
     assert main(["evaluate", model, *FEW]) == 64
@@ -181,6 +183,7 @@ def test_a_model_of_other_data_is_warned_of(reader, capsys):
     assert "was trained on 24 items of pages, not on these 27 of more" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_rivals_of_unequal_conditions_get_equal_counts(capsys):
     """One is asked for three classes, and the other for nothing."""
     x, y = np.random.default_rng(0).normal(size=(60, 2)), np.arange(60) % 3

@@ -199,6 +199,7 @@ def drawn(line, name="o"):
     return np.load(f"{name}.npy", allow_pickle=False).astype(int)
 
 
+@pytest.mark.slow
 def test_every_rule_on_the_command_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     plain = drawn("--n 2 --class 3 --guidance 1")

@@ -123,6 +123,7 @@ def test_a_perfect_model_of_unbalanced_data_scores_as_real_images():
     assert found["coverage"] == pytest.approx(report["metrics"]["coverage"]["floor"], abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_run_leaves_out_what_it_is_measured_on(capsys):
     points()
     assert main(["train", "points.npz", *SMALL]) == 0

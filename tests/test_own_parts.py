@@ -150,6 +150,7 @@ def test_names_that_are_taken_and_options_that_cannot_be_written():
     assert parts.spec_of("a") == "a"
 
 
+@pytest.mark.slow
 def test_options_are_given_by_path_by_name_or_as_a_config(tmp_path, data):
     tiny = {**TINY, "runs": str(tmp_path), "quiet": True, "data": data}
     given = [

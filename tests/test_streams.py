@@ -43,6 +43,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [("stderr",), ("stdin", "stdout", "stderr")])
 @pytest.mark.parametrize("how", BAD)
 def test_training_goes_on_whatever_the_streams_do(tmp_path, monkeypatch, names, how):

@@ -64,6 +64,7 @@ def test_a_prompt_is_read_as_its_tower_reads_it(clip):
         text.encode("red " * 20, 1)
 
 
+@pytest.mark.slow
 def test_kept_states_are_those_that_are_made_anew(config, monkeypatch):
     """The same training, bit for bit, with states from the disk and without."""
     kept = train(config, data=DATA, quiet=True)

@@ -54,6 +54,7 @@ def test_draws_are_standard_normal_on_the_subspace():
     assert (values[3:] - 1).abs().max() < 0.15
 
 
+@pytest.mark.slow
 def test_more_padding_changes_nothing():
     x = noise()(torch.empty(3, 4, COLUMNS, dtype=f64)) * math.sqrt(VARIANCE)
     t = T([0.2, 0.5, 0.9])

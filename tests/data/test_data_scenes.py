@@ -113,6 +113,7 @@ def test_long_captions_tell_all_scenes_apart():
     )
 
 
+@pytest.mark.slow
 def test_a_set_with_long_captions_has_the_same_images():
     short, long = load("scenes", limit=200), load("scenes-long", limit=200)
     np.testing.assert_array_equal(short.x, long.x)

@@ -304,6 +304,7 @@ def test_a_picture_that_breaks_later_is_named(folder, small_memory):
         data.x[20:]
 
 
+@pytest.mark.slow
 def test_training_from_disk_gives_the_same_bits(folder, tmp_path, monkeypatch):
     from safetensors.numpy import load_file
 

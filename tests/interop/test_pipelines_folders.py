@@ -385,6 +385,7 @@ def test_latent_consistency_is_told_its_guidance(tmp_path):
     require_said(pipeline, net, plan.cond, x, **given)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bf16", "fp16"])
 def test_in_half_the_conditions_are_taken_too(tmp_path, dtype):
     """Images, levels, numbers and scales reach a network of another type."""

@@ -155,6 +155,7 @@ def files(tmp_path):
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_a_single_file_gives_the_same_bits(files, name):
     place, networks, texts = files(name)

@@ -316,6 +316,7 @@ def test_noise_is_told_to_a_stage(base):
     np.testing.assert_array_equal(noisy, given)
 
 
+@pytest.mark.slow
 def test_on_the_command_line(chain, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     chain.save("model")

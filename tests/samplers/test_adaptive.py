@@ -26,6 +26,7 @@ def test_the_error_is_of_the_size_of_the_tolerance(name, tolerance):
     assert tolerance / 200 < error < tolerance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variance", [0.15, 0.001])
 def test_the_error_on_mixtures(variance):
     """Also where the data is narrow, so that the flow turns sharply."""

@@ -90,6 +90,7 @@ def test_annealed_langevin_of_song_and_ermon():
     assert [state.index for state in ours] == list(range(6))
 
 
+@pytest.mark.slow
 def test_annealed_langevin_finds_the_mixture():
     schedule = VE(80.0)
     grid = torch.cat([torch.logspace(1, -1.5, 12, dtype=f64) / 80, T([0.0])])

@@ -174,6 +174,7 @@ def saved(place, codec, conditions, channels, patch):
     return open_model(str(place))
 
 
+@pytest.mark.slow
 def test_a_model_of_instructions_follows_them_also_within_a_mask(desk, tmp_path, seven, soft):
     text = Text(learn_tokenizer(["make it red"]), 6, 32, 1)
     conditions = {"text": text, "source": Picture((1, 8, 8))}
@@ -194,6 +195,7 @@ def test_a_model_of_instructions_follows_them_also_within_a_mask(desk, tmp_path,
         desk.run(**{**how, "instruct": " "}, image=image)
 
 
+@pytest.mark.slow
 def test_a_model_in_latents_and_one_that_is_told_the_mask(desk, tmp_path, seven, soft):
     torch.manual_seed(0)
     coder = Autoencoder(in_channels=1, latent_channels=2, channels=(8,), norm_groups=4)

@@ -58,6 +58,7 @@ def test_what_a_killed_run_did_not_write_at_its_end_is_written(config, capsys, l
     assert (run.path / "summary.json").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_a_summary_of_fewer_steps_is_none(config, monkeypatch):
     """Trained longer, and killed when the checkpoint was there and the model was not."""
     run = train(config, data=pictures(), quiet=True)

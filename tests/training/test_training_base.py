@@ -36,6 +36,7 @@ def config(base, tmp_path):
     return update(TrainConfig(), {**own, **out, "conditions": "label,edges"})
 
 
+@pytest.mark.slow
 def test_it_begins_as_its_base_and_learns_what_is_new(config, base):
     e = build(config, TOLD)
     theirs = Pipeline.from_run(base).denoiser
@@ -89,6 +90,7 @@ def test_it_goes_on_bit_for_bit_when_its_base_is_gone(config, base, tmp_path):
         train(update(config, {"steps": 5}), run, resume=True, data=TOLD, quiet=True)
 
 
+@pytest.mark.slow
 def test_the_latest_run_is_named_and_the_same_command_goes_on(config, base, tmp_path):
     runs = tmp_path / "runs"
     shutil.copytree(base, runs / "0001-base")

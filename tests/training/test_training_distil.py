@@ -74,6 +74,7 @@ def test_stopped_and_resumed_it_takes_the_same_steps(config):
         assert torch.equal(tensor, two[name]), name
 
 
+@pytest.mark.slow
 def test_another_teacher_is_noticed(config, teacher, tmp_path):
     there = tmp_path / "teacher"
     shutil.copytree(teacher, there)

@@ -542,6 +542,7 @@ def test_bad_pictures_are_named(config, capsys):
     assert rows[0] == {"path": "a.png", "reason": "ends early"}
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on_with_what_was_not_finished(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     x = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)

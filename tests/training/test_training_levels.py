@@ -45,6 +45,7 @@ def test_each_loss_is_at_its_level():
     assert levels.take() == []
 
 
+@pytest.mark.slow
 def test_training_is_the_same_bit_for_bit(tmp_path, monkeypatch):
     def weights(name):
         config = update(CONFIG, {"runs": str(tmp_path / name), "log_every": "2"})

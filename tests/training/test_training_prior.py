@@ -110,6 +110,7 @@ def test_it_learns_and_says_how_near_it_comes(config, capsys):
     assert "prior, of 48 pairs: a drawn vector" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_decoder_gets_the_vector_that_the_prior_drew(clip, config):
     root = {"image_encoder": "1", "network": "auto", "steps": 3, "flip": False}
     prior = train(config, data=DATA, quiet=True)

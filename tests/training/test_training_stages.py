@@ -120,6 +120,7 @@ def test_what_is_derived_and_how_time_is_divided_is_said_first(config, capsys):
     assert "stage model (2 of 2)" in lines
 
 
+@pytest.mark.slow
 def test_a_stage_of_ones_own_feeds_the_last(config, tmp_path):
     """Stages are data: here two codecs, of which the last stage takes the second."""
     stages = codec_first(config)
@@ -175,6 +176,7 @@ def test_an_interrupted_stage_goes_on_bit_for_bit(
     assert unfinished(config) is None
 
 
+@pytest.mark.slow
 def test_a_run_that_was_moved_goes_on_from_its_folder_alone(config, through, monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
         interrupt_after(patch, 3)
@@ -228,6 +230,7 @@ def test_a_mistake_in_the_last_stage_is_found_before_the_first_begins(config):
     assert not os.path.exists(os.environ["DEMIST_CACHE"])  # what was tried left nothing behind
 
 
+@pytest.mark.slow
 def test_a_codec_that_was_changed_meanwhile_is_noticed(config, monkeypatch):
     with monkeypatch.context() as patch:
         interrupt_after(patch, 5)

@@ -159,6 +159,7 @@ def test_a_model_of_vectors_feeds_it(config, tmp_path):
     assert (tmp_path / "model" / "image_encoder").is_dir()
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_bit_for_bit_and_not_with_another_clip(clip, config, monkeypatch):
     whole = train(config, data=DATA, quiet=True)
     with monkeypatch.context() as patch:
