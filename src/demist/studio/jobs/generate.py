@@ -1,4 +1,4 @@
-"""Pictures, or whatever a model makes: a batch, or a grid over two options, each with its recipe."""
+"""Pictures, or what else a model makes: a batch or a grid over two options, each with its recipe."""
 
 import math
 import os

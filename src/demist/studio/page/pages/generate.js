@@ -8,6 +8,8 @@ import { Form, STANDARD } from './generate/form.js';
 import { Gallery, Viewer, image } from './generate/gallery.js';
 import { QueueCard, described } from './generate/queue.js';
 
+// The comparison looks as on the page Denoise.
+if (!document.querySelector('link[href="/pages/denoise.css"]')) document.head.append(make('link', { rel: 'stylesheet', href: '/pages/denoise.css' }));
 const DEFAULTS = { job: '' };
 const OVER = ['done', 'failed', 'cancelled'];
 
