@@ -156,12 +156,13 @@ def test_a_grid(visit, opened, picture, accessible):
         "guidance 1", "guidance 2", "guidance 4",
     ]  # fmt: skip
     assert page.locator(".axis-label.column").all_inner_texts()[3] == "label 8"
+    page.evaluate("scrollTo(0, 0)")
     picture(page, "generate-grid")
     accessible(page)
     page.click(".now-tile >> nth=6")
     facts = page.locator(".viewer .facts")
-    expect(facts).to_contain_text("guidance\n2", use_inner_text=True)
-    expect(facts).to_contain_text("label\n5", use_inner_text=True)
+    expect(facts).to_contain_text("Guidance\n2", use_inner_text=True)
+    expect(facts).to_contain_text("Label\n5", use_inner_text=True)
     picture(page, "generate-viewer", whole=False)
     accessible(page)
     wanted = files(opened, job, "image-006.png")
@@ -236,6 +237,7 @@ def test_the_gallery(visit, opened, picture, accessible):
     a, b = (pixels(files(opened, job, f"image-{i:03d}.png")) / 255 for i in (3, 1))
     rms = float(page.get_attribute("demist-compare", "data-rms"))
     assert rms == pytest.approx(float(np.sqrt(((a - b) ** 2).mean())), rel=1e-3)
+    page.evaluate("scrollTo(0, 0)")
     picture(page, "generate-light")
     accessible(page)
     page.click("[data-filter=bin]")

@@ -72,7 +72,8 @@ export class Form {
     seed.placeholder = 'drawn for each job';
     this.locks = make('div', { class: 'segments', role: 'group', 'aria-label': 'Seed' }, [['random', 'Random'], ['locked', 'Locked']].map(([name, words]) => make('button', { type: 'button', 'data-lock': name, onclick: () => this.lock(name === 'locked') }, words)));
     this.lock(false);
-    return make('div', { class: 'seed-row' }, make('label', { class: 'field' }, make('span', {}, 'Seed'), seed), this.locks);
+    seed.id = 'generate-seed';
+    return make('div', { class: 'seed-row' }, make('label', { for: seed.id }, 'Seed'), this.locks, seed);
   }
 
   lock(on) {

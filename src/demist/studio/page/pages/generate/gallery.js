@@ -1,8 +1,10 @@
 // All finished pictures: a wall to walk through with the arrow keys, favourites, a bin, and one at a time.
 import { file, get, post, remove } from '../../lib/api.js';
 import { make, say } from '../../lib/dom.js';
+import { title } from './form.js';
 
 const FEW = 240;
+const NAMES = { n: 'Pictures', only: 'Number', grid: 'Schedule' };
 
 // The pictures of finished jobs, newest job first; `bin` has those that were thrown away.
 export function picturesOf(jobs, bin = false) {
@@ -157,8 +159,8 @@ export class Viewer {
       const result = await this.results.get(one.job);
       if (this.one !== one) return;
       const sampling = result.pictures.find((p) => p.file === one.own)?.sampling ?? result.sampling;
-      const lines = Object.entries(sampling).filter(([, value]) => value !== null && value !== '');
-      this.facts.replaceChildren(...lines.flatMap(([name, value]) => [make('dt', {}, name.replaceAll('_', ' ')), make('dd', {}, typeof value === 'object' ? JSON.stringify(value).replaceAll('"', '').slice(0, 200) : String(value))]));
+      const lines = Object.entries(sampling).filter(([name, value]) => value !== null && value !== '' && !(name === 'n' && value === 1));
+      this.facts.replaceChildren(...lines.flatMap(([name, value]) => [make('dt', {}, NAMES[name] ?? title(name)), make('dd', {}, typeof value === 'object' ? JSON.stringify(value).replaceAll('"', '').slice(0, 200) : String(value))]));
     } catch (error) { say(error.message, 'bad'); }
   }
 

@@ -5,8 +5,9 @@ import { duration, make, say } from '../../lib/dom.js';
 export const described = (job) => {
   const { cond = {}, grid, n = 8, only, seed, model = 'model-digits' } = job.settings ?? {};
   if (job.kind !== 'generate') return job.kind.replaceAll('_', ' ');
-  const what = Object.values(cond).map((value) => { const all = [value].flat(); return all.length > 4 ? `${all.slice(0, 3).join(', ')} …` : all.join(', '); }).join(', ');
-  const many = grid?.length ? grid.join(' × ') : only !== undefined && only !== null ? `number ${only} of ${n}` : `${n}`;
+  const words = (value) => { const all = [value].flat(); return all.length > 4 ? `${all.slice(0, 3).join(', ')} …` : all.join(', '); };
+  const what = Object.entries(cond).map(([name, value]) => (/text|prompt|caption/i.test(name) ? words(value) : `${name} ${words(value)}`)).join(', ');
+  const many = grid?.length ? grid.join(' × ') : only !== undefined && only !== null ? `number ${only} of ${n}` : n === 1 ? 'one' : `${n} at once`;
   return [what || model.replace(/^(model|run)-/, ''), many, seed === undefined ? null : `seed ${seed}`].filter(Boolean).join(' · ');
 };
 
