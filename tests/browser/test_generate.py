@@ -31,7 +31,7 @@ def make(page, **values):
     ready(page)
     for name, value in values.items():
         if name == "digit":
-            page.locator(f".chip input[name=cond-label][value='{value}']").check()
+            page.locator(f".choice input[name=cond-label][value='{value}']").check()
         else:
             page.fill(f".generate-form [name={name}]", str(value))
     with page.expect_response(re.compile("/api/jobs$")) as answer:

@@ -2,7 +2,7 @@
 import { make } from '../../lib/dom.js';
 
 export const STANDARD = { steps: 20, solver: 'auto', time_grid: 'as suits the solver', guidance: 1, guidance_rule: 'cfg', guidance_interval: 'at all times', noise: 'seeded', condition_noise: 0, best_of: 1, batch_size: 32, seed: 0, rewrite: true, n: 1 };
-const GROUPS = [['solver', 'Solver'], ['guidance', 'Guidance'], ['batch', 'Batch'], ['further', 'Further']];
+const GROUPS = [['solver', 'Steps'], ['guidance', 'Guidance'], ['batch', 'Batch'], ['further', 'Further']];
 const AXES = { guidance: '1, 1.5, 2, 4', steps: '4, 8, 16', seed: '0:6', solver: 'ddim, heun, adams', 'time-grid': 'angular | uniform', 'guidance-rule': 'cfg | apg', 'guidance-interval': '0:1, 0.1:0.8', negative: 'one | another', noise: 'seeded, torch' };
 let count = 0;
 
@@ -123,7 +123,7 @@ export class Form {
       return make('div', { class: 'field' }, make('label', { class: 'field' }, make('span', {}, title(name)), control), classes ? this.suggest(control, classes) : null);
     }
     const boxes = classes.map((one) => make('input', { type: 'checkbox', name: `cond-${name}`, value: one }));
-    const chip = (input, words) => make('label', { class: 'chip' }, input, make('span', {}, words));
+    const chip = (input, words) => make('label', { class: 'choice' }, input, make('span', {}, words));
     const every = make('input', { type: 'checkbox', value: '*', name: `every-${name}`, checked: true }), none = make('input', { type: 'checkbox', value: '', name: `none-${name}` });
     const put = (chosen) => {
       const all = chosen === '*' || String(chosen) === String(classes);
@@ -136,7 +136,7 @@ export class Form {
     none.addEventListener('change', () => put([]));
     for (const box of boxes) box.addEventListener('change', () => { const chosen = boxes.filter((one) => one.checked).map((one) => one.value); put(chosen); });
     put('*');
-    const set = make('fieldset', { class: 'chips', 'data-cond': name }, make('legend', {}, title(name)), chip(every, 'each in turn'), chip(none, 'none'), boxes.map((box) => chip(box, box.value)));
+    const set = make('fieldset', { class: 'choices', 'data-cond': name }, make('legend', {}, title(name)), chip(every, 'each in turn'), chip(none, 'none'), boxes.map((box) => chip(box, box.value)));
     set.put = put;
     return set;
   }
