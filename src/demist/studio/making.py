@@ -371,11 +371,11 @@ def _words(pipeline: Pipeline, settings: "Settings", how: Sampling) -> list[str]
             text = ":".join(map(str, value)) if isinstance(value, tuple) else str(value)
             words += [f"--{flag(name)}", text]
     label = name_of(pipeline, CLASS)
-    for name, text in settings.cond.items():
+    for name, typed in settings.cond.items():
         if name_of(pipeline, name) == label:
-            words += ["--class", text if isinstance(text, str) else ",".join(text)]
+            words += ["--class", typed if isinstance(typed, str) else ",".join(typed)]
         else:
-            words += ["--cond", f"{name}={text if isinstance(text, str) else '|'.join(text)}"]
+            words += ["--cond", f"{name}={typed if isinstance(typed, str) else '|'.join(typed)}"]
     if label not in {name_of(pipeline, name) for name in settings.cond}:
         words += ["--class", "none"]
     words += ["--negative", settings.negative] if settings.negative else []

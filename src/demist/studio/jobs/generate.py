@@ -1,4 +1,4 @@
-"""Pictures, or what else a model makes: a batch or a grid over two options, each with its recipe."""
+"""Samples, in a batch or in a grid over two options, each with its recipe."""
 
 import math
 import os
