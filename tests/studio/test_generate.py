@@ -91,6 +91,7 @@ def test_every_picture_carries_the_recipe_that_makes_it_again(make):
                           pixels(folder / "page.png"))  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_grid_has_a_recipe_for_each_cell(make, digits):
     grid = ["guidance=1,3", "seed=0:2"]
     folder = make(grid=grid, steps=3, cond={"label": "5"})
@@ -108,6 +109,7 @@ def test_a_grid_has_a_recipe_for_each_cell(make, digits):
     assert result["grid"]["columns"]["labels"] == ["seed 0", "seed 1"]
 
 
+@pytest.mark.slow
 def test_a_picture_of_the_command_line_is_restored(make, digits, tmp_path):
     page = pages.sample_page(
         digits, 6, Sampling(steps=3, seed=3, solver="heun", guidance_interval=(0.1, 0.8)),
@@ -157,6 +159,7 @@ def test_what_makes_no_sense_is_said(make):
     assert Settings(solver="ddim", eta=0.5).sampling().solver == "ddim:eta=0.5"
 
 
+@pytest.mark.slow
 def test_points_give_a_page_and_sounds_a_file_each(make, tmp_path):
     (tmp_path / "runs").mkdir()
     torch.manual_seed(0)

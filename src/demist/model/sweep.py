@@ -111,7 +111,7 @@ def sweep(
 
 
 @dataclass(frozen=True)
-class Group:
+class GridCells:
     """Cells that are made together.
 
     Attributes:
@@ -121,7 +121,7 @@ class Group:
     """
 
     places: list[int]
-    cells: list["Cell"]
+    cells: list["GridCell"]
     plan: Plan
 
 
@@ -136,9 +136,9 @@ def swept(
     guide: Guide | None = None,
     read_image: ReadImage = no_images,
     **cond: Any,
-) -> Iterator[Group]:
+) -> Iterator[GridCells]:
     """The plans behind `sweep`, whose arguments these are: one for all cells that allow it."""
-    start = Cell((sampling or Sampling()).over(pipeline.defaults), negative, cond)
+    start = GridCell((sampling or Sampling()).over(pipeline.defaults), negative, cond)
     cells = [
         start.changed(pipeline, rows.name, row, read_image).changed(
             pipeline, columns.name, column, read_image
@@ -168,11 +168,11 @@ def swept(
             guide=guide,
             **each,
         )
-        yield Group(members, group, plan)
+        yield GridCells(members, group, plan)
 
 
 @dataclass(frozen=True)
-class Cell:
+class GridCell:
     """How one sample is made."""
 
     sampling: Sampling
@@ -181,7 +181,7 @@ class Cell:
 
     def changed(
         self, pipeline: "Pipeline", name: str, word: str | None, read_image: ReadImage
-    ) -> "Cell":
+    ) -> "GridCell":
         """This with one value of an axis."""
         if word is None:
             return self

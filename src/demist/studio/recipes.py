@@ -117,7 +117,7 @@ def _conditions(
             missing.append(f"It was given an image as {name[:40]}, which is not in its recipe.")
         elif isinstance(value, list) and len(value) == told.get("n") and len(value) > 1:
             cond[name] = [_typed(one) for one in value]
-        elif value is not None or name in ("label", "text"):
+        elif value is not None:
             cond[name] = _typed(value)
     settings["cond"] = {k: _short(v) for k, v in cond.items() if v != "none"}
     negative = told.get("negative")
