@@ -90,7 +90,7 @@ class GeneratePage extends HTMLElement {
       // What waits behind others is not shown before what runs.
       if (!this.job || OVER.includes(this.job.state)) this.show(id);
       await this.reload();
-      if (innerWidth <= 960) this.queue.card.scrollIntoView({ block: 'start' });
+      if (innerWidth <= 960 && !this.queue.card.hidden) this.queue.card.scrollIntoView({ block: 'start' });
     } catch (error) { say(error.message, 'bad'); }
   }
 
