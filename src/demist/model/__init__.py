@@ -11,7 +11,7 @@ from demist.model.open import gpus_of, locate, open_model
 from demist.model.pipeline import Pipeline
 from demist.model.plan import Frame, Plan, Tally, sample_seed
 from demist.model.sampling import STANDARD, Sampling
-from demist.model.sweep import Axis, parse_axes, sweep
+from demist.model.sweep import Axis, GridCell, GridCells, parse_axes, sweep, swept
 from demist.model.told_more import Wider, widen
 from demist.model.trace import Trace, as_large, as_small
 
@@ -21,6 +21,8 @@ __all__ = [
     "Controlled",
     "Feeder",
     "Frame",
+    "GridCell",
+    "GridCells",
     "Images",
     "LearnedClip",
     "LearnedCodec",
@@ -74,6 +76,7 @@ __all__ = [
     "stored",
     "sums",
     "sweep",
+    "swept",
     "told_more",
     "values",
     "watched",

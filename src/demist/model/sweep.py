@@ -4,7 +4,7 @@ An axis varies a field of `Sampling` by the name of its flag, a condition (`clas
 short for `label` and `text`), or `negative`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from demist.conditions import ReadImage
 from demist.errors import UsageError
 from demist.model.guided import negative_for, weak_for
-from demist.model.plan import Guide
+from demist.model.plan import Guide, Plan
 from demist.model.sampling import FIELDS, Sampling, flag, parse
 from demist.model.values import CLASS, PROMPT, name_of, negative_of, no_images, value_of
 
@@ -100,7 +100,45 @@ def sweep(
     Raises:
         UsageError: A value makes no sense for this model.
     """
-    start = _Cell((sampling or Sampling()).over(pipeline.defaults), negative, cond)
+    done: dict[int, Any] = {}
+    asked = swept(
+        pipeline, rows, columns, sampling, negative=negative, weak=weak, guide=guide,
+        read_image=read_image, **cond,
+    )  # fmt: skip
+    for group in asked:
+        done |= zip(group.places, group.plan.sample(), strict=True)
+    return np.stack([done[i] for i in range(len(done))])
+
+
+@dataclass(frozen=True)
+class GridCells:
+    """Cells that are made together.
+
+    Attributes:
+        places: Where they are, counted row by row.
+        cells: How each is made.
+        plan: Makes them all.
+    """
+
+    places: list[int]
+    cells: list["GridCell"]
+    plan: Plan
+
+
+def swept(
+    pipeline: "Pipeline",
+    rows: Axis,
+    columns: Axis,
+    sampling: Sampling | None = None,
+    *,
+    negative: Mapping[str, Any] | None = None,
+    weak: "Pipeline | None" = None,
+    guide: Guide | None = None,
+    read_image: ReadImage = no_images,
+    **cond: Any,
+) -> Iterator[GridCells]:
+    """The plans behind `sweep`, whose arguments these are: one for all cells that allow it."""
+    start = GridCell((sampling or Sampling()).over(pipeline.defaults), negative, cond)
     cells = [
         start.changed(pipeline, rows.name, row, read_image).changed(
             pipeline, columns.name, column, read_image
@@ -115,7 +153,6 @@ def sweep(
         groups.setdefault(repr((replace(cell.sampling, seed=0), cell.negative)), []).append(i)
     used = any(weak_for(cell.sampling.guidance_rule, weak) for cell in cells)
     negated = any(negative_for(cell.sampling, cell.negative) for cell in cells)
-    done: list[Any] = [None] * len(cells)
     for members in groups.values():
         group = [cells[i] for i in members]
         each: dict[str, Any] = {
@@ -123,7 +160,7 @@ def sweep(
             for name, value in group[0].cond.items()
         }
         how, away = group[0].sampling, group[0].negative
-        x = pipeline.sample(
+        plan = pipeline.plan(
             len(group),
             replace(how, seed=[cell.seed for cell in group]),
             negative=negative_for(how, away) if negated else away,
@@ -131,13 +168,11 @@ def sweep(
             guide=guide,
             **each,
         )
-        for i, sample in zip(members, x, strict=True):
-            done[i] = sample
-    return np.stack(done)
+        yield GridCells(members, group, plan)
 
 
 @dataclass(frozen=True)
-class _Cell:
+class GridCell:
     """How one sample is made."""
 
     sampling: Sampling
@@ -146,7 +181,7 @@ class _Cell:
 
     def changed(
         self, pipeline: "Pipeline", name: str, word: str | None, read_image: ReadImage
-    ) -> "_Cell":
+    ) -> "GridCell":
         """This with one value of an axis."""
         if word is None:
             return self

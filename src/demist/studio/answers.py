@@ -20,7 +20,8 @@ from demist.errors import (
     TryAgainError,
     UsageError,
 )
-from demist.studio import kinds, models, one_run, shown
+from demist.io.files import read_json
+from demist.studio import kinds, marks, models, one_run, recipes, shown
 from demist.studio.app import Studio
 from demist.studio.events import Events, Mailbox
 from demist.studio.guard import Receive, Scope, Send
@@ -53,6 +54,14 @@ class Place(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     before: str | None = None
+
+
+class Mark(BaseModel):
+    """What is said of a picture of a job."""
+
+    model_config = ConfigDict(extra="forbid")
+    favourite: bool | None = None
+    binned: bool | None = None
 
 
 class Stream(StreamingResponse):
@@ -128,6 +137,10 @@ def make(studio: Studio) -> FastAPI:
     def picture(name: str) -> Response:
         return FileResponse(uploads.path(name) / "image.png", media_type="image/png")
 
+    @app.get("/api/uploads/{name}/settings")
+    def settings(name: str) -> dict[str, Any]:
+        return recipes.restored(uploads.read(name).get("recipe"), models.all_models(studio.runs))
+
     @app.delete("/api/uploads/{name}")
     def forget(name: str) -> dict[str, str]:
         uploads.remove(name)
@@ -172,6 +185,21 @@ def make(studio: Studio) -> FastAPI:
     @app.post("/api/jobs/{job}/move")
     async def move(job: str, place: Annotated[Place, Body()]) -> dict[str, Any]:
         return {"order": queue.move(job, place.before)}
+
+    @app.post("/api/jobs/{job}/pictures/{name}")
+    async def mark(job: str, name: str, what: Annotated[Mark, Body()]) -> dict[str, Any]:
+        marks.mark(queue.store.path(job), name, what.favourite, what.binned)
+        events.tell({"type": "marked", "job": job})
+        return queue.read(job)
+
+    @app.get("/api/jobs/{job}/pictures/{name}/settings")
+    def settings_of(job: str, name: str) -> dict[str, Any]:
+        result = read_json(queue.store.file(job, "result.json"))
+        return recipes.restored(recipes.of_job(result, name), models.all_models(studio.runs))
+
+    @app.get("/api/bin")
+    async def thrown() -> list[dict[str, Any]]:
+        return queue.store.thrown()
 
     @app.get("/api/jobs/{job}/files/{name}")
     async def file(job: str, name: str) -> Response:

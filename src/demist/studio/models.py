@@ -18,7 +18,7 @@ def all_models(runs: Path) -> list[dict[str, Any]]:
     """Every model, those that come along first, then the newest.
 
     Each has `id`, `name`, `from` (package, run or folder), `kind`, `shape`, `conditions` (name ->
-    kind and classes), `defaults` of sampling, `step` and `data`.
+    kind and classes), `defaults` of sampling, `facts`, and of these `step` and `data`.
     """
     found = [described(f"model-{name}", zoo.locate(name), "package") for name in zoo.NAMES]
     found += [described(ident, path, origin) for ident, path, origin in _in(runs)]
@@ -57,6 +57,7 @@ def described(ident: str, path: Path, origin: str) -> dict[str, Any] | None:
                 for name, told in (index.get("conditions") or {}).items()
             },
             "defaults": defaults,
+            "facts": facts,
             "step": facts.get("step"),
             "data": facts.get("data"),
         }

@@ -161,6 +161,15 @@ class Store:
             raise MissingError(f"there is no job {job[:60]!r} in the bin")
         (self.folder / "bin" / job).rename(self.jobs / job)
 
+    def thrown(self) -> list[dict[str, Any]]:
+        """Id, kind and number of files of each job in the bin, oldest first."""
+        found = sorted(self._thrown(), key=lambda name: int(name.split("-")[0]))
+        return [
+            {"id": job, "kind": job.partition("-")[2], "files": len(os.listdir(place))}
+            for job in found
+            if (place := self.folder / "bin" / job).is_dir()
+        ]
+
     def _thrown(self) -> list[str]:
         place = self.folder / "bin"
         return [name for name in os.listdir(place) if is_id(name)] if place.is_dir() else []

@@ -11,6 +11,7 @@ export const PAGES = [
   { name: 'denoise', label: 'Denoise' },
   { name: 'edit', label: 'Edit' },
   { name: 'runs', label: 'Runs' },
+  { name: 'generate', label: 'Generate' },
 ];
 
 const main = document.getElementById('main');

@@ -1,0 +1,264 @@
+"""Making pictures as people do: settings, a queue, a gallery, and recipes that come back."""
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+from opened import studio
+from PIL import Image
+from playwright.sync_api import expect
+
+from demist.measuring import pages
+from demist.model import Sampling, open_model
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory):
+    runs = tmp_path_factory.mktemp("runs")
+    with studio(runs) as found:
+        found.runs = runs
+        yield found
+
+
+def ready(page):
+    page.wait_for_selector(".generate-form input[name=steps]")
+
+
+def make(page, **values):
+    """Fill the form in, press Make, and give the id of the new job when it is shown."""
+    ready(page)
+    for name, value in values.items():
+        if name == "digit":
+            page.locator(f".choice input[name=cond-label][value='{value}']").check()
+        else:
+            page.fill(f".generate-form [name={name}]", str(value))
+    with page.expect_response(lambda one: one.request.method == "POST") as answer:
+        page.click(".make-row button.primary")
+    return answer.value.json()["id"]
+
+
+def done(page, job):
+    page.wait_for_selector(f".now[data-job='{job}'][data-state=done][data-shown='{job}']")
+
+
+def pixels(data):
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+def files(opened, job, name):
+    status, data = opened.ask("GET", f"/api/jobs/{job}/files/{name}")
+    assert status == 200
+    return data
+
+
+def drop(page, data):
+    """Let go of a file over the page."""
+    page.evaluate(
+        """(text) => {
+          const bytes = Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
+          const moved = new DataTransfer();
+          moved.items.add(new File([bytes], 'a.png', { type: 'image/png' }));
+          const target = document.querySelector('main');
+          for (const name of ['dragover', 'drop']) {
+            const more = { dataTransfer: moved, bubbles: true, cancelable: true };
+            target.dispatchEvent(new DragEvent(name, more));
+          }
+        }""",
+        base64.b64encode(data).decode(),
+    )
+    page.wait_for_selector(".dropped:visible")
+
+
+def value(page, name):
+    return page.input_value(f".generate-form [name={name}]")
+
+
+def test_make_and_drop_what_was_made(visit, opened, picture, accessible):
+    page = visit(opened, "#/generate")
+    job = make(page, steps=5, n=8, digit=7)
+    page.wait_for_selector(".now-tile canvas")  # a preview, while it runs
+    done(page, job)
+    assert page.locator(".now-tile img").count() == 8
+    seed = value(page, "seed")
+    assert re.fullmatch(r"\d+", seed)
+    assert opened.ask("GET", f"/api/jobs/{job}")[1]["settings"]["seed"] == int(seed)
+    # Another job has another seed, until it is locked.
+    other = make(page, digit=3)
+    done(page, other)
+    assert value(page, "seed") != seed
+    page.click("[data-lock=locked]")
+    locked = value(page, "seed")
+    third = make(page, steps=4)
+    done(page, third)
+    assert value(page, "seed") == locked
+    # A picture comes back, pixel by pixel.
+    wanted = files(opened, job, "image-002.png")
+    drop(page, wanted)
+    assert page.locator(".dropped tr[data-option=steps]").inner_text().split() == [
+        "Steps",
+        "4",
+        "5",
+    ]
+    assert page.locator(".dropped tr[data-option=seed]").count() == 1
+    picture(page, "generate-dropped")
+    accessible(page)
+    page.click(".dropped .restore")
+    assert value(page, "seed") == seed
+    restored = make(page)
+    done(page, restored)
+    assert np.array_equal(pixels(files(opened, restored, "image-000.png")), pixels(wanted))
+    # Everything but the seed.
+    drop(page, wanted)
+    assert "are those of the picture" in page.inner_text(".dropped")
+    page.fill(".generate-form [name=steps]", "9")
+    page.click(".dropped .but-seed")
+    assert value(page, "steps") == "5"
+    expect(page.locator("[data-lock=random]")).to_have_attribute("aria-pressed", "true")
+
+
+def test_a_picture_of_the_command_line_and_one_without_a_recipe(visit, opened, tmp_path):
+    file = tmp_path / "samples.png"
+    how = Sampling(steps=4, seed=5, guidance=3.0)
+    labels = ["0", "0", "1", "1"]
+    pages.sample_page(open_model("digits", device="cpu"), 4, how, labels=labels).save(file)
+    page = visit(opened, "#/generate")
+    ready(page)
+    page.set_input_files("#recipe-file", str(file))
+    page.click(".dropped .restore")
+    job = make(page)
+    done(page, job)
+    assert np.array_equal(pixels(files(opened, job, "page.png")), pixels(file.read_bytes()))
+    Image.new("L", (8, 8)).save(tmp_path / "plain.png")
+    before = list(page.complaints)
+    page.set_input_files("#recipe-file", str(tmp_path / "plain.png"))
+    expect(page.locator("#notes")).to_contain_text("carries no recipe")
+    page.wait_for_timeout(200)
+    page.complaints[:] = before  # Chromium itself writes the status 422 into the console
+
+
+def test_a_grid(visit, opened, picture, accessible):
+    page = visit(opened, "#/generate")
+    ready(page)
+    page.click(".grid-options summary")
+    page.select_option("[data-axis=Rows]", "guidance")
+    page.fill("[data-values=Rows]", "1, 2, 4")
+    page.select_option("[data-axis=Columns]", "label")
+    page.fill("[data-values=Columns]", "0, 3, 5, 8")
+    assert page.inner_text(".make-row button") == "Make a grid of 12"
+    job = make(page, steps=5)
+    done(page, job)
+    assert page.locator(".now-tile img").count() == 12
+    assert page.locator(".axis-label.row").all_inner_texts() == [
+        "guidance 1", "guidance 2", "guidance 4",
+    ]  # fmt: skip
+    assert page.locator(".axis-label.column").all_inner_texts()[3] == "label 8"
+    page.evaluate("scrollTo(0, 0)")
+    picture(page, "generate-grid")
+    accessible(page)
+    page.click(".now-tile >> nth=6")
+    facts = page.locator(".viewer .facts")
+    expect(facts).to_contain_text("Guidance\n2", use_inner_text=True)
+    expect(facts).to_contain_text("Label\n5", use_inner_text=True)
+    picture(page, "generate-viewer", whole=False)
+    accessible(page)
+    wanted = files(opened, job, "image-006.png")
+    page.click(".viewer .use")
+    again = make(page)
+    done(page, again)
+    assert np.array_equal(pixels(files(opened, again, "image-000.png")), pixels(wanted))
+
+
+def test_the_queue(visit, opened, picture, accessible):
+    page = visit(opened, "#/generate")
+    first = make(page, steps=900, n=4)
+    page.wait_for_selector(f"[data-job='{first}'][data-state=running] .when:has-text('left')")
+    second, third = make(page, steps=5), make(page, steps=6)
+    page.wait_for_selector(f".queue [data-job='{third}']")
+    order = page.locator(".queue li").evaluate_all("(all) => all.map((one) => one.dataset.job)")
+    assert order == [first, second, third]
+    expect(page.locator(f".queue [data-job='{second}'] .when")).to_contain_text("begins in about")
+    page.click(f"[data-queue='up-{third}']")
+    expect(page.locator(".queue li").nth(1)).to_have_attribute("data-job", third)
+    picture(page, "generate-queue")
+    accessible(page)
+    page.reload()
+    page.wait_for_selector(f".queue [data-job='{first}'] .when:has-text('left')")
+    expect(page.locator(".queue li").nth(1)).to_have_attribute("data-job", third)
+    page.click(f"[data-queue='cancel-{second}']")
+    before = opened.ask("GET", f"/api/jobs/{first}")[1]["step"]
+    page.click(f"[data-queue='cancel-{first}']")
+    found = opened.wait(first, "cancelled")
+    assert int(re.search(r"after step (\d+) of 900", found["message"])[1]) <= before + 4
+    assert opened.wait(second, "cancelled")["message"] == "cancelled before it began"
+    done(page, third)
+    expect(page.locator(".queue-card")).to_be_hidden()
+
+
+def test_the_gallery(visit, opened, picture, accessible):
+    page = visit(opened, "#/generate")
+    ready(page)
+    job = make(page, steps=4, n=6, digit=8)
+    done(page, job)
+    tiles = page.locator(".wall .tile")
+    expect(tiles.first).to_have_attribute("data-key", f"{job}/image-000.png")
+    tiles.first.click()
+    page.wait_for_selector(".viewer[open]")
+    page.keyboard.press("ArrowRight")
+    shown = page.locator(".viewer-picture")
+    expect(shown).to_have_attribute("data-key", f"{job}/image-001.png")
+    page.keyboard.press("f")
+    expect(page.locator(".viewer .heart")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("Escape")
+    page.reload()
+    page.wait_for_selector(f".tile.favourite[data-key='{job}/image-001.png']")
+    page.click("[data-filter=favourites]")
+    expect(tiles).to_have_count(1)
+    page.click("[data-filter=all]")
+    # With the keyboard alone.
+    tiles.first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    at = "document.activeElement.dataset.key"
+    assert page.evaluate(at) == f"{job}/image-002.png"
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate(at) == f"{job}/image-002.png"
+    page.keyboard.press("Delete")
+    expect(page.locator(f".tile[data-key='{job}/image-002.png']")).to_have_count(0)
+    assert page.evaluate(at) == f"{job}/image-003.png"
+    page.keyboard.press("c")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("c")
+    page.wait_for_selector("demist-compare[data-rms]")
+    a, b = (pixels(files(opened, job, f"image-{i:03d}.png")) / 255 for i in (3, 1))
+    rms = float(page.get_attribute("demist-compare", "data-rms"))
+    assert rms == pytest.approx(float(np.sqrt(((a - b) ** 2).mean())), rel=1e-3)
+    page.evaluate("scrollTo(0, 0)")
+    picture(page, "generate-light")
+    accessible(page)
+    page.click("[data-filter=bin]")
+    page.locator(f".tile[data-key='{job}/image-002.png']").focus()
+    page.keyboard.press("Delete")  # in the bin it brings back
+    page.click("[data-filter=all]")
+    page.wait_for_selector(f".tile[data-key='{job}/image-002.png']")
+    # A whole job goes away and comes back.
+    page.locator(f".tile[data-key='{job}/image-000.png']").click()
+    page.click("text=Whole job to the bin")
+    expect(page.locator(f".tile[data-key='{job}/image-000.png']")).to_have_count(0)
+    page.click("[data-filter=bin]")
+    page.get_by_role("button", name=f"Restore job {int(job.split('-')[0])}").click()
+    page.click("[data-filter=all]")
+    page.wait_for_selector(f".tile[data-key='{job}/image-000.png']")
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1200, "dark"), (390, "light"), (390, "dark")])
+def test_it_fits(visit, opened, picture, accessible, width, theme):
+    page = visit(opened, "#/generate", width=width, theme=theme)
+    ready(page)
+    page.wait_for_selector(".wall .tile img")
+    page.click(".all-options summary")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    picture(page, f"generate-{theme}-{width}")
+    accessible(page)
