@@ -9,9 +9,9 @@ export const PAGES = [
   { name: 'river', label: 'River' },
   { name: 'field', label: 'Field' },
   { name: 'denoise', label: 'Denoise' },
+  { name: 'generate', label: 'Generate' },
   { name: 'edit', label: 'Edit' },
   { name: 'runs', label: 'Runs' },
-  { name: 'generate', label: 'Generate' },
 ];
 
 const main = document.getElementById('main');
