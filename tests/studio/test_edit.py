@@ -232,7 +232,7 @@ def test_a_cancel_takes_effect_within_a_step(desk, seven, soft):
         ({"image": "0" * 24}, MissingError, "upload it again"),
         ({"mask": "f" * 24}, MissingError, "upload it again"),
         ({"model": "run-none"}, MissingError, "no model 'run-none'"),
-        ({"parent": "../x"}, MissingError, "no edit 'x'"),
+        ({"parent": "../x"}, MissingError, "no edit '../x'"),
         ({"parent": "000009-edit"}, MissingError, "no edit '000009-edit'"),
         ({"image": None}, UsageError, "no picture to edit"),
         ({"mask": None}, UsageError, "nothing is painted"),

@@ -213,6 +213,23 @@ def test_a_recipe_names_no_file_and_strange_ones_are_refused(tmp_path):
     assert "at the time 0.5" in said
 
 
+def test_the_model_of_a_finished_run_is_found():
+    facts = {"kind": "images", "data": {"name": "digits"}, "step": 5}
+    known = [{"id": "run-2", "facts": facts | {"step": 6}}, {"id": "run-1", "facts": facts}]
+    for told in (facts, facts | {"trained": {"seconds": 3}}):
+        assert recipes.find(told | {"sha256": "0" * 64}, known)["id"] == "run-1"
+        finished = [one | {"facts": one["facts"] | {"trained": {"seconds": 3}}} for one in known]
+        assert recipes.find(told, finished)["id"] == "run-1"
+    assert recipes.find(facts | {"data": {"name": "else"}}, known) is None
+
+
+def test_an_edit_is_no_recipe_of_this_page():
+    sampling = {"n": 1, "steps": 4, "edit": "inpaint", "image": "photo.png", "label": "7"}
+    found = recipes.restored({"model": {"kind": "images"}, "sampling": sampling}, [])
+    assert found["settings"]["cond"] == {"label": "7"}
+    assert "an edit (inpaint) of photo.png, which the page Edit makes" in found["missing"][0]
+
+
 def test_marks_are_files_that_move_with_the_job(tmp_path):
     store = Store(tmp_path)
     job = store.add("generate", {})

@@ -147,6 +147,8 @@ def test_a_move_is_one_small_file_however_many_wait(store, tmp_path, monkeypatch
         wanted = [jobs[3], jobs[0], jobs[1], jobs[2]]
         assert queue.move(jobs[3], jobs[0]) == queue.waiting == wanted
         assert written == ["order.json"]
+        places = {one["id"]: one["place"] for one in await queue.all()}
+        assert sorted(places, key=places.get) == wanted  # what the page sorts by
         with pytest.raises(UsageError):
             queue.move(jobs[0], "000009-check")
         late = store.add("check", {})

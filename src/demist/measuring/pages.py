@@ -20,7 +20,6 @@ from demist.modalities import Modality
 from demist.modalities import of as of
 from demist.modalities.enlarged import of_one_size
 from demist.model.feeders import identity
-from demist.model.guided import weak_for
 from demist.model.pipeline import Pipeline
 from demist.model.plan import Guide, Plan
 from demist.model.recording import recorded
@@ -28,7 +27,7 @@ from demist.model.rewording import reworded
 from demist.model.sampling import Sampling
 from demist.model.sweep import parse_axes, sweep
 from demist.model.trace import Trace
-from demist.model.values import name_of, of_class, value_of
+from demist.model.values import of_class
 from demist.version import __version__
 
 
@@ -252,15 +251,8 @@ def grid_page(
         pipeline, rows, columns, sampling, negative=negative, weak=weak, guide=guide,
         read_image=read_image, **cond,
     )  # fmt: skip
-    rule = (sampling or Sampling()).over(pipeline.defaults).guidance_rule
-    firsts = {
-        name: value_of(pipeline, name, axis.words[0], read_image)
-        for axis in (rows, columns)
-        if axis.words and (name := name_of(pipeline, axis.name)) in pipeline.conditioner.conditions
-    }
-    recipe = pipeline.plan(
-        1, sampling, weak=weak_for(rule, weak), **{**cond, **firsts}
-    ).sampling.recipe()
+    # As asked: what settles by the steps, such as the solver, may differ from cell to cell.
+    recipe = (sampling or Sampling()).over(pipeline.defaults).recipe()
     options = {
         **recipe,
         **_negative(negative),

@@ -105,7 +105,7 @@ def ordered(pipeline: Pipeline, settings: "Settings", spec: str) -> Order:
         axes = parse_axes(settings.grid, list(pipeline.conditioner.conditions))
         parts = list(_cells(pipeline, axes, how, negative, cond, beside))
         whole = {
-            **parts[0].plan.sampling.recipe(), **beside, "seed": how.seed or 0,
+            **how.over(pipeline.defaults).recipe(), **beside, "seed": how.seed or 0,
             **_negative(negative), **pages.plain(cond), "grid_of": list(settings.grid),
         }  # fmt: skip
         number = sum(len(part.places) for part in parts)

@@ -133,7 +133,11 @@ class Queue:
     async def all(self) -> list[dict[str, Any]]:
         """All jobs, oldest first, read beside the event loop: there may be thousands."""
         found = await asyncio.to_thread(self.store.all)
-        return [job | self._facts if job["id"] == self.running else job for job in found]
+        places = {job: place for place, job in enumerate(self.waiting)}
+        now = {job: {"place": place} for job, place in places.items()}
+        if self.running is not None:
+            now[self.running] = self._facts
+        return [job | now.get(job["id"], {}) for job in found]
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -62,8 +62,9 @@ def find(
     identity: Mapping[str, Any], models: Sequence[Mapping[str, Any]]
 ) -> Mapping[str, Any] | None:
     """The model of whose facts a recipe speaks, if there is one; the newest of several."""
+    # How long it was trained is said of a finished model only, by its folder but not by its run.
     told = {k: v for k, v in identity.items() if k not in ("sha256", "refiner", "stages")}
-    for apart in ((), ("step",)):  # a run that was trained on is the same, and told by its weights
+    for apart in (("trained",), ("trained", "step")):  # one trained on is told by its weights
         wanted = {k: v for k, v in told.items() if k not in apart}
         for model in models:
             facts = model.get("facts") or {}
@@ -75,7 +76,7 @@ def find(
 def _fields(told: Mapping[str, Any]) -> set[str]:
     return {
         *DIRECT, *_UNKNOWN, "grid", "start", "guidance_interval", "stages", "negative", "grid_of",
-        "demist",
+        "demist", "edit", *(["image"] if "edit" in told else []),
     } & set(told)  # fmt: skip
 
 
@@ -94,6 +95,9 @@ def _times(told: Mapping[str, Any], settings: dict[str, Any], missing: list[str]
         missing.append("Each of its pictures had a seed of its own; the first is taken.")
     if told.get("start") not in (None, 1, 1.0):
         missing.append(f"It did not begin in pure noise but at the time {told['start']}.")
+    if isinstance(edited := told.get("edit"), str):
+        image = str(told.get("image", "a picture"))[:60]
+        missing.append(f"It is an edit ({edited[:20]}) of {image}, which the page Edit makes.")
     missing += [f"It was given {words}." for name, words in _UNKNOWN.items() if told.get(name)]
     if isinstance(axes := told.get("grid_of"), list):
         settings["grid"] = [axis for axis in axes if isinstance(axis, str)][:2]

@@ -245,6 +245,8 @@ def _pictures(settings: Settings, folder: Path, pipeline: Pipeline) -> tuple[Pat
         files.write_bytes(folder / "blank.png", _png(np.zeros((1, height, width), np.uint8)))
         return folder / "blank.png", None
     if settings.parent is not None:
+        if not is_id(settings.parent):
+            raise MissingError(f"there is no edit {settings.parent[:60]!r}")
         return _variant(settings, folder.parent / settings.parent), mask
     if settings.image is None:
         raise UsageError("there is no picture to edit: upload one, or draw one")
@@ -252,7 +254,7 @@ def _pictures(settings: Settings, folder: Path, pipeline: Pipeline) -> tuple[Pat
 
 
 def _variant(settings: Settings, place: Path) -> Path:
-    if not is_id(place.name) or not (place / ABOUT).is_file():
+    if not (place / ABOUT).is_file():
         raise MissingError(f"there is no edit {place.name[:60]!r}; it may have been thrown away")
     names = files.read_json(place / ABOUT).get("files", [])
     if not 1 <= settings.variant <= len(names):

@@ -1,6 +1,5 @@
 """Samples, in a batch or in a grid over two options, each with its recipe."""
 
-import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,6 @@ from demist.errors import UsageError
 from demist.guidance import RULES
 from demist.measuring import pages
 from demist.model.sampling import Sampling, parse, parse_stages
-from demist.model.sweep import MOST as CELLS
 from demist.parts import with_option
 from demist.samplers import GRIDS, SOLVERS
 from demist.studio import making, models
@@ -122,8 +120,6 @@ def run(settings: Settings, folder: Path, tell: Tell) -> None:
         raise UsageError(f"n = {settings.n}: give 1 to {most} {pages.of(pipeline).name}")
     if settings.only is not None and not 0 <= settings.only < settings.n:
         raise UsageError(f"only = {settings.only}: there are {settings.n}, 0 to {settings.n - 1}")
-    if settings.grid and math.prod(one.count(",") + 1 for one in settings.grid) > CELLS:
-        raise UsageError(f"the grid has more than {CELLS} cells; give fewer values")
     spec = "digits" if settings.model == "model-digits" else place.name
     order = making.ordered(pipeline, settings, spec)
     making.write(order, making.made(order, tell), folder)

@@ -158,18 +158,22 @@ class EditPage extends HTMLElement {
     const masked = ['inpaint', 'instruct'].includes(mode) && Boolean(this.painted.box);
     const settings = form.settings(mode, masked);
     form.button.disabled = true;
+    const { from } = this.state;
     try {
       if (mode !== 'draw') {
         const [id, variant] = this.state.from.split('/');
         Object.assign(settings, variant ? { parent: id, variant: Number(variant) } : { image: id });
         if (masked) {
-          this.sent ??= (await upload(await blobOf(canvas.grey()))).id;
-          settings.mask = this.sent;
-          if (form.told && !this.painted.hard) settings.threshold = 0.5;
+          // A stroke may be painted while the mask is on its way: then the next time it is sent anew.
+          const { version } = canvas, { hard } = this.painted;
+          settings.mask = this.sent ?? (await upload(await blobOf(canvas.grey()))).id;
+          if (canvas.version === version) this.sent = settings.mask;
+          if (form.told && !hard) settings.threshold = 0.5;
         }
       }
       const { id } = await post('/api/jobs', { kind: 'edit', settings });
-      await this.attach(new Job({ id, settings }), 1, true);
+      this.jobs.push({ id, settings, kind: 'edit' });
+      await this.attach(new Job({ id, settings }), 1, from ?? '');
       if (innerWidth < 960) this.variants.card.scrollIntoView({ block: 'nearest' });
     } catch (error) {
       say(error.message, 'bad');
@@ -177,7 +181,8 @@ class EditPage extends HTMLElement {
     this.follow();
   }
 
-  async attach(job, variant, fresh = false) {
+  // `fresh`: which picture stood there when the job was asked for just now.
+  async attach(job, variant, fresh = null) {
     this.stop?.();
     Object.assign(this, { job, fresh });
     this.set({ job: job.id, variant: Math.min(variant || 1, job.n) });
@@ -195,7 +200,7 @@ class EditPage extends HTMLElement {
     if (job.state !== 'done' || !job.about || this.finished === job.id) return;
     this.finished = job.id;
     // What the model drew is there to be edited; there is nothing else to look at.
-    if (job.settings.mode === 'draw' && this.fresh) this.open(`${job.id}/${this.state.variant}`, false);
+    if (job.settings.mode === 'draw' && this.fresh === (this.state.from ?? '')) this.open(`${job.id}/${this.state.variant}`, false);
   }
 
   // Several pieces of news between two frames of the screen are drawn at once.
@@ -206,7 +211,7 @@ class EditPage extends HTMLElement {
 
   pick(variant) {
     this.set({ variant });
-    if (this.job.settings.mode === 'draw' && this.job.state === 'done') this.open(`${this.job.id}/${variant}`, false);
+    if (this.job.settings.mode === 'draw' && this.job.state === 'done') this.open(`${this.job.id}/${variant}`);
     else if (this.canvas.view === 'mask') this.view('result');
     this.follow();
   }
@@ -269,13 +274,13 @@ class EditPage extends HTMLElement {
     const { job, canvas } = this, url = job && job.settings.mode !== 'draw' && sourceOf(job.settings) === this.state.from ? job.url(this.state.variant) : null;
     if (!url) { canvasOff(canvas); this.seenUrl = null; return; }
     if (this.seenUrl === url) return;
-    const first = !canvas.after && canvas.view === 'mask' && this.fresh;
+    const first = !canvas.after && canvas.view === 'mask' && this.fresh !== null;
     this.seenUrl = url;
     canvasOf(url).then((picture) => {
       if (this.seenUrl !== url) return;
       canvas.after = picture;
       canvas.dataset.after = url;
-      if (first && this.job === job) { this.fresh = false; this.view('result'); } else { canvas.later(); this.tools.follow(); }
+      if (first && this.job === job) { this.fresh = null; this.view('result'); } else { canvas.later(); this.tools.follow(); }
     }, () => {});
   }
 

@@ -62,7 +62,10 @@ class GeneratePage extends HTMLElement {
   }
 
   async reload() {
-    [this.jobs, this.bin] = await Promise.all([get('/api/jobs'), get('/api/bin')]);
+    const asked = this.asked = (this.asked ?? 0) + 1;
+    const [jobs, bin] = await Promise.all([get('/api/jobs'), get('/api/bin')]);
+    if (asked !== this.asked) return; // a later answer came first
+    Object.assign(this, { jobs, bin });
     this.draw();
   }
 
