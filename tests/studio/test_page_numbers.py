@@ -11,7 +11,16 @@ import page_numbers
 import pytest
 import torch
 
-from demist.core import SCHEDULES, AngleClock, Cosine, Denoiser, V
+from demist.core import (
+    CLOCKS,
+    PARAMETERIZATIONS,
+    SCHEDULES,
+    AngleClock,
+    Cosine,
+    Denoiser,
+    V,
+    make_schedule,
+)
 from demist.data.readers import toy
 from demist.editing import Sheet
 from demist.editing.masks import of_states
@@ -19,6 +28,7 @@ from demist.errors import UsageError
 from demist.io.tensors import read_metadata, read_tensors
 from demist.networks import MLP
 from demist.samplers import GRIDS, SOLVERS, usual
+from demist.studio import learned_score
 from demist.studio.app import PAGE
 from demist.studio.jobs import learn_points
 from demist.studio.telling import Tell
@@ -106,24 +116,82 @@ def test_a_learned_network_says_in_the_page_what_it_says_here(node: Path, tmp_pa
     net.load_state_dict(read_tensors(weights))
     denoiser = Denoiser(net, Cosine(), V(), clock=AngleClock()).eval()
     x = 2 * torch.randn(20, 2, generator=torch.Generator().manual_seed(0))
-    code = """async ({base, weights, x, times}) => {
-      const {learned} = await import(`${base}/lib/diffusion/mlp.js`);
-      const {schedule} = await import(`${base}/lib/diffusion/schedules.js`);
-      const bytes = Uint8Array.from(weights).buffer, model = learned(bytes, schedule('cosine'));
-      const at = Float64Array.from(x);
-      return times.map((t) => { const p = model.predict(at, t); return [[...p.x0], [...p.eps]]; });
-    }"""
     times = [1.0, 0.7, 0.2, 0.01]
     asked = {
         "base": node.as_uri(), "weights": list(weights.read_bytes()),
-        "x": x.flatten().tolist(), "times": times,
+        "x": x.flatten().tolist(), "times": times, "path": "cosine",
     }  # fmt: skip
-    found = torch.tensor(run(node, code, asked))
+    found = torch.tensor(run(node, SAID, asked))
     with torch.inference_mode():
         said = [denoiser(x, torch.tensor(t, dtype=torch.float64)) for t in times]
     expected = torch.stack([torch.stack([p.x0.flatten(), p.eps.flatten()]) for p in said])
     assert expected.abs().max() > 0.5
     assert (found - expected).abs().max() < 1e-5
+
+
+SAID = """async ({base, weights, x, times, path}) => {
+  const {learned} = await import(`${base}/lib/diffusion/mlp.js`);
+  const {schedule} = await import(`${base}/lib/diffusion/schedules.js`);
+  const model = learned(Uint8Array.from(weights).buffer, schedule(path)), at = Float64Array.from(x);
+  return times.map((t) => { const p = model.predict(at, t); return [[...p.x0], [...p.eps]]; });
+}"""
+
+
+READINGS = [
+    ("velocity", "angle", "linear"), ("velocity", "time", "vp"), ("eps", "log-snr", "vp"),
+    ("x0", "flow", "cosine"), ("karras:sigma_data=1.0", "log-snr", "ve:sigma_max=10.0"),
+    ("score", "index:steps=5", "sigmoid"), ("v", "scaled:scale=3.0", "sigmoid"),
+]  # fmt: skip
+
+
+def test_a_trained_model_says_in_the_page_what_it_says_here(node: Path, tmp_path: Path) -> None:
+    """However it predicts, on its own path and on another one, with the units of its data."""
+    torch.manual_seed(0)
+    x, times, other = 2 * torch.randn(7, 2), [0.9, 0.5, 0.1], make_schedule("cosine")
+    mean, std, label = torch.tensor([0.5, -1.0]), 1.7, torch.tensor([1])
+    asked, expected = [], []
+    for prediction, clock, path in READINGS:
+        net = MLP(width=16, depth=2, inlets={"label": {"route": "vector", "classes": 3}})
+        for p in net.parameters():
+            torch.nn.init.normal_(p, std=0.3)
+        denoiser = Denoiser(
+            net, make_schedule(path), PARAMETERIZATIONS.make(prediction), clock=CLOCKS.make(clock),
+            input_std=0.9,
+        ).eval()  # fmt: skip
+        file = tmp_path / "weights.safetensors"
+        weights = learned_score.write(
+            file, denoiser, net.state_dict(), {"label": label}, mean.tolist(), std
+        )
+        asked.append(list(weights))
+        for t in times:
+            alpha, sigma = other(torch.tensor(t, dtype=torch.float64))
+            # At the same log-SNR in units of the model, where the noise is std times smaller.
+            own = denoiser.schedule.time_at(2 * (alpha / sigma * std).log())
+            a, s = denoiser.schedule(own)
+            unit = torch.hypot(a, s) / torch.hypot(alpha, sigma / std)
+            with torch.inference_mode():
+                z = ((x - alpha * mean) / std * unit).float()
+                said = denoiser(z, own, label=label.expand(7))
+            assert said.eps.abs().max() > 0.1
+            expected.append(torch.stack([(mean + std * said.x0).flatten(), said.eps.flatten()]))
+    settings = {"base": node.as_uri(), "x": x.flatten().tolist(), "times": times, "path": "cosine"}
+    code = f"(v) => Promise.all(v.files.map((weights) => ({SAID})({{...v, weights}})))"
+    found = torch.tensor(run(node, code, {**settings, "files": asked})).flatten(0, 1)
+    right = torch.stack(expected)
+    size = right.abs().amax((1, 2))
+    assert ((found - right).abs().amax((1, 2)) / size).max() < 1e-4
+
+
+def test_models_that_the_page_cannot_evaluate_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    for net in (MLP(features=3), MLP(out_features=4)):
+        denoiser = Denoiser(net, Cosine(), V(), learn_variance=net.features == 2)
+        with pytest.raises(UsageError, match="the page evaluates"):
+            learned_score.write(path, denoiser, net.state_dict())
+    shifted = Denoiser(MLP(), make_schedule("shifted:shift=2.0,schedule=linear"), V())
+    with pytest.raises(UsageError, match="no schedule shifted"):
+        learned_score.write(path, shifted, {})
+    assert not path.exists()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """A network learns the score of points in the plane, in seconds, for the page Field."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,10 +8,10 @@ import torch
 from demist.core import AngleClock, Denoiser, Exact, Mixture, V, make_schedule
 from demist.errors import NotFiniteError, UsageError
 from demist.io import files
-from demist.io.tensors import write_tensors
 from demist.networks import MLP
 from demist.objectives import denoising_loss
 from demist.objectives.weights import VWeight
+from demist.studio import learned_score
 from demist.studio.telling import Tell
 from demist.training.ema import Ema, warmed_up
 
@@ -67,7 +66,10 @@ def run(settings: Settings, folder: Path, tell: Tell) -> None:
         rate.step()
         ema.update(step)
         if step % max(1, settings.steps // 20) == 0 or step == settings.steps:
-            tell.preview(WEIGHTS, kept(folder / WEIGHTS, net, ema))
+            told = learned_score.write(
+                folder / WEIGHTS, denoiser, ema.tensors, path=settings.schedule
+            )
+            tell.preview(WEIGHTS, told)
             tell.step(step, settings.steps, loss=round(loss.item(), 4))
     with ema.applied():
         files.write_json(folder / "learned.json", {"error": score_error(denoiser, data)})
@@ -87,13 +89,6 @@ def check(settings: Settings) -> None:
         raise UsageError(f"width = {settings.width:g}: give a number between 0.01 and 10")
     if not 1 <= settings.steps <= MOST_STEPS:
         raise UsageError(f"steps = {settings.steps}: give 1 to {MOST_STEPS}")
-
-
-def kept(path: Path, net: MLP, ema: Ema) -> bytes:
-    """Write the averaged weights, and how the network is built; the bytes of the file."""
-    with files.atomic(path) as new:
-        write_tensors(new, ema.tensors, {"network": json.dumps(net.config)})
-    return path.read_bytes()
 
 
 @torch.no_grad()

@@ -1,18 +1,11 @@
 // Reads a trace (demist/model/trace.py): a safetensors file whose header says what lies where.
-const TYPES = { F64: Float64Array, F32: Float32Array, U8: Uint8Array, I64: BigInt64Array };
+import { safetensors } from './safetensors.js';
 
 export class Trace {
   constructor(buffer) {
-    const length = Number(new DataView(buffer).getBigUint64(0, true));
-    this.header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, length)));
-    const { __metadata__: said } = this.header;
-    if (!said?.demist_trace) throw new Error('this file is no trace');
-    this.facts = JSON.parse(said.demist_trace);
-    this.read = (name) => {
-      const { dtype, shape, data_offsets: [begin, end] } = this.header[name];
-      if (!TYPES[dtype]) throw new Error(`${name} is of type ${dtype}, which the page does not read`);
-      return { data: new TYPES[dtype](buffer.slice(8 + length + begin, 8 + length + end)), shape };
-    };
+    const { header, said, read } = safetensors(buffer);
+    if (!said.demist_trace) throw new Error('this file is no trace');
+    Object.assign(this, { header, read, facts: JSON.parse(said.demist_trace) });
     for (const name of ['times', 'alpha', 'sigma', 'schedule']) this[name] = this.read(name).data;
     for (const name of ['x', 'x0', 'samples', 'seen.x', 'seen.x0']) if (name in this.header) this[name] = this.read(name);
     this.steps = this.times.length - 1;
