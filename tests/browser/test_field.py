@@ -3,15 +3,53 @@
 import statistics
 
 import pytest
+import torch
 from opened import studio
+
+from demist import modalities
+from demist.codecs import Standardize
+from demist.conditions import Conditioner, Label
+from demist.core import AngleClock, Denoiser, Linear, Velocity
+from demist.model import Pipeline
+from demist.networks import MLP
+from demist.objectives import denoising_loss
+from demist.objectives.weights import VWeight
 
 WIDTHS = [(1200, "light"), (1200, "dark"), (390, "light"), (390, "dark")]
 
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory):
-    with studio(tmp_path_factory.mktemp("runs")) as one:
+    root = tmp_path_factory.mktemp("runs")
+    trained = of_moons(root)
+    with studio(root) as one:
+        one.trained = trained
         yield one
+
+
+def of_moons(root):
+    """A model that learned moons for a moment, and one of another kind of data."""
+    torch.manual_seed(0)
+    net = MLP(width=64, depth=2, inlets={"label": {"route": "vector", "classes": 2}})
+    denoiser = Denoiser(net, Linear(), Velocity(), clock=AngleClock(), input_std=1.0)
+    data = modalities.load("moons")
+    codec, label = Standardize.of(data.x), Label(("0", "1"), 0.1)
+    x0 = codec.encode(torch.from_numpy(data.x))
+    optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
+    for _ in range(400):
+        rows = torch.randint(len(x0), (256,))
+        cond = {"label": torch.full((256,), 2)}
+        t = torch.rand(256, dtype=torch.float64)
+        loss = denoising_loss(denoiser, x0[rows], t.clamp(0.01), VWeight(), **cond).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    facts = {"data": "moons", "items": len(x0), "step": 400}
+    made = Pipeline(denoiser.eval(), codec, Conditioner({"label": label}), (2,), facts=facts)
+    made.save(root / "of-moons")
+    other = Denoiser(MLP(features=3), Linear(), Velocity(), clock=AngleClock())
+    Pipeline(other, Standardize((0.0,) * 3, 1.0), Conditioner({}), (3,)).save(root / "of-space")
+    return made
 
 
 def settle(page):
@@ -126,6 +164,47 @@ def test_a_network_learns_it(opened, visit, accessible, picture):
     assert 0 < apart < 0.3
     accessible(page)
     picture(page, "field-learned")
+
+
+@pytest.mark.parametrize(("width", "theme"), WIDTHS)
+def test_a_model_that_was_trained_is_taken(opened, visit, accessible, picture, width, theme):
+    """Its numbers are Python's; the page says which model and which data; others are not listed."""
+    page = visit(opened, "#/field?shape=spiral&particles=60&steps=15&at=0.85", width, theme)
+    chosen = page.get_by_label("Or take one that is trained")
+    chosen.wait_for()
+    assert chosen.locator("option").all_inner_texts() == ["none", "of-moons, of moons"]
+    chosen.select_option("model-of-moons")
+    page.get_by_text("learned score of of-moons").wait_for()
+    page.get_by_text("which learned moons (20,000 items) on the path linear").wait_for()
+    page.get_by_text("Its noise differs from the exact one").wait_for()
+    assert all(part in page.url for part in ("model=model-of-moons", "schedule=linear"))
+    assert "shape" not in page.url  # moons is what the page shows of itself
+    for _ in range(100):
+        if len(particles(page, 1)["far"]) == 60:
+            break
+    assert statistics.mean(gap < 0.5 for gap in particles(page, 1)["far"]) > 0.9
+    found = page.evaluate("""() => {
+      const {model} = document.querySelectorAll('demist-field')[1].scene;
+      return [...model.predict(Float64Array.of(0.3, -0.7, -1.2, 0.4), 0.6).eps];
+    }""")
+    made, x = opened.trained, torch.tensor([[0.3, -0.7], [-1.2, 0.4]], dtype=torch.float64)
+    mean, std = torch.tensor(made.codec.mean, dtype=torch.float64), made.codec.std
+    t = made.denoiser.schedule.time_at(2 * torch.tensor(0.4 / 0.6 * std, dtype=torch.float64).log())
+    unit = (1 - t + 0.0) / 0.4  # the model's signal by the page's
+    with torch.inference_mode():
+        z = ((x - 0.4 * mean) / std * unit).float()
+        right = made.denoiser(z, t, label=torch.full((2,), 2)).eps.flatten().tolist()
+    assert found == pytest.approx(right, abs=1e-4)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    accessible(page)
+    picture(page, f"field-taken-{theme}-{width}")
+    if (width, theme) == (1200, "light"):
+        page.reload()
+        page.get_by_text("learned score of of-moons").wait_for()
+        page.get_by_role("button", name="spiral").click()
+        page.get_by_text("The exact score is of spiral, which it did not learn").wait_for()
+        chosen.select_option("")
+        page.get_by_text("learned score of of-moons").wait_for(state="hidden")
 
 
 def test_a_frame_takes_less_than_16_ms(opened, visit):

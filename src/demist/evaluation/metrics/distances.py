@@ -11,13 +11,17 @@ The block is fixed, so memory stays at `BLOCK * len(y)` numbers and no result de
 images stay bytes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float64, Int64, Num
 
 from demist.errors import UsageError
+
+_Sliced = Any
+"""An array, or what gives blocks of rows as an array does: images that stay on the disk."""
 
 BLOCK = 512
 HELD = 2**20
@@ -56,6 +60,44 @@ def nearest(
         distances[rows] = np.sqrt(np.take_along_axis(values, order, axis=1))
         indices[rows] = np.take_along_axis(found, order, axis=1)
     return distances, indices
+
+
+def nearest_of_many(
+    x: np.ndarray, y: _Sliced, k: int, heard: Callable[[int], None] = lambda rows: None
+) -> tuple[Float64[np.ndarray, "n {k}"], Int64[np.ndarray, "n {k}"]]:
+    """As `nearest`, where `y` may stay on the disk: a block of its rows at a time is read.
+
+    Args:
+        x: Items `(n, ...)`.
+        y: Items `(m, ...)` of the same shape, at least `k`.
+        k: How many neighbours.
+        heard: Told how many rows of `y` were compared so far, after each block.
+
+    Raises:
+        UsageError: There are fewer than `k` items, or `k` is below 1.
+    """
+    require_neighbour(k)
+    if len(y) < k:
+        raise UsageError(f"{len(y)} items have no {k} nearest ones; give {k} or more")
+    x = np.asarray(x, np.float64).reshape(len(x), -1)
+    best, which = np.full((len(x), k), np.inf), np.zeros((len(x), k), np.int64)
+    rows = max(16, HELD // max(x.shape))
+    for start in range(0, len(y), rows):
+        part = np.asarray(y[start : start + rows], np.float64)
+        part = part.reshape(len(part), -1)
+        index = np.broadcast_to(start + np.arange(len(part)), (len(x), len(part)))
+        squares = np.concatenate([best, _squares_of_all(x, part)], axis=1)
+        index = np.concatenate([which, index], axis=1)
+        order = squares.argpartition(k - 1, axis=1)[:, :k]
+        best = np.take_along_axis(squares, order, axis=1)
+        which = np.take_along_axis(index, order, axis=1)
+        heard(start + len(part))
+    order = best.argsort(axis=1, kind="stable")
+    return np.sqrt(np.take_along_axis(best, order, 1)), np.take_along_axis(which, order, 1)
+
+
+def _squares_of_all(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.concatenate([block for _, block in squared_distances(x, y)])
 
 
 def neighbour_radius(x: Float[np.ndarray, "n d"], k: int) -> Float64[np.ndarray, " n"]:

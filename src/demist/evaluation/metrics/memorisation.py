@@ -107,16 +107,21 @@ class Closeness:
     def compare(self, generated: np.ndarray) -> Memorisation:
         """Measure generated vectors; raises as `memorisation`."""
         near, copies, authenticity = _near(generated, self.train, self.twin)
-        below = np.searchsorted(self.near, near, side="left")
-        not_above = np.searchsorted(self.near, near, side="right")
         return Memorisation(
             ratio=quotient(float(np.median(near)), float(np.median(self.near))),
-            closer=float(1 - (below + not_above).mean() / (2 * len(self.near))),
+            closer=closer(near, self.near),
             copies=copies,
             authenticity=authenticity,
             test_copies=self.copies,
             test_authenticity=self.authenticity,
         )
+
+
+def closer(near: np.ndarray, natural: np.ndarray) -> float:
+    """P(a distance of `near` < one of `natural`, which increase), ties half: 1/2 is natural."""
+    below = np.searchsorted(natural, near, side="left")
+    not_above = np.searchsorted(natural, near, side="right")
+    return float(1 - (below + not_above).mean() / (2 * len(natural)))
 
 
 def twin_distance(train: np.ndarray, pairs: int = 2000) -> float:

@@ -1,4 +1,4 @@
-// <demist-curve>: lines over steps. Set `.data = {x, lines: [{y, label, faint}], xLabel, yLabel, log}`.
+// <demist-curve>: lines over steps. Set `.data = {x, lines: [{y, label, faint}], xLabel, xFormat, yLabel, log}`.
 // Pointer or arrow keys read the values; nothing moves when they do.
 import { axes } from '../lib/axes.js';
 import { make, number, sharp, token, watch } from '../lib/dom.js';
@@ -100,7 +100,7 @@ export class Curve extends HTMLElement {
     const i = this.#at ?? x.length - 1;
     const shown = data.format ?? number;
     this.legend.replaceChildren(
-      make('span', {}, `${data.xLabel ?? 'step'} ${x[i].toLocaleString('en')}`),
+      make('span', {}, `${data.xLabel ?? 'step'} ${data.xFormat ? data.xFormat(x[i]) : x[i].toLocaleString('en')}`),
       ...data.lines.map((line, k) => make('span', {},
         make('i', { class: 'swatch', style: { background: colours[k] } }), `${line.label} ${shown(line.y[i])}`)),
     );

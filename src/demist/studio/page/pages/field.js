@@ -1,10 +1,10 @@
 // Field: points of the plane, their score at every time, and a network that learns it.
 import { REACH } from '../elements/field.js';
-import { file, latest, start } from '../lib/api.js';
+import { file, get, latest, start } from '../lib/api.js';
 import { colour } from '../lib/colour.js';
 import { learned } from '../lib/diffusion/mlp.js';
 import { Mixture, exact, guided } from '../lib/diffusion/mixture.js';
-import { backwards, forwards } from '../lib/diffusion/plane.js';
+import { apart, backwards, forwards } from '../lib/diffusion/plane.js';
 import { SCHEDULES, schedule } from '../lib/diffusion/schedules.js';
 import { NAMES, classNames, shape } from '../lib/diffusion/shapes.js';
 import { ODE, SDE, solver } from '../lib/diffusion/solvers.js';
@@ -14,10 +14,11 @@ import { parse, read, write } from '../lib/state.js';
 const MOST = 120; // points of one's own
 const SECONDS = 6;
 const WEIGHTS = 'weights.safetensors';
+const SLICE = 8e7; // multiplications at a time, so that the page stays quick
 const DEFAULTS = {
   shape: 'moons', first: [-1, 0], second: [1, 0], width: 0.1, schedule: 'cosine', solver: 'adams', steps: 40,
   particles: 250, seed: 1, at: 0.55, way: 'back', class: 'all', scale: 2, arrows: true, contours: true, trails: true,
-  x: -0.6, y: 1.4,
+  x: -0.6, y: 1.4, model: '',
 };
 
 class FieldPage extends HTMLElement {
@@ -25,19 +26,23 @@ class FieldPage extends HTMLElement {
   #cache = new Map();
   #pen = 0;
   #learned = null; // {key, model, done, version}
+  #taken = null; // {id, told, buffer}: a model that was trained before
 
   connectedCallback() {
     this.setAttribute('class', 'stack');
     this.state = sane(read(DEFAULTS));
     this.build();
-    this.restore = () => { if (!mine()) return; this.state = sane(read(DEFAULTS)); this.show(); };
+    this.restore = () => { if (!mine()) return; this.state = sane(read(DEFAULTS)); this.show(); this.take(); };
     window.addEventListener('hashchange', this.restore);
     this.show();
+    this.list();
+    this.take();
   }
 
   disconnectedCallback() {
     this.stop();
     this.job?.stop();
+    this.taking?.stop();
     window.removeEventListener('hashchange', this.restore);
   }
 
@@ -49,8 +54,11 @@ class FieldPage extends HTMLElement {
       learn: make('button', { type: 'button', onclick: () => this.learn() }, 'Train a network on it'),
       progress: make('progress', { class: 'bar', max: '1', value: '0', hidden: true, 'aria-label': 'Training' }),
       note: make('p', { class: 'small muted', role: 'status' }),
-      pen: make('div', { class: 'row', hidden: true }),
+      pen: make('div', { class: 'row', hidden: true }), caption: make('figcaption', {}),
+      model: make('select', { onchange: (e) => { this.set({ model: e.target.value }); this.take(true); } }),
+      about: make('p', { class: 'small muted', role: 'status' }),
     };
+    parts.models = make('label', { class: 'field', hidden: true }, make('span', {}, 'Or take one that is trained'), parts.model);
     this.exact = make('demist-field');
     this.other = make('demist-field');
     for (const one of [this.exact, this.other]) {
@@ -58,7 +66,7 @@ class FieldPage extends HTMLElement {
       one.addEventListener('draw', ({ detail }) => this.add(detail));
     }
     this.exact.addEventListener('drawn', ({ detail }) => { this.drawn = detail.ms; this.legend(); });
-    parts.second = make('figure', { class: 'pane', hidden: true }, make('figcaption', {}, 'learned score'), this.other);
+    parts.second = make('figure', { class: 'pane', hidden: true }, parts.caption, this.other);
     parts.way = segments('Direction of time', [['back', 'Noise → data'], ['forth', 'Data → noise']], (way) => { this.stop(); this.set({ way }); });
     parts.class = segments('Guidance towards', [['all', 'none'], ['0', ''], ['1', '']], (value) => this.set({ class: value }));
     this.replaceChildren(
@@ -77,7 +85,7 @@ class FieldPage extends HTMLElement {
             parts.class, this.slider('scale', 'Scale', 0, 8, 0.1)),
           make('section', { class: 'card stack tight' }, make('h2', {}, 'A network learns it'),
             make('p', {}, 'It sees noisy points and learns to point back: seconds on a CPU. Watch its arrows turn.'),
-            make('div', { class: 'row' }, parts.learn), parts.progress, parts.note))),
+            make('div', { class: 'row' }, parts.learn), parts.progress, parts.note, parts.models, parts.about))),
       make('section', { class: 'card' }, make('h2', {}, 'What is drawn'), make('div', { class: 'controls' },
         this.choice('solver', 'Solver', [...ODE, ...SDE].map((s) => [s, s])), this.slider('steps', 'Steps', 1, 100, 1),
         this.choice('schedule', 'Schedule', SCHEDULES.map((s) => [s, s])), this.slider('particles', 'Particles', 0, 600, 10),
@@ -113,13 +121,13 @@ class FieldPage extends HTMLElement {
     this.set({ [name]: [...this.state[name], Math.round(x * 100) / 100, Math.round(y * 100) / 100] });
   }
 
-  // What was computed for a key, or computed now: a few of them are kept.
+  // What was computed for a key, or computed now: those used last are kept.
   once(key, compute) {
-    if (!this.#cache.has(key)) {
-      if (this.#cache.size > 12) this.#cache.delete(this.#cache.keys().next().value);
-      this.#cache.set(key, compute());
-    }
-    return this.#cache.get(key);
+    const found = this.#cache.has(key) ? this.#cache.get(key) : compute();
+    this.#cache.delete(key);
+    this.#cache.set(key, found);
+    if (this.#cache.size > 12) this.#cache.delete(this.#cache.keys().next().value);
+    return found;
   }
 
   data() {
@@ -146,6 +154,7 @@ class FieldPage extends HTMLElement {
       parts[`${name}-output`].textContent = String(text);
     }
     for (const name of ['arrows', 'contours', 'trails']) parts[name].checked = state[name];
+    parts.model.value = state.model;
     parts.scrub.value = String(state.at);
     parts.play.textContent = this.#frame ? 'Pause' : 'Play';
     this.pens();
@@ -183,9 +192,18 @@ class FieldPage extends HTMLElement {
     };
     const words = `${data.points.length / 2} points of the shape ${state.shape} at time t = ${(1 - state.at).toFixed(2)}, as heat map of the density with ${state.particles} particles`;
     this.exact.scene = { ...scene, model, pair, frames: frames(back ? `back ${state.class} ${pair ? state.scale : ''}` : 'forth', model), words: `${words} and arrows of the exact score.` };
-    const fits = this.#learned && this.#learned.key === `${data.key} ${state.schedule}`;
-    this.parts.second.hidden = !fits;
-    if (fits) {
+    const taken = state.model && this.#taken?.id === state.model ? this.#taken : null;
+    const fits = !state.model && this.#learned && this.#learned.key === `${data.key} ${state.schedule}`;
+    this.parts.second.hidden = !fits && !taken;
+    this.parts.caption.textContent = taken ? `learned score of ${taken.told.name}` : 'learned score';
+    if (taken) {
+      const net = this.once(`model ${taken.id} ${state.schedule}`, () => learned(taken.buffer, route));
+      this.other.scene = {
+        ...scene, model: net, pair: null, words: `${words} and arrows of the score that ${taken.told.name} learned.`,
+        frames: back && state.particles ? this.grown(`${taken.id} ${key}`, net, moving) : frames('forth', model),
+      };
+      this.about(taken, net, base, all, empty ? null : `apart ${taken.id} ${data.key} ${state.schedule}`);
+    } else if (fits) {
       const { model: net, version, done } = this.#learned;
       // while it trains only few particles show the way, so that the page stays quick
       const few = done ? moving : { ...moving, count: Math.min(60, state.particles), steps: Math.min(15, state.steps) };
@@ -196,6 +214,37 @@ class FieldPage extends HTMLElement {
     }
     const [alpha, sigma] = route.at(1 - state.at);
     this.parts.time.textContent = `t = ${(1 - state.at).toFixed(2)}: signal α = ${alpha.toFixed(2)}, noise σ = ${sigma.toFixed(2)}. ${empty ? 'Draw a point to begin.' : back ? 'Particles follow the score back to the data.' : 'Noise carries the data away.'}`;
+  }
+
+  // Particles of a model that takes long, some more with each picture.
+  grown(key, model, moving) {
+    const kept = this.once(`grown ${key}`, () => ({ frames: null, done: 0, busy: false }));
+    if (kept.done < moving.count && !kept.busy) {
+      kept.busy = true;
+      setTimeout(() => {
+        kept.busy = false;
+        if (!this.isConnected) return;
+        const end = Math.min(moving.count, kept.done + Math.max(4, Math.floor(SLICE / (model.cost * moving.steps))));
+        const part = backwards(model, { ...moving, begin: kept.done, end });
+        kept.frames = kept.frames ? { times: part.times, states: part.states.map((x, i) => Float64Array.of(...kept.frames.states[i], ...x)) } : part;
+        kept.done = end;
+        this.draw();
+      });
+    }
+    return kept.frames;
+  }
+
+  // Which model it is, what it learned, and how far it is from the exact score beside it.
+  about({ told }, net, base, mixture, key) {
+    const { shape: name } = this.state, own = told.data === name;
+    const words = [
+      `${told.name}${told.step ? `, after ${number(told.step)} steps` : ''}: an MLP of ${number(told.numbers)} numbers, which learned ${told.data ?? 'data without a name'}${told.items ? ` (${number(told.items)} items)` : ''} on the path ${told.schedule}.`,
+      told.conditions.length ? `It is not told the ${told.conditions.join(', ')}.` : '',
+      told.units === 'data' ? '' : 'It is drawn as it sees its data, of mean 0 and variance 1.',
+      own ? '' : `The exact score is of ${name === 'own' ? 'your points' : name}, which it did not learn.`,
+      key && own ? `Its noise differs from the exact one by ${number(this.once(key, () => apart(base, net, mixture)), 2)} on average (root mean square; pure noise has 1).` : '',
+    ];
+    this.parts.about.textContent = words.filter(Boolean).join(' ');
   }
 
   legend() {
@@ -235,6 +284,38 @@ class FieldPage extends HTMLElement {
     if (ran && this.isConnected) this.show();
   }
 
+  // Models of points in the plane, whoever trained them.
+  async list() {
+    const { model, models } = this.parts;
+    try {
+      const found = (await get('/api/models')).filter((m) => m.shape.length === 1 && m.shape[0] === 2);
+      models.hidden = !found.length;
+      model.replaceChildren(make('option', { value: '' }, 'none'),
+        ...found.map((m) => make('option', { value: m.id }, m.data ? `${m.name}, of ${m.data}` : m.name)));
+      model.value = this.state.model;
+    } catch (error) { say(error.message, 'bad'); }
+  }
+
+  // The weights of the model that was chosen; `settle`: with the data and the path that it learned.
+  async take(settle = false) {
+    const { model: id } = this.state, { about } = this.parts;
+    if (!id || this.#taken?.id === id) { if (!id) about.textContent = ''; return; }
+    about.textContent = 'The worker opens it …';
+    try {
+      this.taking?.stop();
+      this.taking = await start('learned_points', { model: id }, async ({ type, job, message }) => {
+        if (type === 'failed' || type === 'cancelled') about.textContent = message ?? 'Stopped.';
+        if (type !== 'done') return;
+        this.taking?.stop();
+        const [told, weights] = await Promise.all(['learned.json', WEIGHTS].map((name) => fetch(file(job, name), { credentials: 'same-origin' })));
+        this.#taken = { id, told: await told.json(), buffer: await weights.arrayBuffer() };
+        if (!this.isConnected || this.state.model !== id) return;
+        const { data, schedule: path } = this.#taken.told;
+        this.set(settle ? { shape: NAMES.includes(data) ? data : this.state.shape, schedule: path } : {});
+      });
+    } catch (error) { about.textContent = error.message; }
+  }
+
   // A job of the worker: its weights are shown while they change.
   async learn() {
     const { learn, progress, note } = this.parts, { state } = this, data = this.data();
@@ -263,6 +344,8 @@ class FieldPage extends HTMLElement {
     note.textContent = 'The worker wakes up …';
     try {
       this.#learned = null;
+      this.set({ model: '' });
+      this.parts.about.textContent = '';
       this.job = await start('learn_points', { points, width: state.width, schedule: state.schedule }, async (event) => {
         if (event.type === 'step') {
           progress.value = event.step / event.of;
@@ -298,6 +381,7 @@ function sane(state) {
     at: within(state.at, 0, 1, 0.55), way: of(state.way, ['back', 'forth'], 'back'), class: of(state.class, ['all', '0', '1'], 'all'),
     scale: within(state.scale, 0, 8, 2), arrows: Boolean(state.arrows), contours: Boolean(state.contours), trails: Boolean(state.trails),
     x: within(state.x, -REACH, REACH, 0), y: within(state.y, -REACH, REACH, 0),
+    model: /^(run|model)-[\w.-]{1,80}$/.test(state.model) ? state.model : '',
   };
 }
 

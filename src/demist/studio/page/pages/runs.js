@@ -4,6 +4,7 @@ import '../elements/heat.js';
 import '../elements/strip.js';
 import { file, get, post, start } from '../lib/api.js';
 import { ago, duration, make, number, say } from '../lib/dom.js';
+import { nearest } from './runs/nearest.js';
 
 const REFRESH = 5000; // of a run that trains
 
@@ -65,7 +66,7 @@ class RunsPage extends HTMLElement {
     this.replaceChildren(back(),
       make('div', { class: 'row spread' }, make('div', { class: 'row' }, make('h1', {}, name), this.parts.state), this.parts.asks),
       this.parts.message, this.parts.figures, this.parts.strips, this.parts.plots, this.parts.evaluations,
-      this.delivered(id, run), this.options(id, run), facts(run));
+      nearest(id, run), this.delivered(id, run), this.options(id, run), facts(run));
     this.curves = {};
     const curve = (key, title, wide) => {
       this.curves[key] = make('demist-curve');

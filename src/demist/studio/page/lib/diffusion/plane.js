@@ -3,13 +3,26 @@ import { normal, uniform } from '../random.js';
 import { grid } from './grids.js';
 import { solver, trajectory } from './solvers.js';
 
-// From noise to data: {times, states}.
-export function backwards(model, { solver: spec, steps, count, seed }) {
+// From noise to data: {times, states}, of all particles or of those from `begin` up to `end`.
+export function backwards(model, { solver: spec, steps, count, seed, begin = 0, end = count }) {
   const made = solver(spec, steps), times = grid(made.grid, steps, model.schedule);
-  const draw = normal(seed), sigma = model.schedule.at(times[0])[1];
-  const start = Float64Array.from({ length: 2 * count }, () => sigma * draw());
-  const draws = made.stochastic ? drawn(times.length - 1, count, seed + 1) : [];
+  const draw = normal(seed), sigma = model.schedule.at(times[0])[1], some = (x) => x.slice(2 * begin, 2 * end);
+  const start = some(Float64Array.from({ length: 2 * count }, () => sigma * draw()));
+  const draws = made.stochastic ? drawn(times.length - 1, count, seed + 1).map(some) : [];
   return { times, states: trajectory(model, start, times, made, (i) => draws[i]) };
+}
+
+// How far the noise that two models expect is apart: root mean square, at 9 times, where data lie.
+export function apart(one, other, mixture) {
+  const { times, states } = forwards(mixture, one.schedule, { steps: 9, count: 64, seed: 1 });
+  let square = 0, count = 0;
+  states.forEach((x, i) => {
+    if (times[i] === 0) return;
+    const a = one.predict(x, times[i]).eps, b = other.predict(x, times[i]).eps;
+    a.forEach((v, k) => { square += (v - b[k]) ** 2; });
+    count += x.length;
+  });
+  return Math.sqrt(square / count);
 }
 
 // From data to noise, by exact jumps of the forward process: x_s = kept x_t + std z.
