@@ -173,11 +173,11 @@ def test_a_model_that_was_trained_is_taken(opened, visit, accessible, picture, w
     chosen = page.get_by_label("Or take one that is trained")
     chosen.wait_for()
     assert chosen.locator("option").all_inner_texts() == ["none", "of-moons, of moons"]
-    chosen.select_option("model-of-moons")
+    chosen.select_option(label="of-moons, of moons")
     page.get_by_text("learned score of of-moons").wait_for()
     page.get_by_text("which learned moons (20,000 items) on the path linear").wait_for()
     page.get_by_text("Its noise differs from the exact one").wait_for()
-    assert all(part in page.url for part in ("model=model-of-moons", "schedule=linear"))
+    assert all(part in page.url for part in ("model=folder-of-moons", "schedule=linear"))
     assert "shape" not in page.url  # moons is what the page shows of itself
     for _ in range(100):
         if len(particles(page, 1)["far"]) == 60:

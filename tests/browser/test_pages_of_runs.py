@@ -131,6 +131,27 @@ def test_what_the_loader_delivers(opened, visit, picture):
     picture(page, "run-delivered")
 
 
+def small(root):
+    """A run that has learned next to nothing, with a checkpoint, on points of which some are held out."""
+    x = np.random.default_rng(0).normal(size=(300, 2)).astype(np.float32)
+    np.save(root / "points.npy", x)
+    options = {"path": str(root / "points.npy"), "steps": 3, "network": "mlp", "width": 16, "depth": 1}
+    return train(update(TrainConfig(), options), runs_folder=root)
+
+
+@pytest.mark.parametrize(("width", "theme"), WIDTHS)
+def test_nearest_training_items(opened, visit, accessible, picture, width, theme):
+    page = visit(opened, "#/runs/0003-points", width, theme)
+    card = page.get_by_role("region", name="Nearest training items")
+    card.get_by_role("button", name="Compare").click()
+    card.get_by_text("64 samples after 3 steps, each against all 270 items").wait_for()
+    card.get_by_text("So were 30 held-out items").wait_for()
+    assert card.get_by_role("row").count() == 9
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    accessible(page)
+    picture(page, f"run-nearest-{theme}-{width}")
+
+
 def test_the_theme_can_be_switched_and_stays(opened, visit):
     page = visit(opened, "#/runs")
     button = page.get_by_role("button", name="Colours")

@@ -381,7 +381,7 @@ function sane(state) {
     at: within(state.at, 0, 1, 0.55), way: of(state.way, ['back', 'forth'], 'back'), class: of(state.class, ['all', '0', '1'], 'all'),
     scale: within(state.scale, 0, 8, 2), arrows: Boolean(state.arrows), contours: Boolean(state.contours), trails: Boolean(state.trails),
     x: within(state.x, -REACH, REACH, 0), y: within(state.y, -REACH, REACH, 0),
-    model: /^(run|model)-[\w.-]{1,80}$/.test(state.model) ? state.model : '',
+    model: /^(run|model|folder)-[\w.-]{1,80}$/.test(state.model) ? state.model : '',
   };
 }
 
