@@ -11,6 +11,7 @@ from PIL import Image
 from demist import runs
 from demist.config import TrainConfig, update
 from demist.modalities import load
+from demist.training.run import train
 
 
 def until(page, script):
@@ -62,6 +63,7 @@ def opened(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     invented(root, "digits")
     invented(root, "digits-longer", 6000)
+    small(root)
     with studio(root) as one:
         yield one
 
@@ -132,11 +134,14 @@ def test_what_the_loader_delivers(opened, visit, picture):
 
 
 def small(root):
-    """A run that has learned next to nothing, with a checkpoint, on points of which some are held out."""
+    """A run that has learned next to nothing, on points of which some are held out."""
     x = np.random.default_rng(0).normal(size=(300, 2)).astype(np.float32)
     np.save(root / "points.npy", x)
-    options = {"path": str(root / "points.npy"), "steps": 3, "network": "mlp", "width": 16, "depth": 1}
-    return train(update(TrainConfig(), options), runs_folder=root)
+    options = {
+        "path": str(root / "points.npy"), "steps": 3, "network": "mlp", "width": 16, "depth": 1,
+        "name": "points", "runs": str(root),
+    }  # fmt: skip
+    train(update(TrainConfig(), options), quiet=True)
 
 
 @pytest.mark.parametrize(("width", "theme"), WIDTHS)

@@ -48,9 +48,10 @@ function shown(found, url) {
   const figures = held ? make('dl', { class: 'figures' }, [
     ['Median distance, by that of held-out items', number(found.ratio, 3), '1 is natural'],
     ['Nearer than held-out items', share(found.closer), '50 % is natural'],
-  ].map(([name, value, natural]) => make('div', {}, make('dt', {}, name), make('dd', {}, value, make('span', { class: 'small muted' }, ` ${natural}`))))) : '';
+  ].map(([name, value, natural]) => make('div', {}, make('dt', {}, name), make('dd', {}, value), make('dd', { class: 'natural' }, natural)))) : '';
   const curve = make('demist-curve');
-  const most = 1.05 * Math.max(...found.near, ...found.natural) || 1;
+  // up to where nearly all lie, so that a few that are far from everything do not flatten the rest
+  const most = 1.05 * Math.max(...[found.near, found.natural].filter((d) => d.length).map((d) => d[Math.floor(0.95 * (d.length - 1))])) || 1;
   const x = Array.from({ length: 121 }, (_, i) => (i / 120) * most);
   const below = (list) => x.map((v) => list.filter((d) => d <= v).length / list.length);
   curve.data = {
@@ -62,15 +63,15 @@ function shown(found, url) {
       held ? ` So were ${number(found.held_out)} held-out items, which it has not seen. A ratio far below 1 means copies, or blur, which is near to everything.` : ' Nothing was held out, so there is nothing to say which distance is natural.',
       found.mirrored ? ' Mirrored training items were not looked at.' : ''),
     figures, curve,
-    make('h3', {}, `The ${found.pairs.length} samples that are nearest to an item`),
+    make('h3', {}, `The ${found.pairs.length} samples nearest to an item`),
     ...(found.kind === 'points' ? [table(found, held)] : [make('img', { class: 'centred', src: url, alt: `The samples in a row, below each the ${found.pairs[0].items.length} training items nearest to it with their distances: ${found.pairs.map((p) => number(p.distances[0], 3)).join(', ')}` })]),
   ];
 }
 
-const at = (point) => point.map((v) => v.toFixed(2).replace('-', '−')).join(', ');
+const at = (point) => point.map((v) => v.toFixed(2).replace('-', '−')).join(',\u00a0');
 
 function table(found, held) {
-  const head = ['Sample', 'Nearest item', 'Distance', ...(held ? ['Held-out items as far or further'] : [])];
+  const head = ['Sample', 'Nearest item', 'Distance', ...(held ? ['Held-out as far'] : [])];
   return make('div', { class: 'table', tabindex: '0', role: 'region', 'aria-label': 'Nearest items' }, make('table', { class: 'options' },
     make('thead', {}, make('tr', {}, head.map((h, i) => make('th', { scope: 'col', class: i ? 'number' : '' }, h)))),
     make('tbody', {}, found.pairs.map((pair) => make('tr', {}, make('td', {}, at(pair.point)), make('td', { class: 'number' }, at(pair.near[0])),
