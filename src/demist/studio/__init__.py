@@ -12,6 +12,7 @@ __all__ = [
     "frames",
     "guard",
     "kinds",
+    "learned_score",
     "making",
     "marks",
     "models",
