@@ -3,12 +3,15 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from opened import studio
+from PIL import Image, ImageDraw
 
 from demist import Trace
+from demist.editing import round_trip
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +115,184 @@ def test_a_reload_finds_the_job_again_and_cancel_takes_effect_within_a_step(visi
     found = opened.wait(job, "cancelled")
     assert int(re.search(r"after step (\d+) of 1000", found["message"])[1]) <= before + 2
     assert "trace.safetensors" not in found["files"]
+
+
+def drawn(opened):
+    """A picture of one's own: a seven, larger than the model's and in colour."""
+    picture = Image.new("RGB", (112, 112))
+    pen = ImageDraw.Draw(picture)
+    pen.line([(32, 30), (80, 30), (54, 92)], (255, 255, 255), 11, joint="curve")
+    picture.save(opened.runs / "seven.png")
+    return str(opened.runs / "seven.png")
+
+
+def newest(page):
+    """The number of the job that is open."""
+    return int(re.search(r"job=(\d+)-denoise", page.url)[1])
+
+
+def test_a_picture_of_ones_own_is_inverted_and_comes_back(visit, opened, picture, accessible):
+    page = visit(opened, "#/denoise")
+    page.click(".first-card summary")
+    page.set_input_files(".first-card input[name=picture]", drawn(opened))
+    page.check(".first-card input[name=invert]")
+    assert page.locator(".first-card input[name=start]").is_disabled()
+    ask(page, 20, 7)
+    done(page)
+    first = newest(page)
+    page.wait_for_selector(".journey:has-text('from data to noise')")
+    assert page.inner_text(".film-ends").split() == ["data", "to", "noise"]
+    up = trace_of(opened, first)
+    assert up.rising
+    assert up.n == 1
+    assert where(page) == "20"
+    page.evaluate("scrollTo(0, 0)")
+    picture(page, "denoise-inverted")
+    # Back as it was: the numbers on the page are those of the files.
+    assert page.inner_text(".branch-card button.primary") == "Come back from here"
+    page.click(".branch-card button.primary")
+    page.wait_for_selector("[data-take] >> nth=1")
+    done(page)
+    page.wait_for_selector(".journey:has-text('nothing changed')")
+    down = trace_of(opened, newest(page))
+    assert np.array_equal(down.x[0], up.x[-1])
+    error = float(re.search(r"square (\S+) from", page.inner_text(".journey"))[1])
+    assert error == pytest.approx(float(round_trip(up, down)[0]), rel=0.06)
+    assert error < 0.05
+    assert page.inner_text(".film-ends").split() == ["noise", "to", "data"]
+    page.wait_for_selector("demist-compare[data-rms]")
+    # Back from the middle as another class.
+    page.click("[data-take] >> nth=0")
+    page.click(".film-cell >> nth=12")
+    assert page.inner_text(".branch-card h2") == "Come back from step 12"
+    page.click(".branch-card .chip:has(input[value='1'])")
+    page.click(".branch-card button.primary")
+    page.wait_for_selector("[data-take] >> nth=2")
+    page.wait_for_selector(".journey:has-text('with a change')")
+    other = trace_of(opened, newest(page))
+    assert other.steps == 12
+    assert np.array_equal(other.x[0], up.x[12])
+    page.evaluate("scrollTo(0, 0)")
+    picture(page, "denoise-back")
+    accessible(page)
+    code = page.inner_text(".code")
+    assert "inversion(pipeline, init[None]" in code
+    assert "returned(pipeline, trace, 12" in code
+    check = "\nimport sys, numpy as np\nnp.save(sys.argv[1], samples)\n"
+    file = opened.runs / "back.npy"
+    subprocess.run([sys.executable, "-c", code + check, str(file)], check=True)
+    assert np.array_equal(np.load(file), other.samples)
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1200, "dark"), (390, "light")])
+def test_an_inversion_fits(visit, opened, picture, accessible, width, theme):
+    page = visit(opened, "#/denoise", width=width, theme=theme)
+    page.wait_for_selector(".journey:visible")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    picture(page, f"denoise-back-{theme}-{width}")
+    accessible(page)
+
+
+def test_samples_are_inverted_a_part_is_painted_and_a_finger_scrubs(visit, opened, picture):
+    page = visit(opened, "#/denoise", width=390)
+    page.wait_for_selector(".first-card .chip >> nth=5")
+    page.fill(".first-card input[name=n]", "2")
+    ask(page, 10, 3)
+    done(page)
+    root = trace_of(opened, newest(page))
+    touch = page.context.new_cdp_session(page)
+    touch.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+
+    def finger(kind, x=None, y=None):
+        points = [] if x is None else [{"x": x, "y": y}]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    def stroke(box, begin, end):
+        ends = [
+            (box["x"] + u * box["width"], box["y"] + v * box["height"]) for u, v in (begin, end)
+        ]
+        finger("touchStart", *ends[0])
+        for k in range(1, 9):
+            part = [a + (b - a) * k / 8 for a, b in zip(*ends, strict=True)]
+            finger("touchMove", *part)
+        finger("touchEnd")
+
+    film = page.locator(".film-track")
+    film.scroll_into_view_if_needed()
+    assert where(page) == "10"
+    stroke(film.bounding_box(), (0.9, 0.5), (0.4, 0.5))
+    assert 3 <= int(where(page)) <= 7, "half of the film to the left"
+    # Paint the upper half with a finger, then branch: it stays.
+    page.click(".branch-card button:has-text('Paint')")
+    canvas = page.locator(".keep")
+    canvas.scroll_into_view_if_needed()
+    for row in (0.05, 0.17, 0.29):
+        stroke(canvas.bounding_box(), (0.02, row), (0.98, row))
+    page.wait_for_selector(".branch-card button:has-text('A part is kept')")
+    picture(page, "denoise-painted-390", whole=False)
+    page.click(".branch-card .chip:has(input[value='0'])")
+    page.click(".branch-card button.primary")
+    page.wait_for_selector("[data-take] >> nth=1")
+    done(page)
+    kept = trace_of(opened, newest(page))
+    assert np.array_equal(kept.samples[:, :, :8], root.samples[:, :, :8])
+    assert not np.array_equal(kept.samples[:, :, 14:], root.samples[:, :, 14:])
+    page.click(".invert-card button")
+    page.wait_for_selector("[data-take] >> nth=2")
+    page.wait_for_selector(".journey:has-text('from data to noise')")
+    up = trace_of(opened, newest(page))
+    assert up.rising
+    assert np.array_equal(up.x[0], kept.x[-1])
+    assert up.facts["cond"] == kept.facts["cond"]
+
+
+@pytest.fixture
+def worded(opened, monkeypatch):
+    """A model of prompts with random weights beside the digits."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "editing"))
+    from small import small
+
+    small("unet").save(opened.runs / "worded", replace=True)
+
+
+def test_each_word_has_a_map_that_follows_the_step(visit, opened, worded, picture, accessible):
+    page = visit(opened, "#/denoise")
+    page.wait_for_selector(".first-card .chip >> nth=5")
+    page.click(".first-card summary")
+    assert "reads no words" in page.inner_text(".first-card")
+    page.select_option(".first-card select[name=model]", "model-worded")
+    page.fill(".first-card input[name=cond-text]", "a big red three")
+    assert not page.is_checked(".first-card input[name=words]")
+    page.check(".first-card input[name=words]")
+    page.fill(".first-card input[name=n]", "2")
+    page.fill(".first-card input[name=steps]", "4")
+    page.click(".first-card button.primary")
+    page.wait_for_selector(".word >> nth=3")
+    assert page.locator(".word span").all_inner_texts() == ["a", "big", "red", "three"]
+    maps = trace_of(opened, newest(page)).attention
+
+    def at_most(word):
+        said = page.get_attribute(f".word >> nth={word}", "aria-label")
+        return float(re.search(r"most (\S+) %", said)[1])
+
+    for step in (3, 0):
+        page.click(f".film-cell >> nth={step}")
+        for word in (0, 3):
+            assert at_most(word) == pytest.approx(100 * float(maps[step, 0, word].max()), rel=0.06)
+    top = float(page.inner_text(".words-scale span >> nth=-1").split()[0])
+    assert top == pytest.approx(100 * float(maps[:, 0].max()), rel=0.06)
+    page.focus(".word >> nth=2")
+    page.wait_for_selector(".word-overlay:visible")
+    page.evaluate("scrollTo(0, 0)")
+    picture(page, "denoise-words")
+    accessible(page)
+    page.focus(".film-track")
+    page.wait_for_selector(".word-overlay", state="hidden")
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1200, "dark"), (390, "light")])
+def test_words_fit(visit, opened, picture, width, theme):
+    page = visit(opened, "#/denoise", width=width, theme=theme)
+    page.wait_for_selector(".word >> nth=3")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    picture(page, f"denoise-words-{theme}-{width}")

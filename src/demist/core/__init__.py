@@ -68,6 +68,7 @@ from demist.core.sde import (
 from demist.core.solvable import EARLIER, denoisers, solvable, solvable_grid
 from demist.core.state import State, combine, left, mean_square, where
 from demist.core.table import Table, rescale_to_zero_terminal
+from demist.core.unclamped import unclamped
 
 __all__ = [
     "CLOCKS",
@@ -151,6 +152,7 @@ __all__ = [
     "standard_normal_log_prob",
     "straightened",
     "transition",
+    "unclamped",
     "velocity",
     "where",
 ]

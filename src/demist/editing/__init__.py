@@ -1,12 +1,14 @@
 """Changing what is there: within masks, from data to noise and back, and by words."""
 
+from demist.core import unclamped
+from demist.editing.attending import LARGE, LEAST, Words, attending
 from demist.editing.direct import Missing, OfSource, missing_steps
 from demist.editing.edit_friendly import CLOSE, NoiseMaps, Replay, noise_maps
 from demist.editing.following import LARGEST, Follower, Now, Site, shaping
 from demist.editing.inpainting import EDGES, extended, inpaint, outpaint, sheet_of
 from demist.editing.instructing import RULE, instruct, instructed, shown_image
-from demist.editing.invert import SETTLED, invert, slerp, undo, upwards
-from demist.editing.inverting import INVERSIONS, followed, inverted
+from demist.editing.invert import SETTLED, invert, slerp, undo, undoing, upwards
+from demist.editing.inverting import INVERSIONS, followed, inverted, states
 from demist.editing.known import ALWAYS, Fill, Known, with_jumps, with_known
 from demist.editing.lasting import continued, longer, repaired, restyled
 from demist.editing.masks import Box, Mask
@@ -44,14 +46,15 @@ from demist.editing.swap import (
     swap_plan,
 )
 from demist.editing.tiles import Tiled, Wrapping, in_windows, starts, windowed, windows_said
-from demist.editing.unclamped import unclamped
 from demist.editing.upscaling import enlarged_by, enlarging, upscale
 from demist.editing.varying import vary
+from demist.editing.walks import USUAL, inversion, returned, round_trip
 from demist.editing.words import (
     Correspondence,
     aligned,
     correspondence,
     number_of,
+    read_words,
     split,
     swapped,
     weighed,
@@ -63,13 +66,16 @@ __all__ = [
     "EDGES",
     "INVERSIONS",
     "ITERATIONS",
+    "LARGE",
     "LARGEST",
+    "LEAST",
     "RATE",
     "RESTYLE",
     "RULE",
     "SETTLED",
     "STOCHASTIC",
     "SWAP",
+    "USUAL",
     "Both",
     "Box",
     "Correspondence",
@@ -94,8 +100,10 @@ __all__ = [
     "Site",
     "Swapped",
     "Tiled",
+    "Words",
     "Wrapping",
     "aligned",
+    "attending",
     "between",
     "continued",
     "correspondence",
@@ -110,6 +118,7 @@ __all__ = [
     "inpaint",
     "instruct",
     "instructed",
+    "inversion",
     "invert",
     "inverted",
     "known",
@@ -123,6 +132,7 @@ __all__ = [
     "number_of",
     "one_window",
     "outpaint",
+    "read_words",
     "recordings",
     "redraw",
     "redrawing",
@@ -133,7 +143,9 @@ __all__ = [
     "restyle",
     "restyle_plan",
     "restyled",
+    "returned",
     "rewritten",
+    "round_trip",
     "sampled",
     "scores_of",
     "shaping",
@@ -144,11 +156,13 @@ __all__ = [
     "sources",
     "split",
     "starts",
+    "states",
     "swap",
     "swap_plan",
     "swapped",
     "unclamped",
     "undo",
+    "undoing",
     "unguided",
     "upscale",
     "upwards",

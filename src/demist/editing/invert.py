@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from demist.core import Conditioned, Gaussian, Model, State, left, solvable_grid
-from demist.editing.unclamped import unclamped
+from demist.core import Conditioned, Gaussian, Model, State, left, solvable_grid, unclamped
 from demist.samplers import DDIM, Adams, Solver, checked_grid
 
 SETTLED = 1e-5
@@ -120,10 +119,9 @@ def undo(
     model = Conditioned(model, cond) if cond else model
     grid = checked_grid(grid)
     moved = solvable_grid(model, grid)
-    ahead, missed = (x, torch.zeros_like(x)), x.new_zeros(len(x))
-    for s, t in pairwise(moved.flip(0).unbind()):
-        x, ahead, missing = _undone(model, x, ahead, t, s, settled, most)
-        missed = torch.maximum(missed, missing)
+    missed = x.new_zeros(len(x))
+    for state, missing in undoing(model, x, moved, settled=settled, most=most):
+        x, missed = state, torch.maximum(missed, missing)
     lost = int((~(missed <= settled)).sum())  # NaN counts
     if lost:
         warnings.warn(
@@ -132,6 +130,25 @@ def undo(
             stacklevel=2,
         )
     return x * (model.schedule(grid[0])[1] / model.schedule(moved[0])[1])
+
+
+@torch.no_grad()
+def undoing(
+    model: Model, x: Tensor, grid: Tensor, *, settled: float = SETTLED, most: int = 30
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The states of `undo` at `grid[-2]`, ..., `grid[0]`, and by how much each step misses, `(B,)`.
+
+    Args:
+        model: Any denoiser that leaves the data open nowhere on the grid.
+        x: Clean data.
+        grid: As for `sample`.
+        settled: As for `undo`.
+        most: As for `undo`.
+    """
+    ahead = (x, torch.zeros_like(x))
+    for s, t in pairwise(grid.flip(0).unbind()):
+        x, ahead, missing = _undone(model, x, ahead, t, s, settled, most)
+        yield x, missing
 
 
 def _undone(

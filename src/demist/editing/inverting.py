@@ -8,13 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demist.core import Model, Noise
+from demist.core import Model, Noise, unclamped
 from demist.core.solvable import denoisers
 from demist.editing.direct import Missing, OfSource, missing_steps
 from demist.editing.edit_friendly import NoiseMaps, noise_maps
 from demist.editing.invert import invert, undo
 from demist.editing.null_text import Nulls, nothing_added, null_text
-from demist.editing.unclamped import unclamped
 from demist.errors import UsageError
 from demist.guidance import Cond
 from demist.model import Plan
@@ -58,6 +57,18 @@ def inverted(plan: Plan, data: np.ndarray | Tensor, how: str = "friendly") -> Pl
         raise UsageError(
             "a model of several stages is not inverted as a whole; take one of them alone"
         )
+    try:
+        return _HOW[how](replace(plan, init=states(plan, data), constrain=None))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def states(plan: Plan, data: np.ndarray | Tensor) -> Tensor:
+    """Data (an array) as states of a plan, on its device; states (a tensor) as they are.
+
+    Raises:
+        UsageError: They are not of its shape and number.
+    """
     x = data if isinstance(data, Tensor) else plan.pipeline.encode(data)
     x = x.to(plan.pipeline.device).float()
     if len(x) not in (1, plan.n) or x.shape[1:] != plan.pipeline.state_shape:
@@ -65,10 +76,7 @@ def inverted(plan: Plan, data: np.ndarray | Tensor, how: str = "friendly") -> Pl
             f"data of shape {tuple(data.shape)} for {plan.n} samples of {plan.pipeline.shape}; "
             f"give one for each"
         )
-    try:
-        return _HOW[how](replace(plan, init=x, constrain=None))
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    return x
 
 
 def followed(first: Plan, plan: Plan) -> Plan:

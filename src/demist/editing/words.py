@@ -140,7 +140,7 @@ def number_of(phrase: str, text: str) -> float:
 
 
 def _corresponding(before: Reading, after: Reading, weights: Mapping[str, float]) -> Correspondence:
-    (old, old_tokens), (new, new_tokens) = _read(before), _read(after)
+    (old, old_tokens), (new, new_tokens) = read_words(before), read_words(after)
     length, count = len(before[1]), len(after[1])
     mapper = torch.zeros(length, count)
     gone, come, weight = torch.zeros(length), torch.zeros(count), torch.ones(count)
@@ -164,7 +164,7 @@ def _corresponding(before: Reading, after: Reading, weights: Mapping[str, float]
     return Correspondence(mapper, weight, gone, come)
 
 
-def _read(reading: Reading) -> tuple[list[str], list[list[int]]]:
+def read_words(reading: Reading) -> tuple[list[str], list[list[int]]]:
     """The words of a prompt, and the tokens of each."""
     text, spans = reading
     words = list(_WORD.finditer(text))

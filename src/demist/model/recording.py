@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from demist.core import Prediction
+from demist.core import Prediction, unclamped
 from demist.errors import UsageError
 from demist.model.plan import Plan
 from demist.model.provenance import conditions_of, facts_of, negative_of, require_fit
@@ -50,6 +50,17 @@ class Moment:
     x0: Tensor
 
 
+@runtime_checkable
+class Attention(Protocol):
+    """What is asked after each step which part attends to which word."""
+
+    labels: list[list[str]]
+    """The words of each sample."""
+
+    def taken(self) -> Tensor | None:
+        """Of that step, `(n, W, h, w)`."""
+
+
 @dataclass(eq=False)
 class Recording:
     """A sampling that is written down; iterate to let it run, step by step.
@@ -65,6 +76,7 @@ class Recording:
         step: From this step of it.
         memory: The solver's memory there.
         limit: Bytes that it may take.
+        words: Who watches attention to words; see `demist.editing.attending`.
     """
 
     plan: Plan
@@ -74,6 +86,8 @@ class Recording:
     step: int = 0
     memory: Any = None
     limit: int = LIMIT
+    words: Attention | None = None
+    _maps: list[Tensor | None] = field(default_factory=list)
     _x: list[Tensor] = field(default_factory=list)
     _x0: list[Tensor] = field(default_factory=list)
     _times: list[tuple[float, float, float]] = field(default_factory=list)
@@ -109,11 +123,15 @@ class Recording:
         if len(self._x) <= self.plan.steps:
             raise UsageError("the recording has not run to its end; iterate over it first")
         times, alpha, sigma = torch.tensor(self._times, dtype=torch.float64).unbind(1)
+        # What an inversion ends in is noise, which no decoder has to be run for.
+        seen = self.plan.preview if times[-1] > times[0] else self.plan.decode
+        facts = self.facts if self.words is None else {**self.facts, "words": self.words.labels}
         return Trace(
             times.contiguous(), alpha.contiguous(), sigma.contiguous(), _curve(self.plan),
             torch.stack(self._x), torch.stack(self._x0), tuple(self._memories),
-            np.asarray(self.plan.decode(self._x[-1].to(self.plan.pipeline.device))),
-            self.facts, self.given, {k: torch.stack(v) for k, v in self._looks.items()},
+            np.asarray(seen(self._x[-1].to(self.plan.pipeline.device))),
+            facts, self.given, {k: torch.stack(v) for k, v in self._looks.items()},
+            _stacked(self._maps),
         )  # fmt: skip
 
     def look(self, which: str, step: int) -> np.ndarray:
@@ -145,6 +163,11 @@ class Recording:
             if i == self.step:
                 break
             self._x0.append(begun.x0[i])
+            if self.words is not None:
+                same = begun.facts.get("words") == self.words.labels
+                self._maps.append(
+                    begun.attention[i] if same and begun.attention is not None else None
+                )
             if "x0" in begun.seen:
                 self._looks.setdefault("x0", []).append(begun.seen["x0"][i])
             yield Moment(i, float(begun.times[i]), begun.x[i], begun.x0[i])
@@ -197,6 +220,10 @@ class Recording:
             self._times[-1] = (t, float(found.alpha), float(found.sigma))
         self._look("x0", self._x0[-1])
         self._bytes += self._x0[-1].nbytes
+        if self.words is not None:
+            found_maps = self.words.taken()
+            self._maps.append(found_maps)
+            self._bytes += 0 if found_maps is None else found_maps.nbytes
         return Moment(step, self._times[-1][0], self._x[-1], self._x0[-1])
 
     def _look(self, which: str, x: Tensor) -> None:
@@ -226,6 +253,7 @@ def recorded(
     sampling: Sampling | None = None,
     *,
     change: Change | None = None,
+    free: bool = False,
     limit: int = LIMIT,
     **asked: Any,
 ) -> Recording:
@@ -236,6 +264,8 @@ def recorded(
         n: How many samples; they are made as one batch.
         sampling: How.
         change: Makes another plan of the one decided.
+        free: Whether predictions may leave the range of the data, as on the way of an inversion and
+            back; see `demist.core.unclamped`. The trace says so, and what goes on from it does so.
         limit: Bytes that the trace may take.
         asked: Further arguments of `Pipeline.plan`: conditions by name, fields of `Sampling`, ...
 
@@ -251,6 +281,7 @@ def recorded(
     cond = reworded(pipeline, cond, how.over(pipeline.defaults).rewrite is not False)
     plan = pipeline.plan(n, replace(how, rewrite=False), **beside, **cond)
     facts, given = facts_of(pipeline, plan, cond, {**beside, **_said(change)})
+    plan = _freed(plan, facts) if free else plan
     return Recording(plan if change is None else change(plan), facts, given, limit=limit)
 
 
@@ -284,6 +315,10 @@ def resumed(
     Raises:
         UsageError: There is no such step, the model is another one, or a change makes no sense.
     """
+    if trace.rising:
+        raise UsageError(
+            "the trace leads from data to noise; come back from it with demist.editing.returned"
+        )
     if type(step) is not int or not 0 <= step < trace.steps:
         raise UsageError(f"step = {step!r}: the trace can go on from steps 0 to {trace.steps - 1}")
     how, cond = split(sampling, changes)
@@ -300,7 +335,7 @@ def resumed(
     if "init" in cond or "size" in cond:
         raise UsageError("a trace goes on from its own states: leave init and size out")
     same = require_fit(pipeline, trace, other_model)
-    pipeline = _sized_for(pipeline, trace)
+    pipeline = sized_for(pipeline, trace)
     before = Sampling(**trace.facts["sampling"])
     wanted = how.over(before)
     cond = {**conditions_of(trace), **reworded(pipeline, cond, wanted.rewrite is not False)}
@@ -317,8 +352,24 @@ def resumed(
         *trace.facts.get("branches", ()),
         {"step": step, "steps": trace.steps, "sampling": trace.facts["sampling"]},
     ]
+    plan = _freed(plan, facts) if trace.facts.get("unclamped") is True else plan
     plan = plan if change is None else change(plan)
     return Recording(plan, facts, given, trace, step, memory, limit)
+
+
+def _stacked(maps: list[Tensor | None]) -> Tensor | None:
+    """Maps of all steps, NaN where there are none; None: there are none at all."""
+    like = next((one for one in maps if one is not None), None)
+    if like is None:
+        return None
+    none = torch.full_like(like, float("nan"))
+    return torch.stack([none if one is None else one for one in maps])
+
+
+def _freed(plan: Plan, facts: dict[str, Any]) -> Plan:
+    """A plan whose predictions may leave the range of the data, and a trace that says so."""
+    facts["unclamped"] = True
+    return replace(plan, model=unclamped(plan.model))
 
 
 def _along(
@@ -346,7 +397,8 @@ def _curve(plan: Plan) -> Tensor:
     return torch.stack([t, *plan.pipeline.denoiser.schedule(t)], 1)
 
 
-def _sized_for(pipeline: "Pipeline", trace: Trace) -> "Pipeline":
+def sized_for(pipeline: "Pipeline", trace: Trace) -> "Pipeline":
+    """The model for data of the size of a trace."""
     if pipeline.shape != trace.shape and pipeline.shape[1:] and trace.shape[1:]:
         pipeline = pipeline.sized((trace.shape[-2], trace.shape[-1]))
     if pipeline.shape != trace.shape:

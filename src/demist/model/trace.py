@@ -10,6 +10,7 @@ x                  (K + 1, n, ...)          states x_t
 x0                 (K, n, ...)              data predicted from each of them but the last
 samples            (n, ...)                 the last state, decoded
 seen.x, seen.x0    (K + 1, n, ...), (K, n, ...)  bytes: quick looks, of a model in latents only
+attention          (K, n, W, h, w)         float32, where asked for: attention to words
 memory.0, ...                               what the solver remembered
 given.0, ...                                conditions that are arrays
 ```
@@ -62,10 +63,13 @@ class Trace:
         x0: Data predicted from each state but the last, `(K, n, ...)`, guided; where a step asked
             for none (one that only adds noise), the prediction before.
         memories: The solver's memory at each point, of `n` rows, on the CPU.
-        samples: The samples as data.
+        samples: The last state as data; of an inversion a quick look at noise.
         facts: How it was made, as JSON values: `shape`, `model`, `sampling`, `cond`, ...
         given: Conditions that are arrays, by the names that stand for them in `facts`.
         seen: Quick looks at the states (`x`) and predictions (`x0`) of a model in latents.
+        attention: How much each place attended to each of `facts["words"]` in each step,
+            `(K, n, W, h, w)`, shares of all attention; NaN: not recorded. None: nowhere; the facts
+            have `words` nevertheless where that was asked for.
     """
 
     times: Tensor
@@ -79,11 +83,17 @@ class Trace:
     facts: Mapping[str, Any]
     given: Mapping[str, np.ndarray] = field(default_factory=dict)
     seen: Mapping[str, Tensor] = field(default_factory=dict)
+    attention: Tensor | None = None
 
     @property
     def steps(self) -> int:
         """How many steps were taken."""
         return len(self.times) - 1
+
+    @property
+    def rising(self) -> bool:
+        """Whether it leads from data to noise, as an inversion does; its end is noise then."""
+        return bool(self.times[-1] > self.times[0])
 
     @property
     def n(self) -> int:
@@ -156,6 +166,7 @@ class Trace:
             "samples": torch.from_numpy(np.array(self.samples)),
             **{f"seen.{name}": looks for name, looks in self.seen.items()},
             **{name: torch.from_numpy(value) for name, value in self.given.items()},
+            **({} if self.attention is None else {"attention": self.attention}),
         }
         names: dict[int, str] = {}
 
@@ -250,11 +261,20 @@ def _made(cls: type[Trace], facts: dict[str, Any], tensors: dict[str, Tensor]) -
         if value.shape[:2] != (points - (name == "x0"), n) or value.dtype != torch.uint8:
             raise DataError(f"seen.{name} fits no state")
         _factor(tuple(value.shape[1:]), tuple(shape))
+    maps = tensors.get("attention")
+    if maps is not None:
+        words = facts.get("words")
+        told = isinstance(words, list) and len(words) == n and all(type(w) is list for w in words)
+        if maps.ndim != 5 or maps.shape[:2] != (points - 1, n) or maps.dtype != torch.float32:
+            raise DataError(f"attention of shape {tuple(maps.shape)} fits no steps")
+        if not told or any(type(w) is not str for one in words for w in one):  # type: ignore[union-attr]
+            raise DataError("it does not say which words its attention is to")
     given = {name: _array(name, v) for name, v in tensors.items() if name.startswith("given.")}
     return cls(
         **{name: tensors[name] for name in ("times", "alpha", "sigma", "schedule", "x", "x0")},
         memories=tuple(unpack(tree, kept) for tree in trees),
         samples=_array("samples", tensors["samples"]), facts=facts, given=given, seen=seen,
+        attention=maps,
     )  # fmt: skip
 
 

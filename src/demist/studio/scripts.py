@@ -51,14 +51,38 @@ class Script:
 
     def started(self, file: str, shape: Sequence[int], start: float) -> "Script":
         """The last line, on a picture."""
-        channels, *sides = shape
-        read = f"init = read_image({file!r}, {channels}, {tuple(sides)!r})"
         last = self.python[-1].removesuffix(")") + f", init=init, start={start!r})"
+        found = replace(self, python=self.python[:-1]).read(file, shape)
         return replace(
-            self, imports=(*self.imports, "from demist.data.images.decode import read_image"),
-            python=(*self.python[:-1], read, last), commands=(),
+            found, python=(*found.python, last), commands=(),
             why_none="demist sample starts from noise; a start from a picture takes Python",
         )  # fmt: skip
+
+    def read(self, file: str, shape: Sequence[int]) -> "Script":
+        """A picture, as `init`."""
+        channels, *sides = shape
+        line = f"init = read_image({file!r}, {channels}, {tuple(sides)!r})"
+        return self._with("from demist.data.images.decode import read_image", line)
+
+    def inverted(self, data: str, how: Sampling, cond: Mapping[str, Any]) -> "Script":
+        """The walk to noise from `data`, an expression."""
+        words = ", ".join(["pipeline", data, *_arguments(how, cond)])
+        line = f"trace = inversion({words}).run()"
+        return self._with("from demist.editing import inversion", line)
+
+    def returned(self, step: int, how: Sampling, cond: Mapping[str, Any]) -> "Script":
+        """The way back from a step of that."""
+        words = ", ".join(["pipeline", "trace", str(step), *_arguments(how, cond)])
+        line = f"trace = returned({words}).run()"
+        return self._with("from demist.editing import returned", line)
+
+    def _with(self, needed: str, line: str) -> "Script":
+        """A line that no command does."""
+        imports = self.imports if needed in self.imports else (*self.imports, needed)
+        why = "an inversion, and what comes after it, takes Python"
+        return replace(
+            self, imports=imports, python=(*self.python, line), commands=(), why_none=why
+        )
 
     def resumed(
         self, step: int, how: Sampling, cond: Mapping[str, Any], typed: Mapping[str, str],

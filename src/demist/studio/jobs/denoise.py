@@ -14,8 +14,10 @@ from torch import Tensor
 
 from demist import modalities
 from demist.data.images.decode import read_image
+from demist.editing.attending import attending
 from demist.editing.known import with_known
 from demist.editing.masks import resized
+from demist.editing.walks import inversion, returned
 from demist.errors import UsageError
 from demist.io import files
 from demist.model import Pipeline, Plan, Sampling, Trace, open_model
@@ -65,9 +67,13 @@ class Settings:
     start: float = 1.0
     """Time to start at on that picture: how strong the change is."""
     parent: str | None = None
-    """The job whose trace is branched."""
+    """The job whose trace is branched; of an inversion one that leads back to data."""
     step: int = 0
-    """Steps of it that are kept."""
+    """Steps of it that are kept; of an inversion, those from whose end it goes back."""
+    invert: bool = False
+    """Walk from data to noise: from the picture, or from the samples of the parent."""
+    words: bool = False
+    """Record which part of the picture attends to which word of the prompt."""
     keep: tuple[str, ...] = ()
     """Rows of 0 and 1 over the picture: where the parent's samples are kept; empty: nowhere."""
 
@@ -92,6 +98,7 @@ def run(settings: Settings, folder: Path, tell: Tell) -> None:
         MissingError: There is no such model, parent or picture.
     """
     recording, script = begun(settings, folder)
+    recording = attending(recording) if settings.words else recording
     files.write_json(folder / "code.json", script.to_json())
     before: Tensor | None = None
     steps = recording.plan.steps
@@ -113,6 +120,8 @@ def begun(settings: Settings, folder: Path) -> tuple[Recording, scripts.Script]:
         raise UsageError(f"n = {settings.n}: give 1 to {MOST} samples")
     if settings.parent is not None:
         return _branch(settings, folder)
+    if settings.invert and settings.image is None:
+        raise UsageError("give a picture to invert, or invert the samples of a finished sampling")
     place = models.locate(settings.model, Path(os.environ["DEMIST_STUDIO_RUNS"]))
     pipeline = opened(place)
     spec = "digits" if settings.model == "model-digits" else str(place)
@@ -125,11 +134,16 @@ def begun(settings: Settings, folder: Path) -> tuple[Recording, scripts.Script]:
     if settings.image is not None:
         if not modalities.of(pipeline).spatial:
             raise UsageError("a picture can be started from by a model of images only")
-        if not 0 < settings.start <= 1:
+        if not settings.invert and not 0 < settings.start <= 1:
             raise UsageError(f"start = {settings.start:g}: give a time above 0, up to 1")
         place = locate(settings.image, folder.parent.parent / "uploads") / "image.png"
         channels, *sides = pipeline.shape
-        asked["init"] = read_image(str(place), channels, (sides[0], sides[1]))
+        init = read_image(str(place), channels, (sides[0], sides[1]))
+        if settings.invert:
+            script = scripts.Script(spec, str(pipeline.device)).read(str(place), pipeline.shape)
+            script = script.inverted("init[None]", how, asked)
+            return inversion(pipeline, init[None], how, **asked), script
+        asked["init"] = init
         asked["start"] = settings.start
         script = script.started(str(place), pipeline.shape, settings.start)
     return recorded(pipeline, settings.n, how, **asked), script
@@ -149,6 +163,13 @@ def _branch(settings: Settings, folder: Path) -> tuple[Recording, scripts.Script
     pipeline = opened(models.locate(model, Path(os.environ["DEMIST_STUDIO_RUNS"])))
     typed, negative = dict(settings.cond), settings.negative or None
     changes, how = _asked(pipeline, typed, negative), settings.sampling()
+    if settings.invert:
+        return inversion(pipeline, trace, how, **changes), script.inverted("trace", how, changes)
+    if trace.rising:
+        if settings.keep:
+            raise UsageError("a part is kept in a branch of the way back; come back first")
+        back = returned(pipeline, trace, settings.step, how, **changes)
+        return back, script.returned(settings.step, how, changes)
     # What is painted is kept: the branch of one that kept a part does so only if asked again.
     freed = "change" in trace.facts.get("also", ()) and not settings.keep
     script = script.resumed(settings.step, how, changes, typed, negative, settings.keep, freed)

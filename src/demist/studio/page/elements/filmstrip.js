@@ -1,5 +1,5 @@
 // <demist-filmstrip>: every step of a sampling, x_t above and the predicted x0 below; a slider for
-// mouse, keys and touch. `show({steps, step, last, kept, key, picture, said})`; says `demist-step`.
+// mouse, keys and touch. `show({steps, step, last, kept, key, picture, said, ends})`; says `demist-step`.
 import { make } from '../lib/dom.js';
 
 const KEYS = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageUp: 5, PageDown: -5, Home: -1e9, End: 1e9 };
@@ -9,7 +9,8 @@ class Filmstrip extends HTMLElement {
     if (this.track) return;
     this.cells = [];
     this.track = make('div', { class: 'film-track' });
-    this.append(make('div', { class: 'film-names small muted', 'aria-hidden': 'true' }, make('span', {}, 'xₜ'), make('span', {}, 'x̂₀')), this.track);
+    this.ends = make('p', { class: 'film-ends small muted' });
+    this.append(this.ends, make('div', { class: 'film-names small muted', 'aria-hidden': 'true' }, make('span', {}, 'xₜ'), make('span', {}, 'x̂₀')), this.track);
     this.track.setAttribute('role', 'slider');
     this.track.setAttribute('aria-label', 'Step');
     this.track.tabIndex = 0;
@@ -18,11 +19,20 @@ class Filmstrip extends HTMLElement {
       this.move(Math.floor((event.clientX - box.left) / box.width));
     };
     this.track.addEventListener('pointerdown', (event) => {
-      if (event.pointerType !== 'touch') { this.track.setPointerCapture(event.pointerId); this.held = true; }
+      this.track.setPointerCapture(event.pointerId);
+      // A finger hides what it is on, so it draws the film along by as much as it moves.
+      if (event.pointerType === 'touch') this.drawn = { x: event.clientX, step: this.step };
+      else this.held = true;
     });
     this.track.addEventListener('click', to);
-    this.track.addEventListener('pointermove', (event) => this.held && to(event));
-    for (const name of ['pointerup', 'pointercancel']) this.track.addEventListener(name, () => { this.held = false; });
+    this.track.addEventListener('pointermove', (event) => {
+      if (this.held) to(event);
+      else if (this.drawn) {
+        const each = Math.max(12, this.track.clientWidth / (this.steps + 1));
+        this.move(this.drawn.step + Math.round((event.clientX - this.drawn.x) / each));
+      }
+    });
+    for (const name of ['pointerup', 'pointercancel']) this.track.addEventListener(name, () => { this.held = false; this.drawn = null; });
     this.track.addEventListener('keydown', (event) => {
       if (!(event.key in KEYS)) return;
       event.preventDefault();
@@ -35,8 +45,13 @@ class Filmstrip extends HTMLElement {
     if (wanted !== this.step) this.dispatchEvent(new CustomEvent('demist-step', { detail: wanted, bubbles: true }));
   }
 
-  // `last`: the newest step that is there; `kept`: steps taken over from a parent; with `key` all pictures change.
-  show({ steps, step, last, kept = 0, key, picture, said }) {
+  // `last`: the newest step that is there; `kept`: steps taken over from a parent; with `key` all pictures change;
+  // `ends`: what is on the left and on the right.
+  show({ steps, step, last, kept = 0, key, picture, said, ends = ['noise', 'data'] }) {
+    if (this.ends.dataset.ends !== ends.join()) {
+      this.ends.dataset.ends = ends.join();
+      this.ends.replaceChildren(make('span', {}, ends[0]), make('i', { 'aria-hidden': 'true' }), make('span', {}, make('span', { class: 'visually-hidden' }, 'to '), ends[1]));
+    }
     if (this.key !== key || this.steps !== steps) {
       this.cells = Array.from({ length: steps + 1 }, (_, i) => make('div', { class: `film-cell${kept && i <= kept ? ' kept' : ''}` }, make('span', { class: 'film-number' }, String(i))));
       this.track.replaceChildren(...this.cells);

@@ -1,17 +1,17 @@
 // The microscope: run a sampling, look at every step of it, go back, branch, compare.
+import '../elements/attention.js';
 import '../elements/compare.js';
 import '../elements/filmstrip.js';
 import '../elements/plots.js';
 import '../elements/tree.js';
 import { follow, get, post } from '../lib/api.js';
 import { make, say } from '../lib/dom.js';
-import { fromTrace } from '../lib/pictures.js';
 import { read, write } from '../lib/state.js';
 import { rms } from '../lib/trace.js';
 import { codeCard } from './denoise/code.js';
 import { Form } from './denoise/form.js';
 import { Keep } from './denoise/keep.js';
-import { OVER, Take, said } from './denoise/take.js';
+import { OVER, Take, journey, said } from './denoise/take.js';
 
 document.head.append(make('link', { rel: 'stylesheet', href: '/pages/denoise.css' }));
 const DEFAULTS = { job: '', step: -1, row: 0, against: '' };
@@ -38,21 +38,30 @@ class DenoisePage extends HTMLElement {
 
   build() {
     this.first = new Form({ title: 'Sampling', button: 'Run', onrun: (settings) => this.start(settings) });
-    this.branch = new Form({ title: 'Branch', button: 'Branch here', branch: true, onrun: (settings) => this.start({ ...settings, parent: this.state.job, step: this.at() }) });
+    this.branch = new Form({ title: 'Branch', button: 'Branch here', branch: true, onrun: (settings) => this.start({ ...settings, model: this.take.model, parent: this.state.job, step: this.at() }) });
     this.keep = new Keep();
     this.branch.extra.append(this.keep.controls);
     this.branch.keep = () => this.keep.rows();
     this.pictures = { x: make('div', { class: 'stage-picture' }), x0: make('div', { class: 'stage-picture' }) };
-    const figure = (which, name, more, extra) => make('figure', { class: 'stage' }, make('div', { class: 'stage-frame' }, this.pictures[which], extra), make('figcaption', {}, make('strong', {}, name), make('span', { class: 'muted small' }, more)));
+    this.attention = make('demist-attention', { hidden: true });
+    this.overlay = make('canvas', { class: 'word-overlay pixels', hidden: true, 'aria-hidden': 'true' });
+    this.attention.addEventListener('demist-word', ({ detail }) => {
+      this.overlay.hidden = !detail;
+      if (!detail) return;
+      Object.assign(this.overlay, { width: detail.width, height: detail.height });
+      this.overlay.getContext('2d').drawImage(detail, 0, 0);
+    });
+    const figure = (which, name, more, ...extras) => make('figure', { class: 'stage' }, make('div', { class: 'stage-frame' }, this.pictures[which], extras), make('figcaption', {}, make('strong', {}, name), make('span', { class: 'muted small' }, more)));
     this.rows = make('div', { class: 'rows', role: 'radiogroup', 'aria-label': 'Sample' });
     this.where = make('p', { class: 'where', 'aria-live': 'off' });
+    this.journey = make('p', { class: 'journey', hidden: true });
     this.status = make('div', { class: 'row status' });
     this.play = make('button', { type: 'button', 'aria-label': 'Play', onclick: () => this.playing() }, '▶');
     this.film = make('demist-filmstrip');
     this.film.addEventListener('demist-step', (event) => this.go(event.detail));
     const step = (sign, words, by) => make('button', { type: 'button', 'aria-label': words, onclick: () => this.film.move(by(this.at())) }, sign);
     this.transport = make('div', { class: 'row transport' },
-      step('|◀', 'To the noise', () => 0), step('‹', 'One step back', (k) => k - 1), this.play, step('›', 'One step on', (k) => k + 1), step('▶|', 'To the end', () => 1e9), this.where);
+      step('|◀', 'To the first step', () => 0), step('‹', 'One step back', (k) => k - 1), this.play, step('›', 'One step on', (k) => k + 1), step('▶|', 'To the last step', () => 1e9), this.where);
     this.schedule = make('demist-schedule');
     this.histogram = make('demist-histogram');
     this.curves = make('demist-curves');
@@ -69,19 +78,23 @@ class DenoisePage extends HTMLElement {
         this.status,
         make('div', { class: 'stages' },
           figure('x', 'xₜ', 'the noisy state, as the network sees it'),
-          figure('x0', 'x̂₀', 'the clean data that it predicts from it', this.keep.canvas)),
-        this.rows, this.transport, this.film),
+          figure('x0', 'x̂₀', 'the clean data that it predicts from it', this.overlay, this.keep.canvas)),
+        this.rows, this.attention, this.transport, this.film, this.journey),
       make('div', { class: 'grid plots' },
         make('section', { class: 'card' }, make('h2', {}, 'Schedule'), this.schedule, legend(['log(α²/σ²)', '--plot-1'], ['steps', '--accent'])),
         make('section', { class: 'card' }, make('h2', {}, 'Numbers of xₜ'), this.histogram, legend(['this sample', '--plot-1'], ['N(0, 1)', '--plot-2'])),
         make('section', { class: 'card' }, make('h2', {}, 'Lengths'), this.curves, legend(['xₜ', '--plot-1'], ['x̂₀', '--plot-3'], ['predicted noise', '--plot-4'], ['change of x̂₀', '--plot-2', true]))),
       this.compareCard,
       this.code.card);
+    this.invertCard = make('section', { class: 'card invert-card', hidden: true },
+      make('h2', {}, 'Invert and come back'),
+      make('p', { class: 'small muted' }, 'Walk from these samples to the noise that they come from (guidance 1, nothing drawn), then back, as they were or with something changed.'),
+      make('button', { type: 'button', onclick: () => this.start({ model: this.take.model, parent: this.state.job, invert: true }) }, 'Invert these'));
     this.branchCard = make('section', { class: 'card branches', hidden: true }, make('h2', {}, 'Branches'), this.tree);
     this.replaceChildren(
       make('div', { class: 'head' }, make('h1', {}, 'Denoise'), make('p', {}, 'Watch noise become data. Go back to any step, change something, and see what would have become of it.')),
       make('div', { class: 'bench' },
-        make('aside', { class: 'stack' }, this.first.card, this.branchCard, this.branch.card),
+        make('aside', { class: 'stack' }, this.first.card, this.branchCard, this.branch.card, this.invertCard),
         make('div', { class: 'stack' }, this.empty, this.whole)));
     this.branch.card.hidden = true;
   }
@@ -182,6 +195,8 @@ class DenoisePage extends HTMLElement {
     this.whole.hidden = !take;
     this.branch.card.hidden = !(take?.trace);
     this.branchCard.hidden = this.takes.size < 2;
+    this.invertCard.hidden = !take?.trace || take.rising;
+    for (const one of this.takes.values()) { const from = this.takes.get(one.settings.parent); one.back = !one.rising && from?.rising ? from : null; }
     if (!take) return;
     const step = this.at(), row = Math.min(this.state.row, take.n - 1);
     this.drawStatus(take);
@@ -197,11 +212,14 @@ class DenoisePage extends HTMLElement {
     this.drawRows(take, step, row);
     const words = said(take, step);
     this.where.textContent = words;
+    this.journey.textContent = journey(take, row);
+    this.journey.hidden = !this.journey.textContent;
     this.film.show({
-      steps: take.steps ?? 0, step, last: Math.max(0, take.last), kept: take.settings.parent ? take.settings.step : 0,
+      steps: take.steps ?? 0, step, last: Math.max(0, take.last), kept: take.kept, ends: take.rising ? ['data', 'noise'] : ['noise', 'data'],
       key: `${take.id}/${row}/${take.trace ? 'trace' : 'sheets'}`, said: words, picture: (which, k) => take.picture(which, k, row),
     });
     this.drawPlots(take, step, row);
+    this.attention.show({ trace: take.trace, step, row });
     this.drawTree(step, row);
     this.drawCompare(take, row);
     const model = this.models?.find((one) => one.id === take.model);
@@ -260,7 +278,7 @@ class DenoisePage extends HTMLElement {
       this.lines = [
         { name: 'x_t', colour: '--plot-1', values: of((k) => rms(trace.numbers('x', k, row))) },
         { name: 'x0', colour: '--plot-3', values: of((k) => rms(trace.numbers('x0', k, row))) },
-        { name: 'noise', colour: '--plot-4', values: of((k) => (k < trace.steps ? rms(trace.noise(k, row)) : NaN)) },
+        { name: 'noise', colour: '--plot-4', values: of((k) => (k < trace.steps && trace.sigma[k] > 0 ? rms(trace.noise(k, row)) : NaN)) },
         { name: 'change', colour: '--plot-2', dash: [5, 4], values: of((k) => (k ? change(k) : NaN)) },
       ];
       this.curve = Array.from({ length: trace.schedule.length / 3 }, (_, i) => [...trace.schedule.slice(3 * i, 3 * i + 3)]);
@@ -272,7 +290,7 @@ class DenoisePage extends HTMLElement {
   }
 
   drawTree(step, row) {
-    const takes = [...this.takes.values()].map((t) => ({ id: t.id, parent: t.settings.parent ?? null, step: t.settings.step ?? 0, steps: t.steps ?? 1, label: t.label, picture: t.trace ? t.picture('x0', t.steps, Math.min(row, t.n - 1)) : null }));
+    const takes = [...this.takes.values()].map((t) => ({ id: t.id, parent: t.settings.parent ?? null, step: t.settings.step ?? 0, steps: t.steps ?? 1, label: t.label, rising: t.rising, back: Boolean(t.back), picture: t.trace ? t.picture(t.rising ? 'x' : 'x0', t.steps, Math.min(row, t.n - 1)) : null }));
     const key = `${row}/${this.state.job}/${step}/${takes.map((t) => `${t.id}${t.steps}${Boolean(t.picture)}`)}`;
     if (key === this.treeKey) return;
     const focused = this.tree.contains(document.activeElement) ? document.activeElement.dataset.take : null;
@@ -290,7 +308,7 @@ class DenoisePage extends HTMLElement {
     if (key === this.comparedKey) return;
     this.comparedKey = key;
     this.against.replaceChildren(...others.map((t) => make('option', { value: t.id, selected: t === other }, t.label)));
-    const end = (t) => fromTrace(t.trace, 'x0', t.steps, Math.min(row, t.n - 1));
+    const end = (t) => t.result(Math.min(row, t.n - 1));
     this.compare.show({ a: end(other), b: end(take), names: [other.label, take.label] });
   }
 }

@@ -174,7 +174,7 @@ class RiverPage extends HTMLElement {
     const { data } = this.parts, values = this.state.data;
     if (data.dataset.count !== String(values.length)) {
       data.dataset.count = String(values.length);
-      data.replaceChildren(make('span', { class: 'muted' }, 'Data'), ...values.map((_, i) => make('span', { class: 'chip' },
+      data.replaceChildren(make('span', { class: 'muted' }, 'Data'), ...values.map((_, i) => make('span', { class: 'datum' },
         make('input', { type: 'number', min: String(-REACH), max: String(REACH), step: '0.1', 'aria-label': `Datum ${i + 1}`, onchange: (e) => this.move({ index: i, value: Number(e.target.value) || 0, done: true }) }),
         values.length > 1 ? make('button', { class: 'quiet', type: 'button', 'aria-label': `Remove datum ${i + 1}`, onclick: () => this.remove(i) }, '×') : null)),
       make('button', { type: 'button', class: 'add', disabled: values.length >= MOST, onclick: () => this.add() }, 'Add a number'));

@@ -24,14 +24,19 @@ export class Form {
     this.interval = make('input', { name: 'interval', placeholder: '0.1:0.8', size: 10 });
     this.rule = make('select', { name: 'rule' }, ['', ...RULES].map((one) => make('option', { value: one }, one || (branch ? 'as it was' : 'as the model says'))));
     this.negative = make('input', { name: 'negative', placeholder: 'nothing', size: 10 });
-    this.picture = make('input', { type: 'file', name: 'picture', accept: 'image/png,image/jpeg,image/webp', onchange: () => { this.start.disabled = !this.picture.files.length; } });
+    this.picture = make('input', { type: 'file', name: 'picture', accept: 'image/png,image/jpeg,image/webp', onchange: () => this.showStart() });
     this.start = make('input', { type: 'range', name: 'start', min: '0.05', max: '1', step: '0.05', value: '0.6', disabled: true });
+    this.invert = make('input', { type: 'checkbox', name: 'invert', disabled: true, onchange: () => this.showStart() });
     this.extra = make('div', { class: 'stack tight' });
     this.button = make('button', { class: 'primary', type: 'submit' }, button);
+    this.words = make('input', { type: 'checkbox', name: 'words' });
+    this.wordsBox = make('label', { class: 'check', hidden: true }, this.words, make('span', {}, 'Record attention to words: maps of each step; costs one product more in each layer that reads words'));
+    this.wordless = make('p', { class: 'small muted', hidden: true }, 'This model reads no words, so no part of a picture attends to one.');
     const more = make('details', {}, make('summary', {}, 'More'), make('div', { class: 'stack tight more' },
       make('div', { class: 'pair' }, field('Guidance between times', this.interval), field('Rule', this.rule)),
       field('Lead away from', this.negative),
-      branch ? null : make('div', { class: 'stack tight' }, field('Start from a picture', this.picture), field('Strength: 1 leaves nothing of it', this.start))));
+      this.wordsBox, this.wordless,
+      branch ? null : make('div', { class: 'stack tight' }, field('Start from a picture', this.picture), field('Strength: 1 leaves nothing of it', this.start), make('label', { class: 'check' }, this.invert, make('span', {}, 'Invert it instead: walk from the picture to its noise, and come back from there')))));
     const form = make('form', { class: 'stack tight', onsubmit: (event) => { event.preventDefault(); this.send(onrun); } },
       branch ? null : field('Model', this.modelBox),
       this.conditions,
@@ -62,18 +67,23 @@ export class Form {
   // Of a branch: what it leaves, and where.
   refer(model, take, step) {
     if (!model || !take.trace) return;
+    if (this.takeId !== take.id) { this.takeId = take.id; this.words.checked = take.trace.facts.words !== undefined; }
     if (this.known !== model.id) { this.conditionsOf(model); this.known = model.id; }
-    const how = take.trace.facts.sampling, left = take.steps - step;
-    this.heading.textContent = left ? `Branch from step ${step}` : 'Branch';
+    const how = take.trace.facts.sampling, left = take.rising ? step : take.steps - step;
+    const name = take.rising ? 'Come back' : 'Branch';
+    this.heading.textContent = left ? `${name} from step ${step}` : name;
     this.guidance.placeholder = String(how.guidance);
     this.steps.placeholder = String(left);
     this.seed.placeholder = String(Array.isArray(how.seed) ? how.seed[0] : how.seed);
     this.button.disabled = !left;
-    this.button.textContent = left ? 'Branch here' : 'Go back to a step first';
+    this.button.textContent = left ? (take.rising ? 'Come back from here' : 'Branch here') : take.rising ? 'Go on to a step first' : 'Go back to a step first';
   }
 
   conditionsOf(model) {
     this.cond = {};
+    const reads = Object.values(model.conditions ?? {}).some(({ kind }) => /text|prompt|states/i.test(kind ?? ''));
+    this.wordsBox.hidden = !reads;
+    this.wordless.hidden = reads;
     const none = this.branch ? 'as it was' : 'none';
     this.conditions.replaceChildren(...Object.entries(model.conditions ?? {}).map(([name, { classes }]) => {
       if (!classes || classes.length > 24) {
@@ -85,6 +95,14 @@ export class Form {
       return make('fieldset', { class: 'chips' }, make('legend', {}, name), choices.map(([value, words]) => make('label', { class: 'chip' },
         make('input', { type: 'radio', name: `${this.branch ? 'branch' : 'first'}-${name}`, value, checked: value === first, onchange: () => { this.cond[name] = value; } }), make('span', {}, words))));
     }));
+  }
+
+  showStart() {
+    const none = !this.picture.files.length;
+    this.invert.disabled = none;
+    this.start.disabled = none || this.invert.checked;
+    this.guidance.placeholder = !none && this.invert.checked ? '1' : String(this.models?.find((one) => one.id === this.modelBox.value)?.defaults.guidance ?? 1);
+    this.button.textContent = !none && this.invert.checked ? 'Invert' : 'Run';
   }
 
   showEta() { this.etaBox.hidden = this.solver.value !== 'ddim'; }
@@ -99,6 +117,7 @@ export class Form {
     put('guidance_rule', this.rule, String);
     put('negative', this.negative, String);
     if (this.solver.value) found.solver = this.solver.value === 'ddim' && this.eta.value !== '0' ? `ddim:eta=${this.eta.value}` : this.solver.value;
+    if (this.words.checked && !this.wordsBox.hidden) found.words = true;
     if (!this.branch) {
       found.model = this.modelBox.value;
       found.n = Number(this.n.value) || 8;
@@ -108,7 +127,8 @@ export class Form {
     try {
       if (this.picture.files.length && !this.branch) {
         found.image = (await upload(this.picture.files[0])).id;
-        found.start = Number(this.start.value);
+        if (this.invert.checked) found.invert = true;
+        else found.start = Number(this.start.value);
       }
       await onrun(found);
     } catch (error) {

@@ -41,7 +41,7 @@ export class Keep {
 
   // What a take kept is painted when it is opened, so that its branches keep it too, or are seen not to.
   follow(take, step, model) {
-    this.controls.hidden = model?.kind !== 'images' || !take.trace;
+    this.controls.hidden = model?.kind !== 'images' || !take.trace || take.rising;
     if (!take.trace || this.of === take.id) return;
     this.of = take.id;
     const rows = take.settings.keep ?? [], at = (i, n) => Math.floor((i * n) / SIDE);

@@ -1,7 +1,7 @@
 // One sampling on the page: its settings, how far it is, and its pictures, from previews or its trace.
 import { file } from '../../lib/api.js';
 import { fromSheet, fromTrace } from '../../lib/pictures.js';
-import { load } from '../../lib/trace.js';
+import { load, rms } from '../../lib/trace.js';
 
 export const OVER = ['done', 'failed', 'cancelled'];
 
@@ -19,19 +19,28 @@ export class Take {
     this.sheets = [];
     this.facts = [];
     this.trace = null;
+    this.back = null; // the inversion from which it comes back
     this.stop = () => {};
   }
+
+  // It leads from data to noise.
+  get rising() { return Boolean(this.settings.invert); }
+
+  // Steps that it took over from its parent.
+  get kept() { return this.settings.parent && !this.rising && !this.back ? this.settings.step : 0; }
 
   get kind() { return this.models?.find((one) => one.id === this.model)?.kind || 'images'; }
 
   get label() {
-    const { cond = {}, parent, step } = this.settings;
+    const { cond = {}, parent, step, invert } = this.settings;
     const words = Object.values(cond).map(String);
     for (const [name, sign] of [['guidance', 'guidance '], ['solver', ''], ['steps', 'steps '], ['seed', 'seed ']]) {
       const value = this.settings[name];
       if (value !== undefined && value !== null && value !== '' && (parent || name === 'guidance')) words.push(`${sign}${value}`);
     }
     if (this.settings.keep?.length) words.push('a part kept');
+    if (invert) return ['to noise', ...words].join(', ');
+    if (this.back) return `back from ${step}: ${words.join(', ') || 'as it was'}`;
     const what = words.join(', ') || 'as before';
     return parent ? `${what}, from step ${step}` : words.join(', ') || 'no class';
   }
@@ -82,10 +91,15 @@ export class Take {
 
   // A new canvas, or null if that step is not there yet.
   picture(which, step, row) {
+    // Of noise nothing was predicted yet: the prediction of the step before stands there.
+    if (this.rising && which === 'x0' && step > 0 && step === this.steps) return this.picture(which, step - 1, row);
     if (this.trace) return fromTrace(this.trace, which, step, row);
     const sheet = this.sheets[step];
     return sheet ? fromSheet(sheet, which, this.kind === 'images' ? row : 0, this.kind === 'images' ? this.n : 1) : null;
   }
+
+  // What it is about: where it ends, of an inversion where it begins.
+  result(row) { return this.rising ? fromTrace(this.trace, 'x', 0, row) : fromTrace(this.trace, 'x0', this.steps, row); }
 
   // While it runs: where its steps lie, as (t, alpha, sigma) up to a factor.
   times() {
@@ -113,4 +127,21 @@ export function said(take, step) {
   if (t !== undefined) words.push(`t = ${t.toFixed(3)}`);
   if (snr !== undefined && snr !== null) words.push(`log-SNR = ${Number.isFinite(snr) ? snr.toFixed(1).replace('-', '−') : snr > 0 ? '∞' : '−∞'}`);
   return words.join('  ·  ');
+}
+
+// What an inversion is, or how far a way back ended from where it began; '' for other samplings.
+export function journey(take, row) {
+  const short = (value) => (value < 0.0001 ? value.toExponential(1) : value.toPrecision(2));
+  if (!take.trace) return '';
+  if (take.rising) {
+    const noise = rms(take.trace.numbers('x', take.steps, row)) / take.trace.sigma[take.steps];
+    return `This walk leads from data to noise. Its end is the noise from which the sampler makes this picture; its numbers have a root mean square of ${noise.toFixed(2)} (drawn noise: 1). Come back from it, as it was or with something changed.`;
+  }
+  const from = take.back?.trace;
+  if (!from) return '';
+  const [a, b] = [take.trace.numbers('x', take.steps, row), from.numbers('x', 0, row)];
+  const apart = rms(a.map((v, i) => v - b[i]));
+  const changed = ['guidance', 'guidance_rule', 'guidance_interval', 'negative', 'solver', 'steps'].some((name) => (take.settings[name] ?? null) !== null) || Object.keys(take.settings.cond ?? {}).length > 0;
+  const found = `root mean square ${short(apart)} from where the inversion began, whose own is ${short(rms(b))}`;
+  return changed ? `Back again, with a change: ${found}. That is the change and the error of the round trip together.` : `Back again, nothing changed: the error of the round trip is ${found}.`;
 }

@@ -2,7 +2,8 @@
 
 import copy
 
-from demist.core import Denoiser, Model, rebuilt
+from demist.core.denoiser import Denoiser, Model
+from demist.core.gradients import rebuilt
 
 
 def unclamped(model: Model) -> Model:
