@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -244,55 +243,3 @@ def test_samples_are_inverted_a_part_is_painted_and_a_finger_scrubs(visit, opene
     assert up.rising
     assert np.array_equal(up.x[0], kept.x[-1])
     assert up.facts["cond"] == kept.facts["cond"]
-
-
-@pytest.fixture
-def worded(opened, monkeypatch):
-    """A model of prompts with random weights beside the digits."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "editing"))
-    from small import small
-
-    small("unet").save(opened.runs / "worded", replace=True)
-
-
-def test_each_word_has_a_map_that_follows_the_step(visit, opened, worded, picture, accessible):
-    page = visit(opened, "#/denoise")
-    page.wait_for_selector(".first-card .chip >> nth=5")
-    page.click(".first-card summary")
-    assert "reads no words" in page.inner_text(".first-card")
-    page.select_option(".first-card select[name=model]", "model-worded")
-    page.fill(".first-card input[name=cond-text]", "a big red three")
-    assert not page.is_checked(".first-card input[name=words]")
-    page.check(".first-card input[name=words]")
-    page.fill(".first-card input[name=n]", "2")
-    page.fill(".first-card input[name=steps]", "4")
-    page.click(".first-card button.primary")
-    page.wait_for_selector(".word >> nth=3")
-    assert page.locator(".word span").all_inner_texts() == ["a", "big", "red", "three"]
-    maps = trace_of(opened, newest(page)).attention
-
-    def at_most(word):
-        said = page.get_attribute(f".word >> nth={word}", "aria-label")
-        return float(re.search(r"most (\S+) %", said)[1])
-
-    for step in (3, 0):
-        page.click(f".film-cell >> nth={step}")
-        for word in (0, 3):
-            assert at_most(word) == pytest.approx(100 * float(maps[step, 0, word].max()), rel=0.06)
-    top = float(page.inner_text(".words-scale span >> nth=-1").split()[0])
-    assert top == pytest.approx(100 * float(maps[:, 0].max()), rel=0.06)
-    page.focus(".word >> nth=2")
-    page.wait_for_selector(".word-overlay:visible")
-    page.evaluate("scrollTo(0, 0)")
-    picture(page, "denoise-words")
-    accessible(page)
-    page.focus(".film-track")
-    page.wait_for_selector(".word-overlay", state="hidden")
-
-
-@pytest.mark.parametrize(("width", "theme"), [(1200, "dark"), (390, "light")])
-def test_words_fit(visit, opened, picture, width, theme):
-    page = visit(opened, "#/denoise", width=width, theme=theme)
-    page.wait_for_selector(".word >> nth=3")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    picture(page, f"denoise-words-{theme}-{width}")

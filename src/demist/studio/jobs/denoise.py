@@ -14,7 +14,6 @@ from torch import Tensor
 
 from demist import modalities
 from demist.data.images.decode import read_image
-from demist.editing.attending import attending
 from demist.editing.known import with_known
 from demist.editing.masks import resized
 from demist.editing.walks import inversion, returned
@@ -72,8 +71,6 @@ class Settings:
     """Steps of it that are kept; of an inversion, those from whose end it goes back."""
     invert: bool = False
     """Walk from data to noise: from the picture, or from the samples of the parent."""
-    words: bool = False
-    """Record which part of the picture attends to which word of the prompt."""
     keep: tuple[str, ...] = ()
     """Rows of 0 and 1 over the picture: where the parent's samples are kept; empty: nowhere."""
 
@@ -98,7 +95,6 @@ def run(settings: Settings, folder: Path, tell: Tell) -> None:
         MissingError: There is no such model, parent or picture.
     """
     recording, script = begun(settings, folder)
-    recording = attending(recording) if settings.words else recording
     files.write_json(folder / "code.json", script.to_json())
     before: Tensor | None = None
     steps = recording.plan.steps

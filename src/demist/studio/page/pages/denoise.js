@@ -1,5 +1,4 @@
 // The microscope: run a sampling, look at every step of it, go back, branch, compare.
-import '../elements/attention.js';
 import '../elements/compare.js';
 import '../elements/filmstrip.js';
 import '../elements/plots.js';
@@ -43,14 +42,6 @@ class DenoisePage extends HTMLElement {
     this.branch.extra.append(this.keep.controls);
     this.branch.keep = () => this.keep.rows();
     this.pictures = { x: make('div', { class: 'stage-picture' }), x0: make('div', { class: 'stage-picture' }) };
-    this.attention = make('demist-attention', { hidden: true });
-    this.overlay = make('canvas', { class: 'word-overlay pixels', hidden: true, 'aria-hidden': 'true' });
-    this.attention.addEventListener('demist-word', ({ detail }) => {
-      this.overlay.hidden = !detail;
-      if (!detail) return;
-      Object.assign(this.overlay, { width: detail.width, height: detail.height });
-      this.overlay.getContext('2d').drawImage(detail, 0, 0);
-    });
     const figure = (which, name, more, ...extras) => make('figure', { class: 'stage' }, make('div', { class: 'stage-frame' }, this.pictures[which], extras), make('figcaption', {}, make('strong', {}, name), make('span', { class: 'muted small' }, more)));
     this.rows = make('div', { class: 'rows', role: 'radiogroup', 'aria-label': 'Sample' });
     this.where = make('p', { class: 'where', 'aria-live': 'off' });
@@ -78,8 +69,8 @@ class DenoisePage extends HTMLElement {
         this.status,
         make('div', { class: 'stages' },
           figure('x', 'xₜ', 'the noisy state, as the network sees it'),
-          figure('x0', 'x̂₀', 'the clean data that it predicts from it', this.overlay, this.keep.canvas)),
-        this.rows, this.attention, this.transport, this.film, this.journey),
+          figure('x0', 'x̂₀', 'the clean data that it predicts from it', this.keep.canvas)),
+        this.rows, this.transport, this.film, this.journey),
       make('div', { class: 'grid plots' },
         make('section', { class: 'card' }, make('h2', {}, 'Schedule'), this.schedule, legend(['log(α²/σ²)', '--plot-1'], ['steps', '--accent'])),
         make('section', { class: 'card' }, make('h2', {}, 'Numbers of xₜ'), this.histogram, legend(['this sample', '--plot-1'], ['N(0, 1)', '--plot-2'])),
@@ -219,7 +210,6 @@ class DenoisePage extends HTMLElement {
       key: `${take.id}/${row}/${take.trace ? 'trace' : 'sheets'}`, said: words, picture: (which, k) => take.picture(which, k, row),
     });
     this.drawPlots(take, step, row);
-    this.attention.show({ trace: take.trace, step, row });
     this.drawTree(step, row);
     this.drawCompare(take, row);
     const model = this.models?.find((one) => one.id === take.model);

@@ -29,13 +29,9 @@ export class Form {
     this.invert = make('input', { type: 'checkbox', name: 'invert', disabled: true, onchange: () => this.showStart() });
     this.extra = make('div', { class: 'stack tight' });
     this.button = make('button', { class: 'primary', type: 'submit' }, button);
-    this.words = make('input', { type: 'checkbox', name: 'words' });
-    this.wordsBox = make('label', { class: 'check', hidden: true }, this.words, make('span', {}, 'Record attention to words: maps of each step; costs one product more in each layer that reads words'));
-    this.wordless = make('p', { class: 'small muted', hidden: true }, 'This model reads no words, so no part of a picture attends to one.');
     const more = make('details', {}, make('summary', {}, 'More'), make('div', { class: 'stack tight more' },
       make('div', { class: 'pair' }, field('Guidance between times', this.interval), field('Rule', this.rule)),
       field('Lead away from', this.negative),
-      this.wordsBox, this.wordless,
       branch ? null : make('div', { class: 'stack tight' }, field('Start from a picture', this.picture), field('Strength: 1 leaves nothing of it', this.start), make('label', { class: 'check' }, this.invert, make('span', {}, 'Invert it instead: walk from the picture to its noise, and come back from there')))));
     const form = make('form', { class: 'stack tight', onsubmit: (event) => { event.preventDefault(); this.send(onrun); } },
       branch ? null : field('Model', this.modelBox),
@@ -67,7 +63,6 @@ export class Form {
   // Of a branch: what it leaves, and where.
   refer(model, take, step) {
     if (!model || !take.trace) return;
-    if (this.takeId !== take.id) { this.takeId = take.id; this.words.checked = take.trace.facts.words !== undefined; }
     if (this.known !== model.id) { this.conditionsOf(model); this.known = model.id; }
     const how = take.trace.facts.sampling, left = take.rising ? step : take.steps - step;
     const name = take.rising ? 'Come back' : 'Branch';
@@ -81,9 +76,6 @@ export class Form {
 
   conditionsOf(model) {
     this.cond = {};
-    const reads = Object.values(model.conditions ?? {}).some(({ kind }) => /text|prompt|states/i.test(kind ?? ''));
-    this.wordsBox.hidden = !reads;
-    this.wordless.hidden = reads;
     const none = this.branch ? 'as it was' : 'none';
     this.conditions.replaceChildren(...Object.entries(model.conditions ?? {}).map(([name, { classes }]) => {
       if (!classes || classes.length > 24) {
@@ -117,7 +109,6 @@ export class Form {
     put('guidance_rule', this.rule, String);
     put('negative', this.negative, String);
     if (this.solver.value) found.solver = this.solver.value === 'ddim' && this.eta.value !== '0' ? `ddim:eta=${this.eta.value}` : this.solver.value;
-    if (this.words.checked && !this.wordsBox.hidden) found.words = true;
     if (!this.branch) {
       found.model = this.modelBox.value;
       found.n = Number(this.n.value) || 8;
