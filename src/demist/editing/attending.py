@@ -113,11 +113,11 @@ def attending(recording: Recording) -> Recording:
         raise UsageError("give a prompt to each sample, or there are no words to attend to")
     reader = plan.pipeline.conditioner.conditions[name]
     found = [_words_of(reader.readings(prompt)) for prompt in prompts]
-    labels = [words for words, _ in found]
+    labels = [read for read, _ in found]
     most, length = max(map(len, labels)), found[0][1].shape[0]
     tokens = torch.zeros(plan.n, length, most)
-    for i, (words, table) in enumerate(found):
-        tokens[i, :, : len(words)] = table
+    for i, (read, table) in enumerate(found):
+        tokens[i, :, : len(read)] = table
     sides = (plan.pipeline.state_shape[-2], plan.pipeline.state_shape[-1])
     words = Words(labels, tokens, name, sides=sides)
     inner = plan.walk

@@ -219,8 +219,7 @@ def _made(cls: type[Trace], facts: dict[str, Any], tensors: dict[str, Tensor]) -
     for name in ("times", "alpha", "sigma", "schedule", "x", "x0", "samples"):
         if name not in tensors:
             raise DataError(f"{name} is missing")
-    whole = isinstance(shape, list) and shape and all(type(s) is int and s > 0 for s in shape)
-    if not whole:
+    if not (isinstance(shape, list) and shape and all(type(s) is int and s > 0 for s in shape)):
         raise DataError("its shape is not a list of positive whole numbers")
     for name in ("sampling", "cond", "model"):
         if not isinstance(facts.get(name), dict):
@@ -265,7 +264,8 @@ def _made(cls: type[Trace], facts: dict[str, Any], tensors: dict[str, Tensor]) -
     if maps is not None:
         words = facts.get("words")
         told = isinstance(words, list) and len(words) == n and all(type(w) is list for w in words)
-        if maps.ndim != 5 or maps.shape[:2] != (points - 1, n) or maps.dtype != torch.float32:
+        fits = maps.shape[:2] == (points - 1, n) and bool(maps.shape[4:]) and not maps.shape[5:]
+        if not fits or maps.dtype != torch.float32:
             raise DataError(f"attention of shape {tuple(maps.shape)} fits no steps")
         if not told or any(type(w) is not str for one in words for w in one):  # type: ignore[union-attr]
             raise DataError("it does not say which words its attention is to")
