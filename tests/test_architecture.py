@@ -550,3 +550,9 @@ def test_help_is_quick_and_free_of_torch():
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(seconds) < 0.3  # of processor time, since other work may keep the clock running
+
+
+def test_files_of_tests_have_names_of_their_own():
+    """Two of one name in different folders cannot be collected in one run."""
+    names = [path.name for path in sorted(Path(__file__).parent.rglob("test_*.py"))]
+    assert [name for name in names if names.count(name) > 1] == []
