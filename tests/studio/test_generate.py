@@ -167,12 +167,12 @@ def test_points_give_a_page_and_sounds_a_file_each(make, tmp_path):
     codec = Standardize((0.0, 0.0), 1.0)
     points = Pipeline(Denoiser(net, VP(), Eps()), codec, Conditioner(), (2,))
     points.save(tmp_path / "runs/points")
-    folder = make(model="model-points", n=50, steps=2)
+    folder = make(model="folder-points", n=50, steps=2)
     assert sorted(p.name for p in folder.iterdir()) == ["page.png", "result.json"]
     assert read_metadata(folder / "page.png")["sampling"]["n"] == 50
     assert all(data.startswith(b"\x89PNG") for h, data in make.told if h["type"] == "preview")
     with pytest.raises(UsageError, match="a grid shows images"):
-        make(model="model-points", grid=["seed=0:2"])
+        make(model="folder-points", grid=["seed=0:2"])
     net = UNet(in_channels=1, channels=(8, 8), norm_groups=2, head_dim=8)
     codec = LogMel(8000, 128, 512)
     facts = {"kind": "sounds:rate=8000"}
@@ -181,7 +181,7 @@ def test_points_give_a_page_and_sounds_a_file_each(make, tmp_path):
         Denoiser(net, VP(), Eps()), codec, Conditioner(), shape, Sampling(steps=2), facts
     )
     sounds.save(tmp_path / "runs/sounds")
-    folder = make(model="model-sounds", n=2)
+    folder = make(model="folder-sounds", n=2)
     names = ["image-000.png", "image-001.png", "page.png", "result.json"]
     assert sorted(p.name for p in folder.iterdir()) == [*names, "sound-000.wav", "sound-001.wav"]
     assert (folder / "sound-001.wav").read_bytes().startswith(b"RIFF")
