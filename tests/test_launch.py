@@ -45,6 +45,7 @@ def test_back_off_and_no_progress():
     assert history([75, 75], [0], stop_at=1) == (75, [5])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("left", "ends", "state", "expected"),
     [

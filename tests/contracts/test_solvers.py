@@ -95,6 +95,7 @@ def test_order_from_pure_noise_to_clean_data_gaussian(solver, name):
     assert at_least(solver, error, 192)
 
 
+@pytest.mark.slow
 @every_deterministic
 @pytest.mark.parametrize("name", ORDER_SCHEDULES)
 def test_order_from_pure_noise_to_clean_data_mixture(solver, name):
@@ -128,6 +129,7 @@ def test_weak_order(solver, name):
     assert at_least(solver, error, 48, 0.3)
 
 
+@pytest.mark.slow
 @every_stochastic
 @pytest.mark.parametrize("name", ["vp", "ve"])
 def test_weak_order_with_time_travel(solver, name):

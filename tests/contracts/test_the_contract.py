@@ -56,6 +56,7 @@ def test_a_right_method_passes(name):
     assert all(passes(proof, Midpoint(), name) for proof in (GAUSSIAN, INSIDE, MIXTURE))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrong",
     [Midpoint(where=0.4), Midpoint(late=0.9), Midpoint(late=0.0)],

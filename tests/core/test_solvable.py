@@ -74,6 +74,7 @@ def test_only_pure_noise_moves_and_only_where_it_leaves_the_data_open():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["linear", "cosine", "table-zero-snr", "shifted"])
 @pytest.mark.parametrize("kind", [Eps(), Score()], ids=str)
 def test_all_that_begins_in_pure_noise_works_for_noise_predictions(name, kind):

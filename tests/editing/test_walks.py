@@ -92,6 +92,7 @@ def test_what_makes_no_sense_is_told(pipeline, walked):
         returned(pipeline, back)
 
 
+@pytest.mark.slow
 def test_models_that_clamp_walk_as_undo_does_and_their_digits_come_back():
     pipeline = open_model("digits")
     x = pipeline.sample(2, label=["7", "3"], steps=8)

@@ -32,6 +32,7 @@ def null(cond):
     return {**cond, "label": False}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", [Linear(), VP(), Cosine(), VE()], ids=repr)
 @pytest.mark.parametrize("scale", [0.0, 0.5, 1.0, 2.0, 4.0])
 def test_standard_deviation_of_guided_gaussians(schedule, scale):

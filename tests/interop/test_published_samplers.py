@@ -258,6 +258,7 @@ def require_near(found, expected, kind, name):
     assert float((found - expected).abs().max()) < most * std
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name"), NAMES)
 def test_the_end_is_as_recorded(kind, name):
     if "use_beta_sigmas" in CASES[kind][name][0]:

@@ -348,6 +348,7 @@ WRONG = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("change", "component", "kind", "words"), WRONG.values(), ids=WRONG)
 def test_what_is_wrong_is_said(files, change, component, kind, words):
     place, *_ = files()

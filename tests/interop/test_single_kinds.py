@@ -104,6 +104,7 @@ def of_clip(style, prefix, *sizes):
     return in_file(below(prefix, PLACES[style](shapes)), shapes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NETS if name != "vae"])
 def test_kind_and_configuration_are_told_by_names_and_shapes(name):
     kind, style, config, title, pipeline = NETS[name]

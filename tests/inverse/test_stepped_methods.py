@@ -82,6 +82,7 @@ def measured(std=0.2, rows=slice(None), shape=(D,)):
     return Measurement(Dense(shape, MATRIX), Y[rows], GaussianNoise(std))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("method", OWN)
 def test_a_batch_is_its_samples(method, schedule):

@@ -87,6 +87,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("number", range(len(CASES)))
 def test_a_widened_network_equals_its_base_bit_for_bit_and_learns_what_is_new(number, dtype):

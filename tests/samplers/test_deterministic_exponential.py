@@ -94,6 +94,7 @@ def test_half_log_snr_and_back(schedule):
     assert flow_time(*Linear()(T(0.3))) == pytest.approx(0.3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [2, 3])
 @pytest.mark.parametrize("schedule", [Linear(), VP(), VE()], ids=["linear", "vp", "ve"])
 def test_runge_kutta_has_its_order_from_pure_noise(schedule, order):

@@ -176,6 +176,7 @@ def ends():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spec", "grid"),
     [
@@ -269,6 +270,7 @@ VARIANTS = [*NAMES, "pndm:start=runge-kutta", "unipc:p=3,variant=bh1", "lms:p=4,
 ENDS = ["linear", "vp", "ve", "sigmoid", "table-zero-snr", "shifted-zero-vp"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", VARIANTS)
 def test_finite_in_few_steps_with_a_bf16_network(spec):
     for schedule in map(SCHEDULES.get, ENDS):

@@ -140,6 +140,20 @@ def test_each_step_is_told_and_shown_and_a_cancel_takes_effect_within_one(make):
     assert not list(make.folders[-1].glob("image-*"))
 
 
+def test_a_cancel_keeps_the_pictures_that_are_finished(make):
+    axes = ["steps=2,30", "seed=0:2"]
+    with pytest.raises(CancelledError):
+        make(grid=axes, cond={"label": "3"}, _stop_at=4)
+    folder = make.folders[-1]
+    found = json.loads((folder / "result.json").read_text())
+    kept = sorted(path.name for path in folder.glob("image-*"))
+    assert [one["file"] for one in found["pictures"]] == kept == ["image-000.png", "image-001.png"]
+    assert not (folder / "page.png").exists()
+    whole = make(grid=["steps=2", "seed=0:2"], cond={"label": "3"})
+    for name in kept:
+        assert np.array_equal(pixels(folder / name), pixels(whole / name))
+
+
 def test_what_makes_no_sense_is_said(make):
     for settings, words in (
         ({"n": 0}, "n = 0: give 1 to 400 images"),

@@ -22,6 +22,7 @@ PLAIN = [
 """Schedules that need no option."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", PLAIN)
 @pytest.mark.parametrize("parameterization", core.PARAMETERIZATIONS.names())
 def test_every_combination_takes_a_step(schedule, parameterization):

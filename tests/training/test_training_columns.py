@@ -161,6 +161,7 @@ def test_training_sees_the_latents_that_sampling_sees(pairs, coder, recipe, name
                 assert torch.equal(cond["mask.mask"][k], want["mask"][0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["pixels", "latents"])
 def test_holes_are_drawn_where_there_are_no_masks(pairs, coder, where):
     write(pairs, without("mask")(rows_of(pairs)))

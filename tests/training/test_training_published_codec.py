@@ -64,6 +64,7 @@ def config(tmp_path):
     return update(CONFIG, {"runs": str(tmp_path / "runs"), **own})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_a_model_is_trained_in_the_latents_of_a_folder(folder, config, form):
     place = folder(form)

@@ -4,7 +4,7 @@ import io
 import math
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 TILE = 128
 """Pixels of the longer side of a picture in a preview, at most."""
+PAGE = 2**26
+"""Numbers of all pictures of a job together up to which a page of all is drawn."""
 SHARE = 10
 """A preview may take a tenth of the time."""
 
@@ -177,18 +179,16 @@ class Progress:
         )  # fmt: skip
 
 
-def made(order: Order, tell: Tell) -> np.ndarray:
-    """The samples, in their places; every step is told."""
+def made(order: Order, tell: Tell) -> Iterator[tuple[Sequence[int], np.ndarray]]:
+    """Places and samples, batch by batch; every step is told."""
     batches = [(part, rows) for part in order.parts for rows in part.plan.batches(part.rows)]
     progress = Progress(order, tell, sum(_steps(part.plan) for part, _ in batches))
-    found: dict[int, np.ndarray] = {}
     for part, rows in batches:
         first = part.rows.index(rows[0])
         places = part.places[first : first + len(rows)]
         x = _through(part.plan, rows, places, progress)
-        found |= dict(zip(places, x, strict=True))
-        progress.board |= {i: found[i] for i in places}
-    return np.stack([found[i] for i in range(order.n)])
+        progress.board |= dict(zip(places, x, strict=True))
+        yield places, x
 
 
 def _through(
@@ -245,34 +245,39 @@ def columns_of(order: Order) -> int:
     return len(order.axes[1].words) if order.axes else math.ceil(math.sqrt(order.n))
 
 
-def write(order: Order, x: np.ndarray, folder: Path) -> None:
-    """Write samples into the folder of their job.
+def write(order: Order, batches: Iterable[tuple[Sequence[int], np.ndarray]], folder: Path) -> None:
+    """Write samples into the folder of their job, each when its batch is there.
 
-    `image-NNN.png` each (`sound-NNN.wav` too), the page of all as `demist sample` writes it
-    (`page.png`), and `result.json`, which says what is where.
+    `image-NNN.png` each (`sound-NNN.wav` too), `result.json`, which says what is where, and in the
+    end the page of all as `demist sample` writes it (`page.png`), if it is not larger than `PAGE`.
+    What was written stays if the job is cancelled or fails, and `result.json` speaks of that.
     """
-    modality = pages.of(order.pipeline)
     options = {
         place: options
         for part in order.parts
         for place, options in zip(part.places, part.options, strict=True)
     }
-    pictures = []
-    if modality.spatial or modality.lasting:
-        for i in range(order.n):
-            page = _page(order, x[i : i + 1], options[i])
-            if modality.spatial:
-                page = replace(page, image=picture(x[i]))
-            name = f"image-{i:03d}.png"
-            page.save(folder / name, order.command)
-            pictures.append({"file": name, "sampling": options[i]})
-    if modality.lasting:
-        sounds = modality.write(x, folder / "sounds")
-        for i, wave in enumerate(sorted(sounds.glob("*.wav")) if sounds else []):
-            wave.rename(folder / f"sound-{i:03d}.wav")
-            pictures[i]["sound"] = f"sound-{i:03d}.wav"
-        if sounds:
-            sounds.rmdir()
+    found, pictures = dict[int, np.ndarray](), dict[int, dict[str, Any]]()
+    try:
+        for places, x in batches:
+            for place, sample in zip(places, x, strict=True):
+                found[place] = sample
+                if one := _written(order, place, sample, options[place], folder):
+                    pictures[place] = one
+    finally:
+        grid = order.axes and {
+            side: {"name": axis.name, "labels": axis.labels}
+            for side, axis in zip(("rows", "columns"), order.axes, strict=True)
+        }
+        result = {
+            "kind": pages.of(order.pipeline).name, "grid": grid, "command": order.command,
+            "pictures": [pictures[place] for place in sorted(pictures)],
+            "model": order.facts["model"], "sampling": dict(order.options),
+        }  # fmt: skip
+        files.write_json(folder / "result.json", result)
+    if pictures and math.prod(found[0].shape[1:]) * order.n > PAGE:
+        return
+    x = np.stack([found[place] for place in range(order.n)])
     whole = _page(order, x, order.options, order.labels, _rows(order))
     if order.axes:
         rows, columns = order.axes
@@ -281,15 +286,25 @@ def write(order: Order, x: np.ndarray, folder: Path) -> None:
         )
         whole = replace(whole, image=image)
     whole.save(folder / "page.png", order.command)
-    grid = order.axes and {
-        side: {"name": axis.name, "labels": axis.labels}
-        for side, axis in zip(("rows", "columns"), order.axes, strict=True)
-    }
-    result = {
-        "kind": modality.name, "pictures": pictures, "grid": grid, "command": order.command,
-        "model": order.facts["model"], "sampling": dict(order.options),
-    }  # fmt: skip
-    files.write_json(folder / "result.json", result)
+
+
+def _written(
+    order: Order, place: int, x: np.ndarray, options: Mapping[str, Any], folder: Path
+) -> dict[str, Any] | None:
+    """What `result.json` says of a sample, once it is written; None: its kind has no such file."""
+    modality = pages.of(order.pipeline)
+    if not (modality.spatial or modality.lasting):
+        return None
+    page, name = _page(order, x[None], options), f"image-{place:03d}.png"
+    if modality.spatial:
+        page = replace(page, image=picture(x))
+    page.save(folder / name, order.command)
+    told: dict[str, Any] = {"file": name, "sampling": options}
+    if modality.lasting and (sounds := modality.write(x[None], folder / "sounds")):
+        told["sound"] = f"sound-{place:03d}.wav"
+        next(iter(sounds.glob("*.wav"))).rename(folder / told["sound"])
+        sounds.rmdir()
+    return told
 
 
 def _page(

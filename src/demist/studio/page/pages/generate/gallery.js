@@ -4,12 +4,13 @@ import { make, say } from '../../lib/dom.js';
 import { title } from './form.js';
 
 const FEW = 240;
+const OVER = ['done', 'failed', 'cancelled'];
 const NAMES = { n: 'Pictures', only: 'Number', grid: 'Schedule' };
 
-// The pictures of finished jobs, newest job first; `bin` has those that were thrown away.
+// The pictures of jobs that are over, newest job first; one that was cancelled has those it finished; `bin` has those that were thrown away.
 export function picturesOf(jobs, bin = false) {
   const found = [];
-  for (const job of jobs.filter((one) => one.kind === 'generate' && one.state === 'done').reverse()) {
+  for (const job of jobs.filter((one) => one.kind === 'generate' && OVER.includes(one.state)).reverse()) {
     const files = job.files ?? [], marks = new Set(files);
     const mine = files.filter((name) => (bin ? /^binned-\d+\.png$/ : /^image-\d+\.png$/).test(name));
     const all = mine.length || bin || files.some((name) => name.startsWith('binned-')) ? mine : files.filter((name) => name === 'page.png');
