@@ -108,7 +108,8 @@ def test_a_reload_finds_the_job_again_and_cancel_takes_effect_within_a_step(visi
     page.wait_for_selector(".film-cell[data-drawn] >> nth=3")
     assert job in page.url
     assert opened.ask("GET", f"/api/jobs/{job}")[1]["state"] == "running"
-    page.click(".status .cancel")
+    with page.expect_response("**/cancel"):  # from its answer on the server knows
+        page.click(".status .cancel")
     before = opened.ask("GET", f"/api/jobs/{job}")[1]["step"]
     page.wait_for_selector(".status[data-state=cancelled]")
     found = opened.wait(job, "cancelled")
