@@ -1,8 +1,12 @@
 """Sounds asked by captions, kind by kind: are they heard as what was asked for?
 
+    python benchmarks/sounds_captions.py union DIGITS ESC10 STROKES OUT   # links and metadata.csv
     python benchmarks/sounds_captions.py judge RECORDINGS RUN    # per kind, with floor and ceiling
     python benchmarks/sounds_captions.py folds RECORDINGS        # the judge on each fold of ESC-10
 
+`union` takes spoken digits (`7_theo_32.wav`; takes 0 and 1 to test, of `--takes` in all), ESC-10
+with its index.csv (fold 5 to test) and one-shots whose names say what they are (of the kinds with
+five and more, each fifth to test), and writes a folder of the three with captions.
 RECORDINGS is a folder whose metadata.csv has, for `judge`, the columns file_name, text (the
 caption), kind and split; for `folds`, file_name, label and fold ("fold 1" to "fold 5"). One small
 classifier is trained on spectrograms of the real recordings of the training part and sees those of
@@ -11,8 +15,11 @@ rows are Markdown, times are of this process.
 """
 
 import argparse
+import csv
 import platform
 import time
+from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,8 +30,68 @@ from demist.evaluation.judge.classifier import Classifier
 from demist.modalities.listening import pictures
 from demist.training.judge import train_classifier
 
+WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+HEARD = {
+    "dog bark": "a dog barks",
+    "rain": "rain falls",
+    "sea waves": "waves of the sea",
+    "baby cry": "a baby cries",
+    "clock tick": "a clock ticks",
+    "person sneeze": "a person sneezes",
+    "helicopter": "a helicopter flies",
+    "chainsaw": "a chainsaw runs",
+    "rooster": "a rooster crows",
+    "fire crackling": "a fire crackles",
+}
+"""Captions of the classes of ESC-10."""
+STROKES = {
+    "bass drum": ("bd", "kick", "bass_hard", "bass_soft"),
+    "snare drum": ("sn", "snare"),
+    "cymbal": ("cymbal",),
+    "hat": ("hat",),
+    "tabla": ("tabla",),
+    "tom": ("tom",),
+    "bass": ("bass",),
+    "other percussion": ("drum", "elec", "perc"),
+}
+"""Kinds of one-shots, and what is in their names; the first that fits counts."""
 CUTS = 4
 """How often each recording is cut for the judge's training."""
+
+
+def union(args: argparse.Namespace) -> None:
+    rows = []
+    for path in sorted(Path(args.digits).glob("*.wav")):
+        digit, speaker, take = path.stem.split("_")
+        if int(take) < args.takes:
+            word, part = WORDS[int(digit)], "test" if int(take) < 2 else "train"
+            rows.append((path, f"the number {word}, spoken by {speaker}", f"number {word}", part))
+    root = Path(args.esc10)
+    with open(root / "index.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            part = "test" if row["fold"] == "5" else "train"
+            rows.append((root / row["file_name"], HEARD[row["label"]], row["label"], part))
+    of_kind = defaultdict(list)
+    for path in sorted(Path(args.strokes).glob("*.flac")):
+        for kind, names in STROKES.items():
+            if any(f"_{name}" in f"_{path.stem}" for name in names):
+                of_kind[kind].append(path)
+                break
+    for kind, paths in of_kind.items():
+        for i, path in enumerate(paths):
+            known = ["hard", "soft", "open", "closed", "pedal", "splash", "hi", "lo", "mid"]
+            how = [word for word in path.stem.split("_") if word in known]
+            part = "test" if len(paths) >= 5 and i % 5 == 2 else "train"
+            rows.append((path, ", ".join([kind, *how]), kind, part))
+    out = Path(args.out)
+    out.mkdir(parents=True)
+    with open(out / "metadata.csv", "w", newline="") as file:
+        write = csv.writer(file).writerow
+        write(["file_name", "text", "kind", "split"])
+        for path, text, kind, part in rows:
+            (out / path.name).symlink_to(path.resolve())
+            write([path.name, text, kind, part])
+    print(f"{len(rows)} recordings of {len({row[2] for row in rows})} kinds in {out}")
 
 
 def cut(data: Dataset, rows: np.ndarray, draw: np.random.Generator) -> np.ndarray:
@@ -142,6 +209,11 @@ def main() -> None:
     one.add_argument("--steps", type=int, default=10)
     one.add_argument("--guidance", type=float, default=2.0)
     one.set_defaults(do=judge)
+    three = commands.add_parser("union")
+    for name in ("digits", "esc10", "strokes", "out"):
+        three.add_argument(name)
+    three.add_argument("--takes", type=int, default=8, help="of each digit by each speaker")
+    three.set_defaults(do=union)
     two = commands.add_parser("folds")
     two.add_argument("recordings")
     two.add_argument("--rate", type=int, default=8000)
