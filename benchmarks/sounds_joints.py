@@ -97,6 +97,9 @@ def joints(args: argparse.Namespace) -> None:
                 at = (jump_at(wave, place, hop) for place in places)
                 found.setdefault(what, []).extend(j for each in at for j in each)
     took = time.process_time() - begun
+    for what in ("continued", "repaired"):
+        every = [jump for name in found if name.startswith(what) for jump in found[name]]
+        found[f"{what} ({told}), all seeds"] = every
     print(f"{len(real)} recordings, {args.steps} steps, {took:.0f} CPU-seconds; level in dB of")
     print(f"{hop} samples before and after, where either is above -{QUIET:.0f} dB\n")
     print("| what | joints | median | 95 % | 99 % |")
