@@ -29,8 +29,8 @@ from demist.studio.store import is_id
 from demist.studio.telling import Tell
 
 ABOUT, MADE = "about.json", "edited.png"
-MOST = 32
-"""Variants at once."""
+MOST, WIDEST, AGAIN = 32, 4096, 100
+"""Variants at once, pixels that are added at an edge or blended, and jumps."""
 SEEN = 512
 """Pixels that the longer side of a preview has at most."""
 
@@ -223,6 +223,11 @@ def _require(settings: Settings, modes: Sequence[str]) -> None:
         raise UsageError("nothing is painted: paint what is to be made anew")
     if settings.mode == "outpaint" and not any(settings.extend.values()):
         raise UsageError("extend: say by how many pixels, at one edge or more")
+    for name, most in (("blend", WIDEST), ("padding", WIDEST), ("jumps", AGAIN)):
+        if not 0 <= getattr(settings, name) <= most:
+            raise UsageError(f"{name} = {getattr(settings, name)}: give 0 to {most}")
+    if wide := [edge for edge, pixels in settings.extend.items() if pixels > WIDEST]:
+        raise UsageError(f"extend: {wide[0]} takes up to {WIDEST} pixels; go on in several edits")
     if settings.mode != "outpaint" and settings.extend:
         raise UsageError(f"extend goes with outpaint, and this is {settings.mode}")
     if settings.mode != "instruct" and settings.image_guidance is not None:
