@@ -13,6 +13,7 @@ __all__ = [
     "guard",
     "kinds",
     "learned_score",
+    "limits",
     "making",
     "marks",
     "models",

@@ -141,7 +141,7 @@ class Queue:
         """
         found = await asyncio.to_thread(self.store.all)
         places = {job: place for place, job in enumerate(self.waiting)}
-        now = {job: {"place": place} for job, place in places.items()}
+        now: dict[str, dict[str, Any]] = {job: {"place": place} for job, place in places.items()}
         if self.running is not None:
             now[self.running] = dict(self._facts)
         for (job, name), (version, _) in self.previews.items():
