@@ -164,6 +164,7 @@ def test_what_makes_no_sense_is_said(make):
         ({"grid": ["seed=0:2"], "cond": {"label": ["1", "2"]}}, "label has several values"),
         ({"grid": ["wings=1,2"]}, "--grid wings=1,2"),
         ({"steps": "many"}, "steps = 'many'"),
+        ({"steps": 10**9}, "steps = 1000000000: 10000 are the most"),
         ({"path": "/etc"}, "there is no setting 'path'"),
     ):
         with pytest.raises(UsageError, match=words):

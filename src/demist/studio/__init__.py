@@ -8,6 +8,7 @@ worker process, which owns the device, at the other end of `frames`; `worker` is
 __all__ = [
     "answers",
     "app",
+    "asked",
     "events",
     "frames",
     "guard",

@@ -21,9 +21,10 @@ from demist.errors import MissingError, UsageError
 from demist.io import files
 from demist.model import Pipeline, Sampling
 from demist.model.images import shown
-from demist.model.sampling import flag, parse
+from demist.model.sampling import flag
 from demist.model.values import PROMPT
 from demist.studio import models, uploads
+from demist.studio.asked import sampling_of
 from demist.studio.jobs.denoise import opened
 from demist.studio.store import is_id
 from demist.studio.telling import Tell
@@ -97,12 +98,9 @@ class Settings:
         given = {
             "steps": self.steps, "solver": self.solver, "grid": self.time_grid,
             "guidance": self.guidance, "guidance_interval": self.guidance_interval,
-            "guidance_rule": self.guidance_rule,
+            "guidance_rule": self.guidance_rule, "seed": self.seed,
         }  # fmt: skip
-        typed: dict[str, Any] = {
-            k: parse(k, v) if isinstance(v, str) else v for k, v in given.items() if v != ""
-        }
-        return Sampling(**typed, seed=self.seed)
+        return sampling_of(given)
 
     @property
     def how_strong(self) -> float:
