@@ -172,13 +172,16 @@ def made(page, opened):
 def test_an_instruction_is_followed(visit, opened, seven, picture, accessible):
     page = edit(visit, opened, "follows", seven)
     page.wait_for_selector(".modes input[value=instruct]:not(:disabled)")
+    page.fill("input[name=cond-text]", "a red cat")
     page.click(".modes .chip:has-text('Instruct')")
+    assert page.is_hidden("input[name=cond-text]")  # the instruction takes its place
     page.fill("input[name=instruct]", "make it red")
     found = made(page, opened)
     model = open_model(str(opened.runs / "follows"))
     expected = editing.instruct(model, seven[None], "make it red", steps=3, seed=(5,))
     assert np.array_equal(found[0], expected[0, 0])
     assert (found[0] != found[1]).any()
+    assert opened.ask("GET", "/api/jobs")[1][-1]["settings"]["cond"] == {}
     page.evaluate("scrollTo(0, 0)")
     picture(page, "kinds-instruct")
     accessible(page)

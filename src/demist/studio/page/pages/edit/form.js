@@ -78,11 +78,18 @@ export class Form {
     this.steps.placeholder = String(model.defaults.steps ?? 20);
     this.cond = {};
     const own = Object.entries(model.conditions).filter(([, { kind }]) => !PICTURES.includes(kind));
+    this.prompts = own.filter(([name, { kind, classes }]) => !classes && /text|prompt|caption/i.test(`${kind} ${name}`)).map(([name]) => name);
     this.conditions.replaceChildren(...own.map(([name, { classes }]) => {
       if (!classes || classes.length > 24) return field(name, make('input', { name: `cond-${name}`, placeholder: 'none', oninput: (event) => { this.cond[name] = event.target.value; } }));
       return make('fieldset', { class: 'chips' }, make('legend', {}, name), [['', 'none'], ...classes.map((one) => [one, one])].map(([value, words]) => make('label', { class: 'chip' },
         make('input', { type: 'radio', name: `edit-${name}`, value, checked: value === '', onchange: () => { this.cond[name] = value; } }), make('span', {}, words))));
     }));
+    this.hidePrompts();
+  }
+
+  // An instruction takes the place of a prompt.
+  hidePrompts() {
+    for (const name of this.prompts ?? []) this.conditions.querySelector(`[name="cond-${name}"]`).closest('label').hidden = this.mode === 'instruct';
   }
 
   // The folded options that act and are not as usual, each with its name.
@@ -146,6 +153,7 @@ export class Form {
     this.parts.instruct.hidden = mode !== 'instruct';
     this.parts.masked.hidden = mode === 'vary';
     this.near.disabled = mode === 'outpaint';
+    this.hidePrompts();
     this.say();
     if (tell) this.onmode(mode);
   }
@@ -162,7 +170,7 @@ export class Form {
   // The settings of a job but for the picture and the mask. `masked`: whether there is a mask.
   settings(mode, masked) {
     const found = { model: this.modelBox.value, mode, n: Number(this.n.value) || 1, seed: Math.floor(Number(this.seed.value) || 0) };
-    found.cond = Object.fromEntries(Object.entries(this.cond).filter(([, value]) => value !== ''));
+    found.cond = Object.fromEntries(Object.entries(this.cond).filter(([name, value]) => value !== '' && !(mode === 'instruct' && this.prompts.includes(name))));
     const put = (name, control, turn = Number) => { if (control.value !== '' && !control.disabled) found[name] = turn(control.value); };
     put('guidance', this.guidance);
     put('steps', this.steps);
