@@ -11,6 +11,8 @@ from demist.drawing import read_metadata
 from demist.errors import UsageError
 from demist.model.pipeline import Pipeline
 from demist.model.values import conditions_of
+from demist.studio.models import all_models
+from demist.studio.recipes import restored
 from demist.training.build import build
 
 RNG = np.random.default_rng(0)
@@ -104,6 +106,9 @@ def test_size_is_width_and_height(model, tmp_path):
         arrays = tmp_path / f"{size}.npy"
         sample.main(["digits", *flags, "--size", size, "--arrays", str(arrays), "--force"])
         assert np.load(arrays).shape == shape
+        recipe = read_metadata(tmp_path / "x.png")
+        assert recipe["sampling"]["size"] == size
+        assert restored(recipe, all_models(tmp_path))["settings"]["size"] == size
     for size in ("16x", "0", "axb", "1x2x3", "-8"):
         with pytest.raises(UsageError, match=f"--size {size}: write one side, 512, or width and"):
             sample.main(["digits", *flags, f"--size={size}", "--force"])

@@ -44,6 +44,25 @@ def chromium():
         found.close()
 
 
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory):
+    """A studio with no runs; `opened.runs` is their folder."""
+    from opened import studio
+
+    runs = tmp_path_factory.mktemp("runs")
+    with studio(runs) as found:
+        found.runs = runs
+        yield found
+
+
+@pytest.fixture(scope="module")
+def seven():
+    """A seven of the test data, in bytes (28, 28)."""
+    from demist import data
+
+    return data.load("digits", split="test").x[0, 0]
+
+
 @pytest.fixture
 def visit(chromium):
     """Open a page of a studio, which must not complain nor ask another host for anything.

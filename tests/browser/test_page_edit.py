@@ -3,45 +3,22 @@
 import io
 import re
 import shlex
-import time
 
 import numpy as np
 import pytest
-from opened import studio
+from opened import until
 from PIL import Image
 
-from demist import cli, data
+from demist import cli
 from demist.data.images.decode import read_image
 from demist.editing.masks import of_states
 from demist.editing.sheet import Sheet
-
-
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory):
-    runs = tmp_path_factory.mktemp("runs")
-    with studio(runs) as found:
-        found.runs = runs
-        yield found
-
-
-@pytest.fixture(scope="module")
-def seven():
-    return data.load("digits", split="test").x[0, 0]
 
 
 def png(pixels):
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return {"name": "picture.png", "mimeType": "image/png", "buffer": file.getvalue()}
-
-
-def until(check, patience=60):
-    """The first value that is true; the page's policy forbids playwright's own way."""
-    end = time.monotonic() + patience
-    while not (found := check()):
-        assert time.monotonic() < end, "it did not come to be"
-        time.sleep(0.03)
-    return found
 
 
 def bring(page, pixels):
@@ -322,6 +299,55 @@ def test_a_reload_finds_the_job_and_the_mask_again_and_cancel_works(visit, opene
     found = opened.wait(job, "cancelled")
     assert re.search(r"after step \d+ of 1000", found["message"])
     assert not [name for name in found["files"] if name.startswith("edited")]
+
+
+def test_what_is_painted_and_said_comes_back_after_a_visit_elsewhere(visit, opened, seven, picture):
+    page = visit(opened, "#/edit")
+    bring(page, seven)
+    page.fill(".sliders input >> nth=1", "20")
+    drag(page, (6, 6), (20, 18))
+    page.fill(".box", "0, 22, 28, 6")
+    page.keyboard.press("Enter")
+    painted = mask(page)
+    assert ((painted > 0) & (painted < 255)).any()
+    page.click(".edit-form .chip:has(input[name=edit-label][value='3'])")
+    page.fill("input[name=steps]", "7")
+    page.click(".edit-form summary")
+    page.fill("input[name=blend]", "2")
+    page.select_option("select[name=solver]", "heun")
+
+    def same():
+        page.wait_for_selector(".sources:has-text('Your picture')")
+        until(lambda: np.array_equal(mask(page), painted))
+        assert page.input_value("input[name=steps]") == "7"
+        assert page.input_value("input[name=blend]") == "2"
+        assert page.input_value(".box") == "0, 22, 28, 6"
+        assert page.is_checked("input[name=edit-label][value='3']")
+        assert page.inner_text(".edit-form .acting").split("\n")[0] == "2 set: solver, seam"
+
+    page.click("#nav a:has-text('River')")
+    page.wait_for_selector("demist-edit-page", state="detached")
+    page.click("#nav a:has-text('Edit')")
+    same()
+    page.reload()
+    same()
+    picture(page, "edit-back-again")
+    page.click(".edit-form .put-back")
+    assert page.input_value("input[name=blend]") == "0"
+    assert page.input_value("select[name=solver]") == ""
+    assert page.is_hidden(".edit-form .acting")
+    folder = make(page, opened)
+    assert np.array_equal(of(folder, 1)[painted == 0], seven[painted == 0])
+    # With a job, and more painted since: what is newer comes back.
+    page.click("[data-view=mask]")
+    page.fill(".box", "0, 0, 5, 5")
+    page.keyboard.press("Enter")
+    painted = mask(page)
+    page.goto(page.url.split("#")[0] + "#/runs")
+    page.wait_for_selector("demist-edit-page", state="detached")
+    page.click("#nav a:has-text('Edit')")
+    page.wait_for_selector(f".results[data-job='{folder.name}'][data-state=done]")
+    until(lambda: np.array_equal(mask(page), painted))
 
 
 @pytest.mark.parametrize(

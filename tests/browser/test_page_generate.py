@@ -2,24 +2,17 @@
 
 import base64
 import io
+import json
 import re
 
 import numpy as np
 import pytest
-from opened import studio
-from PIL import Image
+from opened import pixels
+from PIL import Image, PngImagePlugin
 from playwright.sync_api import expect
 
 from demist.measuring import pages
 from demist.model import Sampling, open_model
-
-
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory):
-    runs = tmp_path_factory.mktemp("runs")
-    with studio(runs) as found:
-        found.runs = runs
-        yield found
 
 
 def ready(page):
@@ -41,16 +34,6 @@ def make(page, **values):
 
 def done(page, job):
     page.wait_for_selector(f".now[data-job='{job}'][data-state=done][data-shown='{job}']")
-
-
-def pixels(data):
-    return np.asarray(Image.open(io.BytesIO(data)))
-
-
-def files(opened, job, name):
-    status, data = opened.ask("GET", f"/api/jobs/{job}/files/{name}")
-    assert status == 200
-    return data
 
 
 def drop(page, data):
@@ -94,7 +77,7 @@ def test_make_and_drop_what_was_made(visit, opened, picture, accessible):
     done(page, third)
     assert value(page, "seed") == locked
     # A picture comes back, pixel by pixel.
-    wanted = files(opened, job, "image-002.png")
+    wanted = opened.file(job, "image-002.png")
     drop(page, wanted)
     assert page.locator(".dropped tr[data-option=steps]").inner_text().split() == [
         "Steps",
@@ -108,7 +91,7 @@ def test_make_and_drop_what_was_made(visit, opened, picture, accessible):
     assert value(page, "seed") == seed
     restored = make(page)
     done(page, restored)
-    assert np.array_equal(pixels(files(opened, restored, "image-000.png")), pixels(wanted))
+    assert np.array_equal(pixels(opened.file(restored, "image-000.png")), pixels(wanted))
     # Everything but the seed.
     drop(page, wanted)
     assert "are those of the picture" in page.inner_text(".dropped")
@@ -129,7 +112,7 @@ def test_a_picture_of_the_command_line_and_one_without_a_recipe(visit, opened, t
     page.click(".dropped .restore")
     job = make(page)
     done(page, job)
-    assert np.array_equal(pixels(files(opened, job, "page.png")), pixels(file.read_bytes()))
+    assert np.array_equal(pixels(opened.file(job, "page.png")), pixels(file.read_bytes()))
     Image.new("L", (8, 8)).save(tmp_path / "plain.png")
     before = list(page.complaints)
     page.set_input_files("#recipe-file", str(tmp_path / "plain.png"))
@@ -163,11 +146,129 @@ def test_a_grid(visit, opened, picture, accessible):
     expect(facts).to_contain_text("Label\n5", use_inner_text=True)
     picture(page, "generate-viewer", whole=False)
     accessible(page)
-    wanted = files(opened, job, "image-006.png")
+    wanted = opened.file(job, "image-006.png")
     page.click(".viewer .use")
     again = make(page)
     done(page, again)
-    assert np.array_equal(pixels(files(opened, again, "image-000.png")), pixels(wanted))
+    assert np.array_equal(pixels(opened.file(again, "image-000.png")), pixels(wanted))
+
+
+def test_what_is_folded_away_is_named_and_put_back(visit, opened, picture, accessible):
+    page = visit(opened, "#/generate")
+    ready(page)
+    assert page.inner_text("[data-comes=label]") == "1 of each: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9."
+    page.fill(".generate-form [name=n]", "4")
+    assert page.inner_text("[data-comes=label]") == "4 pictures: 0, 2, 5, 7; not 1, 3, 4, 6, 8, 9."
+    page.locator(".choice input[name=cond-label][value='7']").check()
+    assert page.is_hidden("[data-comes=label]")
+    page.click(".all-options summary")
+    page.fill(".generate-form [name=solver]", "ddim")
+    page.fill(".generate-form [name=eta]", "0.5")
+    page.click(".all-options summary")
+    acting = page.locator(".all-options + .acting")
+    assert acting.inner_text().split("\n")[0] == "2 set: Solver, Eta"
+    job = make(page, steps=3, n=1)
+    done(page, job)
+    assert opened.ask("GET", f"/api/jobs/{job}")[1]["settings"]["eta"] == 0.5
+    page.evaluate("scrollTo(0, 0)")
+    picture(page, "generate-folded")
+    accessible(page)
+    acting.locator("button").click()
+    assert acting.is_hidden()
+    again = make(page)
+    done(page, again)
+    assert not {"eta", "solver"} & set(opened.ask("GET", f"/api/jobs/{again}")[1]["settings"])
+    # They come back with a picture, and are named then, too.
+    drop(page, opened.file(job, "image-000.png"))
+    assert "the same weights on the same kind of device" in page.inner_text(".promise")
+    page.click(".dropped .restore")
+    assert "Solver" in acting.inner_text()
+    page.click(".grid-options summary")
+    page.select_option("[data-axis=Rows]", "guidance")
+    page.click(".grid-options summary")
+    grid = page.locator(".grid-options + .acting")
+    assert "guidance (no values yet: not used)" in grid.inner_text()
+    grid.locator("button").click()
+    assert grid.is_hidden()
+    # A promise is not made where something is missing.
+    other = Image.open(io.BytesIO(opened.file(job, "image-000.png")))
+    recipe = json.loads(other.info["demist"])
+    recipe["sampling"]["init"] = "photo.png"
+    drop(page, with_recipe(recipe))
+    assert "so other pixels come out" in page.inner_text(".promise")
+    page.click(".dropped .restore")
+    expect(page.locator("#notes")).to_contain_text("a picture that it began from")
+    expect(page.locator("#notes")).to_contain_text("does not make the same pixels")
+
+
+def with_recipe(recipe):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("demist", json.dumps(recipe))
+    file = io.BytesIO()
+    Image.new("L", (8, 8)).save(file, "PNG", pnginfo=info)
+    return file.getvalue()
+
+
+def test_late_news_of_another_job_is_not_shown(visit, opened):
+    """A preview on its way while another job is chosen, and a step after the end."""
+    page = visit(opened, "#/generate")
+    first = make(page, steps=3, n=2)
+    done(page, first)
+    second = make(page, steps=400, n=2)
+    page.wait_for_selector(f".now[data-job='{second}'] canvas")
+    shown = page.evaluate(
+        """async ([first, second]) => {
+          const page = document.querySelector('demist-generate-page');
+          page.heard({type: 'step', job: first, step: 1, of: 3, facts: {}});
+          const state = page.jobs.find((one) => one.id === first).state;
+          const sheet = page.sheet, real = window.fetch;
+          let go; const gate = new Promise((give) => { go = give; });
+          window.fetch = async (...all) => {
+            if (String(all[0]).includes('slow')) await gate;
+            return real(...all);
+          };
+          page.preview({job: second, url: `/api/jobs/${second}/files/preview.png?v=slow`});
+          await new Promise((give) => setTimeout(give, 300));
+          page.show(first);
+          page.drawNow();
+          go();
+          await new Promise((give) => setTimeout(give, 500));
+          window.fetch = real;
+          return [state, page.sheet === null];
+        }""",
+        [first, second],
+    )
+    assert shown == ["done", True]
+    opened.ask("POST", f"/api/jobs/{second}/cancel")
+    opened.wait(second, "cancelled")
+
+
+def test_who_follows_a_job_hears_nothing_that_is_older_than_its_state(visit, opened):
+    page = visit(opened, "#/generate")
+    ready(page)
+    heard = page.evaluate(
+        """async () => {
+          const real = [window.EventSource, window.fetch], heard = [], job = '000001-edit';
+          let answer, source;
+          window.EventSource = class { constructor() { source = this; } };
+          window.fetch = () => new Promise((give) => { answer = give; });
+          const { follow } = await import('/lib/api.js?alone');
+          const hear = (event) => heard.push(event.state ?? `${event.type} ${event.step ?? ''}`);
+          const tell = (event) => source.onmessage({ data: JSON.stringify({ job, ...event }) });
+          const following = follow(job, hear);
+          tell({ type: 'step', step: 3 });
+          tell({ type: 'step', step: 5 });
+          const state = JSON.stringify({ id: job, state: 'running', step: 4 });
+          answer(new Response(state, { headers: { 'content-type': 'application/json' } }));
+          await following;
+          tell({ type: 'done' });
+          tell({ type: 'step', step: 5 });
+          tell({ type: 'preview' });
+          [window.EventSource, window.fetch] = real;
+          return heard;
+        }"""
+    )
+    assert heard == ["running", "step 5", "done "]
 
 
 def test_the_queue(visit, opened, picture, accessible):
@@ -233,7 +334,7 @@ def test_the_gallery(visit, opened, picture, accessible):
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("c")
     page.wait_for_selector("demist-compare[data-rms]")
-    a, b = (pixels(files(opened, job, f"image-{i:03d}.png")) / 255 for i in (3, 1))
+    a, b = (pixels(opened.file(job, f"image-{i:03d}.png")) / 255 for i in (3, 1))
     rms = float(page.get_attribute("demist-compare", "data-rms"))
     assert rms == pytest.approx(float(np.sqrt(((a - b) ** 2).mean())), rel=1e-3)
     page.evaluate("scrollTo(0, 0)")

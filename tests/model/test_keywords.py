@@ -94,3 +94,14 @@ def test_the_name_that_was_meant():
     assert close("CAT", names) == "Cat"
     assert close("sea-lion", names) == "sea_lion"
     assert close("xyz", names) == ""
+
+
+@pytest.mark.parametrize("name", ["steps", "seed", "guidance", "batch_size", "best_of", "start"])
+@pytest.mark.parametrize(
+    "value",
+    [10**400, -(10**400), 10**5000, float("inf"), float("nan")],
+    ids=["large", "low", "endless", "infinite", "none"],
+)
+def test_a_number_that_no_float_holds_is_refused_in_words(name, value):
+    with pytest.raises(UsageError, match=f"^{name} = .{{1,40}}: give a"):
+        split(None, {name: value})

@@ -2,12 +2,16 @@
 
 import contextlib
 import http.client
+import io
 import json
 import os
 import re
 import subprocess
 import sys
 import time
+
+import numpy as np
+from PIL import Image
 
 TOKEN = "0123456789abcdef"
 
@@ -52,6 +56,12 @@ class Opened:
             time.sleep(0.05)
         raise AssertionError(f"{job} is still {found['state']}")
 
+    def file(self, job, name):
+        """The bytes of a file of a job."""
+        status, found = self.ask("GET", f"/api/jobs/{job}/files/{name}")
+        assert status == 200, found
+        return found
+
     def memory(self):
         """MB that the server holds."""
         with open(f"/proc/{self.process.pid}/status") as file:
@@ -77,3 +87,17 @@ def studio(runs, *more):
             process.kill()
             process.wait()
         process.stdout.close()
+
+
+def pixels(found):
+    """Of a picture as bytes."""
+    return np.asarray(Image.open(io.BytesIO(found)))
+
+
+def until(check, patience=60):
+    """The first value that is true; the page's policy forbids playwright's own way."""
+    end = time.monotonic() + patience
+    while not (found := check()):
+        assert time.monotonic() < end, "it did not come to be"
+        time.sleep(0.03)
+    return found

@@ -42,3 +42,23 @@ def test_numbers_that_json_has_no_word_for_make_no_job(asked, tmp_path, value):
     assert found.status == 422
     assert "not JSON compliant" in found.json["error"]
     assert not (tmp_path / "studio" / "jobs").exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("1" + "0" * 400, "steps is about 10 to the 400; 9223372036854775807 is the most"),
+        ("[-1" + "0" * 400 + "]", "steps is about 10 to the 400"),
+        ('"' + "9" * 30_000 + '"', "steps has 30000 characters; 20000 are the most"),
+        ("[" * 9 + "]" * 9, "steps is too deep"),
+        ('"\\ud800"', "half a character"),
+        ("1" + "0" * 5000, ""),
+        ("[" * 5000 + "]" * 5000, ""),
+    ],
+)
+def test_what_is_endless_makes_no_job(asked, tmp_path, value, words):
+    text = f'{{"kind": "check", "settings": {{"steps": {value}}}}}'
+    found = asked("POST", "/api/jobs", text.encode())
+    assert found.status in (400, 422)
+    assert words in found.json["error"]
+    assert not (tmp_path / "studio" / "jobs").exists()

@@ -164,6 +164,7 @@ def test_what_makes_no_sense_is_said(make):
         ({"grid": ["seed=0:2"], "cond": {"label": ["1", "2"]}}, "label has several values"),
         ({"grid": ["wings=1,2"]}, "--grid wings=1,2"),
         ({"steps": "many"}, "steps = 'many'"),
+        ({"steps": 10**9}, "steps = 1000000000: 10000 are the most"),
         ({"path": "/etc"}, "there is no setting 'path'"),
     ):
         with pytest.raises(UsageError, match=words):
@@ -182,7 +183,8 @@ def test_points_give_a_page_and_sounds_a_file_each(make, tmp_path):
     points = Pipeline(Denoiser(net, VP(), Eps()), codec, Conditioner(), (2,))
     points.save(tmp_path / "runs/points")
     folder = make(model="folder-points", n=50, steps=2)
-    assert sorted(p.name for p in folder.iterdir()) == ["page.png", "result.json"]
+    assert sorted(p.name for p in folder.iterdir()) == ["page.png", "result.json", "samples.npy"]
+    assert np.array_equal(np.load(folder / "samples.npy"), points.sample(50, Sampling(steps=2)))
     assert read_metadata(folder / "page.png")["sampling"]["n"] == 50
     assert all(data.startswith(b"\x89PNG") for h, data in make.told if h["type"] == "preview")
     with pytest.raises(UsageError, match="a grid shows images"):
@@ -225,6 +227,17 @@ def test_a_recipe_names_no_file_and_strange_ones_are_refused(tmp_path):
     assert "is not among the runs and models here" in said
     assert "given an image as edges" in said
     assert "at the time 0.5" in said
+
+
+def test_numbers_of_a_recipe_that_no_job_takes_are_left_out_in_words():
+    strange = {"n": 1, "steps": 10**400, "guidance": float("inf"), "grid": [1, 10**400, 0]}
+    found = recipes.restored({"model": {}, "sampling": strange | {"seed": 3}}, [])
+    assert found["settings"] == {"n": 1, "seed": 3, "cond": {}}
+    assert [words for words in found["missing"] if "left out" in words] == [
+        "A value of it is left out: steps is about 10 to the 400; 9223372036854775807 is the most.",
+        "A value of it is left out: guidance is inf, which is no number that can be used.",
+        "A value of it is left out: grid is about 10 to the 400; 9223372036854775807 is the most.",
+    ]
 
 
 def test_the_model_of_a_finished_run_is_found():

@@ -173,6 +173,20 @@ def test_all_jobs_are_read_beside_the_event_loop(store, tmp_path, monkeypatch):
     assert threads != [threading.get_ident()]
 
 
+def test_a_list_of_jobs_has_nothing_long(store, tmp_path):
+    job = store.add("denoise", {"keep": ["1" * 900] * 9, "n": 3})
+    facts = {"each": 0.5, "x": [1.0] * 2000, "window": {"x": 1}}
+    store.write_state(job, "done", step=2, of=2, facts=facts)
+    queue = Queue(store, Events(), tmp_path)
+    queue._keep(job, "preview.png", bytes(5000))
+    (found,) = asyncio.run(queue.all())
+    assert found["facts"] == {"each": 0.5}
+    assert (found["settings"], found["long"]) == ({"n": 3}, ["keep"])
+    assert found["previews"] == {"preview.png": 1}
+    assert queue.read(job)["facts"] == facts
+    assert len(json.dumps(found)) < 500
+
+
 def test_a_job_that_is_thrown_away_while_all_are_read_is_none(store, monkeypatch):
     job, gone = store.add("check", {}), store.add("check", {})
     real = Store.ids

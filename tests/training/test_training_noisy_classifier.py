@@ -24,6 +24,7 @@ from demist.model.noisy_classifier import NoisyClassifier
 from demist.model.pipeline import Pipeline
 from demist.networks import UNet
 from demist.samplers import sample, uniform
+from demist.studio.recipes import restored
 from demist.training.noisy_classifier import accuracy_at, train_noisy_classifier
 
 
@@ -128,7 +129,12 @@ def test_from_the_command_line(pipeline, tmp_path, monkeypatch, capsys):
     led = "--classifier c.safetensors --classifier-scale 50 --classifier-class"
     light, dark = drawn(f"{led} light"), drawn(f"{led} dark")
     assert not np.array_equal(light, dark)
-    assert "label" not in read_metadata("x.png")["sampling"]
+    recipe = read_metadata("x.png")["sampling"]
+    assert "label" not in recipe
+    told = recipe["classifier"]
+    assert (told["file"], told["class"], told["scale"]) == ("c.safetensors", "dark", 50)
+    said = restored({"model": {}, "sampling": recipe}, [])["missing"]
+    assert "It was given a classifier that guided it, which the studio does not know." in said
     drawn(f"{led} light --class dark")
     assert read_metadata("x.png")["sampling"]["label"] == ["dark", "dark"]
     line = "sample model --classifier c.safetensors --classifier-class red"

@@ -2,10 +2,11 @@
 
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import Positional, UseAppendAction, arg
 
@@ -21,6 +22,7 @@ from demist.commands.sampling import (
 )
 from demist.commands.shared import free_name, read, require_free
 from demist.errors import UsageError
+from demist.io.files import sha256
 
 
 @dataclass(frozen=True)
@@ -209,6 +211,7 @@ def main(args: list[str]) -> None:
             pipeline, n, sampling, labels=values.spread(labels, n), columns=options.columns,
             film=options.animate is not None, trace=options.trace is not None, **guiding, **cond,
         )  # fmt: skip
+    page = replace(page, facts=_complete(page.facts, options))
     if counts := page.facts.get("evaluations"):
         each = ", ".join(f"{name} {count:g}" for name, count in counts.items())
         print(f"evaluations of the network for one sample: {each}", file=sys.stderr)
@@ -230,3 +233,14 @@ def main(args: list[str]) -> None:
     if options.animate:
         page.animate(options.animate)
         print(options.animate)
+
+
+def _complete(facts: Mapping[str, Any], options: Options) -> dict[str, Any]:
+    """Facts of a page, with what was asked for beside the sampling: other pixels come without."""
+    asked: dict[str, Any] = {} if options.size is None else {"size": options.size}
+    if options.classifier is not None:
+        asked["classifier"] = {
+            "file": options.classifier.name, "sha256": sha256(options.classifier),
+            "class": options.classifier_class, "scale": options.classifier_scale,
+        }  # fmt: skip
+    return {**facts, "sampling": {**facts["sampling"], **asked}}

@@ -41,6 +41,8 @@ _LISTS = {
     "guidance_interval": "two times, the lower first, such as (0.1, 0.8)",
 }
 NOISES = ("seeded", "torch")
+HUGE = 1e300
+"""Whole numbers from here on are refused: no float holds them all."""
 """Ours, a function of the seed and the sample alone; and that of torch's generator on the CPU."""
 
 _NAMES = {"solver": "heun", "guidance_rule": "apg"}
@@ -90,9 +92,8 @@ def whole(name: str, value: Any, low: int | None = None, such_as: str = "20") ->
         UsageError: It is something else, or below `low`.
     """
     value = plain(value)
-    exact = isinstance(value, int | float) and not isinstance(value, bool)
-    if not exact or not math.isfinite(value) or value != int(value):
-        raise UsageError(f"{name} = {value!r}: give a whole number, such as {such_as}")
+    if not _finite(value) or value != int(value):
+        raise UsageError(f"{name} = {_short(value)}: give a whole number, such as {such_as}")
     if low is not None and value < low:
         raise UsageError(f"{name} = {value}: must be at least {low}")
     return int(value)
@@ -105,10 +106,21 @@ def number(name: str, value: Any, such_as: str = "2.0") -> float:
         UsageError: It is something else.
     """
     value = plain(value)
-    exact = isinstance(value, int | float) and not isinstance(value, bool)
-    if not exact or not math.isfinite(value):
-        raise UsageError(f"{name} = {value!r}: give a number, such as {such_as}")
+    if not _finite(value):
+        raise UsageError(f"{name} = {_short(value)}: give a number, such as {such_as}")
     return float(value) if isinstance(value, float) else int(value)
+
+
+def _finite(value: Any) -> bool:
+    """Whether it is a number that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value) if isinstance(value, float) else abs(value) < HUGE
+
+
+def _short(value: Any) -> str:
+    huge = isinstance(value, int) and abs(value) >= HUGE
+    return f"more than {HUGE:.0e}" if huge else repr(value)
 
 
 def sides(value: Any) -> tuple[int, int]:

@@ -8,11 +8,13 @@ worker process, which owns the device, at the other end of `frames`; `worker` is
 __all__ = [
     "answers",
     "app",
+    "asked",
     "events",
     "frames",
     "guard",
     "kinds",
     "learned_score",
+    "limits",
     "making",
     "marks",
     "models",

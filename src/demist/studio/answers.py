@@ -25,6 +25,7 @@ from demist.studio import kinds, marks, models, one_run, recipes, shown
 from demist.studio.app import Studio
 from demist.studio.events import Events, Mailbox
 from demist.studio.guard import Receive, Scope, Send
+from demist.studio.limits import require_short
 from demist.studio.uploads import Uploads
 
 STATUS: dict[type[DemistError], int] = {
@@ -44,8 +45,11 @@ class Asked(BaseModel):
     @field_validator("settings")
     @classmethod
     def _is_json(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        """Refuse NaN and infinity, which Python reads and JSON has no word for."""
+        """Refuse NaN and infinity, which Python reads and JSON has no word for, and the endless."""
         json.dumps(settings, allow_nan=False)
+        for name, value in settings.items():
+            require_short("the name of a setting", name)
+            require_short(name, value)
         return settings
 
 

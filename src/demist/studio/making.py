@@ -16,6 +16,7 @@ from demist.conditions import ImageVector
 from demist.drawing import image_grid
 from demist.errors import UsageError
 from demist.io import files
+from demist.io.arrays import write_array
 from demist.measuring import pages
 from demist.measuring.parameters import parameters_of
 from demist.model import Pipeline, Plan, Sampling
@@ -120,7 +121,10 @@ def ordered(pipeline: Pipeline, settings: "Settings", spec: str) -> Order:
     plan = pipeline.plan(n, how, negative=negative, **cond)
     base = {"n": n, **plan.sampling.recipe(), **beside, **_negative(negative)}
     rows = range(n) if settings.only is None else [settings.only]
-    options = [base | _alone(i, n) | pages.plain(_of_row(cond, i, n)) for i in rows]
+    alone = [{"only": i} if n > 1 else {} for i in rows]  # which of a batch a picture is
+    options = [
+        base | one | pages.plain(_of_row(cond, i, n)) for i, one in zip(rows, alone, strict=True)
+    ]
     part = Part(range(len(rows)), rows, plan, options)
     label = cond.get(name_of(pipeline, CLASS))
     labels = [str(one) for one in label] if isinstance(label, list) and len(rows) == n else []
@@ -248,9 +252,10 @@ def columns_of(order: Order) -> int:
 def write(order: Order, batches: Iterable[tuple[Sequence[int], np.ndarray]], folder: Path) -> None:
     """Write samples into the folder of their job, each when its batch is there.
 
-    `image-NNN.png` each (`sound-NNN.wav` too), `result.json`, which says what is where, and in the
-    end the page of all as `demist sample` writes it (`page.png`), if it is not larger than `PAGE`.
-    What was written stays if the job is cancelled or fails, and `result.json` speaks of that.
+    `image-NNN.png` each (`sound-NNN.wav` too; points and the like as `samples.npy`), `result.json`,
+    which says what is where, and in the end the page of all as `demist sample` writes it
+    (`page.png`), if it is not larger than `PAGE`. What was written stays if the job is cancelled or
+    fails, and `result.json` speaks of that.
     """
     options = {
         place: options
@@ -274,6 +279,8 @@ def write(order: Order, batches: Iterable[tuple[Sequence[int], np.ndarray]], fol
             "pictures": [pictures[place] for place in sorted(pictures)],
             "model": order.facts["model"], "sampling": dict(order.options),
         }  # fmt: skip
+        if not pictures and len(found) == order.n:
+            write_array(np.stack([found[i] for i in range(order.n)]), folder / "samples.npy")
         files.write_json(folder / "result.json", result)
     if pictures and math.prod(found[0].shape[1:]) * order.n > PAGE:
         return
@@ -359,11 +366,6 @@ def _png(image: Image.Image) -> bytes:
 
 def _one(value: str | list[str]) -> bool:
     return isinstance(value, str)
-
-
-def _alone(row: int, n: int) -> dict[str, Any]:
-    """Which of a batch a picture is."""
-    return {"only": row} if n > 1 else {}
 
 
 def _of_row(cond: Mapping[str, Any], row: int, n: int) -> dict[str, Any]:

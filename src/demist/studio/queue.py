@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import time
 from pathlib import Path
@@ -16,6 +17,8 @@ WAITING = 500
 """Jobs in the queue at most."""
 GRACE = 10.0
 """Seconds that a job has to react to a cancel; then its process is ended."""
+LISTED = 4000
+"""Characters of a setting up to which a list of jobs has it."""
 PREVIEWS = 2**26
 """Bytes of previews kept in memory, of all jobs together."""
 
@@ -131,13 +134,19 @@ class Queue:
         return found | {"previews": shown}
 
     async def all(self) -> list[dict[str, Any]]:
-        """All jobs, oldest first, read beside the event loop: there may be thousands."""
+        """All jobs, oldest first, read beside the event loop: there may be thousands.
+
+        For a list, so without what is long: of its facts those that are one value, of its settings
+        none that takes more than `LISTED` characters; `long` names those that are not there.
+        """
         found = await asyncio.to_thread(self.store.all)
         places = {job: place for place, job in enumerate(self.waiting)}
-        now = {job: {"place": place} for job, place in places.items()}
+        now: dict[str, dict[str, Any]] = {job: {"place": place} for job, place in places.items()}
         if self.running is not None:
-            now[self.running] = self._facts
-        return [job | now.get(job["id"], {}) for job in found]
+            now[self.running] = dict(self._facts)
+        for (job, name), (version, _) in self.previews.items():
+            now.setdefault(job, {}).setdefault("previews", {})[name] = version
+        return [_listed(job | now.get(job["id"], {})) for job in found]
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -228,3 +237,16 @@ class Queue:
         self.previews[job, name] = self._version, data
         while sum(len(kept) for _, kept in self.previews.values()) > PREVIEWS:
             del self.previews[next(iter(self.previews))]
+
+
+def _listed(job: dict[str, Any]) -> dict[str, Any]:
+    """A job as a list shows it; see `Queue.all`."""
+    facts, settings = job.get("facts"), job.get("settings", {})
+    if isinstance(facts, dict):
+        plain = {k: v for k, v in facts.items() if not isinstance(v, list | dict)}
+        job = job | {"facts": plain}
+    long = [name for name, value in settings.items() if len(json.dumps(value)) > LISTED]
+    if not long:
+        return job
+    short = {name: value for name, value in settings.items() if name not in long}
+    return job | {"settings": short, "long": long}

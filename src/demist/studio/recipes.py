@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from demist.errors import DataError
+from demist.studio.limits import require_short
 
 DIRECT = (
     *("n", "only", "steps", "guidance", "seed", "noise", "condition_noise", "best_of", "rewrite"),
@@ -18,6 +19,7 @@ DIRECT = (
 _UNKNOWN = {
     "weak": "a weaker model that guidance led away from",
     "init": "a picture that it began from",
+    "classifier": "a classifier that guided it, which the studio does not know",
 }
 _USUAL = {"guidance_rule": "cfg", "noise": "seeded", "condition_noise": 0.0, "best_of": 1}
 """Left out where nothing else was meant."""
@@ -37,9 +39,10 @@ def restored(recipe: Any, models: Sequence[Mapping[str, Any]]) -> dict[str, Any]
     if not isinstance(told, dict):
         raise DataError(
             "this picture carries no recipe of demist: it was made by something else, or saved "
-            "anew by a program that drops what is written beside the pixels"
+            "anew by a program that drops or damages what is written beside the pixels"
         )
     missing: list[str] = []
+    told = _usable(told, missing)
     identity = recipe.get("model")
     identity = identity if isinstance(identity, dict) else {}
     settings: dict[str, Any] = {k: told[k] for k in DIRECT if _plain(told.get(k))}
@@ -50,12 +53,27 @@ def restored(recipe: Any, models: Sequence[Mapping[str, Any]]) -> dict[str, Any]
         settings["model"] = model["id"]
         if isinstance(sha := identity.get("sha256"), str) and _HASH.fullmatch(sha):
             settings["weights"] = sha
+        else:
+            missing.append("It does not say with which weights it was made, so others may be here.")
     else:
         missing.append(
             f"Its model ({_named(identity)}) is not among the runs and models here, so another "
             f"one makes other pictures."
         )
     return {"settings": settings, "missing": missing, "made_by": str(recipe.get("demist", ""))[:20]}
+
+
+def _usable(told: Mapping[str, Any], missing: list[str]) -> dict[str, Any]:
+    """What a job could take; of the rest is said that it is left out."""
+    found: dict[str, Any] = {}
+    for name, value in told.items():
+        try:
+            require_short(name, value)
+        except ValueError as error:
+            missing.append(f"A value of it is left out: {error}.")
+        else:
+            found[name] = value
+    return found
 
 
 def find(

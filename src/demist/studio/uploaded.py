@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,8 @@ def _recipe(file: Path) -> dict[str, Any] | None:
     """The facts that demist wrote into a picture, if they are of a sensible size."""
     try:
         facts = read_metadata(file)
-        return facts if len(files.json_text(facts)) <= _RECIPE else None
-    except (DataError, ValueError, Image.DecompressionBombError):
+        # What no file can hold, such as half a character, could not be sent on either.
+        size = len(json.dumps(facts, ensure_ascii=False, allow_nan=False).encode())
+        return facts if size <= _RECIPE else None
+    except (DataError, ValueError, RecursionError, Image.DecompressionBombError):
         return None

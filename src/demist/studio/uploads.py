@@ -1,10 +1,12 @@
 """Pictures that people bring: taken in as bytes, decoded in the worker, kept as it wrote them anew.
 
 The server never looks into what it was sent. What is kept is a PNG of our own making, named by its
-content, so that the same picture is kept once.
+content, so that the same picture is kept once. There is room for so many, and so many bytes: then
+those that were not used for the longest time make room, but not those that a job names.
 """
 
 import asyncio
+import os
 import re
 import secrets
 from collections.abc import AsyncIterator
@@ -12,13 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from demist.errors import DataError, MissingError, TryAgainError, UsageError
+from demist.errors import DataError, DemistError, MissingError, TryAgainError, UsageError
 from demist.io.files import read_json
 from demist.io.untrusted import inside
 from demist.studio.supervisor import Supervisor
 
-KEPT, AT_ONCE = 500, 4
-"""Pictures that are kept, and that come in at the same time."""
+KEPT, BYTES, AT_ONCE = 500, 2**30, 4
+"""Pictures that are kept, their bytes, and how many come in at the same time."""
 _ID = re.compile(r"[0-9a-f]{24}")
 
 
@@ -30,12 +32,15 @@ class Uploads:
         self._coming = 0
 
     def path(self, upload: str) -> Path:
-        """The folder of a picture.
+        """The folder of a picture, which is used by that.
 
         Raises:
             MissingError: There is none.
         """
-        return locate(upload, self.folder)
+        found = locate(upload, self.folder)
+        with suppress(OSError):
+            os.utime(found)
+        return found
 
     def read(self, upload: str) -> dict[str, Any]:
         """What is known of a picture: width, height, what it was, and its recipe if it has one."""
@@ -80,11 +85,44 @@ class Uploads:
                 place.unlink()
 
     def _room(self) -> None:
+        """Make room for one more.
+
+        Raises:
+            UsageError: All that is kept is named by jobs.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        if sum(_ID.fullmatch(path.name) is not None for path in self.folder.iterdir()) >= KEPT:
-            raise UsageError(
-                f"{KEPT} pictures are kept already; remove some from {self.folder} first"
-            )
+        kept = {path.name: path for path in self.folder.iterdir() if _ID.fullmatch(path.name)}
+        sizes = {name: _size(path) for name, path in kept.items()}
+        if len(kept) < KEPT and sum(sizes.values()) < BYTES:
+            return
+        named = self._named(set(kept))
+        for name in sorted(kept.keys() - named, key=lambda name: kept[name].stat().st_mtime):
+            self.remove(name)
+            del sizes[name]
+            if len(sizes) < KEPT and sum(sizes.values()) < BYTES:
+                return
+        raise UsageError(
+            f"there is room for {KEPT} pictures and {BYTES / 2**20:.0f} MiB, and the jobs on the "
+            f"disk need the {len(sizes)} that are kept; throw jobs away, and remove "
+            f"{self.folder.parent / 'bin'}"
+        )
+
+    def _named(self, kept: set[str]) -> set[str]:
+        """Those that a job names; one in the bin can come back."""
+        found: set[str] = set()
+        for file in (*self.folder.parent.glob("jobs/*/job.json"),
+                     *self.folder.parent.glob("bin/*/job.json")):  # fmt: skip
+            with suppress(DemistError, OSError):
+                settings = read_json(file).get("settings")
+                values = settings.values() if isinstance(settings, dict) else ()
+                found |= {value for value in values if isinstance(value, str)} & kept
+        return found
+
+
+def _size(path: Path) -> int:
+    with suppress(OSError):
+        return sum(file.stat().st_size for file in path.iterdir())
+    return 0
 
 
 def locate(upload: str, folder: Path) -> Path:

@@ -33,8 +33,9 @@ def run(settings: Settings, folder: Path, tell: Tell) -> None:
     Raises:
         UsageError: A setting makes no sense.
     """
-    if settings.steps < 1 or settings.side < 8 or not 0 <= settings.pause <= 60:
-        raise UsageError("steps should be 1 or more, side 8 or more, pause between 0 and 60 s")
+    within = 1 <= settings.steps <= 100_000 and 8 <= settings.side <= 2048
+    if not within or not 0 <= settings.pause <= 60:
+        raise UsageError("steps are 1 to 100000, side is 8 to 2048, pause between 0 and 60 s")
     draw = torch.Generator().manual_seed(settings.seed)
     noise = torch.randn(settings.side, settings.side, generator=draw)
     line = torch.linspace(-1, 1, settings.side)

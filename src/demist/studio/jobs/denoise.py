@@ -21,9 +21,9 @@ from demist.errors import UsageError
 from demist.io import files
 from demist.model import Pipeline, Plan, Sampling, Trace, open_model
 from demist.model.recording import Change, Moment, Recording, recorded, resumed, unchanged
-from demist.model.sampling import parse
 from demist.model.values import conditions_of, negative_of
 from demist.studio import models, scripts
+from demist.studio.asked import sampling_of
 from demist.studio.store import is_id
 from demist.studio.telling import Tell
 from demist.studio.uploads import locate
@@ -81,10 +81,7 @@ class Settings:
             "guidance_interval": self.guidance_interval, "guidance_rule": self.guidance_rule,
             "steps": self.steps, "solver": self.solver or None,
         }  # fmt: skip
-        typed: dict[str, Any] = {
-            k: parse(k, v) if isinstance(v, str) else v for k, v in given.items() if v != ""
-        }
-        return Sampling(**typed)
+        return sampling_of(given)
 
 
 def run(settings: Settings, folder: Path, tell: Tell) -> None:

@@ -21,16 +21,17 @@ from demist.errors import MissingError, UsageError
 from demist.io import files
 from demist.model import Pipeline, Sampling
 from demist.model.images import shown
-from demist.model.sampling import flag, parse
+from demist.model.sampling import flag
 from demist.model.values import PROMPT
 from demist.studio import models, uploads
+from demist.studio.asked import sampling_of
 from demist.studio.jobs.denoise import opened
 from demist.studio.store import is_id
 from demist.studio.telling import Tell
 
 ABOUT, MADE = "about.json", "edited.png"
-MOST = 32
-"""Variants at once."""
+MOST, WIDEST, AGAIN = 32, 4096, 100
+"""Variants at once, pixels that are added at an edge or blended, and jumps."""
 SEEN = 512
 """Pixels that the longer side of a preview has at most."""
 
@@ -97,12 +98,9 @@ class Settings:
         given = {
             "steps": self.steps, "solver": self.solver, "grid": self.time_grid,
             "guidance": self.guidance, "guidance_interval": self.guidance_interval,
-            "guidance_rule": self.guidance_rule,
+            "guidance_rule": self.guidance_rule, "seed": self.seed,
         }  # fmt: skip
-        typed: dict[str, Any] = {
-            k: parse(k, v) if isinstance(v, str) else v for k, v in given.items() if v != ""
-        }
-        return Sampling(**typed, seed=self.seed)
+        return sampling_of(given)
 
     @property
     def how_strong(self) -> float:
@@ -223,6 +221,11 @@ def _require(settings: Settings, modes: Sequence[str]) -> None:
         raise UsageError("nothing is painted: paint what is to be made anew")
     if settings.mode == "outpaint" and not any(settings.extend.values()):
         raise UsageError("extend: say by how many pixels, at one edge or more")
+    for name, most in (("blend", WIDEST), ("padding", WIDEST), ("jumps", AGAIN)):
+        if not 0 <= getattr(settings, name) <= most:
+            raise UsageError(f"{name} = {getattr(settings, name)}: give 0 to {most}")
+    if wide := [edge for edge, pixels in settings.extend.items() if pixels > WIDEST]:
+        raise UsageError(f"extend: {wide[0]} takes up to {WIDEST} pixels; go on in several edits")
     if settings.mode != "outpaint" and settings.extend:
         raise UsageError(f"extend goes with outpaint, and this is {settings.mode}")
     if settings.mode != "instruct" and settings.image_guidance is not None:

@@ -10,10 +10,11 @@ from pydantic import Field
 from demist.errors import UsageError
 from demist.guidance import RULES
 from demist.measuring import pages
-from demist.model.sampling import Sampling, parse, parse_stages
+from demist.model.sampling import Sampling, parse_stages
 from demist.parts import with_option
 from demist.samplers import GRIDS, SOLVERS
 from demist.studio import making, models
+from demist.studio.asked import sampling_of
 from demist.studio.jobs.denoise import opened
 from demist.studio.telling import Tell
 
@@ -88,10 +89,7 @@ class Settings:
             "batch_size": self.batch_size, "condition_noise": self.condition_noise,
             "best_of": self.best_of, "rewrite": None if self.rewrite else False,
         }  # fmt: skip
-        values: dict[str, Any] = {
-            k: parse(k, v) if isinstance(v, str) else v for k, v in typed.items() if v != ""
-        }
-        return Sampling(**values, stages=parse_stages(self.stage) or None)
+        return sampling_of({**typed, "stages": parse_stages(self.stage) or None})
 
     def _solver(self) -> str | None:
         if self.eta is None:

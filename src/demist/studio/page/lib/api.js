@@ -23,6 +23,9 @@ export const remove = (path) => request(path, { method: 'DELETE' });
 export const upload = (blob) => request('/api/uploads', { method: 'POST', body: blob, headers: { 'content-type': 'application/octet-stream' } });
 export const file = (job, name, version = 0) => `/api/jobs/${job}/files/${name}${version ? `?v=${version}` : ''}`;
 
+// States of a job that do not change any more.
+export const OVER = ['done', 'failed', 'cancelled'];
+
 // One stream of events for the whole page. `events(f)` calls f with each and returns the way to stop.
 const listeners = new Set();
 const states = new Set();
@@ -68,13 +71,26 @@ export async function start(kind, settings, on) {
 }
 
 // Follow a job that may have begun long ago: its present state first, as an event, then what comes.
+// What is older than that state is not told, and once the job is over nothing more.
 export async function follow(id, on) {
+  let early = [], over = false, at = -1;
+  const tell = (event) => {
+    if (early) { early.push(event); return; }
+    if (over || (event.type === 'step' && event.step < at)) return;
+    if (event.step !== undefined) at = Math.max(at, event.step ?? -1);
+    over = OVER.includes(event.type === 'state' ? event.state : event.type);
+    on(event);
+  };
+  const read = async () => { const job = await get(`/api/jobs/${id}`); return { type: 'state', ...job, job: id }; };
   const stop = events((event) => {
-    if (event.job === id) on(event);
-    else if (event.type === 'reset') get(`/api/jobs/${id}`).then((job) => on({ type: 'state', ...job, job: id }), () => {});
+    if (event.job === id) tell(event);
+    else if (event.type === 'reset') read().then(tell, () => {});
   });
-  const job = await get(`/api/jobs/${id}`);
-  on({ type: 'state', ...job, job: id });
+  let now;
+  try { now = await read(); } catch (error) { stop(); throw error; }
+  const waiting = early;
+  early = null;
+  for (const event of [now, ...waiting]) tell(event);
   return { id, stop, cancel: () => post(`/api/jobs/${id}/cancel`) };
 }
 

@@ -68,3 +68,16 @@ export function ago(stamp) {
   for (const [unit, size] of [['d', 86400], ['h', 3600], ['min', 60]]) if (seconds >= size) return `${Math.floor(seconds / size)} ${unit} ago`;
   return 'just now';
 }
+
+// `f(key)`, whose values are kept for the `most` keys that were asked for last; a promise that fails is not.
+export function bounded(most, f) {
+  const kept = new Map();
+  return (key) => {
+    const found = kept.has(key) ? kept.get(key) : f(key);
+    kept.delete(key);
+    kept.set(key, found);
+    found?.catch?.(() => { if (kept.get(key) === found) kept.delete(key); });
+    if (kept.size > most) kept.delete(kept.keys().next().value);
+    return found;
+  };
+}

@@ -66,6 +66,26 @@ export function paste({ data, width }, box, part) {
   for (let row = 0; row < box.height; row++) data.set(part.subarray(row * box.width, (row + 1) * box.width), (box.y + row) * width + box.x);
 }
 
+// A mask as a short text, runs of equal bytes as VALUE.LENGTH in base 36, and back; null if it is none of this size.
+export function packed({ data }) {
+  const runs = [];
+  for (let i = 0, from = 0; i < data.length; i = from) {
+    while (from < data.length && data[from] === data[i]) from++;
+    runs.push(`${data[i].toString(36)}.${(from - i).toString(36)}`);
+  }
+  return runs.join(',');
+}
+export function unpacked(text, length) {
+  const data = new Uint8Array(length);
+  let at = 0;
+  for (const run of text.split(',')) {
+    const [value, long] = run.split('.').map((part) => parseInt(part, 36));
+    if (!(value >= 0 && value < 256 && long > 0 && at + long <= length)) return null;
+    data.fill(value, at, at += long);
+  }
+  return at === length ? data : null;
+}
+
 export const isHard = (data) => data.every((v) => v === 0 || v === 255);
 
 // The smallest box around all that is not 0; null if there is nothing.

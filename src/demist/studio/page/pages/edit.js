@@ -1,13 +1,14 @@
 // The brush: a picture, a mask painted on it, and variants that a model makes of it.
 import '../elements/mask.js';
-import { file, follow, get, post, upload } from '../lib/api.js';
+import { OVER, file, follow, get, post, upload } from '../lib/api.js';
 import { make, say } from '../lib/dom.js';
 import { bounds, isHard, seen, windowOf } from '../lib/mask.js';
 import { blank } from '../lib/pictures.js';
 import { read, write } from '../lib/state.js';
 import { Form, plainModel } from './edit/form.js';
+import { Kept, maskToKeep, paintAgain, recall } from './edit/kept.js';
 import { Tools, blobOf, maskOf } from './edit/tools.js';
-import { Job, OVER, Variants } from './edit/variants.js';
+import { Job, Variants } from './edit/variants.js';
 
 // Chips, pairs and code look as they do on the page Denoise.
 if (!document.querySelector('link[href="/pages/denoise.css"]')) document.head.append(make('link', { rel: 'stylesheet', href: '/pages/denoise.css' }));
@@ -21,7 +22,12 @@ class EditPage extends HTMLElement {
     this.state = read(DEFAULTS);
     this.facts = new Map();
     this.loads = 0;
+    this.kept = new Kept(() => ({ state: this.state, form: this.form.keep(), tools: this.tools.keep(), mask: maskToKeep(this.canvas) }));
     this.build();
+    // Who comes back without a picture in the address finds what was left here.
+    let left = recall();
+    if (left && !this.state.from && !this.state.job) this.set(left.state);
+    else if (left?.state.from !== this.state.from || left.state.job !== this.state.job) left = null;
     try {
       const [models, jobs] = await Promise.all([get('/api/models'), get('/api/jobs')]);
       this.jobs = jobs.filter((job) => job.kind === 'edit' && job.settings);
@@ -31,17 +37,19 @@ class EditPage extends HTMLElement {
       return;
     }
     const { from, job: wanted } = this.state, before = this.jobs.find((job) => job.id === wanted);
-    if (before) this.form.restore(before.settings);
+    if (left) this.form.take(left.form);
+    else if (before) this.form.restore(before.settings);
     await this.able();
     if (from) await this.open(from);
-    if (before) {
-      if (before.settings.mask && this.canvas.picture && sourceOf(before.settings) === from) await this.remask(before.settings.mask);
-      await this.attach(new Job(before), this.state.variant);
-    }
+    if (left) { this.tools.take(left.tools); paintAgain(this.canvas, left.mask); }
+    else if (before?.settings.mask && this.canvas.picture && sourceOf(before.settings) === from) await this.remask(before.settings.mask);
+    if (before) await this.attach(new Job(before), this.state.variant);
+    if (!this.isConnected) return;
+    this.kept.begin();
     this.follow();
   }
 
-  disconnectedCallback() { this.stop?.(); }
+  disconnectedCallback() { this.kept.end(); this.stop?.(); }
 
   build() {
     this.canvas = make('demist-mask', { tabindex: '0', role: 'application', 'aria-label': 'Picture and mask: paint what is made anew' });
@@ -67,7 +75,8 @@ class EditPage extends HTMLElement {
     for (const name of ['dragenter', 'dragover']) stage.addEventListener(name, (event) => { event.preventDefault(); stage.classList.add('over'); });
     for (const name of ['dragleave', 'drop']) stage.addEventListener(name, (event) => { if (name === 'drop' || !stage.contains(event.relatedTarget)) stage.classList.remove('over'); });
     stage.addEventListener('drop', (event) => { event.preventDefault(); if (event.dataTransfer.files[0]) this.bring(event.dataTransfer.files[0]); });
-    this.canvas.addEventListener('demist-mask', () => { this.sent = null; this.follow(); });
+    this.canvas.addEventListener('demist-mask', () => { this.sent = null; this.kept.later(); this.follow(); });
+    for (const name of ['input', 'change']) this.addEventListener(name, () => this.kept.later());
     this.querySelector('.edit-bench > div').replaceChildren(stage, this.variants.card);
     this.follow();
   }
@@ -75,6 +84,7 @@ class EditPage extends HTMLElement {
   set(changes) {
     Object.assign(this.state, changes);
     write(this.state, DEFAULTS);
+    this.kept.later();
   }
 
   // What the model can do: known from its description, or from a job that opens it.

@@ -1,24 +1,23 @@
 // Making pictures: a form, a queue, what is being made, and a gallery of all that was.
 import '../elements/compare.js';
-import { events, file, get, latest, post } from '../lib/api.js';
-import { duration, make, say } from '../lib/dom.js';
+import { OVER, events, file, get, latest, post } from '../lib/api.js';
+import { bounded, duration, make, say } from '../lib/dom.js';
 import { read, write } from '../lib/state.js';
 import { Dropped } from './generate/dropped.js';
-import { Form, STANDARD } from './generate/form.js';
+import { Form, STANDARD, countOf } from './generate/form.js';
 import { Gallery, Viewer, image } from './generate/gallery.js';
 import { QueueCard, described } from './generate/queue.js';
 
 // The comparison looks as on the page Denoise.
 if (!document.querySelector('link[href="/pages/denoise.css"]')) document.head.append(make('link', { rel: 'stylesheet', href: '/pages/denoise.css' }));
 const DEFAULTS = { job: '' };
-const OVER = ['done', 'failed', 'cancelled'];
 
 class GeneratePage extends HTMLElement {
   async connectedCallback() {
     this.state = read(DEFAULTS);
     this.jobs = [];
     this.pair = [];
-    this.results = new Map();
+    this.results = bounded(60, (id) => get(file(id, 'result.json')));
     this.build();
     this.stops = [this.dropped.listen(), events((event) => this.heard(event))];
     try {
@@ -42,8 +41,9 @@ class GeneratePage extends HTMLElement {
     this.viewer = new Viewer({ onuse: (one, seed) => this.use(one, seed), oncompare: (one) => this.compare(one) });
     this.heading = make('h2', {}, 'Pictures');
     this.told = make('span', { class: 'muted small', 'aria-live': 'polite' });
+    this.numbers = make('a', { class: 'button numbers', download: '', hidden: true }, 'Save the numbers');
     this.tiles = make('div', { class: 'now-tiles' });
-    this.now = make('section', { class: 'card now', 'data-state': 'none' }, make('div', { class: 'row spread title' }, this.heading, this.told), this.tiles);
+    this.now = make('section', { class: 'card now', 'data-state': 'none' }, make('div', { class: 'row spread title' }, this.heading, make('div', { class: 'row' }, this.told, this.numbers)), this.tiles);
     this.compareBox = make('demist-compare');
     this.compareTold = make('p', { class: 'small muted' });
     this.compareCard = make('section', { class: 'card compare-card', hidden: true }, make('div', { class: 'row spread title' }, make('h2', {}, 'Compare'), make('button', { type: 'button', class: 'quiet', onclick: () => { this.pair = []; this.draw(); } }, 'Clear')), this.compareBox, this.compareTold);
@@ -55,9 +55,12 @@ class GeneratePage extends HTMLElement {
         make('div', { class: 'stack' }, this.dropped.card, this.queue.card, this.now, this.compareCard, this.gallery.card)),
       this.viewer.dialog);
     this.dropped.choose.tabIndex = -1;
-    this.preview = latest(async (url) => {
+    // A sheet that was on its way while another job was chosen is not shown.
+    this.preview = latest(async ({ job, url }) => {
       const answer = await fetch(url);
-      if (answer.ok) { this.sheet = await createImageBitmap(await answer.blob()); this.drawSheet(); }
+      if (!answer.ok) return;
+      const sheet = await createImageBitmap(await answer.blob());
+      if (job === this.job?.id) { this.sheet = sheet; this.drawSheet(); } else sheet.close();
     });
   }
 
@@ -77,11 +80,12 @@ class GeneratePage extends HTMLElement {
 
   heard(event) {
     const job = this.jobs.find((one) => one.id === event.job);
+    if (job && OVER.includes(job.state) && ['step', 'preview', 'started'].includes(event.type)) return; // late news of what is over
     if (event.type === 'step' && job) {
       Object.assign(job, { state: 'running', step: event.step, of: event.of, seconds: event.seconds, facts: event.facts });
       if (!this.frame) this.frame = requestAnimationFrame(() => { this.frame = 0; this.drawQueue(); this.drawNow(); });
     } else if (event.type === 'preview') {
-      if (event.job === this.job?.id) this.preview(file(event.job, event.name, event.version));
+      if (event.job === this.job?.id) this.preview({ job: event.job, url: file(event.job, event.name, event.version) });
     } else this.later();
   }
 
@@ -160,7 +164,7 @@ class GeneratePage extends HTMLElement {
     const work = ({ kind, settings = {} }) => {
       if (kind !== 'generate') return NaN;
       const model = this.models?.find((one) => one.id === settings.model);
-      const cells = (settings.grid ?? []).reduce((a, axis) => { const range = /=(\d+):(\d+)$/.exec(axis); return a * (range ? range[2] - range[1] : axis.split(axis.includes('|') ? '|' : ',').length); }, 1);
+      const cells = (settings.grid ?? []).reduce((a, axis) => a * countOf(axis), 1);
       return (settings.steps ?? model?.defaults.steps ?? STANDARD.steps) * (settings.grid?.length ? cells : Number.isInteger(settings.only) ? 1 : settings.n ?? 8);
     };
     this.queue.show(this.jobs, { work, rate });
@@ -175,12 +179,15 @@ class GeneratePage extends HTMLElement {
       return;
     }
     this.heading.textContent = described(job);
+    this.numbers.hidden = !(job.files ?? []).includes('samples.npy');
+    this.numbers.href = file(job.id, 'samples.npy');
+    this.numbers.download = `${job.id}-samples.npy`;
     const seconds = job.state === 'done' && job.seconds ? ` in ${duration(job.seconds)}` : '';
     this.told.textContent = job.state === 'running' ? '' : job.state === 'done' ? `done${seconds}` : `${job.state}${job.message ? `: ${job.message}` : ''}`;
     if (job.state === 'done') this.drawDone(job);
     else {
       const version = job.previews?.['preview.png'];
-      if (this.sheetOf !== job.id) { this.sheetOf = job.id; this.sheet = null; this.tiles.replaceChildren(); if (version) this.preview(file(job.id, 'preview.png', version)); }
+      if (this.sheetOf !== job.id) { this.sheetOf = job.id; this.sheet = null; this.tiles.replaceChildren(); if (version) this.preview({ job: job.id, url: file(job.id, 'preview.png', version) }); }
       this.drawSheet();
     }
   }
@@ -225,9 +232,8 @@ class GeneratePage extends HTMLElement {
   }
 
   async drawDone(job) {
-    if (!this.results.has(job.id)) this.results.set(job.id, get(file(job.id, 'result.json')));
     let result;
-    try { result = await this.results.get(job.id); } catch (error) { say(error.message, 'bad'); return; }
+    try { result = await this.results(job.id); } catch (error) { say(error.message, 'bad'); return; }
     if (this.job?.id !== job.id || job.state !== 'done') return;
     const files = new Set(this.jobs.find((one) => one.id === job.id)?.files ?? []);
     const key = `${job.id}/done/${[...files].filter((name) => name.startsWith('image-')).length}`;

@@ -1,5 +1,6 @@
 // What is asked of an edit: the model, the way, the words, and how to sample.
-import { make } from '../../lib/dom.js';
+import { acting } from '../../lib/acting.js';
+import { make, say } from '../../lib/dom.js';
 
 const MODES = {
   inpaint: ['Inpaint', 'What you paint is made anew; every other pixel stays as it is.'],
@@ -49,13 +50,15 @@ export class Form {
         make('div', { class: 'pair' }, field('Look again, times', this.jumps), field('Pixels around', this.padding)),
         make('label', { class: 'small' }, this.near, 'Show the model only what lies around the mask')),
     };
+    this.folded = acting(() => this.acted.map(([, words]) => words), () => this.putBack());
     const form = make('form', { class: 'stack tight', onsubmit: (event) => { event.preventDefault(); onrun(this.mode); } },
       field('Model', this.modelBox), this.modes, this.hint, this.parts.outpaint, this.parts.instruct, this.conditions,
       make('label', { class: 'field' }, make('span', { class: 'row spread' }, make('span', {}, 'Strength'), this.strengthSaid), this.strength),
       make('div', { class: 'pair' }, field('Variants', this.n), field('Seed', make('span', { class: 'seed' }, this.seed, this.random))),
       make('div', { class: 'pair' }, field('Guidance', this.guidance), field('Steps', this.steps)),
-      make('details', {}, make('summary', {}, 'More'), make('div', { class: 'stack tight more' }, this.parts.masked, make('div', { class: 'pair' }, field('Solver', this.solver), field('Lead away from', this.negative)))),
+      make('div', {}, make('details', {}, make('summary', {}, 'More'), make('div', { class: 'stack tight more' }, this.parts.masked, make('div', { class: 'pair' }, field('Solver', this.solver), field('Lead away from', this.negative)))), this.folded),
       this.button);
+    for (const name of ['input', 'change']) form.addEventListener(name, () => this.folded.tell());
     this.card = make('section', { class: 'card edit-form' }, make('h2', {}, 'Edit'), form);
     this.choose('inpaint', false);
   }
@@ -75,11 +78,56 @@ export class Form {
     this.steps.placeholder = String(model.defaults.steps ?? 20);
     this.cond = {};
     const own = Object.entries(model.conditions).filter(([, { kind }]) => !PICTURES.includes(kind));
+    this.prompts = own.filter(([name, { kind, classes }]) => !classes && /text|prompt|caption/i.test(`${kind} ${name}`)).map(([name]) => name);
     this.conditions.replaceChildren(...own.map(([name, { classes }]) => {
       if (!classes || classes.length > 24) return field(name, make('input', { name: `cond-${name}`, placeholder: 'none', oninput: (event) => { this.cond[name] = event.target.value; } }));
       return make('fieldset', { class: 'chips' }, make('legend', {}, name), [['', 'none'], ...classes.map((one) => [one, one])].map(([value, words]) => make('label', { class: 'chip' },
         make('input', { type: 'radio', name: `edit-${name}`, value, checked: value === '', onchange: () => { this.cond[name] = value; } }), make('span', {}, words))));
     }));
+    this.hidePrompts();
+  }
+
+  // An instruction takes the place of a prompt.
+  hidePrompts() {
+    for (const name of this.prompts ?? []) this.conditions.querySelector(`[name="cond-${name}"]`).closest('label').hidden = this.mode === 'instruct';
+  }
+
+  // The folded options that act and are not as usual, each with its name.
+  get acted() {
+    const { fill, blend, jumps, near, solver, negative } = this, masked = !this.parts.masked.hidden;
+    const found = [[solver, 'solver'], [negative, 'lead away from']].filter(([{ value }]) => value !== '');
+    if (!masked) return found;
+    if (fill.value !== 'original') found.push([fill, 'the hole begins as']);
+    if (Number(blend.value)) found.push([blend, 'seam']);
+    if (Number(jumps.value) && !jumps.disabled) found.push([jumps, 'look again']);
+    if (near.checked && !near.disabled) found.push([near, 'only around the mask']);
+    return found;
+  }
+
+  putBack() {
+    for (const [control] of this.acted) if (control === this.near) control.checked = false; else control.value = control === this.fill ? 'original' : [this.blend, this.jumps].includes(control) ? '0' : '';
+    this.padding.disabled = !this.near.checked;
+    this.folded.tell();
+    this.onmode(this.mode);
+  }
+
+  // What stands in the form, for the next visit; and taking it over.
+  keep() {
+    const named = [...this.card.querySelectorAll('input[name]:not([type="radio"]), select[name]')];
+    return { mode: this.mode, cond: this.cond, open: this.card.querySelector('details').open, values: Object.fromEntries(named.map((one) => [one.name, one.type === 'checkbox' ? one.checked : one.value])) };
+  }
+
+  take({ mode, cond, open, values }) {
+    if (this.models.some((one) => one.id === values.model)) { this.modelBox.value = values.model; this.showModel(); } else say(`The model ${values.model} is not here any more: another one is chosen.`, 'warn');
+    this.choose(mode, false);
+    for (const one of this.card.querySelectorAll('input[name], select[name]')) {
+      if (one.type === 'radio') { if (one.name.startsWith('edit-')) one.checked = one.value === (cond[one.name.slice(5)] ?? ''); } else if (one.name in values && one !== this.modelBox) one[one.type === 'checkbox' ? 'checked' : 'value'] = values[one.name];
+    }
+    const known = new Set([...this.conditions.querySelectorAll('input')].map((one) => one.name.replace(/^(edit|cond)-/, '')));
+    this.cond = Object.fromEntries(Object.entries(cond).filter(([name]) => known.has(name)));
+    this.padding.disabled = !this.near.checked;
+    this.card.querySelector('details').open = open;
+    this.say();
   }
 
   // What the model can do; null: not known yet.
@@ -90,8 +138,9 @@ export class Form {
       if (input.disabled && input.value === this.mode) this.choose('inpaint');
     }
     this.told = facts?.told ?? false;
-    this.parts.masked.classList.toggle('told', this.told);
     this.jumps.disabled = this.told;
+    this.folded.tell();
+    this.parts.masked.classList.toggle('told', this.told);
   }
 
   choose(mode, tell = true) {
@@ -104,6 +153,7 @@ export class Form {
     this.parts.instruct.hidden = mode !== 'instruct';
     this.parts.masked.hidden = mode === 'vary';
     this.near.disabled = mode === 'outpaint';
+    this.hidePrompts();
     this.say();
     if (tell) this.onmode(mode);
   }
@@ -112,6 +162,7 @@ export class Form {
     this.strengthSaid.textContent = Number(this.strength.value).toFixed(2);
     const n = Number(this.n.value) || 1;
     this.button.textContent = n > 1 ? `Make ${n} variants` : 'Make one';
+    this.folded.tell();
   }
 
   get extend() { return Object.fromEntries(EDGES.map((edge) => [edge, this.mode === 'outpaint' ? Math.max(0, Math.floor(Number(this.edges[edge].value) || 0)) : 0])); }
@@ -119,7 +170,7 @@ export class Form {
   // The settings of a job but for the picture and the mask. `masked`: whether there is a mask.
   settings(mode, masked) {
     const found = { model: this.modelBox.value, mode, n: Number(this.n.value) || 1, seed: Math.floor(Number(this.seed.value) || 0) };
-    found.cond = Object.fromEntries(Object.entries(this.cond).filter(([, value]) => value !== ''));
+    found.cond = Object.fromEntries(Object.entries(this.cond).filter(([name, value]) => value !== '' && !(mode === 'instruct' && this.prompts.includes(name))));
     const put = (name, control, turn = Number) => { if (control.value !== '' && !control.disabled) found[name] = turn(control.value); };
     put('guidance', this.guidance);
     put('steps', this.steps);

@@ -76,6 +76,18 @@ export class Tools {
     this.follow();
   }
 
+  // What is set here, for the next visit; and taking it over.
+  keep() {
+    const { where, size, hardness, canvas: { tool } } = this;
+    return { tool, where: where.value, size: size.value, hardness: hardness.value };
+  }
+
+  take({ tool, where, size, hardness }) {
+    Object.assign(this.where, { value: where });
+    for (const [input, value] of [[this.size, size], [this.hardness, hardness]]) { input.value = value; input.dispatchEvent(new Event('input')); }
+    this.canvas.set({ tool });
+  }
+
   // A sensible brush for a picture of this size.
   fitTo({ width, height }) {
     const long = Math.max(width, height);

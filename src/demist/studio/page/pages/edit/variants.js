@@ -1,9 +1,7 @@
 // The results of an edit: a strip of variants while they come and when they are there, what the
 // program understood, and the command that makes the same.
-import { file, get, latest, post } from '../../lib/api.js';
+import { OVER, file, get, latest, post } from '../../lib/api.js';
 import { duration, make, say } from '../../lib/dom.js';
-
-export const OVER = ['done', 'failed', 'cancelled'];
 
 export class Job {
   constructor({ id, settings, state = 'queued' }) {

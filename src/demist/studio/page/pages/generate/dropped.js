@@ -44,7 +44,11 @@ export class Dropped {
   show({ settings, missing }, url) {
     const { form } = this;
     const rows = differences(form.effective(form.values()), form.effective(settings));
-    const use = (seed) => () => { form.set(settings, { seed }); this.card.hidden = true; form.button.focus(); say(seed ? 'Restored: on a CPU it makes the same pixels.' : 'Restored, without the seed.'); };
+    const same = !missing.length, promise = same
+      ? 'Nothing is missing: the same weights on the same kind of device make the same pixels. The weights are compared first, and others are refused; on another device pixels may differ a little.'
+      : 'Something is missing, so other pixels come out.';
+    const words = same ? 'Restored: with the same weights, on the same kind of device, it makes the same pixels.' : `Restored as far as the recipe goes; it does not make the same pixels. ${missing.join(' ')}`;
+    const use = (seed) => () => { form.set(settings, { seed }); this.card.hidden = true; form.button.focus(); say(seed ? words : ['Restored, without the seed.', ...missing].join(' '), same ? '' : 'warn'); };
     const cell = (text) => make('td', {}, text.length > 60 ? `${text.slice(0, 58)} …` : text);
     const name = (one) => (one in form.props ? title(one, form.props[one]) : title(one));
     this.card.replaceChildren(
@@ -54,6 +58,7 @@ export class Dropped {
           missing.map((text) => make('p', { class: 'note warn' }, text)),
           rows.length ? make('div', { class: 'table', tabindex: '0', role: 'region', 'aria-label': 'Differences' }, make('table', { class: 'options' }, make('thead', {}, make('tr', {}, ['Option', 'Now', 'Picture'].map((words) => make('th', { scope: 'col' }, words)))), make('tbody', {}, rows.map(([one, now, then]) => make('tr', { 'data-option': one }, make('th', { scope: 'row' }, name(one)), cell(String(now)), cell(String(then)))))))
             : make('p', { class: 'muted' }, 'The present settings are those of the picture.'),
+          make('p', { class: 'small muted promise' }, promise),
           make('div', { class: 'row' }, make('button', { type: 'button', class: 'primary restore', onclick: use(true) }, 'Restore'), make('button', { type: 'button', class: 'but-seed', onclick: use(false) }, 'Everything but the seed')))));
     this.card.hidden = false;
     this.card.scrollIntoView({ block: 'nearest' });

@@ -1,10 +1,9 @@
 // All finished pictures: a wall to walk through with the arrow keys, favourites, a bin, and one at a time.
-import { file, get, post, remove } from '../../lib/api.js';
-import { make, say } from '../../lib/dom.js';
+import { OVER, file, get, post, remove } from '../../lib/api.js';
+import { bounded, make, say } from '../../lib/dom.js';
 import { title } from './form.js';
 
 const FEW = 240;
-const OVER = ['done', 'failed', 'cancelled'];
 const NAMES = { n: 'Pictures', only: 'Number', grid: 'Schedule' };
 
 // The pictures of jobs that are over, newest job first; one that was cancelled has those it finished; `bin` has those that were thrown away.
@@ -131,7 +130,7 @@ export class Viewer {
         make('div', { class: 'stack tight viewer-right' }, this.facts,
           make('div', { class: 'row' }, button('Use these settings', () => { this.close(); onuse(this.one, true); }, { class: 'primary use' }), button('Everything but the seed', () => { this.close(); onuse(this.one, false); })),
           make('div', { class: 'row' }, this.save, this.away, this.whole))));
-    this.results = new Map();
+    this.results = bounded(60, (id) => get(file(id, 'result.json')));
   }
 
   open(one, gallery) {
@@ -156,8 +155,7 @@ export class Viewer {
     this.save.download = `demist-${one.key.replace('/', '-')}`;
     this.drawMarks();
     try {
-      if (!this.results.has(one.job)) this.results.set(one.job, get(file(one.job, 'result.json')));
-      const result = await this.results.get(one.job);
+      const result = await this.results(one.job);
       if (this.one !== one) return;
       const sampling = result.pictures.find((p) => p.file === one.own)?.sampling ?? result.sampling;
       const lines = Object.entries(sampling).filter(([name, value]) => value !== null && value !== '' && !(name === 'n' && value === 1));
