@@ -3,7 +3,9 @@
 import asyncio
 import io
 import json
+import os
 import threading
+import time
 
 import pytest
 
@@ -14,6 +16,7 @@ from demist.studio.events import REMEMBERED, Events
 from demist.studio.queue import Queue
 from demist.studio.store import Store, is_file_name
 from demist.studio.supervisor import ending
+from demist.studio.telling import Tell
 
 
 @pytest.fixture
@@ -219,6 +222,46 @@ def test_who_listens_slowly_hears_the_latest():
         assert not events.boxes
 
     asyncio.run(listen())
+
+
+def test_who_hears_nothing_for_long_is_told_to_read_again():
+    """A sheet for each step has a name of its own: what waits is bounded all the same."""
+
+    async def listen():
+        events = Events()
+        box = events.enter()
+        stream = events.listen(box)
+        await anext(stream)
+        for step in range(5 * REMEMBERED):
+            events.tell({"type": "preview", "job": "a", "name": f"moment-{step}.png"})
+        events.tell({"type": "done", "job": "a"})
+        assert len(box) <= REMEMBERED
+        found = [event for _, event in heard([await anext(stream)])]
+        assert [event["type"] for event in found].count("reset") == 1
+        assert (found[0]["type"], found[-1]["type"]) == ("reset", "done")
+        assert found[-2]["name"] == f"moment-{5 * REMEMBERED - 1}.png"
+
+    asyncio.run(listen())
+
+
+def test_steps_and_previews_wait_for_no_disk(store, tmp_path, monkeypatch):
+    """A wait of the disk holds the server's loop, and the end of a job, back by 8 ms each."""
+    queue = Queue(store, Events(), tmp_path)
+    queue.running = job = store.add("check", {})
+    box, waits, clock = queue.events.enter(), [], [0.0]
+    monkeypatch.setattr(os, "fsync", waits.append)
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    tell = Tell(job, store.path(job), queue._heard)
+    for step in range(20):
+        clock[0] += 10
+        tell.preview(f"moment-{step:03d}.png", b"x", clock[0] - 1)
+        tell.step(step, 20)
+    tell.keep()
+    assert waits == []
+    assert queue.read(job)["step"] == 19
+    assert store.read(job)["files"] == [f"moment-{step:03d}.png" for step in range(20)]
+    shown = [event for _, event in asyncio.run(box.get(1)) if event["type"] == "preview"]
+    assert [event["at"] for event in shown] == [10 * step + 9 for step in range(20)]
 
 
 def test_who_comes_back_hears_what_was_missed():

@@ -19,7 +19,10 @@ _PASSING = ("step", "preview")
 
 
 class Mailbox:
-    """What one page has not been told yet: of steps and previews of a job only the last."""
+    """What one page has not been told yet: of steps and previews of a job only the last.
+
+    A page that has missed more than `REMEMBERED` of the rest is told to read the jobs again.
+    """
 
     def __init__(self) -> None:
         self._waiting: dict[Any, tuple[str, dict[str, Any]]] = {}
@@ -31,6 +34,8 @@ class Mailbox:
         if event.get("type") in _PASSING:
             key = (event["type"], event.get("job"), event.get("name"))
             self._waiting.pop(key, None)
+        if len(self._waiting) >= REMEMBERED:
+            self._waiting = {None: (number, {"type": "reset"})}
         self._waiting[key] = number, event
         self._ready.set()
 

@@ -3,6 +3,7 @@
 import io
 import math
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,8 +100,9 @@ def run(settings: Settings, folder: Path, tell: Tell) -> None:
     before: Tensor | None = None
     steps = recording.plan.steps
     for moment in recording:
+        at = time.monotonic()
         if moment.step < steps:
-            tell.preview(f"moment-{moment.step:03d}.png", sheet(recording, moment))
+            tell.preview(f"moment-{moment.step:03d}.png", sheet(recording, moment), at)
         # The step that leads to data is told once the trace is there.
         told = facts(recording, moment, before)
         before = moment.x0
