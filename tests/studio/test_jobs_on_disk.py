@@ -1,6 +1,7 @@
 """Jobs on the disk, events and frames: what a reload and a restart rest on."""
 
 import asyncio
+import base64
 import io
 import json
 import os
@@ -12,7 +13,7 @@ import pytest
 from demist.errors import DataError, MissingError, RefusedError, UsageError
 from demist.io import files
 from demist.studio import frames, kinds
-from demist.studio.events import REMEMBERED, Events
+from demist.studio.events import BREATH, REMEMBERED, SMALL, Events
 from demist.studio.queue import Queue
 from demist.studio.store import Store, is_file_name
 from demist.studio.supervisor import ending
@@ -224,6 +225,56 @@ def test_who_listens_slowly_hears_the_latest():
     asyncio.run(listen())
 
 
+def test_a_small_preview_comes_with_its_event_if_it_is_the_newest(store, tmp_path):
+    async def listen():
+        queue = Queue(store, events := Events(), tmp_path)
+        queue.running = job = store.add("check", {})
+        stream = events.listen(events.enter())
+        await anext(stream)
+        tell = Tell(job, store.path(job), queue._heard)
+        for data in (b"old", b"small", b"x" * (SMALL + 1)):
+            tell.preview("a.png" if len(data) < SMALL else "b.png", data)
+        a, b = (event for _, event in heard([await anext(stream)]))
+        assert (a["name"], base64.b64decode(a["data"])) == ("a.png", b"small")
+        assert (b["name"], "data" in b) == ("b.png", False)
+        # Nothing is kept beside the newest, for a page that hears of an older one.
+        events.tell({"type": "preview", "job": job, "name": "a.png", "version": 1})
+        assert "data" not in heard([await anext(stream)])[0][1]
+        assert [len(data) for _, data in queue.previews.values()] == [5, SMALL + 1]
+
+    asyncio.run(listen())
+
+
+def test_a_page_is_told_no_more_often_than_a_screen_draws():
+    """A preview and its step come as one piece of news, however fast the steps are."""
+
+    async def listen():
+        events = Events()
+        stream, told, over = events.listen(events.enter()), [], asyncio.Event()
+        await anext(stream)
+
+        async def hear():
+            async for part in stream:
+                told.append(heard([part]))
+                if over.is_set():
+                    return
+
+        hearing = asyncio.create_task(hear())
+        begun = time.monotonic()
+        for step in range(100):
+            events.tell({"type": "preview", "job": "a", "name": "p.png", "version": step})
+            events.tell({"type": "step", "job": "a", "step": step})
+            await asyncio.sleep(0.001)
+        over.set()
+        events.tell({"type": "done", "job": "a"})
+        await hearing
+        assert len(told) <= 2 + (time.monotonic() - begun) / BREATH
+        assert all(len(part) == 2 for part in told[:-1])
+        assert told[-1][-1][1]["type"] == "done"
+
+    asyncio.run(listen())
+
+
 def test_who_hears_nothing_for_long_is_told_to_read_again():
     """A sheet for each step has a name of its own: what waits is bounded all the same."""
 
@@ -258,6 +309,7 @@ def test_steps_and_previews_wait_for_no_disk(store, tmp_path, monkeypatch):
         tell.step(step, 20)
     tell.keep()
     assert waits == []
+    monkeypatch.undo()
     assert queue.read(job)["step"] == 19
     assert store.read(job)["files"] == [f"moment-{step:03d}.png" for step in range(20)]
     shown = [event for _, event in asyncio.run(box.get(1)) if event["type"] == "preview"]

@@ -30,7 +30,7 @@ class Queue:
         self.store, self.events = store, events
         self.running: str | None = None
         self.waiting: list[str] = []
-        self.previews: dict[tuple[str, str], tuple[int, bytes]] = {}
+        self.previews = events.previews
         # A run folder that somebody sent may name data and models: a click does not fetch them.
         offline = os.environ.get("HF_HUB_OFFLINE", "1")
         told = {"DEMIST_STUDIO_RUNS": str(runs), "HF_HUB_OFFLINE": offline}

@@ -101,11 +101,11 @@ def run(settings: Settings, folder: Path, tell: Tell) -> None:
     steps = recording.plan.steps
     for moment in recording:
         at = time.monotonic()
-        if moment.step < steps:
-            tell.preview(f"moment-{moment.step:03d}.png", sheet(recording, moment), at)
         # The step that leads to data is told once the trace is there.
         told = facts(recording, moment, before)
         before = moment.x0
+        if moment.step < steps:
+            tell.preview(f"moment-{moment.step:03d}.png", sheet(recording, moment), at)
         tell.step(moment.step, steps, **told)
     trace = recording.trace()
     trace.save(folder / TRACE)

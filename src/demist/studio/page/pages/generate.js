@@ -1,6 +1,6 @@
 // Making pictures: a form, a queue, what is being made, and a gallery of all that was.
 import '../elements/compare.js';
-import { events, file, get, latest, post } from '../lib/api.js';
+import { events, file, get, latest, post, preview } from '../lib/api.js';
 import { duration, make, say } from '../lib/dom.js';
 import { read, write } from '../lib/state.js';
 import { Dropped } from './generate/dropped.js';
@@ -55,9 +55,9 @@ class GeneratePage extends HTMLElement {
         make('div', { class: 'stack' }, this.dropped.card, this.queue.card, this.now, this.compareCard, this.gallery.card)),
       this.viewer.dialog);
     this.dropped.choose.tabIndex = -1;
-    this.preview = latest(async (url) => {
-      const answer = await fetch(url);
-      if (answer.ok) { this.sheet = await createImageBitmap(await answer.blob()); this.drawSheet(); }
+    this.preview = latest(async (event) => {
+      this.sheet = await createImageBitmap(await preview(event));
+      this.drawSheet();
     });
   }
 
@@ -81,7 +81,7 @@ class GeneratePage extends HTMLElement {
       Object.assign(job, { state: 'running', step: event.step, of: event.of, seconds: event.seconds, facts: event.facts });
       if (!this.frame) this.frame = requestAnimationFrame(() => { this.frame = 0; this.drawQueue(); this.drawNow(); });
     } else if (event.type === 'preview') {
-      if (event.job === this.job?.id) this.preview(file(event.job, event.name, event.version));
+      if (event.job === this.job?.id) this.preview(event);
     } else this.later();
   }
 
@@ -180,7 +180,7 @@ class GeneratePage extends HTMLElement {
     if (job.state === 'done') this.drawDone(job);
     else {
       const version = job.previews?.['preview.png'];
-      if (this.sheetOf !== job.id) { this.sheetOf = job.id; this.sheet = null; this.tiles.replaceChildren(); if (version) this.preview(file(job.id, 'preview.png', version)); }
+      if (this.sheetOf !== job.id) { this.sheetOf = job.id; this.sheet = null; this.tiles.replaceChildren(); if (version) this.preview({ job: job.id, name: 'preview.png', version }); }
       this.drawSheet();
     }
   }
