@@ -120,7 +120,7 @@ class Told(Tell):
         if number >= self.stop:
             raise CancelledError("cancelled")
 
-    def preview(self, name, data):
+    def preview(self, name, data, at=None):
         self.seen[name] = data
 
 

@@ -1,5 +1,6 @@
 """The address in the opening link."""
 
+import asyncio
 import contextlib
 import socket
 
@@ -34,3 +35,25 @@ def test_of_an_address_for_others_it_is_what_was_said():
         assert shown("192.0.2.1", listener) == "192.0.2.1"
         assert shown("2001:db8::1", listener) == "[2001:db8::1]"
         assert shown("0.0.0.0", listener) == socket.gethostname()
+
+
+def test_what_is_sent_goes_at_once():
+    """Else the body of an answer waits 40 ms for the page to acknowledge its head."""
+
+    async def told():
+        accepted = asyncio.get_running_loop().create_future()
+
+        def come(reader, writer):
+            accepted.set_result(writer)
+
+        with listen_at("127.0.0.1", 0) as listener:
+            server = await asyncio.start_server(come, sock=listener)
+            _, mine = await asyncio.open_connection(*listener.getsockname())
+            its = await accepted
+            found = its.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            its.close()
+            mine.close()
+            server.close()
+            return found
+
+    assert asyncio.run(told())

@@ -1,19 +1,23 @@
 """Jobs on the disk, events and frames: what a reload and a restart rest on."""
 
 import asyncio
+import base64
 import io
 import json
+import os
 import threading
+import time
 
 import pytest
 
 from demist.errors import DataError, MissingError, RefusedError, UsageError
 from demist.io import files
 from demist.studio import frames, kinds
-from demist.studio.events import REMEMBERED, Events
+from demist.studio.events import BREATH, REMEMBERED, SMALL, Events
 from demist.studio.queue import Queue
 from demist.studio.store import Store, is_file_name
 from demist.studio.supervisor import ending
+from demist.studio.telling import Tell
 
 
 @pytest.fixture
@@ -233,6 +237,97 @@ def test_who_listens_slowly_hears_the_latest():
         assert not events.boxes
 
     asyncio.run(listen())
+
+
+def test_a_small_preview_comes_with_its_event_if_it_is_the_newest(store, tmp_path):
+    async def listen():
+        queue = Queue(store, events := Events(), tmp_path)
+        queue.running = job = store.add("check", {})
+        stream = events.listen(events.enter())
+        await anext(stream)
+        tell = Tell(job, store.path(job), queue._heard)
+        for data in (b"old", b"small", b"x" * (SMALL + 1)):
+            tell.preview("a.png" if len(data) < SMALL else "b.png", data)
+        a, b = (event for _, event in heard([await anext(stream)]))
+        assert (a["name"], base64.b64decode(a["data"])) == ("a.png", b"small")
+        assert (b["name"], "data" in b) == ("b.png", False)
+        # Nothing is kept beside the newest, for a page that hears of an older one.
+        events.tell({"type": "preview", "job": job, "name": "a.png", "version": 1})
+        assert "data" not in heard([await anext(stream)])[0][1]
+        assert [len(data) for _, data in queue.previews.values()] == [5, SMALL + 1]
+
+    asyncio.run(listen())
+
+
+def test_a_page_is_told_no_more_often_than_a_screen_draws():
+    """A preview and its step come as one piece of news, however fast the steps are."""
+
+    async def listen():
+        events = Events()
+        stream, told, over = events.listen(events.enter()), [], asyncio.Event()
+        await anext(stream)
+
+        async def hear():
+            async for part in stream:
+                told.append(heard([part]))
+                if over.is_set():
+                    return
+
+        hearing = asyncio.create_task(hear())
+        begun = time.monotonic()
+        for step in range(100):
+            events.tell({"type": "preview", "job": "a", "name": "p.png", "version": step})
+            events.tell({"type": "step", "job": "a", "step": step})
+            await asyncio.sleep(0.001)
+        over.set()
+        events.tell({"type": "done", "job": "a"})
+        await hearing
+        assert len(told) <= 2 + (time.monotonic() - begun) / BREATH
+        assert all(len(part) == 2 for part in told[:-1])
+        assert told[-1][-1][1]["type"] == "done"
+
+    asyncio.run(listen())
+
+
+def test_who_hears_nothing_for_long_is_told_to_read_again():
+    """A sheet for each step has a name of its own: what waits is bounded all the same."""
+
+    async def listen():
+        events = Events()
+        box = events.enter()
+        stream = events.listen(box)
+        await anext(stream)
+        for step in range(5 * REMEMBERED):
+            events.tell({"type": "preview", "job": "a", "name": f"moment-{step}.png"})
+        events.tell({"type": "done", "job": "a"})
+        assert len(box) <= REMEMBERED
+        found = [event for _, event in heard([await anext(stream)])]
+        assert [event["type"] for event in found].count("reset") == 1
+        assert (found[0]["type"], found[-1]["type"]) == ("reset", "done")
+        assert found[-2]["name"] == f"moment-{5 * REMEMBERED - 1}.png"
+
+    asyncio.run(listen())
+
+
+def test_steps_and_previews_wait_for_no_disk(store, tmp_path, monkeypatch):
+    """A wait of the disk holds the server's loop, and the end of a job, back by 8 ms each."""
+    queue = Queue(store, Events(), tmp_path)
+    queue.running = job = store.add("check", {})
+    box, waits, clock = queue.events.enter(), [], [0.0]
+    monkeypatch.setattr(os, "fsync", waits.append)
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    tell = Tell(job, store.path(job), queue._heard)
+    for step in range(20):
+        clock[0] += 10
+        tell.preview(f"moment-{step:03d}.png", b"x", clock[0] - 1)
+        tell.step(step, 20)
+    tell.keep()
+    assert waits == []
+    monkeypatch.undo()
+    assert queue.read(job)["step"] == 19
+    assert store.read(job)["files"] == [f"moment-{step:03d}.png" for step in range(20)]
+    shown = [event for _, event in asyncio.run(box.get(1)) if event["type"] == "preview"]
+    assert [event["at"] for event in shown] == [10 * step + 9 for step in range(20)]
 
 
 def test_who_comes_back_hears_what_was_missed():

@@ -1,6 +1,11 @@
-"""Server-sent events: everybody hears what happens, and who listens slowly hears the latest."""
+"""Server-sent events: everybody hears what happens, and who listens slowly hears the latest.
+
+A small preview travels in its event, if it is still the newest when that is sent: the page need not
+ask for it, and nothing is kept twice.
+"""
 
 import asyncio
+import base64
 import json
 import secrets
 from collections import deque
@@ -15,11 +20,20 @@ LISTENERS = 128
 """Pages at once."""
 HEARTBEAT = 15.0
 """Seconds of silence after which a line goes out, so that a dead connection is noticed."""
+SMALL = 2**16
+"""Bytes up to which a preview travels in its event."""
+TOGETHER = 0.002
+"""Seconds to wait for what is told at once, such as a preview and its step."""
+BREATH = 1 / 60
+"""Seconds from one piece of news to the next: what comes faster than a screen draws is one."""
 _PASSING = ("step", "preview")
 
 
 class Mailbox:
-    """What one page has not been told yet: of steps and previews of a job only the last."""
+    """What one page has not been told yet: of steps and previews of a job only the last.
+
+    A page that has missed more than `REMEMBERED` of the rest is told to read the jobs again.
+    """
 
     def __init__(self) -> None:
         self._waiting: dict[Any, tuple[str, dict[str, Any]]] = {}
@@ -31,6 +45,8 @@ class Mailbox:
         if event.get("type") in _PASSING:
             key = (event["type"], event.get("job"), event.get("name"))
             self._waiting.pop(key, None)
+        if len(self._waiting) >= REMEMBERED:
+            self._waiting = {None: (number, {"type": "reset"})}
         self._waiting[key] = number, event
         self._ready.set()
 
@@ -44,6 +60,7 @@ class Mailbox:
             await asyncio.wait_for(self._ready.wait(), patience)
         except TimeoutError:
             return []
+        await asyncio.sleep(TOGETHER)
         self._ready.clear()
         found, self._waiting = list(self._waiting.values()), {}
         return found
@@ -53,9 +70,15 @@ class Mailbox:
 
 
 class Events:
-    """All events since the server began, and who listens to them."""
+    """All events since the server began, and who listens to them.
+
+    Attributes:
+        boxes: Of the pages that listen.
+        previews: The newest of each name: its version and its bytes, by job and name.
+    """
 
     def __init__(self) -> None:
+        self.previews: dict[tuple[str, str], tuple[int, bytes]] = {}
         self._begun = secrets.token_hex(4)  # numbers of another start mean nothing here
         self._count = 0
         self._past: deque[tuple[int, dict[str, Any]]] = deque(maxlen=REMEMBERED)
@@ -97,13 +120,24 @@ class Events:
         yield b"retry: 1000\n\n"
         while not self._closed:
             told = await box.get(HEARTBEAT)
-            yield b"".join(_line(number, event) for number, event in told) or b": quiet\n\n"
+            lines = [_line(number, self._whole(event)) for number, event in told]
+            yield b"".join(lines) or b": quiet\n\n"
+            await asyncio.sleep(BREATH)
 
     def close(self) -> None:
         """Let go of everybody: the server ends."""
         self._closed = True
         for box in self.boxes:
             box.wake()
+
+    def _whole(self, event: dict[str, Any]) -> dict[str, Any]:
+        """A preview with its bytes, unless they are many or there is a newer one already."""
+        if event["type"] != "preview":
+            return event
+        version, data = self.previews.get((event["job"], event["name"]), (None, b""))
+        if version is None or version != event.get("version") or len(data) > SMALL:
+            return event
+        return event | {"data": base64.b64encode(data).decode()}
 
     def _missed(self, last: str | None) -> list[tuple[int, dict[str, Any]]]:
         if last is None:

@@ -171,7 +171,7 @@ class Progress:
         now = time.monotonic()
         if now >= self._next:
             self.board |= dict(zip(places, x, strict=True))
-            self.tell.preview("preview.png", sheet(self.order, self.board))
+            self.tell.preview("preview.png", sheet(self.order, self.board), now)
             self._next = time.monotonic() + SHARE * (time.monotonic() - now)
         self.done += 1
         # The first step has the opening of the model in it.

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ class Queue:
         self.store, self.events = store, events
         self.running: str | None = None
         self.waiting: list[str] = []
-        self.previews: dict[tuple[str, str], tuple[int, bytes]] = {}
+        self.previews = events.previews
         # A run folder that somebody sent may name data and models: a click does not fetch them.
         offline = os.environ.get("HF_HUB_OFFLINE", "1")
         told = {"DEMIST_STUDIO_RUNS": str(runs), "HF_HUB_OFFLINE": offline}
@@ -44,7 +43,6 @@ class Queue:
         self._free = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._version = 0
-        self._written = 0.0
         self._asked_to_stop: str | None = None
 
     def begin(self) -> None:
@@ -159,7 +157,7 @@ class Queue:
             self._wish.clear()
             while self.waiting:
                 self.running = job = self.waiting.pop(0)
-                self._facts, self._written, self._asked_to_stop = {}, 0.0, None
+                self._facts, self._asked_to_stop = {}, None
                 self._free.clear()
                 try:
                     found = self.store.read(job)
@@ -189,11 +187,10 @@ class Queue:
             self.events.tell(header | {"version": self._version})
         elif kind == "step":
             self._facts |= {key: header[key] for key in ("step", "of", "seconds", "facts")}
-            if time.monotonic() - self._written > 1:
-                self._write("running")
             self.events.tell(header)
         elif kind == "started":
-            self._write("running")
+            with self._storage(job):
+                self.store.write_state(job, "running")
             self.events.tell(header)
         else:
             self._end(kind, header.get("message"))
@@ -215,12 +212,6 @@ class Queue:
             self.store.write_state(job, state, **facts)
         self.events.tell({"type": state, "job": job, "message": message})
         self._free.set()
-
-    def _write(self, state: str) -> None:
-        assert self.running is not None
-        self._written = time.monotonic()
-        with self._storage(self.running):
-            self.store.write_state(self.running, state, **self._facts)
 
     @contextlib.contextmanager
     def _storage(self, job: str) -> Any:

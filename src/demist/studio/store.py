@@ -3,7 +3,7 @@
 ```
 studio/jobs/000007-check/
   job.json     format, kind, settings, when it was asked for; written once
-  state.json   state, message, step, of, seconds; replaced whole
+  state.json   state, message; at the end also step, of, seconds; replaced whole
   ...          files of the job
 studio/order.json   what waits, in order, once somebody moved a job; others follow by their numbers
 studio/bin/    jobs that were thrown away, until somebody empties it

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from demist.errors import DemistError
-from demist.io import files
 
 
 class CancelledError(DemistError):
@@ -38,10 +37,17 @@ class Tell:
         if self._stop.is_set():
             raise CancelledError(f"cancelled after step {number} of {of}")
 
-    def preview(self, name: str, data: bytes) -> None:
-        """Show `data` as the file `name` of the job; the last one stays in its folder."""
+    def preview(self, name: str, data: bytes, at: float | None = None) -> None:
+        """Show `data` as the file `name` of the job; the last one stays in its folder.
+
+        Args:
+            name: Of the file.
+            data: What it holds.
+            at: When its step ended, by `time.monotonic()`, so that a delay can be measured; None:
+                now.
+        """
         self._last[name] = data
-        at = round(time.monotonic(), 4)  # of this machine's clock, so that a delay can be measured
+        at = round(time.monotonic() if at is None else at, 4)
         self._send({"type": "preview", "job": self._job, "name": name, "at": at}, data)
 
     def cancelled(self) -> bool:
@@ -53,7 +59,13 @@ class Tell:
         self._stop.set()
 
     def keep(self) -> None:
-        """Write the last previews into the folder, for those who look later."""
+        """Write the last previews into the folder, for those who look later.
+
+        Whole or not at all, but nobody waits for the disk: there may be one for each step, and the
+        end of the job is told after them.
+        """
         for name, data in self._last.items():
             if not (self._folder / name).exists():
-                files.write_bytes(self._folder / name, data)
+                hidden = self._folder / f".{name}"
+                hidden.write_bytes(data)
+                hidden.replace(self._folder / name)

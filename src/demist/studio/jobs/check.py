@@ -42,10 +42,11 @@ def run(settings: Settings, folder: Path, tell: Tell) -> None:
     disc = torch.where(line[:, None] ** 2 + line[None] ** 2 < 0.5, 1.0, -1.0)
     for step in range(1, settings.steps + 1):
         t = 1 - step / settings.steps
+        at = time.monotonic()
         pixels = ((1 - t) * disc + t * noise).clamp(-1, 1).add(1).mul(127.5).round().byte().numpy()
         file = io.BytesIO()
         Image.fromarray(pixels).save(file, "PNG")
-        tell.preview("preview.png", file.getvalue())
+        tell.preview("preview.png", file.getvalue(), at)
         time.sleep(settings.pause)
         tell.step(step, settings.steps, t=round(t, 6))
     files.write_bytes(folder / "picture.png", file.getvalue())

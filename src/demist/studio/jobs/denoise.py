@@ -3,6 +3,7 @@
 import io
 import math
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,11 +97,12 @@ def run(settings: Settings, folder: Path, tell: Tell) -> None:
     before: Tensor | None = None
     steps = recording.plan.steps
     for moment in recording:
-        if moment.step < steps:
-            tell.preview(f"moment-{moment.step:03d}.png", sheet(recording, moment))
+        at = time.monotonic()
         # The step that leads to data is told once the trace is there.
         told = facts(recording, moment, before)
         before = moment.x0
+        if moment.step < steps:
+            tell.preview(f"moment-{moment.step:03d}.png", sheet(recording, moment), at)
         tell.step(moment.step, steps, **told)
     trace = recording.trace()
     trace.save(folder / TRACE)

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import shlex
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -185,11 +186,12 @@ def stepped(edit: Edit, tell: Tell, about: Mapping[str, Any]) -> Sequence[Bytes]
         for point in plan.states(rows):
             if point.index == 0:
                 continue
+            at = time.monotonic()
             seen = [model.seen for model in watched if model.seen is not None]
             sheets = [edit.sheets[i] for i in rows]
             look = replace(edit, sheets=sheets).finished(plan.preview(seen[-1][: len(rows)]))
             for i, image in zip(rows, look, strict=True):
-                tell.preview(f"now-{i + 1}.png", _png(image))
+                tell.preview(f"now-{i + 1}.png", _png(image), at)
             tell.step(number * plan.steps + point.index, steps, **about)
         done.append(point.x)
     return edit.finished(plan.decode(torch.cat(done)))

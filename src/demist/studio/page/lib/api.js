@@ -26,6 +26,14 @@ export const file = (job, name, version = 0) => `/api/jobs/${job}/files/${name}$
 // States of a job that do not change any more.
 export const OVER = ['done', 'failed', 'cancelled'];
 
+// What a preview shows, as a blob that knows its version: a small one came with its event, others are asked for.
+export async function preview({ job, name, version, data }) {
+  if (data) return Object.assign(new Blob([Uint8Array.from(atob(data), (one) => one.charCodeAt(0))]), { version });
+  const answer = await fetch(file(job, name, version));
+  if (!answer.ok) throw new Error(`${name} of ${job} is not there any more`);
+  return Object.assign(await answer.blob(), { version });
+}
+
 // One stream of events for the whole page. `events(f)` calls f with each and returns the way to stop.
 const listeners = new Set();
 const states = new Set();
@@ -94,18 +102,18 @@ export async function follow(id, on) {
   return { id, stop, cancel: () => post(`/api/jobs/${id}/cancel`) };
 }
 
-// Pictures that change faster than they load: always the newest, one request at a time.
+// Pictures that change faster than they load: always the newest, one at a time.
 export function latest(show) {
   let busy = false;
   let next = null;
   async function pump() {
     busy = true;
     while (next !== null) {
-      const url = next;
+      const one = next;
       next = null;
-      try { await show(url); } catch { /* the next one may come */ }
+      try { await show(one); } catch { /* the next one may come */ }
     }
     busy = false;
   }
-  return (url) => { next = url; if (!busy) pump(); };
+  return (one) => { next = one; if (!busy) pump(); };
 }

@@ -242,8 +242,10 @@ class DenoisePage extends HTMLElement {
         this.rows.children[this.state.row].focus();
       };
     }
+    const key = `${take.id}/${step}/${take.trace ? 'trace' : 'sheets'}`, same = this.rows.dataset.key === key;
+    this.rows.dataset.key = key;
     [...this.rows.children].forEach((button, i) => {
-      const picture = take.picture('x0', step, i);
+      const picture = same && button.firstChild ? null : take.picture('x0', step, i);
       if (picture) { picture.className = 'pixels'; picture.setAttribute('aria-hidden', 'true'); button.replaceChildren(picture); }
       button.setAttribute('aria-checked', String(i === row));
       button.tabIndex = i === row ? 0 : -1;

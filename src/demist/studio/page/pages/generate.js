@@ -1,6 +1,6 @@
 // Making pictures: a form, a queue, what is being made, and a gallery of all that was.
 import '../elements/compare.js';
-import { OVER, events, file, get, latest, post } from '../lib/api.js';
+import { OVER, events, file, get, latest, post, preview } from '../lib/api.js';
 import { bounded, duration, make, say } from '../lib/dom.js';
 import { read, write } from '../lib/state.js';
 import { Dropped } from './generate/dropped.js';
@@ -56,11 +56,9 @@ class GeneratePage extends HTMLElement {
       this.viewer.dialog);
     this.dropped.choose.tabIndex = -1;
     // A sheet that was on its way while another job was chosen is not shown.
-    this.preview = latest(async ({ job, url }) => {
-      const answer = await fetch(url);
-      if (!answer.ok) return;
-      const sheet = await createImageBitmap(await answer.blob());
-      if (job === this.job?.id) { this.sheet = sheet; this.drawSheet(); } else sheet.close();
+    this.preview = latest(async (event) => {
+      const sheet = await createImageBitmap(await preview(event));
+      if (event.job === this.job?.id) { this.sheet = sheet; this.drawSheet(); } else sheet.close();
     });
   }
 
@@ -85,7 +83,7 @@ class GeneratePage extends HTMLElement {
       Object.assign(job, { state: 'running', step: event.step, of: event.of, seconds: event.seconds, facts: event.facts });
       if (!this.frame) this.frame = requestAnimationFrame(() => { this.frame = 0; this.drawQueue(); this.drawNow(); });
     } else if (event.type === 'preview') {
-      if (event.job === this.job?.id) this.preview({ job: event.job, url: file(event.job, event.name, event.version) });
+      if (event.job === this.job?.id) this.preview(event);
     } else this.later();
   }
 
@@ -187,7 +185,7 @@ class GeneratePage extends HTMLElement {
     if (job.state === 'done') this.drawDone(job);
     else {
       const version = job.previews?.['preview.png'];
-      if (this.sheetOf !== job.id) { this.sheetOf = job.id; this.sheet = null; this.tiles.replaceChildren(); if (version) this.preview({ job: job.id, url: file(job.id, 'preview.png', version) }); }
+      if (this.sheetOf !== job.id) { this.sheetOf = job.id; this.sheet = null; this.tiles.replaceChildren(); if (version) this.preview({ job: job.id, name: 'preview.png', version }); }
       this.drawSheet();
     }
   }

@@ -1,5 +1,5 @@
 // One sampling on the page: its settings, how far it is, and its pictures, from previews or its trace.
-import { file } from '../../lib/api.js';
+import { file, preview } from '../../lib/api.js';
 import { fromSheet, fromTrace } from '../../lib/pictures.js';
 import { load, rms } from '../../lib/trace.js';
 
@@ -47,7 +47,7 @@ export class Take {
 
   // Take news in; true if something is to be drawn.
   async heard(event) {
-    if (event.type === 'preview') return this.sheet(event.name, event.version);
+    if (event.type === 'preview') return this.sheet(event);
     if (event.type === 'step') return this.stepped(event);
     if (event.type === 'started') this.state = 'running';
     if (OVER.includes(event.type)) this.state = event.type;
@@ -55,7 +55,7 @@ export class Take {
     if (event.type === 'state') {
       this.state = event.state;
       if (event.facts) this.stepped(event);
-      if (!OVER.includes(event.state)) await Promise.all(Object.entries(event.previews ?? {}).map(([name, version]) => this.sheet(name, version).catch(() => {})));
+      if (!OVER.includes(event.state)) await Promise.all(Object.entries(event.previews ?? {}).map(([name, version]) => this.sheet({ job: this.id, name, version }).catch(() => {})));
     }
     if (this.state === 'done') await this.load();
     return true;
@@ -70,14 +70,14 @@ export class Take {
     return true;
   }
 
-  async sheet(name, version) {
-    const found = /^moment-(\d+)\.png$/.exec(name);
+  async sheet(event) {
+    const found = /^moment-(\d+)\.png$/.exec(event.name);
     if (!found) return false;
-    const answer = await fetch(file(this.id, name, version));
-    if (!answer.ok) return false;
-    this.sheets[Number(found[1])] = await createImageBitmap(await answer.blob());
+    const blob = await preview(event).catch(() => null);
+    if (!blob) return false;
+    this.sheets[Number(found[1])] = await createImageBitmap(blob);
     this.last = Math.max(this.last, Number(found[1]));
-    return this.steps !== null;
+    return this.facts[Number(found[1])] !== undefined; // else its step is told next, and both are drawn at once
   }
 
   load() {
