@@ -113,7 +113,7 @@ def test_what_waits_can_be_cancelled_and_moved(opened):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"steps": 0}, "steps should be 1 or more"),
+        ({"steps": 0}, "steps are 1 to 100000"),
         ({"steps": "many"}, "steps = 'many'"),
         ({"stepz": 1}, "no setting 'stepz'"),
         ({"side": 3_000_000}, "out of memory"),

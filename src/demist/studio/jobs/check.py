@@ -33,9 +33,9 @@ def run(settings: Settings, folder: Path, tell: Tell) -> None:
     Raises:
         UsageError: A setting makes no sense.
     """
-    within = 1 <= settings.steps <= 100_000 and 8 <= settings.side <= 2048
+    within = 1 <= settings.steps <= 100_000 and 8 <= settings.side <= 10**7
     if not within or not 0 <= settings.pause <= 60:
-        raise UsageError("steps are 1 to 100000, side is 8 to 2048, pause between 0 and 60 s")
+        raise UsageError("steps are 1 to 100000, side 8 to 10000000, pause between 0 and 60 s")
     draw = torch.Generator().manual_seed(settings.seed)
     noise = torch.randn(settings.side, settings.side, generator=draw)
     line = torch.linspace(-1, 1, settings.side)
