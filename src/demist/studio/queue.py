@@ -183,6 +183,9 @@ class Queue:
             if time.monotonic() - self._written > 1:
                 self._write("running")
             self.events.tell(header)
+        elif kind == "warned":
+            self._facts.setdefault("warnings", []).append(header["message"])
+            self.events.tell(header)
         elif kind == "started":
             self._write("running")
             self.events.tell(header)

@@ -69,12 +69,16 @@ export async function start(kind, settings, on) {
 
 // Follow a job that may have begun long ago: its present state first, as an event, then what comes.
 export async function follow(id, on) {
+  let early = []; // the answer may be older than they are: they are told after it
   const stop = events((event) => {
-    if (event.job === id) on(event);
+    if (event.job === id) (early ? early.push(event) : on(event));
     else if (event.type === 'reset') get(`/api/jobs/${id}`).then((job) => on({ type: 'state', ...job, job: id }), () => {});
   });
   const job = await get(`/api/jobs/${id}`);
   on({ type: 'state', ...job, job: id });
+  const waiting = early;
+  early = null;
+  for (const event of waiting) on(event);
   return { id, stop, cancel: () => post(`/api/jobs/${id}/cancel`) };
 }
 
