@@ -36,7 +36,7 @@ def done(opened, model, **settings):
 
 def seen(page, which, step):
     """The pixels of one of the two large pictures, `(h, w, 3)`."""
-    place = page.locator(f".stage-picture[data-step='{step}'] canvas").nth(which == "x0")
+    place = page.locator(f".stage-picture[data-step='{step}'] canvas").nth(int(which == "x0"))
     width, height, *data = place.evaluate(PIXELS)
     return np.array(data).reshape(height, width, 4)[..., :3]
 

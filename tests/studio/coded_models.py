@@ -41,7 +41,8 @@ def coder(channels):
 def in_latents(linear=True):
     """Images of 16 x 16 pixels; with `linear` the codec knows colours of its latents."""
     codec = KLAutoencoder(coder(3))
-    x = torch.randn(16, 3, 16, 16).clamp(-1, 1)
+    x = torch.randint(0, 256, (32, 3, 4, 4), dtype=torch.uint8)
+    x = x.repeat_interleave(4, -1).repeat_interleave(4, -2)
     codec = codec.coloured(codec.latents(x), x) if linear else codec
     return coded(codec, (3, 16, 16))
 

@@ -134,7 +134,7 @@ class DenoisePage extends HTMLElement {
 
   async open(id, step = -1) {
     const before = this.takes.get(this.state.job), take = this.takes.get(id);
-    const same = step >= 0 ? step : before && take && take.state === 'done' ? Math.min(this.at(), take.steps ?? 1e9) : -1;
+    const same = step >= 0 ? step : before && before !== take && take?.state === 'done' ? Math.min(this.at(), take.steps ?? 1e9) : -1;
     this.set({ job: id, step: same }, false);
     if (take?.state === 'done') await take.load().catch((error) => say(error.message, 'bad'));
     this.code.show(id, take);
