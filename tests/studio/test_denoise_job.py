@@ -16,11 +16,12 @@ from demist.codecs import KLAutoencoder
 from demist.editing import attending
 from demist.model import Trace, open_model
 from demist.model.recording import recorded
+from demist.networks import UNet
 from demist.studio.jobs import denoise
 from demist.studio.telling import Tell
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "editing"))
-from small import small
+from small import NETS, small
 
 PROMPT = {"text": "a red three"}
 
@@ -74,9 +75,11 @@ def test_attention_is_recorded_and_a_branch_keeps_it(job):
     assert not back.attention.isnan().any()
 
 
-def test_all_tokens_together_get_all_attention():
-    """So what is missing to 1 over the words is what marks and padding get."""
-    recording = attending(recorded(small(), 2, text="a red three", steps=2))
+def test_all_tokens_together_get_all_attention(monkeypatch):
+    """So what is missing to 1 over the words is what marks and padding get; of several heads."""
+    heads = {"channels": (16, 32), "attention": (0, 1), "head_dim": 8}
+    monkeypatch.setitem(NETS, "heads", lambda **told: UNet(**heads, **told))
+    recording = attending(recorded(small("heads"), 2, text="a red three", steps=2))
     length = recording.words.tokens.shape[1]
     recording.words.tokens = torch.eye(length).expand(2, -1, -1)
     for _ in recording:
