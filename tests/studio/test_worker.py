@@ -6,6 +6,7 @@ import math
 import queue
 import threading
 import types
+import warnings
 
 import pytest
 import torch
@@ -112,3 +113,29 @@ def test_a_network_that_learns_nothing_says_so(monkeypatch, tmp_path):
         learn_points.run(
             learn_points.Settings(steps=1), tmp_path, Tell("a", tmp_path, lambda header, data: None)
         )
+
+
+def test_what_a_job_warns_of_is_told_once_and_anew_for_the_next(
+    pipe, monkeypatch, capsys, tmp_path
+):
+    def run(settings, folder, tell):
+        for _ in range(3):
+            warnings.warn("the prompt is long", stacklevel=1)
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
+
+    kind = types.SimpleNamespace(Settings=Settings, run=run)
+    monkeypatch.setattr(kinds, "load", lambda name: kind)
+    one = worker.Worker(pipe)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        monkeypatch.setattr(warnings, "showwarning", one.warned)
+        threading.Thread(target=one.run, daemon=True).start()
+        for job in "ab":
+            asked = {"kind": "k", "settings": {}, "folder": str(tmp_path)}
+            one._take({"type": "run", "job": job, **asked})
+            found = [pipe.until("warned", "done") for _ in range(2)]
+            assert [one["type"] for one in found] == ["warned", "done"]
+            assert found[0] == {"type": "warned", "job": job, "message": "the prompt is long"}
+    assert "DeprecationWarning: old" in capsys.readouterr().err
+    one.warned("nobody asked", UserWarning, "file.py", 1)
+    assert pipe.frames.empty()

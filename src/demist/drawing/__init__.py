@@ -18,12 +18,13 @@ from demist.drawing.output import (
     write,
 )
 from demist.drawing.scatter import round_up, scatter
-from demist.drawing.spectrogram import coloured, spectrograms
+from demist.drawing.spectrogram import below_full, coloured, spectrograms
 
 __all__ = [
     "FILMS",
     "FORMATS",
     "animation",
+    "below_full",
     "coloured",
     "format_of",
     "image_grid",

@@ -29,6 +29,14 @@ def coloured(share: Float32[np.ndarray, "n h w"]) -> UInt8[np.ndarray, "n 3 h w"
     return made
 
 
+def below_full(decibels: Float32[np.ndarray, "n m t"]) -> UInt8[np.ndarray, "n 3 m t"]:
+    """Spectrograms, low frequencies below; brightest is a tone of full scale, 0 dB.
+
+    So pictures of different moments can be compared.
+    """
+    return coloured((decibels / _RANGE + 1).astype(np.float32)[:, ::-1])
+
+
 def spectrograms(
     decibels: Float32[np.ndarray, "n m t"],
     loudest: float | None = None,

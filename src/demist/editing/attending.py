@@ -1,5 +1,6 @@
 """Which part of a picture attends to which word, step by step, while a sampling is written down."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,6 +19,8 @@ from demist.samplers import Solver, TrajectoryPoint, trajectory
 
 LEAST, LARGE = 8, 16
 """Rows or columns that a map has at least where the network has such layers, and at most."""
+ROOM = 2**24
+"""Shares of attention that are computed at once."""
 
 
 @dataclass
@@ -26,27 +29,46 @@ class _Watcher(Follower):
 
     sums: dict[int, Tensor] = field(default_factory=dict)
     calls: dict[int, int] = field(default_factory=dict)
+    strange: bool = False
 
     def _attend(
         self, mix: Mix, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, words: int | None
     ) -> Tensor:
         """See `demist.networks.Control`."""
         out = mix(q, k, v, bias)
-        if not words or self._part is None or not len(self._part[0]):
+        if self.strange or not words or self._part is None or not len(self._part[0]):
             return out
         if words != self.mapper.shape[1]:
-            raise UsageError(
-                f"pixels attend to {words} tokens and the prompt has {self.mapper.shape[1]}: other "
-                f"conditions have tokens, too, and there are no maps of such models"
+            self.strange = True
+            warnings.warn(
+                f"places attend to {words} tokens and the prompt has {self.mapper.shape[1]}: other "
+                f"conditions have tokens, too, so attention to words is not recorded",
+                stacklevel=2,
             )
+            return out
         rows, samples = (index.to(q.device) for index in self._part)
         count = (k.shape[2] - words) or q.shape[2]
-        maps = probabilities(q[rows, :, :count], k[rows], None if bias is None else bias[rows])
-        found = maps[..., k.shape[2] - words :].mean(1).float()
+        found = _shares(q[rows, :, :count], k[rows], None if bias is None else bias[rows], words)
         before = self.sums.get(count, found.new_zeros(self.n, count, words))
         self.sums[count] = before.index_add(0, samples, found)
         self.calls[count] = self.calls.get(count, 0) + 1
         return out
+
+
+def _shares(q: Tensor, k: Tensor, bias: Tensor | None, words: int) -> Tensor:
+    """How much each query attends to the last `words` keys, `(b, n, words)`, mean of heads.
+
+    Some queries at a time: beside thousands of places, all shares at once would fill the memory.
+    """
+    b, heads, n, _ = q.shape
+    block = max(1, ROOM // (b * heads * k.shape[2]))
+    found = []
+    for begin in range(0, n, block):
+        some = slice(begin, begin + block)
+        one = bias if bias is None or bias.shape[-2] == 1 else bias[..., some, :]
+        maps = probabilities(q[:, :, some], k, one)
+        found.append(maps[..., k.shape[2] - words :].mean(1).float())
+    return torch.cat(found, 1)
 
 
 @dataclass
@@ -69,8 +91,9 @@ class Words:
     def taken(self) -> Tensor | None:
         """How much each place attended to each word since this was asked last, `(n, W, h, w)`.
 
-        Shares of all attention, from 0 to 1: averaged over heads, layers and calls. None: no place
-        attended to any word.
+        Shares of all attention, from 0 to 1: averaged over heads, layers and calls. They add up to
+        less than 1, since tokens that are no words take some. None: no place attended to any word,
+        or not to those of the prompt alone (a warning says so).
         """
         watcher, n = self.latest, len(self.labels)
         if watcher is None or not watcher.sums:

@@ -141,6 +141,11 @@ class Recording:
             return as_large(self._looks[which][step].numpy(), last.pipeline.shape)
         return self.plan.preview((self._x if which == "x" else self._x0)[step])
 
+    @property
+    def attended(self) -> bool:
+        """Whether attention to words was recorded in the step that was written down last."""
+        return bool(self._maps) and self._maps[-1] is not None
+
     def run(self) -> Trace:
         """Run to the end."""
         for _ in self:

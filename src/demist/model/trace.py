@@ -9,7 +9,8 @@ schedule           (129, 3)        float64  time, alpha, sigma: the curve on whi
 x                  (K + 1, n, ...)          states x_t
 x0                 (K, n, ...)              data predicted from each of them but the last
 samples            (n, ...)                 the last state, decoded
-seen.x, seen.x0    (K + 1, n, ...), (K, n, ...)  bytes: quick looks, of a model in latents only
+seen.x, seen.x0    (K + 1, n, ...), (K, n, ...)  quick looks, of a model in latents only:
+                                    bytes of images, float32 of sounds
 attention          (K, n, W, h, w)         float32, where asked for: attention to words
 memory.0, ...                               what the solver remembered
 given.0, ...                                conditions that are arrays
@@ -257,7 +258,9 @@ def _made(cls: type[Trace], facts: dict[str, Any], tensors: dict[str, Tensor]) -
             raise DataError(f"{name} has {len(value)} rows for {n} samples")
     seen = {name[5:]: value for name, value in tensors.items() if name in ("seen.x", "seen.x0")}
     for name, value in seen.items():
-        if value.shape[:2] != (points - (name == "x0"), n) or value.dtype != torch.uint8:
+        if value.shape[:2] != (points - (name == "x0"), n) or value.dtype not in (
+            torch.uint8, torch.float32,
+        ):  # fmt: skip
             raise DataError(f"seen.{name} fits no state")
         _factor(tuple(value.shape[1:]), tuple(shape))
     maps = tensors.get("attention")

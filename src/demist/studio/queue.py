@@ -188,6 +188,9 @@ class Queue:
         elif kind == "step":
             self._facts |= {key: header[key] for key in ("step", "of", "seconds", "facts")}
             self.events.tell(header)
+        elif kind == "warned":
+            self._facts.setdefault("warnings", []).append(header["message"])
+            self.events.tell(header)
         elif kind == "started":
             with self._storage(job):
                 self.store.write_state(job, "running")

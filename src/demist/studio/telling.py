@@ -8,6 +8,9 @@ from typing import Any
 
 from demist.errors import DemistError
 
+WARNINGS = 20
+"""Different warnings of a job that are told."""
+
 
 class CancelledError(DemistError):
     """Somebody asked for the end of the job; not a fault."""
@@ -23,6 +26,7 @@ class Tell:
         self._job, self._folder, self._send = job, folder, send
         self._stop = threading.Event()
         self._last: dict[str, bytes] = {}
+        self._warned: set[str] = set()
         self._began = time.monotonic()
 
     def step(self, number: int, of: int, **facts: Any) -> None:
@@ -49,6 +53,12 @@ class Tell:
         self._last[name] = data
         at = round(time.monotonic() if at is None else at, 4)
         self._send({"type": "preview", "job": self._job, "name": name, "at": at}, data)
+
+    def warn(self, message: str) -> None:
+        """Say what whoever asked for the job should know; the same words once."""
+        if message not in self._warned and len(self._warned) < WARNINGS:
+            self._warned.add(message)
+            self._send({"type": "warned", "job": self._job, "message": message}, b"")
 
     def cancelled(self) -> bool:
         """Whether the job should stop."""

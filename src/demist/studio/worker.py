@@ -11,9 +11,10 @@ import re
 import sys
 import threading
 import traceback
+import warnings
 from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -74,6 +75,16 @@ class Worker:
         self.jobs: queue.Queue[dict[str, Any]] = queue.Queue()
         self.questions: queue.Queue[dict[str, Any]] = queue.Queue()
         self.telling: dict[str, Tell] = {}
+        self.doing: Tell | None = None
+
+    def warned(
+        self, message: Warning | str, category: type[Warning], filename: str, lineno: int,
+        file: TextIO | None = None, line: str | None = None,
+    ) -> None:  # fmt: skip
+        """In place of `warnings.showwarning`: what is for people is told by the job that runs."""
+        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno))
+        if self.doing is not None and issubclass(category, UserWarning):
+            self.doing.warn(str(message)[:LONGEST])
 
     def listen(self, file: BufferedIOBase) -> None:
         """Read what the server asks, until it is gone."""
@@ -112,7 +123,7 @@ class Worker:
         while True:
             asked = self.jobs.get()
             job = asked["job"]
-            tell = self.telling[job]
+            tell = self.doing = self.telling[job]
             self.outbox.send({"type": "started", "job": job})
             end: dict[str, Any] = {"type": "done"}
             try:
@@ -129,6 +140,7 @@ class Worker:
                 tell.keep()
             except OSError as error:
                 end = {"type": "failed", "message": f"a picture could not be written: {error}"}
+            self.doing = None
             del self.telling[job]
             self.outbox.send({**end, "job": job})
 
@@ -191,6 +203,8 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what anybody prints must not get between the frames
     worker = Worker(out)
+    warnings.simplefilter("always", UserWarning)  # a second job is told as the first was
+    warnings.showwarning = worker.warned
     for target in (
         lambda: worker.listen(os.fdopen(0, "rb", closefd=False)),
         worker.answer_questions,

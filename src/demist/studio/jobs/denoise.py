@@ -4,9 +4,10 @@ import io
 import math
 import os
 import time
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from torch import Tensor
 
 from demist import modalities
 from demist.data.images.decode import read_image
+from demist.drawing.spectrogram import below_full
+from demist.editing.attending import LARGE, attending
 from demist.editing.known import with_known
 from demist.editing.masks import resized
 from demist.editing.walks import inversion, returned
@@ -32,6 +35,10 @@ from demist.studio.uploads import locate
 TRACE = "trace.safetensors"
 MOST = 2000
 """Samples at once."""
+SHOWN = 32
+"""Samples that can be looked at one by one; so many sounds are written as files."""
+ROOM = 2**27
+"""Bytes of attention to words in a trace."""
 _OPEN: dict[str, Pipeline] = {}
 """The model that was opened last, by its folder and when that was written."""
 
@@ -93,6 +100,7 @@ def run(settings: Settings, folder: Path, tell: Tell) -> None:
         MissingError: There is no such model, parent or picture.
     """
     recording, script = begun(settings, folder)
+    recording = worded(recording)
     files.write_json(folder / "code.json", script.to_json())
     before: Tensor | None = None
     steps = recording.plan.steps
@@ -106,7 +114,12 @@ def run(settings: Settings, folder: Path, tell: Tell) -> None:
         tell.step(moment.step, steps, **told)
     trace = recording.trace()
     trace.save(folder / TRACE)
-    files.write_bytes(folder / "samples.png", picture(recording.plan.pipeline, trace.samples))
+    pipeline = recording.plan.pipeline
+    if modalities.of(pipeline).lasting:
+        tell.preview(f"moment-{steps:03d}.png", _strip([trace.samples, trace.samples], pipeline))
+        if not trace.rising:
+            write_sounds(pipeline, trace.samples, folder)
+    files.write_bytes(folder / "samples.png", picture(pipeline, trace.samples))
 
 
 def begun(settings: Settings, folder: Path) -> tuple[Recording, scripts.Script]:
@@ -142,6 +155,30 @@ def begun(settings: Settings, folder: Path) -> tuple[Recording, scripts.Script]:
         asked["start"] = settings.start
         script = script.started(str(place), pipeline.shape, settings.start)
     return recorded(pipeline, settings.n, how, **asked), script
+
+
+def worded(recording: Recording) -> Recording:
+    """The same recording with attention to words, where the model was told some.
+
+    Without a prompt, and for models of several stages, it stays as it is. Where the maps would take
+    more than `ROOM` it does, too, and a warning says so.
+    """
+    try:
+        found = attending(recording)
+    except UsageError:  # it says that there are no words, or no one model that attends to them
+        return recording
+    assert found.words is not None
+    plan, most = recording.plan, max(map(len, found.words.labels))
+    size = 4 * plan.steps * plan.n * most * LARGE**2
+    if size > ROOM:
+        warnings.warn(
+            f"attention to words is not recorded: of {plan.n} samples over {plan.steps} steps it "
+            f"might take {size / 1e6:.0f} MB, more than {ROOM / 1e6:.0f} MB; ask for fewer samples "
+            f"or steps to see it",
+            stacklevel=2,
+        )
+        return recording
+    return found
 
 
 def _branch(settings: Settings, folder: Path) -> tuple[Recording, scripts.Script]:
@@ -223,6 +260,12 @@ def facts(recording: Recording, moment: Moment, before: Tensor | None) -> dict[s
     }  # fmt: skip
     if before is not None:
         found["change"] = _rms(moment.x0 - before)
+    last = recording.plan if recording.plan.then is None else recording.plan.then
+    codec = last.pipeline.codec
+    if codec.components:
+        found["latents"] = "linear" if getattr(codec, "colours", ()) else "decoded"
+    if recording.words is not None and recording.attended:
+        found["words"] = recording.words.labels[0]
     return found
 
 
@@ -233,15 +276,37 @@ def _rms(x: Tensor) -> list[float | None]:
 
 
 def sheet(recording: Recording, moment: Moment) -> bytes:
-    """A PNG: x_t in the upper row, the predicted x0 in the lower one, a column for each sample."""
+    """A PNG: x_t in the upper row, the predicted x0 in the lower one, a column for each sample.
+
+    Of sounds spectrograms; of points a page of all.
+    """
     pipeline = recording.plan.pipeline
     rows = [recording.look(which, moment.step) for which in ("x", "x0")]
+    if modalities.of(pipeline).lasting:
+        return _strip(rows, pipeline)
     if not modalities.of(pipeline).spatial:
         pages = modalities.of(pipeline).film(rows)
         both = np.concatenate([np.asarray(page.convert("RGB")) for page in pages])
         return _png(both)
     both = np.concatenate([np.concatenate(list(row), -1) for row in rows], -2)
     return _png(both.transpose(1, 2, 0))
+
+
+def _strip(rows: list[np.ndarray], pipeline: Pipeline) -> bytes:
+    """Spectrograms of sounds, without margins, as `sheet` has images; of the first ones."""
+    sounds = cast(modalities.Sounds, modalities.of(pipeline))
+    drawn = [below_full(sounds.decibels(x[:SHOWN])) for x in rows]
+    both = np.concatenate([np.concatenate(list(row), -1) for row in drawn], -2)
+    return _png(both.transpose(1, 2, 0))
+
+
+def write_sounds(pipeline: Pipeline, samples: np.ndarray, folder: Path) -> None:
+    """The first sounds as `sound-000.wav` and so on, to be heard."""
+    place = modalities.of(pipeline).write(samples[:SHOWN], folder / "sounds")
+    assert place is not None
+    for file in sorted(place.glob("*.wav")):
+        file.rename(folder / f"sound-{file.name}")
+    place.rmdir()
 
 
 def picture(pipeline: Pipeline, samples: np.ndarray) -> bytes:

@@ -7,7 +7,7 @@ export class Trace {
     if (!said.demist_trace) throw new Error('this file is no trace');
     Object.assign(this, { header, read, facts: JSON.parse(said.demist_trace) });
     for (const name of ['times', 'alpha', 'sigma', 'schedule']) this[name] = this.read(name).data;
-    for (const name of ['x', 'x0', 'samples', 'seen.x', 'seen.x0']) if (name in this.header) this[name] = this.read(name);
+    for (const name of ['x', 'x0', 'samples', 'seen.x', 'seen.x0', 'attention']) if (name in this.header) this[name] = this.read(name);
     this.steps = this.times.length - 1;
     this.n = this.x.shape[1];
     this.state = this.x.shape.slice(2);

@@ -3,6 +3,8 @@ import '../elements/compare.js';
 import '../elements/filmstrip.js';
 import '../elements/plots.js';
 import '../elements/tree.js';
+import '../elements/warned.js';
+import '../elements/words.js';
 import { follow, get, post } from '../lib/api.js';
 import { make, say } from '../lib/dom.js';
 import { read, write } from '../lib/state.js';
@@ -13,7 +15,7 @@ import { Keep } from './denoise/keep.js';
 import { OVER, Take, journey, said } from './denoise/take.js';
 
 document.head.append(make('link', { rel: 'stylesheet', href: '/pages/denoise.css' }));
-const DEFAULTS = { job: '', step: -1, row: 0, against: '' };
+const DEFAULTS = { job: '', step: -1, row: 0, against: '', word: -1 };
 
 class DenoisePage extends HTMLElement {
   async connectedCallback() {
@@ -43,6 +45,11 @@ class DenoisePage extends HTMLElement {
     this.branch.keep = () => this.keep.rows();
     this.pictures = { x: make('div', { class: 'stage-picture' }), x0: make('div', { class: 'stage-picture' }) };
     const figure = (which, name, more, ...extras) => make('figure', { class: 'stage' }, make('div', { class: 'stage-frame' }, this.pictures[which], extras), make('figcaption', {}, make('strong', {}, name), make('span', { class: 'muted small' }, more)));
+    this.words = make('demist-words', { hidden: true });
+    this.words.addEventListener('demist-word', ({ detail }) => this.set({ word: detail }));
+    this.warned = make('demist-warned');
+    this.note = make('p', { class: 'stage-note small muted', hidden: true });
+    this.sound = make('audio', { class: 'stage-sound', controls: true, hidden: true });
     this.rows = make('div', { class: 'rows', role: 'radiogroup', 'aria-label': 'Sample' });
     this.where = make('p', { class: 'where', 'aria-live': 'off' });
     this.journey = make('p', { class: 'journey', hidden: true });
@@ -66,11 +73,11 @@ class DenoisePage extends HTMLElement {
     this.empty = make('p', { class: 'empty card' }, 'Press Run: the model turns noise into digits, and every step of it stays here to be looked at.');
     this.whole = make('div', { class: 'stack whole', hidden: true },
       make('section', { class: 'card microscope' },
-        this.status,
+        this.status, this.warned,
         make('div', { class: 'stages' },
           figure('x', 'xₜ', 'the noisy state, as the network sees it'),
-          figure('x0', 'x̂₀', 'the clean data that it predicts from it', this.keep.canvas)),
-        this.rows, this.transport, this.film, this.journey),
+          figure('x0', 'x̂₀', 'the clean data that it predicts from it', this.words.overlay, this.keep.canvas)),
+        this.note, this.sound, this.rows, this.transport, this.film, this.words, this.journey),
       make('div', { class: 'grid plots' },
         make('section', { class: 'card' }, make('h2', {}, 'Schedule'), this.schedule, legend(['log(α²/σ²)', '--plot-1'], ['steps', '--accent'])),
         make('section', { class: 'card' }, make('h2', {}, 'Numbers of xₜ'), this.histogram, legend(['this sample', '--plot-1'], ['N(0, 1)', '--plot-2'])),
@@ -127,7 +134,7 @@ class DenoisePage extends HTMLElement {
 
   async open(id, step = -1) {
     const before = this.takes.get(this.state.job), take = this.takes.get(id);
-    const same = step >= 0 ? step : before && take && take.state === 'done' ? Math.min(this.at(), take.steps ?? 1e9) : -1;
+    const same = step >= 0 ? step : before && before !== take && take?.state === 'done' ? Math.min(this.at(), take.steps ?? 1e9) : -1;
     this.set({ job: id, step: same }, false);
     if (take?.state === 'done') await take.load().catch((error) => say(error.message, 'bad'));
     this.code.show(id, take);
@@ -201,6 +208,8 @@ class DenoisePage extends HTMLElement {
       this.pictures[which].dataset.step = String(step);
     }
     this.drawRows(take, step, row);
+    this.drawSaid(take, row);
+    this.words.show({ trace: take.trace, told: take.words, step, row, word: this.state.word, flip: take.kind === 'sounds' });
     const words = said(take, step);
     this.where.textContent = words;
     this.journey.textContent = journey(take, row);
@@ -228,8 +237,21 @@ class DenoisePage extends HTMLElement {
     this.status.hidden = take.state === 'done';
   }
 
+  // What is shown, in words, and the sound that was made.
+  drawSaid(take, row) {
+    this.warned.follow(take.id);
+    this.note.textContent = take.shown;
+    this.note.hidden = !take.shown;
+    const url = take.sound(row);
+    this.sound.hidden = !url;
+    if (url && this.sound.dataset.url !== url) {
+      this.sound.dataset.url = this.sound.src = url;
+      this.sound.setAttribute('aria-label', `The sound of sample ${row}`);
+    }
+  }
+
   drawRows(take, step, row) {
-    this.rows.hidden = take.n < 2 || take.kind !== 'images';
+    this.rows.hidden = take.n < 2 || take.kind === 'points';
     if (this.rows.hidden) return;
     const shown = Math.min(take.n, 32);
     if (this.rows.children.length !== shown) {

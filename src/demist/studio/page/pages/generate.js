@@ -1,5 +1,6 @@
 // Making pictures: a form, a queue, what is being made, and a gallery of all that was.
 import '../elements/compare.js';
+import '../elements/warned.js';
 import { OVER, events, file, get, latest, post, preview } from '../lib/api.js';
 import { bounded, duration, make, say } from '../lib/dom.js';
 import { read, write } from '../lib/state.js';
@@ -43,7 +44,7 @@ class GeneratePage extends HTMLElement {
     this.told = make('span', { class: 'muted small', 'aria-live': 'polite' });
     this.numbers = make('a', { class: 'button numbers', download: '', hidden: true }, 'Save the numbers');
     this.tiles = make('div', { class: 'now-tiles' });
-    this.now = make('section', { class: 'card now', 'data-state': 'none' }, make('div', { class: 'row spread title' }, this.heading, make('div', { class: 'row' }, this.told, this.numbers)), this.tiles);
+    this.now = make('section', { class: 'card now', 'data-state': 'none' }, make('div', { class: 'row spread title' }, this.heading, make('div', { class: 'row' }, this.told, this.numbers)), this.warned = make('demist-warned'), this.tiles);
     this.compareBox = make('demist-compare');
     this.compareTold = make('p', { class: 'small muted' });
     this.compareCard = make('section', { class: 'card compare-card', hidden: true }, make('div', { class: 'row spread title' }, make('h2', {}, 'Compare'), make('button', { type: 'button', class: 'quiet', onclick: () => { this.pair = []; this.draw(); } }, 'Clear')), this.compareBox, this.compareTold);
@@ -172,6 +173,7 @@ class GeneratePage extends HTMLElement {
     const { job } = this;
     this.now.dataset.state = job?.state ?? 'none';
     this.now.dataset.job = job?.id ?? '';
+    this.warned.follow(job?.id);
     if (!job) {
       this.tiles.replaceChildren(make('p', { class: 'empty' }, 'Press Make: the pictures appear here while they come out of the noise.'));
       return;

@@ -4,6 +4,7 @@ import { fromSheet, fromTrace } from '../../lib/pictures.js';
 import { load, rms } from '../../lib/trace.js';
 
 export const OVER = ['done', 'failed', 'cancelled'];
+const SHOWN = 32; // sounds on a sheet, and sounds to be heard, at most
 
 export class Take {
   constructor(job, models) {
@@ -82,7 +83,9 @@ export class Take {
 
   load() {
     if (this.state !== 'done') return Promise.resolve();
-    this.loading ??= load(file(this.id, 'trace.safetensors')).then((trace) => {
+    this.loading ??= load(file(this.id, 'trace.safetensors')).then(async (trace) => {
+      // Sounds are seen as spectrograms, which the sheets have.
+      if (this.kind === 'sounds') await Promise.all(Array.from({ length: trace.steps + 1 }, (_, k) => this.sheets[k] || this.sheet(`moment-${String(k).padStart(3, '0')}.png`)));
       this.trace = trace;
       Object.assign(this, { steps: trace.steps, n: trace.n, last: trace.steps });
     });
@@ -93,10 +96,26 @@ export class Take {
   picture(which, step, row) {
     // Of noise nothing was predicted yet: the prediction of the step before stands there.
     if (this.rising && which === 'x0' && step > 0 && step === this.steps) return this.picture(which, step - 1, row);
-    if (this.trace) return fromTrace(this.trace, which, step, row);
-    const sheet = this.sheets[step];
-    return sheet ? fromSheet(sheet, which, this.kind === 'images' ? row : 0, this.kind === 'images' ? this.n : 1) : null;
+    if (this.trace && this.kind !== 'sounds') return fromTrace(this.trace, which, step, row);
+    const sheet = this.sheets[step], columns = { images: this.n, sounds: Math.min(this.n, SHOWN) }[this.kind] ?? 1;
+    return sheet ? fromSheet(sheet, which, columns > row ? row : 0, columns) : null;
   }
+
+  // The address of the sound that was made; null: there is none to be heard.
+  sound(row) { return this.kind === 'sounds' && this.trace && !this.rising && row < SHOWN ? file(this.id, `sound-${String(row).padStart(3, '0')}.wav`) : null; }
+
+  // How what is shown comes about, in words, where it is not simply the numbers; '' else.
+  get shown() {
+    const latents = this.facts.findLast(Boolean)?.latents;
+    const words = [];
+    if (this.kind === 'sounds') words.push('Spectrograms: time to the right, frequency upwards; brightest is a tone of full scale (0 dB), black 80 dB below it.');
+    if (latents === 'linear') words.push('This model works in latents. The steps are quick looks at them by a linear map to colours; the last is decoded by the autoencoder. Looking changes nothing of the sampling.');
+    if (latents === 'decoded') words.push('This model works in latents and knows no linear map to colours, so every step is decoded by its autoencoder, which takes time. Looking changes nothing of the sampling.');
+    return words.join(' ');
+  }
+
+  // The words of the prompt while it runs, once attention to them is recorded.
+  get words() { return this.facts.findLast(Boolean)?.words ?? []; }
 
   // What it is about: where it ends, of an inversion where it begins.
   result(row) { return this.rising ? fromTrace(this.trace, 'x', 0, row) : fromTrace(this.trace, 'x0', this.steps, row); }

@@ -1,5 +1,6 @@
 // The results of an edit: a strip of variants while they come and when they are there, what the
 // program understood, and the command that makes the same.
+import '../../elements/warned.js';
 import { OVER, file, get, latest, post } from '../../lib/api.js';
 import { duration, make, say } from '../../lib/dom.js';
 
@@ -60,7 +61,7 @@ export class Variants {
     this.code = make('pre', { class: 'code', tabindex: '0', 'aria-label': 'Command' });
     const copy = make('button', { type: 'button', onclick: () => this.copy() }, 'Copy as command line');
     this.under = make('div', { class: 'stack tight' }, this.said, make('div', { class: 'edit-command' }, this.code, copy));
-    this.card = make('section', { class: 'card results', hidden: true }, make('div', { class: 'row spread title' }, make('h2', {}, 'Variants'), make('div', { class: 'row' }, this.on, this.keep)), this.status, this.strip, this.under);
+    this.card = make('section', { class: 'card results', hidden: true }, make('div', { class: 'row spread title' }, make('h2', {}, 'Variants'), make('div', { class: 'row' }, this.on, this.keep)), this.status, this.warned = make('demist-warned'), this.strip, this.under);
   }
 
   async copy() {
@@ -69,6 +70,7 @@ export class Variants {
 
   show(job, picked) {
     this.card.hidden = !job;
+    this.warned.follow(job?.id);
     if (!job) return;
     this.picked = picked;
     if (this.job !== job.id || this.cells.length !== job.n) {
