@@ -52,6 +52,7 @@ def facts(told):
     return [one["facts"] for one in told if one["type"] == "step"]
 
 
+@pytest.mark.slow
 def test_attention_is_recorded_and_a_branch_keeps_it(job):
     small().save(job.runs / "worded")
     trace, told = job(1, model="folder-worded", n=2, cond=PROMPT, steps=4)
