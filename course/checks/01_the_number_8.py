@@ -25,6 +25,10 @@ def best_guess(answer):
     x = torch.linspace(-3, 9, 25)
     right = torch.softmax(-(((x[:, None] - 0.25 * DATA) / 0.75) ** 2) / 2, 1) @ DATA
     found = answer(x, 0.75, DATA)
+    expect(
+        not close(found, torch.full((25,), 5.0)),
+        "5 everywhere is the mean of the data; what does x say about which of them it was?",
+    )
     without = torch.softmax(-((x[:, None] - 0.25 * DATA) ** 2) / 2, 1) @ DATA
     expect(
         not close(found, without),

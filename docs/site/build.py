@@ -3,7 +3,7 @@
     python docs/site/build.py [--out build/site] [--chapter 3] [--keep]
 
 Pages keep the places that they have in the repository, so that the links between them hold; a link
-to a file that is no page becomes its name. Errors and warnings of any chapter or page end the build.
+to a file that is no page becomes its name. Errors and warnings of any page end the build.
 """
 
 import argparse
@@ -110,9 +110,9 @@ def reference(place: Path) -> None:
                 lines += [f".. autoclass:: {name}.{public}", "   :members:", ""]
             elif code:
                 lines += [f".. autofunction:: {name}.{public}", ""]
-            else:  # its words stand below it, where it is given its value
-                where = home(face, public) or name
-                lines += [f".. autodata:: {where}.{public}", "   :no-value:", ""]
+            else:
+                words = written(name, public).replace("`", "``").split("\n")
+                lines += [f".. py:data:: {name}.{public}", "", *(f"   {w}" for w in words), ""]
             seen.setdefault(id(value), f"{name}.{public}")
         write(place / f"{name}.rst", "\n".join(lines))
         pages.append(f"   {name}")
@@ -122,12 +122,18 @@ def reference(place: Path) -> None:
     )
 
 
-def home(face: Path, public: str) -> str | None:
-    """The module that a package's face takes a name from."""
-    for node in ast.parse(read(face)).body:
-        if isinstance(node, ast.ImportFrom) and public in {one.name for one in node.names}:
-            return node.module
-    return None
+def written(module: str, name: str) -> str:
+    """What stands below a constant where it is given its value; empty: nothing."""
+    file = importlib.import_module(module).__file__
+    body = ast.parse(read(Path(str(file)))).body
+    for node, below in zip(body, [*body[1:], None], strict=True):
+        if isinstance(node, ast.ImportFrom) and name in {one.name for one in node.names}:
+            return written(str(node.module), name)
+        targets = getattr(node, "targets", [getattr(node, "target", None)])
+        if name in {one.id for one in targets if isinstance(one, ast.Name)}:
+            value = below.value if isinstance(below, ast.Expr) else None
+            return inspect.cleandoc(str(value.value)) if isinstance(value, ast.Constant) else ""
+    return ""
 
 
 def read(path: Path) -> str:

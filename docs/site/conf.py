@@ -55,7 +55,8 @@ def as_written(app, what, name, obj, options, lines):
             inside = True
         elif line.strip() and not inset:
             inside = False
-        text.append(f"    {line}" if inside and line.startswith("|") else line)
+        if not inside:  # |x| is a norm, and no name of something to be put in
+            line = re.sub(r"(`[^`]*`)|\|", lambda found: found[1] or r"\|", line)
+        text.append(f"    {line}" if line.startswith("|") else line)
         last = line if line.strip() else last
-    single = re.compile(r"(?<![`:\w])`([^`]+)`(?!`)")
-    lines[:] = single.sub(r"``\1``", "\n".join(text)).split("\n")
+    lines[:] = re.sub(r"(?<![`:\w])`([^`]+)`(?!`)", r"``\1``", "\n".join(text)).split("\n")

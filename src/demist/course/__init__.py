@@ -1,6 +1,6 @@
 """What the chapters of the course are made with: their cells, their exercises, their pictures.
 
-A chapter is one file of `course/` at the root of the repository (`demist/course/text/` where the
+A chapter is one file of `course/` at the root of the repository (`demist/course/pages/` where the
 package is installed): Python in cells that begin with `# %%`. It holds the solutions of its
 exercises; `exercise_of` leaves them out, and the checks of `course/checks/` say of an answer what
 is wrong with it.
@@ -20,7 +20,7 @@ from demist.course.chapters import (
     find_chapter,
     folder,
 )
-from demist.course.checking import Answer, Hint, check, close, definitions, expect
+from demist.course.checking import Answer, Hint, check, close, definitions, expect, load
 from demist.course.figures import COLOURS, Shown, figure, film, images, say, show
 from demist.course.models import kept
 
@@ -49,6 +49,7 @@ __all__ = [
     "folder",
     "images",
     "kept",
+    "load",
     "say",
     "show",
 ]

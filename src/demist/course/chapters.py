@@ -64,7 +64,7 @@ def folder() -> Path:
     Raises:
         MissingError: They are not there.
     """
-    installed = Path(__file__).parent / "text"
+    installed = Path(__file__).parent / "pages"
     for place in (installed, Path(__file__).parents[3] / "course"):
         if place.is_dir():
             return place

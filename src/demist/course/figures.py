@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from demist.drawing import image_grid
+from demist.drawing import image_grid, plotter
 from demist.errors import UsageError
 from demist.io.files import write_bytes
-from demist.machine.packages import require_packages
 
 COLOURS = {
     "data": "#0072B2",
@@ -102,12 +101,9 @@ def figure(
         width: Inches, of all; `WIDE` is as wide as the text.
         options: For `matplotlib.pyplot.subplots`: `sharex`, `width_ratios`, ...
     """
-    require_packages("figures of the course", ["matplotlib"], "plot")
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    mpl.rcParams.update(STYLE)  # for what is drawn into it later, too
-    made = Figure(figsize=(width, height), dpi=DPI)
+    pages, _, settings = plotter("figures of the course need")
+    settings.update(STYLE)  # for what is drawn into it later, too
+    made = pages.Figure(figsize=(width, height), dpi=DPI)
     axes = made.subplots(rows, columns, **options)
     return made, axes
 
@@ -163,9 +159,8 @@ def images(x: Any, columns: int | None = None, scale: int | None = None) -> Imag
 def say(text: str) -> None:
     """Words with numbers that were just computed: Markdown in a notebook, plain in a program."""
     if "ipykernel" in sys.modules:  # within a notebook, or while the site is built
-        from IPython.display import Markdown, display
-
-        display(Markdown(text))
+        shown = sys.modules["IPython.display"]
+        shown.display(shown.Markdown(text))
     else:
         print(text.replace("**", "").replace("`", ""))
 

@@ -2,10 +2,10 @@
 
 WRONG = {
     "best_guess": [
-        ("return torch.full_like(x, data.mean())", "Are the weights divided"),
+        ("return torch.full_like(x, data.mean())", "5 everywhere is the mean"),
         (
             "w = torch.exp(-(((x[:, None] - (1 - t) * data) / t) ** 2) / 2)\nreturn w @ data",
-            "divided by their sum",
+            "divided by their sum?",
         ),
         (
             "w = torch.softmax(-(((x[:, None] - data) / t) ** 2) / 2, 1)\nreturn w @ data",
