@@ -25,5 +25,6 @@ def kept(name: str, build: Callable[[], Pipeline]) -> Pipeline:
     if place.is_dir():
         return Pipeline.load(place)
     made = build()
+    place.parent.mkdir(parents=True, exist_ok=True)
     made.save(place)
     return made
