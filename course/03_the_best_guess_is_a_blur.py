@@ -115,7 +115,7 @@ torch.manual_seed(4)
 three = data[[2, 4, 8]]
 eps = torch.randn(3, 784, dtype=torch.float64)
 frames = []
-times = [0.3, 0.45, 0.6, 0.65, 0.7, 0.73, 0.76, 0.79, 0.82, 0.85, 0.88, 0.91, 0.94, 0.97, 1.0]
+times = [0.3, 0.5, 0.65, 0.7, 0.74, 0.78, 0.81, 0.84, 0.87, 0.9, 0.94, 0.97, 1.0]
 for t in times:
     x = (1 - t) * three + t * eps
     weights = weights_of(x, t, data)
