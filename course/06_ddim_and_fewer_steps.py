@@ -114,8 +114,9 @@ truth = (centres + 0.1 * torch.special.ndtri(levels[2::5])).flatten()
 # %% [markdown]
 # Three walks begin with the same 5000 noises: DDPM ($\eta = 1$), DDIM ($\eta = 0$), and `Adams`, the library's usual
 # solver, which follows the same path as DDIM with more care (we come to it below). The noises are not drawn but
-# spread evenly over the bell curve (`ndtri` gives its quantiles), and so is the true data: then chance does not hide small
-# differences. The number of steps grows. Behind each walk stands the histogram of where it ended, and in black that of the true data.
+# spread evenly over the bell curve (by `ndtri`), and so is the true data: then chance does not hide small
+# differences. The number of steps grows. Behind each walk stands the histogram of where it ended, and in black that
+# of the true data.
 
 # %%
 TONES = {"DDPM": COLOURS["noise"], "DDIM": COLOURS["model"], "Adams": COLOURS["other"]}
@@ -220,8 +221,8 @@ assert adams <= 14
 assert at["DDPM"][100] < 0.05
 
 # %% [markdown]
-# It is often said that DDIM needs ten to fifty times fewer steps than DDPM. Here, where the guesses have no error, leaving out
-# the noise alone brings little. What it makes possible brings the rest.
+# It is often said that DDIM needs ten to fifty times fewer steps than DDPM. Here, where the guesses have no error,
+# leaving out the noise alone brings little. What it makes possible brings the rest.
 #
 # ## Why larger steps are allowed
 #
@@ -279,10 +280,10 @@ def order(error, halved):
 
 
 # %% [markdown]
-# DDIM is of order 1. Can one do better with the same network? The idea of Heun (1900): take the step to try it out, ask the
-# network *there* too, go back, and take the step again with the mean of what was said at its two ends. That is two
-# questions per step. `Adams` remembers what was said in earlier steps instead, and
-# asks once. Let us compare them fairly: by how often they **ask the network**, since that is what takes time.
+# DDIM is of order 1. Can one do better with the same network? The idea of Heun (1900): take the step to try it out,
+# ask the network *there* too, go back, and take the step again with the mean of what was said at its two ends. That
+# is two questions per step. `Adams` remembers what was said in earlier steps instead, and asks once. Let us compare
+# them fairly: by how often they **ask the network**, since that is what takes time.
 
 # %%
 numbers = start[:500]
@@ -441,12 +442,13 @@ assert far["DDPM", 50] > 3 * far["DDIM", 50]
 
 # %% [markdown]
 # So noise has its good side. A real network errs a little in each step, the smooth path carries its errors to the
-# end, and new noise covers them up. Eight digits hint at it and prove nothing ([chapter 10](10_evaluation.py) measures in
-# earnest), but the authors of DDIM found the same on photographs: with few steps no noise was best, with a thousand DDPM.
+# end, and new noise covers them up. Eight digits hint at it and prove nothing ([chapter 10](10_evaluation.py)
+# measures in earnest), but the authors of DDIM found the same on photographs: with few steps no noise was best, with
+# a thousand DDPM.
 #
-# That one noise always means one picture is of use: look at 5 steps first, and spend 50 on those you
-# like; or change the noise a little, and the picture changes a little. Which equation the smooth curve solves, and which one the walk with
-# noise, is the next chapter's subject.
+# That one noise always means one picture is of use: look at 5 steps first, and spend 50 on those you like; or change
+# the noise a little, and the picture changes a little. Which equation the smooth curve solves, and which one the walk
+# with noise, is the next chapter's subject.
 #
 # ## What to remember
 #

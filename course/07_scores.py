@@ -13,8 +13,8 @@
 # %% [markdown]
 # # 7 · Scores
 #
-# **What does a network know of the data, if all it does is to find noise?** It knows, from every place, in
-# which direction data becomes more likely. This chapter shows that this is exactly the same knowledge, and what one can do
+# **What does a network know of the data, if all it does is to find noise?** It knows, from every place, in which
+# direction data becomes more likely. This chapter shows that this is exactly the same knowledge, and what one can do
 # with it: walk uphill, wander among the data, and run time backwards, with chance or without.
 #
 # You need: [chapter 4](04_ddpm.py), and DDIM from [chapter 6](06_ddim_and_fewer_steps.py).
@@ -34,21 +34,21 @@ from demist.samplers import Euler, EulerMaruyama, annealed_langevin, sample, uni
 # %% [markdown]
 # ## Which way is uphill?
 #
-# Let $p(x)$ be the {term}`density` of the data: large where much data is. Take its logarithm and ask, at every $x$, in which
-# direction it grows fastest and how fast. That arrow is the {term}`score`:
+# Let $p(x)$ be the {term}`density` of the data: large where much data is. Take its logarithm and ask, at every $x$,
+# in which direction it grows fastest and how fast. That arrow is the {term}`score`:
 #
 # $$\operatorname{score}(x) = \nabla_x \log p(x)$$
 #
-# The sign $\nabla$ ("nabla") is the {term}`gradient`: the slope in each direction. For one Gaussian heap with the middle $m$ and the
-# standard deviation $s$, $\log p = -\lVert x - m\rVert^2/(2 s^2)$ plus a constant, so the score is $(m - x)/s^2$: it points to the middle, and
-# more strongly from far away. For several heaps, equally large, it is the mean of their arrows, weighted by how probable it is that $x$
-# is from each:
+# The sign $\nabla$ ("nabla") is the {term}`gradient`: the slope in each direction. For one Gaussian heap with the
+# middle $m$ and the standard deviation $s$, $\log p = -\lVert x - m\rVert^2/(2 s^2)$ plus a constant, so the score is
+# $(m - x)/s^2$: it points to the middle, and more strongly from far away. For several heaps, equally large, it is the
+# mean of their arrows, weighted by how probable it is that $x$ is from each:
 #
 # $$\operatorname{score}(x) = \sum_k r_k\,\frac{m_k - x}{s^2}, \qquad
 # r_k = \frac{e^{-\lVert x - m_k\rVert^2/(2 s^2)}}{\sum_j e^{-\lVert x - m_j\rVert^2/(2 s^2)}}$$
 #
-# Why the logarithm? The slope of $p$ itself is nearly 0 wherever there is no data, and that is where we begin. And the constant in
-# front of a density, which nobody can compute for pictures, falls out.
+# Why the logarithm? The slope of $p$ itself is nearly 0 wherever there is no data, and that is where we begin. And
+# the constant in front of a density, which nobody can compute for pictures, falls out.
 #
 # **Your turn.** Write it.
 
@@ -68,9 +68,9 @@ def score(x, means, std):
 
 
 # %% [markdown]
-# With noise the density changes, and so does the score. Data $x_0$ becomes $x_t = \alpha_t\,x_0 + \sigma_t\,\varepsilon$: the heaps move together
-# (their middles become $\alpha_t\,m_k$) and grow wide. Here are three heaps in the plane, at four times, with
-# the schedule `VP`.
+# With noise the density changes, and so does the score. Data $x_0$ becomes
+# $x_t = \alpha_t\,x_0 + \sigma_t\,\varepsilon$: the heaps move together (their middles become $\alpha_t\,m_k$) and
+# grow wide. Here are three heaps in the plane, at four times, with the schedule `VP`.
 
 # %%
 schedule = VP()
@@ -128,16 +128,18 @@ say(
 #
 # $$\hat\varepsilon(x_t) = E[\varepsilon \mid x_t] = -\sigma_t\,\nabla \log p_t(x_t)$$
 #
-# **Proof.** The noisy density is a sum over all clean data: $p_t(x) = \sum_{x_0} p(x_0)\,p_t(x \mid x_0)$, and $p_t(x \mid x_0)$ is a Gaussian around
-# $\alpha_t\,x_0$ with the standard deviation $\sigma_t$. As for one heap above, its score is
-# $(\alpha_t x_0 - x)/\sigma_t^2 = -\varepsilon/\sigma_t$, with the noise $\varepsilon = (x - \alpha_t x_0)/\sigma_t$ that leads from this $x_0$ to $x$. Now
-# take the slope of the logarithm of the sum, by the chain rule:
+# **Proof.** The noisy density is a sum over all clean data: $p_t(x) = \sum_{x_0} p(x_0)\,p_t(x \mid x_0)$, and
+# $p_t(x \mid x_0)$ is a Gaussian around $\alpha_t\,x_0$ with the standard deviation $\sigma_t$. As for one heap
+# above, its score is $(\alpha_t x_0 - x)/\sigma_t^2 = -\varepsilon/\sigma_t$, with the noise
+# $\varepsilon = (x - \alpha_t x_0)/\sigma_t$ that leads from this $x_0$ to $x$. Now take the slope of the logarithm
+# of the sum, by the chain rule:
 #
 # $$\nabla \log p_t(x) = \frac{\sum p(x_0)\,\nabla p_t(x \mid x_0)}{p_t(x)}
 # = \sum_{x_0} \underbrace{\frac{p(x_0)\,p_t(x \mid x_0)}{p_t(x)}}_{p(x_0 \mid x)} \nabla \log p_t(x \mid x_0)
 # = E\!\left[-\frac{\varepsilon}{\sigma_t}\,\middle|\, x\right] = -\frac{\hat\varepsilon(x)}{\sigma_t}$$
 #
-# So each network that was trained to find noise is a map of arrows. (For densities the sums are integrals; nothing else changes.)
+# So each network that was trained to find noise is a map of arrows. (For densities the sums are integrals; nothing
+# else changes.)
 #
 # **Your turn.** Write the score from a guess of the noise.
 
@@ -155,8 +157,8 @@ def score_from_noise(eps, sigma):
 
 
 # %% [markdown]
-# First on the closed form. `Exact` knows the best guess of the noise, as a mean over the heaps and without any slope. Against it
-# stands the slope of the density, by PyTorch:
+# First on the closed form. `Exact` knows the best guess of the noise, as a mean over the heaps and without any slope.
+# Against it stands the slope of the density, by PyTorch:
 
 # %%
 worst = 0.0
@@ -174,8 +176,8 @@ say(
 )
 
 # %% [markdown]
-# Then for a network that learns, in some seconds, what everybody's network learns: to find the noise. Nobody tells it a density or
-# a slope.
+# Then for a network that learns, in some seconds, what everybody's network learns: to find the noise. Nobody tells it
+# a density or a slope.
 
 # %%
 torch.manual_seed(0)
@@ -263,13 +265,14 @@ assert max(off) < 0.2
 # %% [markdown]
 # ## Wandering among the data
 #
-# With arrows that point uphill one can climb. But who only climbs ends at a top, always the same one, and data is not only tops.
-# {term}`Langevin dynamics` climbs a little and shakes a little, again and again:
+# With arrows that point uphill one can climb. But who only climbs ends at a top, always the same one, and data is not
+# only tops. {term}`Langevin dynamics` climbs a little and shakes a little, again and again:
 #
 # $$x \leftarrow x + \frac h2\,\operatorname{score}(x) + \sqrt h\,z$$
 #
-# With small steps $h$ and with patience, the points come to lie as the density says, wherever they began. This is proven for every
-# smooth density, and still it fails. Let the data be two heaps, the right one four times as large:
+# With small steps $h$ and with patience, the points come to lie as the density says, wherever they began. This is
+# proven for smooth densities that fall off to all sides, and still it fails. Let the data be two heaps, the right one
+# four times as large:
 
 # %%
 pair = Mixture(torch.tensor([1.0, 4.0]), torch.tensor([[-1.2, 0.0], [1.2, 0.0]]).double(), 0.2**2)
@@ -330,10 +333,10 @@ assert shares["one level of noise"] < 0.6
 assert spreads["only climbing"] < 0.08 < 0.18 < spreads["40 levels of noise"] < 0.28
 
 # %% [markdown]
-# Between the heaps is nearly no data, so a point hardly ever crosses: each stays with the heap that it found first, and half of them
-# began on the left. A network would have a second trouble there: it was never shown anything from where no data is, so its arrows are
-# guesswork. **Noise cures both.** Noisy data is everywhere, and its heaps touch each other. So one begins with much noise, where crossing is easy, and
-# takes it away level by level.
+# Between the heaps is nearly no data, so a point hardly ever crosses: each stays with the heap that it found first,
+# and half of them began on the left. A network would have a second trouble there: it was never shown anything from
+# where no data is, so its arrows are guesswork. **Noise cures both.** Noisy data is everywhere, and its heaps touch
+# each other. So one begins with much noise, where crossing is easy, and takes it away level by level.
 #
 # The library has this walk. With equal noise it must give equal numbers:
 
@@ -352,20 +355,23 @@ say(f"The largest difference of 3000 numbers is {(last.x - x).abs().max():.0e}."
 # %% [markdown]
 # ## Running time backwards
 #
-# Let the steps between the levels become smaller and smaller. Then data becomes noise in a smooth stream that is described by an {term}`SDE` (stochastic
-# differential equation): in a short time $dt$ the state shrinks a little and is shaken a little,
+# Let the steps between the levels become smaller and smaller. Then data becomes noise in a smooth stream that is
+# described by an {term}`SDE` (stochastic differential equation): in a short time $dt$ the state shrinks a little and
+# is shaken a little,
 #
 # $$dx = -\tfrac12 \beta(t)\,x\,dt + \sqrt{\beta(t)}\,dw$$
 #
-# where $dw$ is noise of the variance $dt$, and $\beta(t)$ says how fast it goes. This is what the schedule `VP` stands for, and DDPM's
-# thousand steps are its steps. Two equations run it **backwards**, both with the score and nothing else:
+# where $dw$ is noise of the variance $dt$, and $\beta(t)$ says how fast it goes. This is what the schedule `VP`
+# stands for, and DDPM's thousand steps are its steps. Two equations run it **backwards**, both with the score and
+# nothing else:
 #
 # $$\text{reverse SDE:}\quad dx = \left[-\tfrac12\beta x - \beta\,\operatorname{score}\right]dt + \sqrt\beta\,dw
 # \qquad\qquad \text{ODE:}\quad \frac{dx}{dt} = -\tfrac12\beta x - \tfrac12\beta\,\operatorname{score}$$
 #
-# Here time runs from 1 down to 0, so a step of length $h$ *subtracts* $h$ times the bracket. The second has no chance in it at all: it is the
-# {term}`probability-flow ODE`, the smooth curve of [chapter 6](06_ddim_and_fewer_steps.py). It has half as much of the score: what the
-# other half does is Langevin's climbing, which the shaking of the SDE undoes again.
+# Here time runs from 1 down to 0, so a step of length $h$ *subtracts* $h$ times the bracket. The second has no chance
+# in it at all: it is the {term}`probability-flow ODE`, the smooth curve of [chapter 6](06_ddim_and_fewer_steps.py).
+# It has half as much of the score: what the other half does is Langevin's climbing, which the shaking of the SDE
+# undoes again.
 #
 # **Your turn.** Write a step of the reverse SDE.
 
@@ -418,8 +424,8 @@ def backwards(step, x, steps, seed=0):
 
 
 # %% [markdown]
-# In the last line stands **Tweedie's formula**: since $\hat\varepsilon = -\sigma\cdot$score, the best guess of the clean data is
-# $\hat x_0 = (x + \sigma^2\,\text{score})/\alpha$.
+# In the last line stands **Tweedie's formula**: since $\hat\varepsilon = -\sigma\cdot$score, the best guess of the
+# clean data is $\hat x_0 = (x + \sigma^2\,\text{score})/\alpha$.
 
 # %%
 N = 400
@@ -457,9 +463,9 @@ film(
 )
 
 # %% [markdown]
-# No path on the left is like one on the right, and yet at every time both clouds have the same density: the black curve,
-# which is computed from the data alone. One says that they have equal {term}`marginals <marginal>`. By the Wasserstein distance of
-# [chapter 6](06_ddim_and_fewer_steps.py), to as many real data with fresh noise:
+# No path on the left is like one on the right, and yet at every time both clouds have the same density: the black
+# curve, which is computed from the data alone. One says that they have equal {term}`marginals <marginal>`. By the
+# Wasserstein distance of [chapter 6](06_ddim_and_fewer_steps.py), to as many real data with fresh noise:
 
 # %%
 generator = torch.Generator().manual_seed(4)
@@ -509,9 +515,12 @@ for name, solver in (("reverse SDE", EulerMaruyama()), ("ODE", Euler())):
 # ## What to remember
 #
 # - The score is the slope of the log-density: the way to more likely data.
-# - Finding noise is knowing the score: $\hat\varepsilon = -\sigma\,\nabla\log p_t$, exactly for the best guess, nearly for a network.
-# - Climbing and shaking (Langevin) draws from a density, if it can cross from heap to heap. Levels of noise let it cross.
-# - Time runs backwards by an SDE or by an ODE, with the same density at every time. DDPM belongs to the first, DDIM to the second.
+# - Finding noise is knowing the score: $\hat\varepsilon = -\sigma\,\nabla\log p_t$, exactly for the best guess,
+#   nearly for a network.
+# - Climbing and shaking (Langevin) draws from a density, if it can cross from heap to heap. Levels of noise let it
+#   cross.
+# - Time runs backwards by an SDE or by an ODE, with the same density at every time. DDPM belongs to the first, DDIM
+#   to the second.
 #
 # ## Where to read on
 #
