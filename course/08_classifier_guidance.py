@@ -390,7 +390,7 @@ for (name, values), colour in zip(right.items(), ("model", "noise"), strict=True
 ax.axhline(10, color=COLOURS["truth"], linestyle="--", linewidth=1, label="by chance")
 ax.set(xlim=(0, 1), ylim=(0, 102), xlabel="time t (0 is data, 1 is noise)", ylabel="recognised, %")
 ax.set_title("2000 digits that neither has seen")
-ax.legend(loc="upper right")
+ax.legend(loc="center left", bbox_to_anchor=(0.02, 0.42))
 show(
     fig,
     "The classifier trained with noise recognises nearly all digits up to time 0.4 and then fewer; the one trained on clean digits fails "
@@ -477,7 +477,9 @@ assert sevens[4.0] >= sevens[1.0] > sevens[0.0]
 
 # %% [markdown]
 # At the scale 1 the plane followed Bayes' rule exactly, while the digits hesitate: the classifier is a small network,
-# and its slope is much less exact than its answers. Larger scales make up for it.
+# and its slope is much less exact than its answers. Larger scales make up for it. But look at the digits, too: some that
+# the judge counts as sevens would not convince a person. Who follows the slope of a classifier goes where classifiers
+# are sure, and that need not be where the data is.
 #
 # ## What to remember
 #
