@@ -287,7 +287,7 @@ def order(error, halved):
 
 # %%
 numbers = start[:500]
-exact = sample(model, numbers, smooth(1000, model.schedule), Heun())
+exact = sample(model, numbers, smooth(1200, model.schedule), Adams())
 METHODS = {"DDIM": DDIM(), "Heun": Heun(), "Adams": Adams()}
 LINES = {**TONES, "Heun": COLOURS["data"]}
 sizes = [8, 16, 32, 64, 128, 256]
