@@ -10,7 +10,7 @@ export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow faults browser test-all lint types format clean
+.PHONY: help demo test slow faults browser docs test-all lint types format clean
 
 help:
 	@echo 'make demo    train a small model on the embedded digits and draw samples (minutes, CPU)'
@@ -18,6 +18,7 @@ help:
 	@echo 'make slow    run the slow proofs, which `make test` leaves out'
 	@echo 'make faults  kill trainers, damage checkpoints, cut the power: in short'
 	@echo 'make browser  the pages of the studio in a real Chromium, where there is one'
+	@echo 'make docs    build the site with the course, every chapter run; build/site/index.html'
 	@echo 'make test-all  test, slow and faults'
 	@echo 'make lint    check style and formatting      make format  repair both'
 	@echo 'make types   check types                     make clean   remove the environment'
@@ -42,6 +43,9 @@ faults: $(VENV)/.ready-dev
 
 browser: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
+
+docs: $(VENV)/.ready-docs
+	$(BIN)/python docs/site/build.py $(ARGS)
 
 test-all: test slow faults
 
@@ -71,6 +75,6 @@ $(VENV)/.ready-torch: constraints.txt
 	$(PIP) torch
 	@touch $@
 
-$(VENV)/.ready-plot $(VENV)/.ready-dev: $(VENV)/.ready-%: $(VENV)/.ready-torch pyproject.toml
+$(VENV)/.ready-plot $(VENV)/.ready-dev $(VENV)/.ready-docs: $(VENV)/.ready-%: $(VENV)/.ready-torch pyproject.toml
 	$(PIP) -e '.[$*]'
 	@touch $@

@@ -4,7 +4,7 @@ Grids, films and points need Pillow alone; `loss_curve` needs the `plot` extra. 
 written atomically, and an image can carry the facts that reproduce it.
 """
 
-from demist.drawing.curves import loss_curve, smooth
+from demist.drawing.curves import loss_curve, plotter, smooth
 from demist.drawing.grid import image_grid
 from demist.drawing.output import (
     FILMS,
@@ -29,6 +29,7 @@ __all__ = [
     "format_of",
     "image_grid",
     "loss_curve",
+    "plotter",
     "read_metadata",
     "read_texts",
     "round_up",

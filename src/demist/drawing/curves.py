@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -23,12 +24,7 @@ def loss_curve(metrics: str | os.PathLike[str], out: str | os.PathLike[str]) -> 
         MissingError: Matplotlib is not installed, or there is no such file.
         DataError: Fewer than two finite losses.
     """
-    try:
-        from matplotlib import figure, ticker
-    except ImportError as error:
-        raise MissingError(
-            "curves need matplotlib, which is not installed: pip install 'demist[plot]'"
-        ) from error
+    figure, ticker, _ = plotter("curves need")
     steps, losses = _losses(Path(metrics))
     if len(steps) < 2:
         raise DataError(f"{metrics} holds {len(steps)} losses; a curve needs at least two")
@@ -45,6 +41,24 @@ def loss_curve(metrics: str | os.PathLike[str], out: str | os.PathLike[str]) -> 
     axes.legend(frameon=False)
     ending = Path(out).suffix.lstrip(".") or "png"
     write(out, lambda file: page.savefig(file, format=ending))
+
+
+def plotter(what: str) -> tuple[Any, Any, Any]:
+    """Matplotlib's modules `figure` and `ticker`, and its settings.
+
+    Args:
+        what: Needs it: "curves need".
+
+    Raises:
+        MissingError: It is not installed.
+    """
+    try:
+        from matplotlib import figure, rcParams, ticker
+    except ImportError as error:
+        raise MissingError(
+            f"{what} matplotlib, which is not installed: pip install 'demist[plot]'"
+        ) from error
+    return figure, ticker, rcParams
 
 
 def smooth(values: Float[np.ndarray, " n"], share: float = 0.05) -> Float[np.ndarray, " n"]:

@@ -80,13 +80,12 @@ def scores_of(samples: np.ndarray, truth: np.ndarray) -> dict[str, float]:
         truth: As stored.
 
     Returns:
-        psnr: Of the samples' mean, in decibels, for data from -1 to 1.
-        psnr_sample: Of one sample, on average; exact posteriors lose at most 3 dB to the mean.
-        spread_over_error: Spread of the samples over the error of their mean; 1 where they are as
-            far from each other as from the truth. Needs two samples.
-        coverage: Share of the numbers whose truth lies strictly between the samples in rank, ties
-            counted by halves, where not all agree.
-        coverage_wanted: What an exact posterior has, `(n - 1) / (n + 1)`.
+        `psnr`, of the samples' mean, in decibels, for data from -1 to 1; `psnr_sample`, of one
+        sample, on average (exact posteriors lose at most 3 dB to the mean); `spread_over_error`,
+        the spread of the samples over the error of their mean, 1 where they are as far from each
+        other as from the truth, which needs two samples; `coverage`, the share of the numbers
+        whose truth lies strictly between the samples in rank, ties counted by halves, where not all
+        agree; `coverage_wanted`, what an exact posterior has, `(n - 1) / (n + 1)`.
     """
     x, x0, n = to_unit(samples), to_unit(truth), len(samples)
     error = (x.mean(0) - x0).square().mean()
