@@ -178,3 +178,14 @@ def test_a_kept_model_is_trained_once(tmp_path, monkeypatch):
     first, second = course.kept("digits", build), course.kept("digits", build)
     assert trained == [1]
     assert (first.sample(1, seed=0, steps=1) == second.sample(1, seed=0, steps=1)).all()
+
+
+def test_the_glossary_is_in_order_and_explains_each_term_once():
+    text = (course.folder() / "glossary.md").read_text(encoding="utf-8")
+    body = text.split("```{glossary}\n")[1].split("```")[0]
+    terms = re.findall(r"^(\S.*)$", body, re.MULTILINE)
+    assert len(terms) >= 60
+    order = [term.lower().replace("é", "e") for term in terms]
+    assert order == sorted(set(order))
+    linked = {re.sub(r".*<(.*)>", r"\1", term) for term in re.findall(r"\{term\}`([^`]+)`", body)}
+    assert linked <= set(terms)
