@@ -85,7 +85,7 @@ export class Take {
     if (this.state !== 'done') return Promise.resolve();
     this.loading ??= load(file(this.id, 'trace.safetensors')).then(async (trace) => {
       // Sounds are seen as spectrograms, which the sheets have.
-      if (this.kind === 'sounds') await Promise.all(Array.from({ length: trace.steps + 1 }, (_, k) => this.sheets[k] || this.sheet(`moment-${String(k).padStart(3, '0')}.png`)));
+      if (this.kind === 'sounds') await Promise.all(Array.from({ length: trace.steps + 1 }, (_, k) => this.sheets[k] || this.sheet({ job: this.id, name: `moment-${String(k).padStart(3, '0')}.png` })));
       this.trace = trace;
       Object.assign(this, { steps: trace.steps, n: trace.n, last: trace.steps });
     });
