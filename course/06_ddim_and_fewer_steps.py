@@ -221,8 +221,8 @@ assert adams <= 14
 assert at["DDPM"][100] < 0.05
 
 # %% [markdown]
-# It is often said that DDIM needs ten to fifty times fewer steps than DDPM. Here, where the guesses have no error,
-# leaving out the noise alone brings little. What it makes possible brings the rest.
+# The paper on DDIM reports ten to fifty times fewer steps than DDPM, for photographs. Here, where the guesses have no
+# error, leaving out the noise alone brings little. What it makes possible brings the rest.
 #
 # ## Why larger steps are allowed
 #
@@ -441,8 +441,8 @@ assert far["Adams", 20] < 0.6 * far["DDIM", 20]
 assert far["DDPM", 50] > 3 * far["DDIM", 50]
 
 # %% [markdown]
-# So noise has its good side. A real network errs a little in each step, the smooth path carries its errors to the
-# end, and new noise covers them up. Eight digits hint at it and prove nothing ([chapter 10](10_evaluation.py)
+# So noise has its good side. A real network errs a little in each step. The smooth path carries its errors to the
+# end, while new noise can cover them up. Eight digits hint at it and prove nothing ([chapter 10](10_evaluation.py)
 # measures in earnest), but the authors of DDIM found the same on photographs: with few steps no noise was best, with
 # a thousand DDPM.
 #
@@ -454,8 +454,8 @@ assert far["DDPM", 50] > 3 * far["DDIM", 50]
 #
 # - Training shows pairs of clean and noisy data, no walks. Every walk whose states have the right
 #   amounts of data and of noise is allowed, so one network serves many solvers.
-# - Old noise, new noise, or both: their squares must add up to $\sigma_s^2$. Only new noise as DDPM ($\eta = 1$), none
-#   as DDIM ($\eta = 0$).
+# - Old noise, new noise, or both: their squares must add up to $\sigma_s^2$. As much new noise as DDPM ($\eta = 1$),
+#   or none: DDIM ($\eta = 0$).
 # - Without new noise the path is smooth, and the error falls with an order: 1 for DDIM, 2 for Heun. Few steps come
 #   from the order more than from the missing noise.
 # - Compare solvers by how often they ask the network.
