@@ -226,13 +226,22 @@ class DenoisePage extends HTMLElement {
     this.keep.follow(take, step, model);
   }
 
+  // The parts stay, so that a click on Cancel is none on a button that the next step has replaced.
   drawStatus(take) {
-    const running = !OVER.includes(take.state);
-    const parts = [make('span', { class: `badge ${take.state}` }, running && take.steps ? `step ${Math.max(0, take.last)} of ${take.steps}` : take.state)];
-    if (running) parts.push(make('progress', { class: 'bar', max: take.steps || 1, value: Math.max(0, take.last), 'aria-label': 'Progress' }), make('button', { type: 'button', class: 'cancel', onclick: () => post(`/api/jobs/${take.id}/cancel`).catch((e) => say(e.message, 'bad')) }, 'Cancel'));
-    if (take.message) parts.push(make('span', { class: 'muted small' }, take.message));
-    const key = `${take.state}/${take.last}/${take.message}`;
-    if (this.status.dataset.key !== key) { this.status.replaceChildren(...parts); this.status.dataset.key = key; }
+    const running = !OVER.includes(take.state), last = Math.max(0, take.last);
+    if (!this.badge) {
+      this.badge = make('span');
+      this.bar = make('progress', { class: 'bar', 'aria-label': 'Progress' });
+      this.cancel = make('button', { type: 'button', class: 'cancel', onclick: () => post(`/api/jobs/${this.take.id}/cancel`).catch((e) => say(e.message, 'bad')) }, 'Cancel');
+      this.message = make('span', { class: 'muted small' });
+      this.status.append(this.badge, this.bar, this.cancel, this.message);
+    }
+    this.badge.className = `badge ${take.state}`;
+    this.badge.textContent = running && take.steps ? `step ${last} of ${take.steps}` : take.state;
+    Object.assign(this.bar, { max: take.steps || 1, value: last });
+    this.message.textContent = take.message;
+    this.bar.hidden = this.cancel.hidden = !running;
+    this.message.hidden = !take.message;
     this.status.dataset.state = take.state;
     this.status.hidden = take.state === 'done';
   }
