@@ -27,6 +27,8 @@ from demist.core import Gaussian, standard_normal_log_prob
 from demist.course import COLOURS, figure, film, say, show
 from demist.data import load
 
+torch.set_num_threads(1)  # networks so small are fastest on one core
+
 # %% [markdown]
 # ## Vector: a list of numbers
 #

@@ -32,6 +32,8 @@ from demist.course import COLOURS, figure, film, images, say, show
 from demist.data import load
 from demist.samplers import DDPM, trajectory, uniform
 
+torch.set_num_threads(1)  # networks so small are fastest on one core
+
 # %% [markdown]
 # ## Data
 #

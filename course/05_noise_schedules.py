@@ -33,6 +33,8 @@ from demist.data import load
 from demist.samplers import DDIM, uniform
 from demist.samplers import sample as library_sample
 
+torch.set_num_threads(1)  # networks so small are fastest on one core
+
 # %% [markdown]
 # ## Three schedules
 #

@@ -31,6 +31,8 @@ from demist.core.exact import Exact, Mixture
 from demist.course import COLOURS, figure, film, say, show
 from demist.samplers import Euler, EulerMaruyama, annealed_langevin, sample, uniform
 
+torch.set_num_threads(1)  # networks so small are fastest on one core
+
 # %% [markdown]
 # ## Which way is uphill?
 #

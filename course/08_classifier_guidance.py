@@ -35,6 +35,8 @@ from demist.data import load
 from demist.guidance import Classifier
 from demist.samplers import DDIM, sample, uniform
 
+torch.set_num_threads(1)  # networks so small are fastest on one core
+
 # %% [markdown]
 # ## One line of probability
 #

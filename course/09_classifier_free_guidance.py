@@ -39,6 +39,8 @@ from demist.evaluation.metrics.precision_recall import precision_recall
 from demist.guidance import CFG, Classifier
 from demist.samplers import DDIM, sample, uniform
 
+torch.set_num_threads(1)  # networks so small are fastest on one core
+
 # %% [markdown]
 # ## The classifier was there all the time
 #

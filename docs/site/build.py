@@ -158,6 +158,7 @@ def main() -> int:
     pages = args.out.parent / "site-pages"
     lay_out(pages, args.chapter)
     strict = [] if args.keep else ["-W", "--keep-going"]
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # what chapters train is small
     os.environ.setdefault("DEMIST_CACHE", str(args.out.resolve().parent / "site-cache"))
     return int(sphinx(["-q", *strict, "-b", "html", "-c", str(HERE), str(pages), str(args.out)]))
 
