@@ -51,7 +51,7 @@ def lay_out(place: Path, only: str | None) -> None:
         else:
             write(place / name, path.read_bytes())
     for name, path in taken.items():
-        write(place / name, linked(page_of(read(path)), name, names))
+        write(place / name, page_of(read(path), name, names))
     listed = "\n".join([*(path.stem for path in taken.values()), "history", "reading", "glossary"])
     text = f"{read(ROOT / 'course/index.md')}\n```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n"
     write(place / "course/index.md", linked(text, "course/index.md", names))
@@ -70,22 +70,27 @@ def linked(text: str, name: str, names: set[str]) -> str:
         file = os.path.normpath(base / target.split("#")[0]).replace(os.sep, "/")
         return match[0] if file in names else f"({words})" if image else words
 
-    return re.sub(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)", one, text)
+    link = r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)"
+    parts = re.split(r"(?ms)(^```.*?^```)", text)  # programs stay as they are
+    return "".join(part if i % 2 else re.sub(link, one, part) for i, part in enumerate(parts))
 
 
-def page_of(source: str) -> str:
+def page_of(source: str, name: str, names: set[str]) -> str:
     """A chapter in which what an exercise asks for stands above its solution, which is folded."""
-    made = source
+    begins = source.index("# %%")
+    made = [source[:begins]]
     for cell in cells(source):
-        if cell.exercise:
-            asked = "\n".join(f"# {line}".rstrip() for line in blanked(cell.text).split("\n"))
-            solved = re.sub(r"(?m)^ *# </?solution>\n?", "", cell.text)
-            made = made.replace(
-                f"{cell.head}\n{cell.text}",
-                f"# %% [markdown]\n# ```python\n{asked}\n# ```\n\n"
-                f'# %% tags=["hide-input"]\n{solved}',
-            )
-    return made
+        text = cell.text
+        if cell.markdown:
+            made.append(f"{cell.head}\n{linked(text, name, names)}\n\n")
+        elif cell.exercise:
+            asked = "\n".join(f"# {line}".rstrip() for line in blanked(text).split("\n"))
+            solved = re.sub(r"(?m)^ *# </?solution>\n?", "", text)
+            made.append(f"# %% [markdown]\n# ```python\n{asked}\n# ```\n\n")
+            made.append(f'# %% tags=["hide-input"]\n{solved}\n\n')
+        else:
+            made.append(f"{cell.head}\n{text}\n\n")
+    return "".join(made)
 
 
 def reference(place: Path) -> None:

@@ -227,7 +227,7 @@ def test_late_news_of_another_job_is_not_shown(visit, opened):
             if (String(all[0]).includes('slow')) await gate;
             return real(...all);
           };
-          page.preview({job: second, url: `/api/jobs/${second}/files/preview.png?v=slow`});
+          page.preview({job: second, name: 'preview.png', version: 'slow'});
           await new Promise((give) => setTimeout(give, 300));
           page.show(first);
           page.drawNow();

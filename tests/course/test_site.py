@@ -48,13 +48,22 @@ def test_an_exercise_stands_above_its_folded_solution(site):
         '# %% tags=["exercise"]\ndef f(x):\n    """Twice."""\n    # <solution>\n    return 2 * x\n'
         "    # </solution>\n\n# %%\nf(2)\n"
     )
-    page = site.page_of(source)
+    page = site.page_of(source, "course/1_x.py", set())
     asked, solved = page.split('# %% tags=["hide-input"]')
     assert "return 2 * x" not in asked
     assert "# ```python\n# def f(x):" in asked
     assert "    return 2 * x\n" in solved
     assert "solution>" not in page
-    assert page.endswith("# %%\nf(2)\n")
+    assert page.endswith("# %%\nf(2)\n\n")
+
+
+def test_programs_are_no_links(site):
+    code = "judge[:4](x)"
+    assert site.linked(f"```\n{code}\n```\n[a](b.md)", "c.md", set()) == f"```\n{code}\n```\na"
+    source = f"# %%\n{code}\n\n# %% [markdown]\n# See [a](b.md).\n"
+    page = site.page_of(source, "course/1_x.py", set())
+    assert code in page
+    assert "# See a." in page
 
 
 def test_the_site_has_every_page_and_every_public_name(site, tmp_path):
