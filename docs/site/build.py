@@ -109,7 +109,7 @@ def reference(place: Path) -> None:
             value = getattr(package, public, None)
             if value is None or inspect.ismodule(value):
                 continue
-            code = inspect.isclass(value) or callable(value)
+            code = inspect.isclass(value) or inspect.isroutine(value)  # dict[str, int] is neither
             if code and id(value) in seen:
                 lines += [f"``{public}``: see :py:obj:`{seen[id(value)]}`", ""]
             elif inspect.isclass(value):

@@ -46,8 +46,6 @@ def setup(app):
 
 def as_written(app, what, name, obj, options, lines):
     """Formulas, programs and tables stay as they are; `x` becomes ``x``, as Sphinx has it."""
-    if what == "attribute" and lines[:1] == (dict.__doc__ or "").split("\n")[:1]:
-        lines.clear()  # a dictionary with no words of its own has those of `dict`
     text: list[str] = []
     inside, last = False, ""  # last: the last line that is not empty
     for line in lines:
