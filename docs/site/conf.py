@@ -5,6 +5,7 @@ from pathlib import Path
 
 project = "demist"
 author = "The demist authors"
+project_copyright = author
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
