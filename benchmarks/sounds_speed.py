@@ -106,9 +106,12 @@ def operations(one: Ours | Theirs) -> float:
 
 
 def equal(target: int) -> int:
-    """The peer's width of modulation at which it has about `target` parameters."""
-    few, more = (count(Theirs(False, m).net) for m in (8, 16))
-    return max(1, round(8 + 8 * (target - few) / (more - few)))
+    """The peer's width of modulation at which it has the most parameters up to `target`."""
+    low, high = 1, 4096
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if count(Theirs(False, middle).net) <= target else (low, middle)
+    return low
 
 
 def main() -> None:
