@@ -51,7 +51,7 @@ class Answer:
         return self.hint is None
 
 
-def expect(holds: bool | torch.Tensor, hint: str) -> None:
+def expect(holds: Any, hint: str) -> None:
     """Nothing if it holds.
 
     Raises:
