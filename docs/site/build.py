@@ -16,6 +16,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from crawl import faults
 from sphinx.cmd.build import main as sphinx
 
 import demist
@@ -165,7 +166,11 @@ def main() -> int:
     strict = [] if args.keep else ["-W", "--keep-going"]
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # what chapters train is small
     os.environ.setdefault("DEMIST_CACHE", str(args.out.resolve().parent / "site-cache"))
-    return int(sphinx(["-q", *strict, "-b", "html", "-c", str(HERE), str(pages), str(args.out)]))
+    code = sphinx(["-q", *strict, "-b", "html", "-c", str(HERE), str(pages), str(args.out)])
+    wrong = [] if code else faults(args.out)
+    for one in wrong:
+        print(one, file=sys.stderr)
+    return int(code or bool(wrong))
 
 
 if __name__ == "__main__":

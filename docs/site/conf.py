@@ -18,8 +18,7 @@ html_static_path = [str(Path(__file__).parent / "static")]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
-html_theme_options = {"source_repository": "", "navigation_with_keys": True}
-exclude_patterns = ["course/checks/**", "course/README.md"]
+html_theme_options = {"navigation_with_keys": True}
 
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "colon_fence"]
 myst_heading_anchors = 4

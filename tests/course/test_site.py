@@ -20,10 +20,12 @@ def site():
         made = True
     else:
         made = False
+    sys.path.insert(0, str(ROOT / "docs" / "site"))  # as Python does for the program that it runs
     spec = importlib.util.spec_from_file_location("site_build", ROOT / "docs" / "site" / "build.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     yield module
+    sys.path.remove(str(ROOT / "docs" / "site"))
     if made:
         for name in ("sphinx", "sphinx.cmd", "sphinx.cmd.build"):
             del sys.modules[name]
@@ -86,3 +88,21 @@ def test_the_site_has_every_page_and_every_public_name(site, tmp_path):
 def test_a_constant_is_described_by_what_stands_below_it(site):
     assert site.written("demist.course", "COLOURS").startswith("What each colour means")
     assert site.written("demist.course", "nothing") == ""
+
+
+def test_faults_of_pages_are_found(site, tmp_path):
+    (tmp_path / "b.html").write_text("<p id='part'>here</p>")
+    good = '<a href="b.html#part">b</a><a href="https://a.b/c">paper</a><img src="data:," alt="x">'
+    (tmp_path / "a.html").write_text(good)
+    assert site.faults(tmp_path) == []
+    bad = (
+        '<a href="c.html">c</a><a href="b.html#other">b</a><script src="https://a.b/c.js"></script>'
+        '<img src="data:,">'
+    )
+    (tmp_path / "a.html").write_text(good + bad)
+    assert site.faults(tmp_path) == [
+        "a.html asks https://a.b/c.js",
+        "a.html has 1 pictures without words",
+        "a.html links to c.html, which is not there",
+        "a.html links to b.html#other, which is not there",
+    ]
