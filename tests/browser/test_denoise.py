@@ -6,19 +6,10 @@ import sys
 
 import numpy as np
 import pytest
-from opened import studio
 from PIL import Image, ImageDraw
 
 from demist import Trace
 from demist.editing import round_trip
-
-
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory):
-    runs = tmp_path_factory.mktemp("runs")
-    with studio(runs) as found:
-        found.runs = runs
-        yield found
 
 
 def ask(page, steps, digit=None):

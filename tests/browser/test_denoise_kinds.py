@@ -3,16 +3,9 @@
 import numpy as np
 import pytest
 from coded_models import in_latents, of_points, of_sounds
-from opened import studio
+from opened import PIXELS, studio
 
 from demist import Trace
-
-PIXELS = """canvas => {
-    const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d');
-    copy.drawImage(canvas, 0, 0);
-    const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
-    return [canvas.width, canvas.height, ...data];
-}"""
 
 
 @pytest.fixture(scope="module")

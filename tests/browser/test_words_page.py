@@ -7,19 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from opened import studio
+from opened import PIXELS, studio
 
 from demist import Trace
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "editing"))
 from small import small
-
-PIXELS = """canvas => {
-    const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d');
-    copy.drawImage(canvas, 0, 0);
-    const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
-    return [canvas.width, canvas.height, ...data];
-}"""
 
 
 @pytest.fixture(scope="module")

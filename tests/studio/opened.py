@@ -14,6 +14,13 @@ import numpy as np
 from PIL import Image
 
 TOKEN = "0123456789abcdef"
+PIXELS = """canvas => {
+    const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d');
+    copy.drawImage(canvas, 0, 0);
+    const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
+    return [canvas.width, canvas.height, ...data];
+}"""
+"""In a page: width, height and all numbers of a canvas."""
 
 
 class Opened:
