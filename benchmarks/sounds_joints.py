@@ -53,7 +53,7 @@ def joints(args: argparse.Namespace) -> None:
     kind = modalities.of(pipeline)
     hop, options = hop_of(kind.rate), kind.options_of(pipeline.shape)
     test = modalities.load(args.recordings, split="test", **options)
-    rows = np.random.default_rng(0).permutation(len(test))[: args.n]
+    rows = np.random.default_rng(0).permutation(len(test))[args.skip :][: args.n]
     # Up to where each is heard; joints lie in the middle of that, gaps around it.
     real, asked = [], []
     classes = {
@@ -114,6 +114,7 @@ def main() -> None:
     parser.add_argument("recordings")
     parser.add_argument("run")
     parser.add_argument("--n", type=int, default=100)
+    parser.add_argument("--skip", type=int, default=0, help="so many recordings, to measure others")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--guidance", type=float)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])

@@ -272,14 +272,14 @@ ratios = {}
 for name, x in liars.items():
     nearest = distances(features(x), features(taught)).min(1)
     ratios[name] = float(np.median(nearest) / np.median(near_real))
-found = memorisation(seen["copies"], real, features(taught))
+    theirs = memorisation(seen[name], real, features(taught))
+    assert abs(theirs.ratio - ratios[name]) < 1e-3
 assert ratios["copies"] < 1e-6
 assert 0.8 < ratios["honest"] < 1.25
 say(
     f"Nearest-neighbour ratio: honest **{ratios['honest']:.2f}**, copies **{ratios['copies']:.2f}**. So at least three figures are "
     "needed: one for how good, one for how varied, one for copied."
 )
-assert found is not None
 
 # %% [markdown]
 # ## How many pictures?

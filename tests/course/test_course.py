@@ -123,6 +123,7 @@ def test_what_cannot_be_done_is_said(argv, code, words, capsys, tmp_path, monkey
         ("import nothing_of_this_name", "ModuleNotFoundError"),
         ("x = 1", "has no function 'best_guess'"),
         ("def best_guess(x, t, data):\n    return x / nowhere", "line 2: NameError"),
+        ("import sys\ndef best_guess(x, t, data):\n    sys.exit()", "line 3: SystemExit"),
         ("raise SystemExit\ndef best_guess(x, t, data):\n    return None", "end with `return`"),
     ],
 )
@@ -163,21 +164,6 @@ def test_pictures_need_words():
     page = shown._repr_html_()
     assert 'alt="Two frames that are the same figure."' in page
     assert "prefers-reduced-motion" in page
-
-
-def test_a_kept_model_is_trained_once(tmp_path, monkeypatch):
-    from demist import Pipeline, zoo
-
-    monkeypatch.setenv("DEMIST_CACHE", str(tmp_path))
-    trained = []
-
-    def build():
-        trained.append(1)
-        return Pipeline.load(zoo.locate("digits"))
-
-    first, second = course.kept("digits", build), course.kept("digits", build)
-    assert trained == [1]
-    assert (first.sample(1, seed=0, steps=1) == second.sample(1, seed=0, steps=1)).all()
 
 
 def test_the_glossary_is_in_order_and_explains_each_term_once():

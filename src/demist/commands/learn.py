@@ -1,5 +1,6 @@
 """`demist learn`: the course, its exercises and what is wrong with an answer."""
 
+import sys
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,9 @@ def main(args: list[str]) -> None:
         print(f"{out}: to be written are {names}")
         print(f"then: demist learn {chapter.number} --check {out}")
     elif options.check:
+        print(
+            "Of the file are run its imports, functions, classes and plain values.", file=sys.stderr
+        )
         answers = course.check(chapter, options.check)
         for answer in answers:
             mark = "right" if answer.right else "not yet" if answer.begun else "open"

@@ -22,7 +22,6 @@ from demist.course.chapters import (
 )
 from demist.course.checking import Answer, Hint, check, close, definitions, expect, load
 from demist.course.figures import COLOURS, Shown, figure, film, images, say, show
-from demist.course.models import kept
 
 __all__ = [
     "BEGIN",
@@ -48,7 +47,6 @@ __all__ = [
     "find_chapter",
     "folder",
     "images",
-    "kept",
     "load",
     "say",
     "show",

@@ -1,10 +1,11 @@
 """Checks of exercises: what is wrong with an answer, said as a hint.
 
-The checks of `course/03_mean.py` are the functions of `course/checks/03_mean.py`. Each has the name
-of the function that a learner writes, is given that function, and raises `Hint` where it is wrong:
+The checks of `course/02_destroying_data.py` are functions of `course/checks/02_destroying_data.py`.
+Each has the name of the function that a learner writes, is given that function, and raises `Hint`
+where it is wrong:
 
-    def noised(answer):
-        expect(close(answer(x0, 1.0, eps), x0), "at alpha_bar = 1 nothing is destroyed yet")
+    def jump(answer):
+        expect(close(answer(x0, betas, 0, eps), x0), "after 0 steps nothing is destroyed yet")
 
 Of a learner's file only imports, functions, classes and values like `STEPS = 50` are run, so that
 no check waits until a model is trained.
@@ -139,7 +140,7 @@ def check(chapter: Chapter, file: Path) -> list[Answer]:
         write_text(short, definitions(source, str(file)))
         try:
             theirs = load(short, "answers")
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise DataError(f"{file} cannot be read: {_short(error)}") from None
         checks = load(chapter.path.parent / "checks" / chapter.path.name, "checks")
         return [_ask(getattr(checks, name), getattr(theirs, name, None), name) for name in asked]
@@ -167,12 +168,12 @@ def _ask(asks: Callable[[Any], None], answer: Any, name: str) -> Answer:
         if str(error) == MISSING:
             return Answer(name, "nothing is written here yet", begun=False)
         return Answer(name, _short(error))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return Answer(name, f"it stops with an error: {_short(error)}")
     return Answer(name)
 
 
-def _short(error: Exception) -> str:
+def _short(error: BaseException) -> str:
     """An error in one line, with the place in the learner's file."""
     places: Iterable[traceback.FrameSummary] = traceback.extract_tb(error.__traceback__)
     own = [one.lineno for one in places if one.filename.endswith("answers.py")]

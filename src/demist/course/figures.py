@@ -94,6 +94,8 @@ def figure(
 ) -> tuple[Any, Any]:
     """A figure and its axes (one, or an array of `columns` and `rows`) in the style of the course.
 
+    Matplotlib's settings stay so for the rest of the program.
+
     Args:
         columns: Axes beside each other.
         rows: Axes above each other.
@@ -102,7 +104,7 @@ def figure(
         options: For `matplotlib.pyplot.subplots`: `sharex`, `width_ratios`, ...
     """
     pages, _, settings = plotter("figures of the course need")
-    settings.update(STYLE)  # for what is drawn into it later, too
+    settings.update(STYLE)  # what is drawn into it later asks for them, too
     made = pages.Figure(figsize=(width, height), dpi=DPI)
     axes = made.subplots(rows, columns, **options)
     return made, axes
