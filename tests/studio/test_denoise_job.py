@@ -151,3 +151,17 @@ def test_sounds_are_seen_at_each_step_and_heard_in_the_end(job, latents):
     bands, spectra = kind.decibels(trace.samples).shape[1:]
     with Image.open(job.jobs / "000001-denoise" / "moment-001.png") as sheet:
         assert sheet.size == (2 * spectra, 2 * bands), "two sounds, x_t above x0"
+
+
+def test_spectrograms_of_all_moments_have_one_scale_and_low_frequencies_below():
+    from demist.drawing import below_full, coloured
+
+    decibels = np.array([[[0.0, -80.0, -200.0], [-40.0, 0.0, 9.0]]], np.float32)  # low band first
+    half, full, none = (
+        coloured(np.full((1, 1, 1), x, np.float32))[0, :, 0, 0] for x in (0.5, 1, 0)
+    )
+    drawn = below_full(decibels)[0].transpose(1, 2, 0)
+    assert drawn.tolist() == [
+        [half.tolist(), full.tolist(), full.tolist()],
+        [full.tolist(), none.tolist(), none.tolist()],
+    ]
