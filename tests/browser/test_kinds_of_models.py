@@ -131,12 +131,14 @@ def test_sounds_come_with_a_player(visit, opened, picture, accessible):
     page.fill(".generate-form [name=n]", "2")
     job = make(page)
     expect(page.locator(".now audio")).to_have_count(2)
-    x = open_model(str(opened.runs / "sounds")).sample(2, Sampling(seed=5))
+    x = open_model(str(opened.runs / "sounds")).sample(4, Sampling(seed=5))
     for i in range(2):
         with wave.open(io.BytesIO(opened.file(job, f"sound-{i:03d}.wav"))) as file:
             found = np.frombuffer(file.readframes(file.getnframes()), np.int16) / 32768
             assert file.getframerate() == 8000
-        assert np.abs(found - x[i, 0]).max() < 1e-3
+        # The search for phases makes much of the last bits, which threads change; others are far.
+        apart = [np.sqrt(np.square(found - one).mean()) for one in x[:, 0]]
+        assert apart[i] < 0.05 < 0.3 < min(apart[:i] + apart[i + 1 :])
     seconds = "new Promise((give) => { const one = document.querySelector('.now audio');"
     seconds += " const said = () => one.duration > 0 && give(one.duration);"
     seconds += " one.addEventListener('loadedmetadata', said); said(); })"

@@ -4,7 +4,7 @@ A model makes sounds of one length, its window. Anything longer is made window b
 told the last part of what is there, and makes what follows. So a recording goes on, a gap is filled
 between what lies on both sides, and a sound is made anew in the style of what the model learned.
 
-What is there is shown as states (spectra), but for those that see beyond its end; a network that
+What is there is shown as states (spectra); beyond its end they see it turned round. A network that
 has learned to be shown a part (`--given`) is told it (`demist.guidance.Held`), for any other it is
 put back after each step (`demist.editing.known`). What comes out is heard beside what is kept: the
 search for phases goes on from those of the recording.
@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from demist import modalities
 from demist.conditions import GivenPart
-from demist.editing.one_window import FADE, REACH, Window, complete, joined
+from demist.editing.one_window import FADE, REACH, Window, joined, mirrored, told_of
 from demist.errors import UsageError
 from demist.modalities import Sounds
 from demist.model.sampling import STANDARD, Sampling, split
@@ -313,9 +313,9 @@ def _made(
     """One window of sounds `(n, 1, L)`, of which some samples are kept."""
     codec, device, n = pipeline.codec, pipeline.device, len(x)
     count = pipeline.state_shape[-1]
-    anew = (~complete(keep, codec, count)).float()
+    anew = (~told_of(keep, codec, count)).float()
     kept = torch.where(keep, x, 0.0)
-    clean = codec.encode(kept.to(device))
+    clean = codec.encode(mirrored(x, keep, len(keep) // count * REACH).to(device))
     begun: dict[str, Any] = {}
     if strength < 1:
         begun = {"init": x.numpy(), "start": strength}

@@ -20,6 +20,8 @@ from demist.samplers import TrajectoryPoint, trajectory
 
 REACH = 2
 """States before and after a place that see it, where a codec does not say."""
+SEEN = 0.6
+"""Share of a spectrum's energy that lies in what is kept, from which on it is told."""
 FADE = 0.005
 """Seconds in which a difference at a joint dies away."""
 
@@ -76,15 +78,43 @@ class Window:
         return torch.cat(found)
 
 
-def complete(keep: Bool[Tensor, "l"], codec: Codec, count: int) -> Bool[Tensor, "t"]:
-    """Which of `count` states see nothing but samples that are kept; beyond the ends all is."""
+def told_of(keep: Bool[Tensor, "l"], codec: Codec, count: int) -> Bool[Tensor, "t"]:
+    """Which of `count` states are told from the samples that are kept; beyond the ends all are.
+
+    Of spectra those that see `SEEN` of their energy there, the rest being `mirrored`; of other
+    states those that see nothing else.
+    """
     hop = len(keep) // count
     if isinstance(codec, LogMel):  # a spectrum lies around the first sample of its hop
-        before, after = codec.window // 2, codec.window - codec.window // 2
+        before, after, least = codec.window // 2, codec.window - codec.window // 2, SEEN
+        weights = torch.hann_window(codec.window, dtype=torch.float64).square()
     else:
-        before, after = REACH * hop, (REACH + 1) * hop
-    seen = torch.nn.functional.pad(keep, (before, after), value=True)
-    return seen.unfold(0, before + after, hop)[:count].all(1)
+        before, after, least = REACH * hop, (REACH + 1) * hop, 1 - 1e-9
+        weights = torch.ones(before + after, dtype=torch.float64)
+    seen = torch.nn.functional.pad(keep, (before, after), value=True).double()
+    return seen.unfold(0, before + after, hop)[:count] @ (weights / weights.sum()) >= least
+
+
+def mirrored(x: Tensor, keep: Bool[Tensor, "l"], most: int) -> Tensor:
+    """Sounds `(n, 1, L)` in which what is not kept is what lies before or after it, turned round.
+
+    So spectra at a joint are about as loud as those beside it. In a gap the one goes over into the
+    other; `most` samples from a joint, and where nothing is kept, there is silence.
+    """
+    x = torch.where(keep, x, 0.0)
+    out = x.clone()
+    ends = torch.nn.functional.pad((~keep).int(), (1, 1)).diff().nonzero().flatten().tolist()
+    for first, last in zip(ends[::2], ends[1::2], strict=True):
+        size = min(most, last - first)
+        before, after = x[..., max(0, first - size) : first], x[..., last : last + size]
+        gap = x.new_zeros(2, *x.shape[:-1], last - first)
+        gap[0, ..., : before.shape[-1]] = before.flip(-1)
+        gap[1, ..., last - first - after.shape[-1] :] = after.flip(-1)
+        share = torch.linspace(1, 0, last - first + 2)[1:-1].to(x)
+        if first == 0 or last == len(keep):
+            share = torch.full_like(share, float(first > 0))
+        out[..., first:last] = share * gap[0] + (1 - share) * gap[1]
+    return out
 
 
 def joined(made: Tensor, x: Tensor, keep: Bool[Tensor, "l"], fade: int) -> Tensor:
