@@ -26,7 +26,7 @@ import torch
 
 from demist.core import Gaussian, Linear
 from demist.core.exact import Exact, Mixture
-from demist.course import COLOURS, figure, film, say, show
+from demist.course import COLOURS, figure, film, live, say, show
 from demist.samplers import DDIM, trajectory, uniform
 
 # %% [markdown]
@@ -203,6 +203,19 @@ model = Exact(Mixture(torch.ones(2), numbers[:, None], 0.0), Linear())
 ours = sample(lambda x, t: best_guess(x, t, numbers), start[:, 0], 60)[-1]
 assert torch.allclose(last.x[:, 0], ours, atol=1e-4)
 say(f"The largest difference of 400 numbers is {(last.x[:, 0] - ours).abs().max():.1e}.")
+
+# %% [markdown]
+# ## Touch it
+#
+# The studio computes this river anew while you drag: move the numbers, add one, take fewer steps, and see where the
+# paths go.
+
+# %%
+live(
+    "river",
+    "Paths flow from noise at the left to the numbers 2 and 8 at the right. Drag the numbers.",
+    data=[2, 8], controls=["steps", "solver"], page="river?data=2,8",
+)  # fmt: skip
 
 # %% [markdown]
 # ## What to remember

@@ -27,7 +27,7 @@ import torch
 from demist import Pipeline, zoo
 from demist.core import Linear
 from demist.core.exact import Exact, points
-from demist.course import COLOURS, figure, film, images, say, show
+from demist.course import COLOURS, figure, film, images, live, say, show
 from demist.data import load
 from demist.samplers import DDIM, trajectory, uniform
 
@@ -322,6 +322,20 @@ for ours, theirs in zip(states, trajectory(exact, start[:3], uniform(30), DDIM()
     largest = max(largest, (theirs.x - ours[:3]).abs().max().item())
 assert largest < 1e-6
 say(f"The largest difference of three samples, in all 30 states, is {largest:.1e}.")
+
+# %% [markdown]
+# ## Touch it
+#
+# The digits model that comes with the package makes an 8 in 16 steps. Above are the state and the best guess at one
+# step, below all of them. Go to the left end, where the guess is a blur, and come back:
+
+# %%
+trace = Pipeline.load(zoo.locate("digits")).trace(n=1, label="8", steps=16, seed=3, guidance=1.0)
+live(
+    "filmstrip",
+    "Noise becomes an 8 in 16 steps; the best guess below is a blur at first. Move over the film.",
+    trace=trace, page="denoise",
+)  # fmt: skip
 
 # %% [markdown]
 # ## What to remember

@@ -28,7 +28,7 @@ from torch import nn
 from torch.nn.functional import avg_pool2d, cross_entropy, silu
 
 from demist.core import Denoiser, Eps, Gaussian, Table, TimeClock, linear_betas
-from demist.course import COLOURS, figure, film, images, say, show
+from demist.course import COLOURS, figure, film, images, live, say, show
 from demist.data import load
 from demist.samplers import DDPM, trajectory, uniform
 
@@ -387,7 +387,21 @@ say(f"After 1000 steps, {ours.numel()} pixels: the largest difference is **{diff
 # %% [markdown]
 # Float32 has some seven digits, and both sides round differently in each of 1000 steps; so the numbers agree to
 # rounding and not to the last bit.
+
+# %% [markdown]
+# ## Touch it
 #
+# The loss of our training once more, to be read with the pointer or the arrow keys:
+
+# %%
+live(
+    "curve",
+    "The loss falls quickly in the first steps of training, and slowly after that.",
+    x=[20 * i + 10 for i in range(len(smooth))], lines=[{"y": smooth.numpy(), "label": "loss"}],
+    xLabel="step of training", yLabel="loss, mean of 20 steps", log=True,
+)  # fmt: skip
+
+# %% [markdown]
 # ## What to remember
 #
 # - Training: mix data and noise at a random time, let the network guess the noise, squared error.

@@ -28,7 +28,7 @@ import torch
 
 from demist.core import CosineTable, Gaussian, LinearTable, Sigmoid, Table
 from demist.core.exact import Exact, Mixture
-from demist.course import COLOURS, figure, film, say, show
+from demist.course import COLOURS, figure, film, live, say, show
 from demist.data import load
 from demist.samplers import DDIM, uniform
 from demist.samplers import sample as library_sample
@@ -442,7 +442,21 @@ say(
 # This holds for a spiral. For digits the library's own measurement (`benchmarks/claims/schedules.py`) finds the cosine
 # better than the linear one, too, but not at every number of steps; and a sigmoid of another kind, one of betas,
 # worse than both. A name like "sigmoid" says little: look at the log-SNR.
+
+# %% [markdown]
+# ## Touch it
 #
+# One and the same river with each schedule, drawn over time, or over the angle between signal and noise. Over the angle
+# all schedules that keep the variance look alike: they differ in how much time they spend where.
+
+# %%
+live(
+    "river",
+    "Paths from noise to four numbers; choose another schedule, and what lies across.",
+    data=[-7, -2, 3, 8], controls=["schedule", "across", "steps"], page="river?data=-7,-2,3,8",
+)  # fmt: skip
+
+# %% [markdown]
 # ## What to remember
 #
 # - A schedule says at which noise the steps are spent. The log-SNR shows it; the time alone says nothing.

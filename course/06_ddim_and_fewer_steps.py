@@ -29,7 +29,7 @@ import torch
 from demist import Pipeline, zoo
 from demist.core import Cosine, Gaussian
 from demist.core.exact import Exact, Mixture
-from demist.course import COLOURS, figure, film, images, say, show
+from demist.course import COLOURS, figure, film, images, live, say, show
 from demist.data import load
 from demist.samplers import DDIM, Adams, Heun, sample, smooth, trajectory
 
@@ -449,7 +449,21 @@ assert far["DDPM", 50] > 3 * far["DDIM", 50]
 # That one noise always means one picture is of use: look at 5 steps first, and spend 50 on those you like; or change
 # the noise a little, and the picture changes a little. Which equation the smooth curve solves, and which one the walk
 # with noise, is the next chapter's subject.
+
+# %% [markdown]
+# ## Touch it
 #
+# How few steps are enough? Begin with 6, change the solver, and watch where the paths end.
+
+# %%
+live(
+    "river",
+    "Paths to two numbers in six steps of DDIM; choose the solver and the number of steps.",
+    data=[-3, 6], solver="ddim", steps=6, controls=["solver", "steps"],
+    page="river?data=-3,6&solver=ddim&steps=6",
+)  # fmt: skip
+
+# %% [markdown]
 # ## What to remember
 #
 # - Training shows pairs of clean and noisy data, no walks. Every walk whose states have the right

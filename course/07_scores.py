@@ -28,7 +28,7 @@ from torch import nn
 
 from demist.core import VP, Gaussian
 from demist.core.exact import Exact, Mixture
-from demist.course import COLOURS, figure, film, say, show
+from demist.course import COLOURS, figure, film, live, say, show
 from demist.samplers import Euler, EulerMaruyama, annealed_langevin, sample, uniform
 
 torch.set_num_threads(1)  # networks so small are fastest on one core
@@ -512,6 +512,19 @@ for name, solver in (("reverse SDE", EulerMaruyama()), ("ODE", Euler())):
     say(
         f"{name}: the largest difference of 6000 numbers is {(theirs[:, 0] - runs[name][-1]).abs().max():.0e}."
     )
+
+# %% [markdown]
+# ## Touch it
+#
+# Arrows of the score around two moons, and points that follow them. Stop anywhere in time and drag the ring: it shows the
+# arrow at its place. An ODE has smooth paths; `ddpm` is an SDE.
+
+# %%
+live(
+    "field",
+    "Arrows of the score and points that follow them from noise to two moons. Drag the ring.",
+    shape="moons", controls=["solver", "steps", "schedule"], page="field",
+)  # fmt: skip
 
 # %% [markdown]
 # ## What to remember

@@ -32,7 +32,7 @@ from torch import nn
 from demist import Pipeline, zoo
 from demist.core import Linear
 from demist.core.exact import Exact, Mixture
-from demist.course import COLOURS, figure, film, images, say, show
+from demist.course import COLOURS, figure, film, images, live, say, show
 from demist.data import load
 from demist.evaluation.metrics.frechet import Moments, frechet_distance
 from demist.evaluation.metrics.precision_recall import precision_recall
@@ -564,6 +564,19 @@ show(
     "strokes become plain and even.",
     "09-digits",
 )
+
+# %% [markdown]
+# ## Touch it
+#
+# At the ring are three arrows: the score of all data, that of the upper moon, and the one that guidance takes, beyond
+# both. Make the scale larger: the points crowd together.
+
+# %%
+live(
+    "field",
+    "Three arrows at a ring, and points that are led to the upper moon. Change the scale.",
+    **{"class": "0"}, scale=2, controls=["class", "scale"], page="field?class=0&scale=2",
+)  # fmt: skip
 
 # %% [markdown]
 # ## What to remember

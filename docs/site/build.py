@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 from crawl import faults
+from elements import script, styles
 from sphinx.cmd.build import main as sphinx
 
 import demist
@@ -167,6 +168,9 @@ def main() -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # what chapters train is small
     os.environ.setdefault("DEMIST_CACHE", str(args.out.resolve().parent / "site-cache"))
     code = sphinx(["-q", *strict, "-b", "html", "-c", str(HERE), str(pages), str(args.out)])
+    if not code:
+        write(args.out / "_static" / "studio.js", script(HERE / "live.js"))
+        write(args.out / "_static" / "studio.css", styles())
     wrong = [] if code else faults(args.out)
     for one in wrong:
         print(one, file=sys.stderr)

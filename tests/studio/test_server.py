@@ -183,6 +183,7 @@ def test_two_studios_do_not_share_a_folder(opened, tmp_path):
         (["--host", "0.0.0.0"], 64, "say --token"),
         (["--token", "short"], 64, "16 or more letters"),
         (["--port", "99999"], 64, "between 0 (a free one) and 65535"),
+        (["--page", "lake?data=8"], 64, "there is no such page; there are river, field"),
         (["--host", "203.0.113.9", "--token", TOKEN], 73, "cannot listen"),
     ],
 )
@@ -192,6 +193,16 @@ def test_unsafe_and_impossible_addresses(tmp_path, flags, code, words):
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert (found.returncode, words in found.stderr) == (code, True), found.stderr
+
+
+def test_the_link_leads_to_the_page_that_is_asked_for(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-m", "demist", "studio", "--no-browser", "--port", "0", "--page",
+         "river?data=2,8", "--runs", str(tmp_path)], stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        line = process.stdout.readline()
+        process.terminate()
+    assert line.endswith("#/river?data=2,8\n")
 
 
 def test_a_picture_comes_back_as_we_wrote_it(opened):

@@ -15,6 +15,8 @@ class Options:
     """Folder in which run folders are; the studio keeps its own jobs in `studio` in it."""
     port: int = 7860
     """Port of the page; 0 takes a free one."""
+    page: str = ""
+    """Page that is opened, and what it shows, as its address has it: river?data=2,8"""
     browser: bool = True
     """Open the page in the browser."""
     host: str = "127.0.0.1"
@@ -37,4 +39,5 @@ def main(args: list[str]) -> None:
         options.port,
         options.token,
         options.browser,
+        options.page,
     )

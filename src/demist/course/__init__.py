@@ -21,17 +21,20 @@ from demist.course.chapters import (
     folder,
 )
 from demist.course.checking import Answer, Hint, check, close, definitions, expect, load
-from demist.course.figures import COLOURS, Shown, figure, film, images, say, show
+from demist.course.figures import COLOURS, Shown, figure, film, images, said, say, show
+from demist.course.live import ELEMENTS, Live, live
 
 __all__ = [
     "BEGIN",
     "COLOURS",
+    "ELEMENTS",
     "END",
     "MISSING",
     "Answer",
     "Cell",
     "Chapter",
     "Hint",
+    "Live",
     "Shown",
     "blanked",
     "cells",
@@ -47,7 +50,9 @@ __all__ = [
     "find_chapter",
     "folder",
     "images",
+    "live",
     "load",
+    "said",
     "say",
     "show",
 ]

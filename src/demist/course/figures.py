@@ -119,7 +119,7 @@ def show(picture: Any, alt: str, name: str = "picture") -> Shown:
         name: Of the file, where `DEMIST_PICTURES` asks for files.
     """
     image = _image(picture)
-    return _kept(Shown(_file(image, "png"), "png", _said(alt), image.size), name)
+    return _kept(Shown(_file(image, "png"), "png", said(alt), image.size), name)
 
 
 def film(frames: Sequence[Any], alt: str, seconds: float = 4.0, name: str = "film") -> Shown:
@@ -141,7 +141,7 @@ def film(frames: Sequence[Any], alt: str, seconds: float = 4.0, name: str = "fil
         duration=[each] * (len(made) - 1) + [each + 1200],
     )  # fmt: skip
     last = _file(made[-1], "png")
-    return _kept(Shown(out.getvalue(), "webp", _said(alt), made[0].size, last), name)
+    return _kept(Shown(out.getvalue(), "webp", said(alt), made[0].size, last), name)
 
 
 def images(x: Any, columns: int | None = None, scale: int | None = None) -> Image.Image:
@@ -167,7 +167,12 @@ def say(text: str) -> None:
         print(text.replace("**", "").replace("`", ""))
 
 
-def _said(alt: str) -> str:
+def said(alt: str) -> str:
+    """The words for a picture, if they are enough.
+
+    Raises:
+        UsageError: They are fewer than four.
+    """
     if len(alt.split()) < 4:
         raise UsageError(f"{alt!r} says too little to people who cannot see it: write a sentence")
     return alt

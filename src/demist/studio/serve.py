@@ -10,6 +10,7 @@ import webbrowser
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -19,6 +20,8 @@ from demist.machine import locks
 from demist.studio.app import Studio
 from demist.studio.guard import Door, Guard, check_token
 
+PAGES = ("river", "field", "denoise", "generate", "edit", "runs")
+"""Those of `page/app.js`."""
 CONNECTIONS = 256
 """At once; more are answered with 503."""
 SILENCE = 15.0
@@ -52,7 +55,13 @@ class Server(uvicorn.Server):
 
 
 def serve(
-    runs: Path, folder: Path, host: str, port: int, token: str | None, open_browser: bool
+    runs: Path,
+    folder: Path,
+    host: str,
+    port: int,
+    token: str | None,
+    open_browser: bool,
+    page: str = "",
 ) -> None:
     """Serve until interrupted.
 
@@ -63,9 +72,11 @@ def serve(
         port: Port; 0 is a free one.
         token: Of the opening link; None makes one.
         open_browser: Open the link.
+        page: That the link leads to, as `river?data=2,8`; "" is the first one.
 
     Raises:
-        UsageError: It should listen to others without a token, or the token can be guessed.
+        UsageError: It should listen to others without a token, the token can be guessed, or there
+            is no such page.
         CannotCreateError: The address or the folder cannot be had.
         LockedError: Another studio has the folder.
     """
@@ -76,6 +87,8 @@ def serve(
             f"--host {host}: others could reach the studio there; say --token, which they need as "
             f"well, or forward the port: ssh -L {port}:127.0.0.1:{port} this-machine"
         )
+    if page and page.split("?")[0] not in PAGES:
+        raise UsageError(f"--page {page}: there is no such page; there are {', '.join(PAGES)}")
     if not 0 <= port <= 65535:
         raise UsageError(f"--port {port}: a port is a number between 0 (a free one) and 65535")
     token = token or secrets.token_urlsafe(24)
@@ -86,6 +99,7 @@ def serve(
         door = Door(token, port, names_of(host), not is_loopback(host))
         studio = Studio(runs.absolute(), folder.absolute())
         link = f"http://{shown(host, listener)}:{port}/?token={token}"
+        link += f"#/{quote(page, safe='?=&,.-')}" if page else ""
         config = uvicorn.Config(
             Guard(studio, door), http=Protocol, ws="none", log_level="error", access_log=False,
             server_header=False, date_header=False, proxy_headers=False, lifespan="on",
