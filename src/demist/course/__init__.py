@@ -22,6 +22,7 @@ from demist.course.chapters import (
 )
 from demist.course.checking import Answer, Hint, check, close, definitions, expect, load
 from demist.course.figures import COLOURS, Shown, figure, film, images, say, show
+from demist.course.records import Record, record
 
 __all__ = [
     "BEGIN",
@@ -32,6 +33,7 @@ __all__ = [
     "Cell",
     "Chapter",
     "Hint",
+    "Record",
     "Shown",
     "blanked",
     "cells",
@@ -48,6 +50,7 @@ __all__ = [
     "folder",
     "images",
     "load",
+    "record",
     "say",
     "show",
 ]
