@@ -21,8 +21,9 @@ from demist.course.chapters import (
     folder,
 )
 from demist.course.checking import Answer, Hint, check, close, definitions, expect, load
-from demist.course.figures import COLOURS, Shown, figure, film, images, said, say, show
+from demist.course.figures import COLOURS, Shown, figure, film, images, kept, said, say, show
 from demist.course.live import ELEMENTS, Live, live
+from demist.course.records import Record, record
 
 __all__ = [
     "BEGIN",
@@ -35,6 +36,7 @@ __all__ = [
     "Chapter",
     "Hint",
     "Live",
+    "Record",
     "Shown",
     "blanked",
     "cells",
@@ -50,8 +52,10 @@ __all__ = [
     "find_chapter",
     "folder",
     "images",
+    "kept",
     "live",
     "load",
+    "record",
     "said",
     "say",
     "show",

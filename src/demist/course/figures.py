@@ -119,7 +119,7 @@ def show(picture: Any, alt: str, name: str = "picture") -> Shown:
         name: Of the file, where `DEMIST_PICTURES` asks for files.
     """
     image = _image(picture)
-    return _kept(Shown(_file(image, "png"), "png", said(alt), image.size), name)
+    return kept(Shown(_file(image, "png"), "png", said(alt), image.size), name)
 
 
 def film(frames: Sequence[Any], alt: str, seconds: float = 4.0, name: str = "film") -> Shown:
@@ -141,7 +141,7 @@ def film(frames: Sequence[Any], alt: str, seconds: float = 4.0, name: str = "fil
         duration=[each] * (len(made) - 1) + [each + 1200],
     )  # fmt: skip
     last = _file(made[-1], "png")
-    return _kept(Shown(out.getvalue(), "webp", said(alt), made[0].size, last), name)
+    return kept(Shown(out.getvalue(), "webp", said(alt), made[0].size, last), name)
 
 
 def images(x: Any, columns: int | None = None, scale: int | None = None) -> Image.Image:
@@ -164,7 +164,7 @@ def say(text: str) -> None:
         shown = sys.modules["IPython.display"]
         shown.display(shown.Markdown(text))
     else:
-        print(text.replace("**", "").replace("`", ""))
+        print(text.removeprefix("> ").replace("**", "").replace("`", ""))
 
 
 def said(alt: str) -> str:
@@ -196,7 +196,8 @@ def _address(data: bytes | None, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data or b'').decode()}"
 
 
-def _kept(shown: Shown, name: str) -> Shown:
+def kept(shown: Shown, name: str) -> Shown:
+    """The same, and a file of it where `DEMIST_PICTURES` asks for files."""
     if place := os.environ.get("DEMIST_PICTURES"):
         folder = Path(place)
         folder.mkdir(parents=True, exist_ok=True)
