@@ -55,6 +55,8 @@ STYLE = {
     "figure.constrained_layout.use": True,
 }
 DPI = 110
+PHONE = 640
+"""Pixels: a wider picture is scrolled on a phone, so that its words can be read."""
 WIDE = 7.2
 """Inches: the width of the text of the site at `DPI`."""
 
@@ -84,7 +86,7 @@ class Shown:
             media = "(prefers-reduced-motion: reduce)"
             still = f'<source media="{media}" srcset="{_address(self.still, "png")}">'
         return (
-            f'<picture class="course">{still}<img src="{_address(self.data, self.kind)}" '
+            f'<picture class="course{" wide" if width > PHONE else ""}">{still}<img src="{_address(self.data, self.kind)}" '
             f'alt="{alt}" width="{width}" height="{height}"></picture>'
         )
 
