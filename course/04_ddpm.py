@@ -135,7 +135,7 @@ class Network(nn.Module):
 # equation 14). That is algorithm 1 of the paper, whole, but for one thing: our network is tiny, and would spend its
 # strength on states with hardly any noise, where noise is hard to see and matters little. So where the
 # signal-to-noise ratio is above 1, an error counts less, in proportion (Hang et al. 2023). And `average` is a running
-# mean of the weights, which makes better samples than the last weights do: an {term}`EMA`.
+# mean of the weights, which shakes less than the weights of any single step: an {term}`EMA`.
 
 # %%
 torch.manual_seed(0)

@@ -12,6 +12,7 @@ import importlib
 import inspect
 import os
 import re
+import resource
 import shutil
 import sys
 from pathlib import Path
@@ -171,6 +172,8 @@ def main() -> int:
     if not code:
         write(args.out / "_static" / "studio.js", script(HERE / "live.js"))
         write(args.out / "_static" / "studio.css", styles())
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)  # kernels, in which cells are run
+    print(f"Cells took {(used.ru_utime + used.ru_stime) / 60:.1f} minutes of processor time.")
     wrong = [] if code else faults(args.out)
     for one in wrong:
         print(one, file=sys.stderr)

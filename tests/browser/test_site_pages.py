@@ -49,7 +49,8 @@ def test_search_works_from_a_file(turn):
 
 @pytest.mark.parametrize(
     "name",
-    [*(f"course/{path.stem}" for path in PAGES if path.parent.name == "course"), "index", "README"],
+    [f"{path.parent.name}/{path.stem}" for path in PAGES if path.parent.name in ("course", "docs")]
+    + ["index", "README"],
 )
 def test_pages_are_open_to_everybody(turn, accessible, name):
     page = turn(SITE / f"{name}.html", width=390)
