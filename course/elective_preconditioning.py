@@ -157,7 +157,7 @@ say(
 )
 
 # %% [markdown]
-# Two pieces are left. The network is told $c_\text{noise} = \ln(\sigma)/4$, a number between -1.6 and 1.1. And the loss: squared
+# Two pieces are left. The network is told $c_\text{noise} = \ln(\sigma)/4$, a number of size one, too. And the loss: squared
 # errors of $D$ are multiplied by the {term}`weight <loss weight>` $\lambda(\sigma) = 1/c_\text{out}^2$, which makes them
 # squared errors of $F$: then a network that has learned nothing and says 0 has the loss 1 at *every* level, and no level
 # drowns out the others. Which levels are shown is a separate choice: $\ln\sigma$ is drawn from a Gaussian with mean -1.2 and
@@ -390,7 +390,7 @@ assert rated[7] < rated[1] / 20
 assert rated[30] > 0.5 * rated[7]
 
 # %% [markdown]
-# Karras et al. took 7 for pictures. Here no step of the exact model errs much in little noise, and from there on nothing is gained.
+# Karras et al. took 7 for pictures. Here larger values change little.
 #
 # ## Churn: noise that repairs
 #
