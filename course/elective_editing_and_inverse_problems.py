@@ -30,7 +30,7 @@ import torch
 from demist import Pipeline, zoo
 from demist.core import Gaussian, Linear, Seeded
 from demist.core.exact import Exact, Mixture
-from demist.course import COLOURS, figure, film, images, say, show
+from demist.course import COLOURS, figure, film, images, live, say, show
 from demist.data import load
 from demist.editing import inpaint, vary
 from demist.evaluation.metrics.distances import nearest
@@ -517,6 +517,20 @@ with torch.no_grad():
 difference = np.abs((ours.numpy() + 1) * 127.5 - theirs).max()
 assert difference < 1.01
 say(f"The largest difference is {difference:.2f} of 255.")
+
+# %% [markdown]
+# ## Touch it
+#
+# A true digit and what DPS made below its middle: move the border between them. The upper half must be the same but
+# for the noise of the measurement.
+
+# %%
+live(
+    "compare",
+    "A true digit and its repair under one slider, with their difference beside them.",
+    a=np.asarray(test.x[some[16]]), b=repaired["dps:scale=3.2"][16],
+    names=["true", "lower half made anew"], page="edit",
+)  # fmt: skip
 
 # %% [markdown]
 # ## What to remember

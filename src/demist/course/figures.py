@@ -81,12 +81,13 @@ class Shown:
 
     def _repr_html_(self) -> str:
         width, height = self.size
+        kind = "course wide" if width > PHONE else "course"
         still, alt = "", html.escape(self.alt, quote=True)
         if self.still:
             media = "(prefers-reduced-motion: reduce)"
             still = f'<source media="{media}" srcset="{_address(self.still, "png")}">'
         return (
-            f'<picture class="course{" wide" if width > PHONE else ""}">{still}<img src="{_address(self.data, self.kind)}" '
+            f'<picture class="{kind}">{still}<img src="{_address(self.data, self.kind)}" '
             f'alt="{alt}" width="{width}" height="{height}"></picture>'
         )
 
