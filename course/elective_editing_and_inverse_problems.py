@@ -227,7 +227,7 @@ visible_tells, hidden_tells = (
     told_by(0, torch.tensor([0, 0, 1, 1])),
     told_by(1, torch.tensor([0, 1, 1, 0])),
 )
-fig, ax = figure(height=2.7)
+fig, ax = figure(height=2.7, width=5.4)
 ax.plot(times, hidden_tells, color=COLOURS["model"], label="hidden number: upper or lower heap?")
 ax.plot(times, visible_tells, color=COLOURS["data"], label="seen number: left or right heap?")
 ax.set(
@@ -261,8 +261,11 @@ assert left > 0.08
 # {term}`closed form`, since a Gaussian times a Gaussian is one again. In the seen number, a heap with the middle $m$
 # and the {term}`standard deviation` $s$, and a measurement $y$ with the noise $n$, give
 #
-# $$\text{share} \propto w\,e^{-(y - m)^2 / 2 (s^2 + n^2)}, \qquad \text{middle} = m + \frac{s^2}{s^2 + n^2}\,(y - m),
-#   \qquad \text{variance} = \frac{s^2\,n^2}{s^2 + n^2}$$
+# $$\begin{aligned}
+# \text{share} &\propto w\,e^{-(y - m)^2 / 2 (s^2 + n^2)} \\
+# \text{middle} &= m + \frac{s^2}{s^2 + n^2}\,(y - m) \\
+# \text{variance} &= \frac{s^2\,n^2}{s^2 + n^2}
+# \end{aligned}$$
 #
 # The hidden number stays as it was in each heap. It hears of $y$ by the **shares** alone.
 #
