@@ -41,6 +41,83 @@ def test_its_bins_cover_the_range(module):
     assert x.max() <= 1
 
 
+def test_a_histogram_after_the_other_is_a_density(module):
+    made = module("baselines").MADE(2, 8, 4, -1.0, 1.0)
+    line = torch.linspace(-0.99, 0.99, 100)
+    x = torch.cartesian_prod(line, line)
+    with torch.no_grad():
+        assert float(made.log_prob(x).exp().mean()) * 4 == pytest.approx(1, abs=1e-5)
+
+
+def stirred(flow):
+    """A flow begins as the identity; this one does something."""
+    with torch.no_grad():
+        for i, p in enumerate(flow.parameters()):
+            p.add_(0.15 * torch.randn(p.shape, generator=torch.Generator().manual_seed(i)))
+    return flow
+
+
+@pytest.mark.parametrize("bounded", [True, False])
+def test_the_flow_knows_its_change_of_volume(module, bounded):
+    flow = stirred(module("baselines").Flow(5, 16, bounded=bounded))
+    x = torch.rand(3, 5) * 1.8 - 0.9
+    z, log_det = (value.detach() for value in flow(x))
+    for i in range(3):
+        jacobian = torch.autograd.functional.jacobian(lambda v: flow(v[None])[0][0], x[i])
+        assert float(torch.linalg.slogdet(jacobian)[1]) == pytest.approx(
+            float(log_det[i]), abs=1e-4
+        )
+        assert not torch.allclose(jacobian.diagonal().prod().log(), log_det[i], atol=1e-3)
+    assert torch.allclose(flow.back(z), x, atol=1e-4)
+
+
+def test_the_density_of_a_flow_sums_to_one(module):
+    flow = stirred(module("baselines").Flow(2, 16, layers=4, bounded=False))
+    line = torch.linspace(-9, 9, 361)
+    with torch.no_grad():
+        mass = flow.log_prob(torch.cartesian_prod(line, line)).exp().sum() * 0.05**2
+    assert float(mass) == pytest.approx(1, abs=0.01)
+    drawn = torch.from_numpy(flow.sample(4000, 0))
+    with torch.no_grad():  # and its samples come from that density: the mean of 1 / p is the area
+        inside = (drawn.abs() < 1).all(1)
+        area = (inside / flow.log_prob(drawn).exp()).mean()
+    assert float(area) == pytest.approx(4, rel=0.1)
+
+
+def test_the_variance_of_a_vae_is_the_error_that_is_left(module):
+    """As a weight of its own it moved by 0.4 in 800 updates, whatever the data."""
+    b = module("baselines")
+    rng = np.random.default_rng(0)
+    hidden = 0.2 * rng.standard_normal((2000, 2))
+    data = hidden @ rng.standard_normal((2, 8)) + 0.02 * rng.standard_normal((2000, 8))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        vae = b.VAE(8, 24)
+        vae.fit(data.astype(np.float32), 0, 128 * 3 * 300 * b.parameters(vae))
+        with torch.no_grad():
+            x = torch.from_numpy(data.astype(np.float32))
+            mean, log_var = vae.encoder(x).chunk(2, 1)
+            made = vae.decoder(mean + (log_var / 2).exp() * torch.randn_like(mean))
+    left = float((made - x).square().mean().sqrt())
+    assert float(vae.log_sigma.exp()) == pytest.approx(left, rel=0.15)
+
+
+def test_the_bound_of_a_vae_is_below_its_likelihood(module):
+    b = module("baselines")
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        vae = b.VAE(2, 16)
+        vae.log_sigma.fill_(-0.5)
+        x = torch.randn(6, 2)
+        with torch.no_grad():
+            means = vae.decoder(torch.randn(200_000, vae.latent))
+            each = torch.distributions.Normal(means[:, None], vae.log_sigma.exp()).log_prob(x)
+            true = torch.logsumexp(each.sum(2), 0) - np.log(len(means))
+    bound = vae.bound(x, 0, draws=400)
+    assert (bound < true + 0.02).all()
+    assert (bound > true - 3).all()
+
+
 @pytest.mark.slow
 def test_every_baseline_learns_two_points(module):
     """Data at (1, 1) and (-1, -1): the samples must be nearer to them than to the other corners."""
@@ -52,6 +129,7 @@ def test_every_baseline_learns_two_points(module):
         2000: lambda: b.GAN(2, 32, modern=True),  # an update costs four times as much
         1500: lambda: b.VAE(2, 32),
         400: lambda: b.MADE(2, 64, 32, -1.3, 1.3),
+        1000: lambda: b.Flow(2, 32, bounded=False),
     }
     for updates, make in rivals.items():
         with torch.random.fork_rng():
@@ -64,7 +142,12 @@ def test_every_baseline_learns_two_points(module):
 
 def test_parameters_are_matched(module):
     b = module("baselines")
-    for make in (lambda w: b.GAN(2, w), lambda w: b.VAE(2, w), lambda w: b.MADE(2, w, 64, -1, 1)):
+    for make in (
+        lambda w: b.GAN(2, w),
+        lambda w: b.VAE(2, w),
+        lambda w: b.MADE(2, w, 64, -1, 1),
+        lambda w: b.Flow(2, w),
+    ):
         assert b.parameters(b.matched(make, 30_000)) == pytest.approx(30_000, rel=0.05)
 
 
@@ -132,7 +215,7 @@ def test_the_page_has_a_row_for_every_claim(module):
         row["numbers"]["fdr"][kind] = [5.0, 7.0]
     text = run.table({"speed": row})
     assert f"| viii | [{speed.CLAIM}](speed.py) | **fails** |" in text
-    assert text.count("not measured yet") == 7
+    assert text.count("not measured yet") == 8
     assert "m; shared" in text
     assert "no number of steps is better than the one-pass models" in text
     assert f"Rule: {speed.RULE}." in text
@@ -142,10 +225,67 @@ def test_the_page_and_its_figures_follow_from_the_results(module, monkeypatch, t
     run, claim = module("run"), module("claim")
     found = json.loads(run.RESULTS.read_text())
     assert run.table(found) == (CLAIMS / "README.md").read_text()
+    assert "families" in found
+    page = run.PAGE.read_text()
+    assert run.page(page, found) == page
     monkeypatch.setattr(claim, "FIGURES", tmp_path)
     for name in run.CLAIMS:
         program = module(name)
         assert (CLAIMS / f"{name}.png").exists()
         if hasattr(program, "draw"):
-            claim.save(program.draw(found[name]["numbers"]), name)
+            claim.save(program.draw(run.numbers_of(name, found)), name)
     assert len(list(tmp_path.iterdir())) == len(run.CLAIMS) - 1  # modes keeps no samples
+
+
+def test_only_what_stands_between_the_marks_is_written(module):
+    run = module("run")
+    found = json.loads(run.RESULTS.read_text())
+    old = f"before\n\n{run.BEGIN}\nOLD WORDS\n{run.END}\n\nafter\n"
+    new = run.page(old, found)
+    assert new.startswith(f"before\n\n{run.BEGIN}\n\n| family |")
+    assert new.endswith(f"{run.END}\n\nafter\n")
+    assert "OLD WORDS" not in new
+    assert run.page(new, found) == new
+    assert run.page(old, {}) == old
+    for broken in (old.replace(run.END, ""), old + run.BEGIN):
+        with pytest.raises(ValueError, match=r"families\.md needs the lines"):
+            run.page(broken, found)
+
+
+def test_each_column_of_the_families_has_every_family_with_three_trainings(module):
+    run, families = module("run"), module("families")
+    numbers = run.numbers_of("families", json.loads(run.RESULTS.read_text()))
+    for key in ("fdr", "microseconds", "covered", "kl"):
+        assert set(families.FAMILIES) <= set(numbers[key])
+        assert all(len(numbers[key][name]) >= 3 for name in families.FAMILIES)
+    assert {"VAE", "autoregressive", "normalizing flow", "diffusion"} <= set(numbers["bits"])
+    assert all(values for values in numbers["bits"].values())
+    others = json.loads(run.RESULTS.read_text())
+    stacked = others["modes"]["numbers"]["covered"]["GAN"]["1000 stacked digits"]
+    assert numbers["covered"]["GAN"] == stacked
+
+
+def test_a_family_has_what_the_rule_says(module):
+    families = module("families")
+    numbers = {
+        "fdr": {"GAN": [31, 30], "diffusion": [20, 20], "diffusion, 1": [31, 31]},
+        "covered": {"GAN": [760, 760], "diffusion": [800, 840]},
+        "microseconds": {"GAN": [2, 2], "diffusion": [90, 110], "diffusion, 1": [10, 10]},
+    }
+    assert families.strengths(numbers, "GAN") == ["coverage", "speed"]
+    assert families.strengths(numbers, "diffusion") == ["quality", "coverage"]
+    assert families.strengths(numbers, "diffusion, 1") == ["coverage", "speed"]
+
+
+def test_grey_levels_are_spread_over_their_bins_and_come_back(module):
+    families = module("families")
+    x = np.linspace(-1, 1, 256)[None].repeat(50, 0)
+    spread = families.dequantised(x, np.random.default_rng(0))
+    assert np.abs(spread).max() <= 1
+    assert np.array_equal(families.grey(spread), families.grey(x))
+    assert np.bincount(families.grey(x[0]).astype(int)).tolist() == [16] * 16
+    assert (spread[:, 0] + 1).max() > 0.11  # the lowest level fills its bin of 1/8
+    assert families.shown(x).min() == -1
+    assert families.shown(x).max() == 1
+    flat = torch.full((1, 64), -64 * np.log(2.0))  # the even density on [-1, 1]: 4 bits of 16
+    assert families.bits(flat[:, 0]) == pytest.approx(4)

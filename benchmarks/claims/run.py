@@ -1,4 +1,4 @@
-"""Every claim put to the test by one command, which rewrites the table README.md.
+"""Every claim put to the test by one command, which rewrites README.md and course/families.md.
 
     python benchmarks/claims/run.py [--mode fast|full] [--only ddim modes ...] [--redraw]
 
@@ -25,9 +25,13 @@ from claim import HERE, SCALES
 from demist.io import files
 from demist.version import __version__
 
-CLAIMS = ("ddim", "schedules", "guidance", "modes", "blur", "scores", "stability", "speed")
-NUMERALS = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii")
+CLAIMS = (
+    "ddim", "schedules", "guidance", "modes", "blur", "scores", "stability", "speed", "families",
+)  # fmt: skip
+NUMERALS = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix")
 RESULTS = HERE / "results.json"
+PAGE = HERE.parents[1] / "course" / "families.md"
+BEGIN, END = "<!-- measured: benchmarks/claims/run.py writes what follows -->", "<!-- measured -->"
 
 
 def main() -> None:
@@ -54,7 +58,7 @@ def main() -> None:
                 "note": args.note, "date": str(datetime.date.today()), "cpu": round(cpu),
                 "wall": round(wall), "machine": machine(),
             }  # fmt: skip
-        numbers = json.loads(json.dumps(found[name]["numbers"]))
+        numbers = numbers_of(name, json.loads(json.dumps(found)))
         verdict = program.judge(numbers)
         if hasattr(program, "draw"):
             claim.save(program.draw(numbers), name)
@@ -62,6 +66,14 @@ def main() -> None:
         if args.mode != "smoke":
             files.write_json(RESULTS, found)
             files.write_text(HERE / "README.md", table(found))
+            files.write_text(PAGE, page(PAGE.read_text(encoding="utf-8"), found))
+
+
+def numbers_of(name: str, found: dict) -> dict:
+    """What a claim is judged by: its own numbers, and of other claims those that it asks for."""
+    gather = getattr(importlib.import_module(name), "gather", None)
+    numbers = found[name]["numbers"]
+    return gather(numbers, {k: row["numbers"] for k, row in found.items()}) if gather else numbers
 
 
 def table(found: dict) -> str:
@@ -87,13 +99,32 @@ def table(found: dict) -> str:
         if not row:
             lines.append(f"| {numeral} | [{program.CLAIM}]({name}.py) | not measured yet |")
             continue
-        verdict = program.judge(row["numbers"])
+        verdict = program.judge(numbers_of(name, found))
         lines.append(f"| {numeral} | [{program.CLAIM}]({name}.py) | **{verdict.verdict}** |")
         sections += [f"## {numeral}. {program.CLAIM}: {verdict.verdict}", "", verdict.sentence, ""]
         if (HERE / f"{name}.png").exists():
             sections += [f"![{program.CLAIM}]({name}.png)", ""]
         sections += [f"Rule: {program.RULE}.", ""]
     return "\n".join([*lines, "", *costs(found, full), *sections]).rstrip() + "\n"
+
+
+def page(text: str, found: dict) -> str:
+    """The page on the families of models with what was measured of them between its two marks.
+
+    Raises:
+        ValueError: A mark is missing, or stands there twice.
+    """
+    if [text.count(mark) for mark in (BEGIN, END)] != [1, 1]:
+        raise ValueError(f"{PAGE.name} needs the lines {BEGIN} and {END} once each, in this order")
+    if "families" not in found:
+        return text
+    row, families = found["families"], importlib.import_module("families")
+    made = (
+        f"Measured on {row['date']}: {row['machine']}; {row['cpu'] / 60:.0f} minutes of processor "
+        "time."
+    )
+    lines = [BEGIN, "", *families.report(numbers_of("families", found)), "", made, "", END]
+    return text.partition(BEGIN)[0] + "\n".join(lines) + text.partition(END)[2]
 
 
 def costs(found: dict, full: list[str]) -> list[str]:

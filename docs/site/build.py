@@ -28,8 +28,8 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
 PAGES = (
     "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/*.md", "benchmarks/LOG.md",
-    "benchmarks/results/*.md", "benchmarks/claims/*.md", "course/glossary.md", "course/history.md",
-    "course/reading.md",
+    "benchmarks/results/*.md", "benchmarks/claims/*.md", "course/families.md", "course/glossary.md",
+    "course/history.md", "course/reading.md",
 )  # fmt: skip
 FILES = ("docs/images/**/*.*", "benchmarks/results/*.png", "benchmarks/claims/*.png")
 
@@ -55,7 +55,8 @@ def lay_out(place: Path, only: str | None) -> None:
             write(place / name, path.read_bytes())
     for name, path in taken.items():
         write(place / name, page_of(read(path), name, names))
-    listed = "\n".join([*(path.stem for path in taken.values()), "history", "reading", "glossary"])
+    more = ("families", "history", "reading", "glossary")
+    listed = "\n".join([*(path.stem for path in taken.values()), *more])
     text = f"{read(ROOT / 'course/index.md')}\n```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n"
     write(place / "course/index.md", linked(text, "course/index.md", names))
     write(place / "index.md", read(HERE / "index.md"))

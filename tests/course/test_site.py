@@ -77,6 +77,10 @@ def test_the_site_has_every_page_and_every_public_name(site, tmp_path):
     chapters = (tmp_path / "course" / "index.md").read_text()
     for path in (ROOT / "course").glob("*.py"):
         assert f"\n{path.stem}\n" in chapters
+    for path in (ROOT / "course").glob("*.md"):
+        if path.stem not in ("index", "README"):
+            assert f"\n{path.stem}\n" in chapters
+            assert (tmp_path / "course" / path.name).is_file()
     samplers = (tmp_path / "reference" / "demist.samplers.rst").read_text()
     assert ".. autoclass:: demist.samplers.DDIM\n   :members:" in samplers
     from demist import core
