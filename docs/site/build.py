@@ -22,7 +22,7 @@ from elements import script, styles
 from sphinx.cmd.build import main as sphinx
 
 import demist
-from demist.course import blanked, cells, chapters
+from demist.course import blanked, cells, chapters, find_chapter
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
@@ -164,6 +164,8 @@ def main() -> int:
     parser.add_argument("--chapter", help="this chapter alone, and all other pages")
     parser.add_argument("--keep", action="store_true", help="go on after warnings")
     args = parser.parse_args()
+    if args.chapter is not None:
+        args.chapter = find_chapter(args.chapter).number
     pages = args.out.parent / "site-pages"
     lay_out(pages, args.chapter)
     strict = [] if args.keep else ["-W", "--keep-going"]

@@ -123,6 +123,8 @@ def test_what_cannot_be_done_is_said(argv, code, words, capsys, tmp_path, monkey
         ("x = 1", "has no function 'best_guess'"),
         ("def best_guess(x, t, data):\n    return x / nowhere", "line 2: NameError"),
         ("import sys\ndef best_guess(x, t, data):\n    sys.exit()", "line 3: SystemExit"),
+        ("x = [1]\nx[0] = nowhere\nx[0] = 2\ndef best_guess(x, t, data):\n    return", "`return`"),
+        ("x = [f() for f in ()]\nx[0] = 2\ndef best_guess(x, t, data):\n    return", "`return`"),
         ("raise SystemExit\ndef best_guess(x, t, data):\n    return None", "end with `return`"),
     ],
 )

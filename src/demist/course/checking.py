@@ -104,7 +104,9 @@ def definitions(source: str, name: str = "your file") -> str:
 
 def _defines(node: ast.stmt) -> bool:
     if isinstance(node, ast.Assign | ast.AnnAssign):
-        return node.value is not None and _plain(node.value)
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        names = all(isinstance(one, ast.Name | ast.Tuple) for one in targets)  # no x[0] = 1
+        return names and node.value is not None and _plain(node.value)
     return isinstance(
         node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef
     )
