@@ -284,7 +284,7 @@ say(
     f"that of digits by **{by_time[0.9]:.1%}** at t = 0.9, {by_time[0.5]:.0%} at t = 0.5 and {by_time[0.05]:.0%} at t = 0.05."
 )
 assert of_heaps["exact"] < 1e-9
-assert max(of_heaps["error"]) < 0.1
+assert max(of_heaps["error"]) < 0.15
 assert max(by_time[t] for t in (0.6, 0.7, 0.8, 0.9)) < 0.1
 assert by_time[0.05] > 3 * by_time[0.9]
 recorded.picture

@@ -50,9 +50,9 @@ class Work:
         """What `find` gives, found once: kept in a file, so that a second start goes on."""
         known = self.known
         if key not in known:
-            begun = time.perf_counter()
+            begun = time.process_time()
             known[key] = find()
-            known["seconds"] = known.get("seconds", 0) + time.perf_counter() - begun
+            known["seconds"] = known.get("seconds", 0) + time.process_time() - begun
             write_json(self.file, known)
             print(f"{key}: {known[key]}"[:150], flush=True)
         return known[key]
