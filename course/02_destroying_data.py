@@ -204,10 +204,10 @@ say(
 )
 
 # %% [markdown]
-# ## In full: 400,000 walkers, three schedules
+# ## In full: a million walkers, three schedules
 #
 # What takes too long for a page was done once, with `course/full.py`, and its result is kept: a **record**. In full,
-# exercise 1 has 400,000 walkers in numbers of 16 digits, and takes all 1000 steps of three lists of betas: this one,
+# exercise 1 has a million walkers in numbers of 16 digits, and takes all 1000 steps of three lists of betas: this one,
 # called linear, and two that [chapter 5](05_noise_schedules.py) explains. After each step it asks: by how many
 # *standard errors* are the mean and the variance of the walkers away from the closed form? One standard error is what
 # chance does, four it hardly ever does. The third curve is a wrong formula: it adds widths and not variances.

@@ -442,7 +442,7 @@ say(
 # ## In full: digits
 #
 # This holds for a spiral. What of pictures? **Exercise 3** in full trains nine small U-Nets on the 60,000 digits of MNIST,
-# made 14 x 14 pixels: three schedules with three seeds each, an equal number of steps. FDr says how far samples
+# made 16 x 16 pixels: three schedules with three seeds each, an equal number of steps. FDr says how far samples
 # are from real digits in the eyes of a judge ([chapter 10](10_evaluation.py)): 1 is as good as real digits that no network
 # has learned. It was done once, by `course/full.py`; here is the record.
 

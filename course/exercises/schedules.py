@@ -14,7 +14,7 @@ CONFIGURATION = {
     | {
         "parameterization": "v",
         "weight": "v",
-        "size": 14,
+        "size": 16,
         "channels_per_level": [16, 32],
         "steps": 1000,
     },

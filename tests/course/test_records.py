@@ -191,7 +191,7 @@ def test_an_exercise_is_done_in_two_goes(full, tmp_path, monkeypatch, capsys):
     from demist.training.judge import train_classifier
 
     ddpm, work = part("ddpm"), part("work")
-    quick = {**ddpm.CONFIGURATION["train"], "steps": 2, "channels_per_level": [16, 16]}
+    quick = {**ddpm.CONFIGURATION["train"], "steps": 2, "channels_per_level": [16, 32]}
     how = {"solver": "ddpm", "grid": "uniform", "steps": 2}
     changed = {**ddpm.CONFIGURATION, "train": quick, "sampling": how, "n": 20}
     monkeypatch.setattr(ddpm, "CONFIGURATION", changed)
