@@ -219,7 +219,7 @@ walked = [found[name] for name in ("linear", "cosine", "sigmoid")]
 say(
     f"In all {recorded.configuration['steps']} steps of the three the walkers are away from the closed form by at most "
     f"**{max(max(one['mean'], one['variance']) for one in walked):.1f}** standard errors, and from the wrong formula by more than four in at least "
-    f"{min(one['wrong'] for one in walked):.0%} of the steps. The shares add up with an error of {max(one['exact'] for one in walked):.0e}."
+    f"{min(one['wrong'] for one in walked):.1%} of the steps. The shares add up with an error of {max(one['exact'] for one in walked):.0e}."
 )
 assert found["proved"]
 assert all(max(one["mean"], one["variance"]) < 4.5 for one in walked)
