@@ -76,11 +76,12 @@ WORSE = [
     (1, ("linear", "exact"), 1e-3),
     (1, ("sigmoid", "wrong"), 0.1),
     (1, ("proved",), False),
-    (2, ("samples", "fdr"), 40.0),
+    (2, ("samples", "fdr"), 4.0),
     (2, ("samples", "accuracy"), 0.5),
     (4, ("mixture", "exact"), 1e-3),
     (4, ("mixture", "error"), [0.5] * 11),
     (4, ("digits", "error"), [0.9] * 11),
+    (4, ("digits", "network"), [0.9] * 11),
     (5, ("fdr",), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
     (5, ("accuracy",), [0.5] * 6),
 ]
