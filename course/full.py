@@ -111,6 +111,9 @@ def main(argv: list[str] | None = None) -> int:
     except DemistError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -9,9 +9,9 @@ from exercises.work import PLAIN, Found, Work, draw
 CONFIGURATION = {
     "data": "MNIST",
     "train": PLAIN
-    | {"schedule": "ddpm-linear", "parameterization": "eps", "weight": "simple", "steps": 6000},
+    | {"schedule": "ddpm-linear", "parameterization": "eps", "weight": "simple", "steps": 3200},
     "sampling": {"solver": "ddpm", "grid": "uniform", "steps": 1000},
-    "n": 1000,
+    "n": 500,
 }
 
 

@@ -11,12 +11,18 @@ from exercises.work import PLAIN, Found, Work
 CONFIGURATION = {
     "data": "MNIST",
     "train": PLAIN
-    | {"parameterization": "v", "weight": "v", "channels_per_level": [16, 32], "steps": 1300},
+    | {
+        "parameterization": "v",
+        "weight": "v",
+        "size": 16,
+        "channels_per_level": [16, 32],
+        "steps": 1000,
+    },
     "schedules": {"linear": "ddpm-linear", "cosine": "ddpm-cosine", "sigmoid": "sigmoid"},
     "seeds": [0, 1, 2],
     "sampling": {"solver": "ddim", "grid": "uniform"},
     "counts": [10, 50, 100],
-    "n": 1000,
+    "n": 500,
 }
 INK = {"linear": COLOURS["noise"], "cosine": COLOURS["data"], "sigmoid": COLOURS["model"]}
 

@@ -50,15 +50,20 @@ class Work:
         """What `find` gives, found once: kept in a file, so that a second start goes on."""
         known = self.known
         if key not in known:
-            begun = time.perf_counter()
+            begun = time.process_time()
             known[key] = find()
-            known["seconds"] = known.get("seconds", 0) + time.perf_counter() - begun
+            known["seconds"] = known.get("seconds", 0) + time.process_time() - begun
             write_json(self.file, known)
             print(f"{key}: {known[key]}"[:150], flush=True)
         return known[key]
 
     def train(self, name: str, **options: Any) -> runs.Run:
-        """The trained network of that name: begun now, gone on with, or there already."""
+        """The trained network of that name: begun now, gone on with, or there already.
+
+        Raises:
+            UsageError: It is there, and was trained otherwise.
+            KeyboardInterrupt: Training was stopped; what was learned is saved.
+        """
         asked = {"path": data_of(self.asked["data"]), "runs": str(self.out), "name": name}
         config = update(TrainConfig(), asked | options)
         run = next((one for one in runs.all_runs(self.out) if one.name == name), None)
@@ -72,7 +77,7 @@ class Work:
         if run is None or not run.begun or run.status()["state"] != "done":
             run = demist.train(config, run, resume=run is not None and run.begun)
         if run.status()["state"] != "done":
-            raise SystemExit("stopped; the same command goes on")
+            raise KeyboardInterrupt
         self.trained += runs.read_metrics(run.metrics)[-1]["seconds"]
         return run
 

@@ -21,7 +21,7 @@ from demist.course.chapters import (
     folder,
 )
 from demist.course.checking import Answer, Hint, check, close, definitions, expect, load
-from demist.course.figures import COLOURS, Shown, figure, film, images, kept, said, say, show
+from demist.course.figures import COLOURS, Shown, figure, film, images, said, say, show
 from demist.course.live import ELEMENTS, Live, live
 from demist.course.records import Record, record
 
@@ -52,7 +52,6 @@ __all__ = [
     "find_chapter",
     "folder",
     "images",
-    "kept",
     "live",
     "load",
     "record",

@@ -79,6 +79,14 @@ class Shown:
     size: tuple[int, int]
     still: bytes | None = field(default=None, repr=False)
 
+    def kept(self, name: str) -> "Shown":
+        """The same, after a file of it was written where `DEMIST_PICTURES` asks for files."""
+        if place := os.environ.get("DEMIST_PICTURES"):
+            folder = Path(place)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_bytes(folder / f"{name}.{self.kind}", self.data)
+        return self
+
     def _repr_html_(self) -> str:
         width, height = self.size
         kind = "course wide" if width > PHONE else "course"
@@ -122,7 +130,7 @@ def show(picture: Any, alt: str, name: str = "picture") -> Shown:
         name: Of the file, where `DEMIST_PICTURES` asks for files.
     """
     image = _image(picture)
-    return kept(Shown(_file(image, "png"), "png", said(alt), image.size), name)
+    return Shown(_file(image, "png"), "png", said(alt), image.size).kept(name)
 
 
 def film(frames: Sequence[Any], alt: str, seconds: float = 4.0, name: str = "film") -> Shown:
@@ -144,7 +152,7 @@ def film(frames: Sequence[Any], alt: str, seconds: float = 4.0, name: str = "fil
         duration=[each] * (len(made) - 1) + [each + 1200],
     )  # fmt: skip
     last = _file(made[-1], "png")
-    return kept(Shown(out.getvalue(), "webp", said(alt), made[0].size, last), name)
+    return Shown(out.getvalue(), "webp", said(alt), made[0].size, last).kept(name)
 
 
 def images(x: Any, columns: int | None = None, scale: int | None = None) -> Image.Image:
@@ -197,12 +205,3 @@ def _file(image: Image.Image, kind: str) -> bytes:
 
 def _address(data: bytes | None, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data or b'').decode()}"
-
-
-def kept(shown: Shown, name: str) -> Shown:
-    """The same, and a file of it where `DEMIST_PICTURES` asks for files."""
-    if place := os.environ.get("DEMIST_PICTURES"):
-        folder = Path(place)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_bytes(folder / f"{name}.{shown.kind}", shown.data)
-    return shown

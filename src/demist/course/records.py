@@ -16,11 +16,11 @@ from typing import Any
 from PIL import Image
 
 from demist.course.chapters import folder
-from demist.course.figures import Shown, kept, say
+from demist.course.figures import Shown, say
 from demist.errors import DataError
 from demist.io.files import json_sha256, read_described, read_json
 
-FACTS = ("configuration", "hash", "figures", "alt", "date", "machine", "minutes", "command")
+_FACTS = ("configuration", "hash", "figures", "alt", "date", "machine", "minutes", "command")
 """What each record has."""
 
 
@@ -53,7 +53,8 @@ class Record:
         """Where it comes from, in Markdown."""
         return (
             f"> **Recorded on {self.date}, not computed with this page**: {self.machine}; "
-            f"{self.minutes:.0f} minutes; `{self.command}`; configuration `{self.hash[:12]}`."
+            f"{self.minutes:g} minutes; `{self.command}`; hash of the configuration "
+            f"`{self.hash[:12]}`."
         )
 
 
@@ -70,7 +71,7 @@ def record(exercise: int, where: Path | None = None) -> Record:
     """
     file = (where or folder() / "records") / f"exercise_{exercise}.json"
     facts = read_json(file)
-    if missing := [name for name in FACTS if name not in facts]:
+    if missing := [name for name in _FACTS if name not in facts]:
         raise DataError(f"{file} has no {missing[0]!r}; `course/full.py {exercise}` writes it")
     if json_sha256(facts["configuration"]) != facts["hash"]:
         raise DataError(
@@ -79,7 +80,7 @@ def record(exercise: int, where: Path | None = None) -> Record:
         )
     data = read_described(file.with_suffix(".webp"))
     with Image.open(io.BytesIO(data)) as image:
-        shown = kept(Shown(data, "webp", facts["alt"], image.size), file.stem.replace("_", "-"))
-    found = Record(**{name: facts[name] for name in FACTS if name != "alt"}, picture=shown)
+        shown = Shown(data, "webp", facts["alt"], image.size).kept(file.stem)
+    found = Record(**{name: facts[name] for name in _FACTS if name != "alt"}, picture=shown)
     say(found.label)
     return found
