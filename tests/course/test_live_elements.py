@@ -22,13 +22,13 @@ def test_what_an_element_shows_is_in_the_page():
     image = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
     one = course.live(
         "compare", "Two pictures </script> under one slider.", a=image, names=["</script>", "b"],
-        y=np.array([0.5, 1 / 3]),
+        lines=[{"y": np.array([0.5, 1 / 3])}],
     )  # fmt: skip
     assert one._repr_html_().count("</script>") == 1
     found = facts(one)
     assert found["a"].startswith("data:image/png;base64,iVBOR")
     assert found["names"] == ["</script>", "b"]
-    assert found["y"] == [0.5, 0.333333]
+    assert found["lines"] == [{"y": [0.5, 0.333333]}]
 
 
 def test_a_program_says_how_the_studio_shows_it(capsys):

@@ -96,7 +96,9 @@ def _plain(value: Any) -> Any:
         return _address(out.getvalue(), "image/png")
     if isinstance(value, np.ndarray):
         return [float(f"{one:.6g}") for one in value.tolist()]
-    return value
+    if isinstance(value, Mapping):
+        return {name: _plain(one) for name, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list) else value
 
 
 def _address(data: bytes, kind: str) -> str:
