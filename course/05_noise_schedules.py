@@ -474,14 +474,14 @@ assert max(row[1] for row in FDR["sigmoid"]) > min(row[1] for row in FDR["linear
 assert middle["linear"][2] > middle["linear"][0]
 assert middle["cosine"][2] < middle["cosine"][0]
 assert ends["linear"] > max(ends["cosine"], ends["sigmoid"])
-jumps = {
+rises = {  # how far the loss went above its lowest value until then
     name: [
-        max(curve[k + 1][1] - curve[k][1] for k in range(len(curve) - 1))
+        max(loss - min(before for _, before in curve[: k + 1]) for k, (_, loss) in enumerate(curve))
         for curve in recorded.figures[name]["losses"]
     ]
     for name in FDR
 }
-assert min(jumps["linear"][0], jumps["sigmoid"][2]) > 0.015 > max(jumps["cosine"])
+assert min(rises["linear"][0], rises["sigmoid"][2]) > 0.015 > max(rises["cosine"])
 recorded.picture
 
 # %% [markdown]
