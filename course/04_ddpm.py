@@ -364,7 +364,7 @@ recorded = record(2)
 samples, truth = (recorded.figures[name] for name in ("samples", "real"))
 say(
     f"Of {recorded.configuration['n']} samples **{samples['accuracy']:.1%}** are the digit that was asked for, in the judge's eyes; of "
-    f"real ones it names {truth['accuracy']:.1%} rightly. The FDr is **{samples['fdr']:.1f}**."
+    f"real ones it names {truth['accuracy']:.1%} rightly. The FDr is **{samples['fdr']:.2f}**."
 )
 assert samples["accuracy"] > truth["accuracy"] - 0.02
 assert samples["fdr"] < 1.5

@@ -78,6 +78,8 @@ WORSE = [
     (1, ("proved",), False),
     (2, ("samples", "fdr"), 4.0),
     (2, ("samples", "accuracy"), 0.5),
+    (3, ("cosine", "fdr"), [[9.0, 9.0, 9.0]] * 3),
+    (3, ("sigmoid", "fdr"), [[1.0, 1.0, 1.0]] * 3),
     (4, ("mixture", "exact"), 1e-3),
     (4, ("mixture", "error"), [0.5] * 11),
     (4, ("digits", "error"), [0.9] * 11),
