@@ -4,8 +4,8 @@
     python course/full.py 2 --budget 5m        # each network trains for five minutes
 
 Exercise 1 is the closed form of the forward process, 2 DDPM on MNIST, 3 three schedules, 4 noise and score (with
-the network of 2), 5 guidance on CIFAR-10. 1 and 4 take some minutes of one core, 2 and 3 half an hour, 5 some
-40 minutes. DEMIST_DATA names the folder in which MNIST (`mnist`, its four IDX files) and CIFAR-10 (`cifar10`:
+the network of 2), 5 guidance on CIFAR-10. 1 and 4 take two minutes of one core, 3 twenty, 2 thirty, 5 some
+40. DEMIST_DATA names the folder in which MNIST (`mnist`, its four IDX files) and CIFAR-10 (`cifar10`:
 images in `train/CLASS` and `test/CLASS`, or an archive of them) are. Without MNIST the 10,000 digits take its
 place that come with the package.
 
@@ -99,7 +99,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument("exercise", type=int, choices=sorted(EXERCISES))
     parser.add_argument("--budget", help="time of training of each network, as 20m, not its steps")
-    parser.add_argument("--n", type=int, help="samples that are measured; 1000 if nobody says")
+    parser.add_argument("--n", type=int, help="how many samples are measured")
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of the networks")
     parser.add_argument("--record", type=Path, help="folder of the record, if it is not that one")
     args = parser.parse_args(argv)

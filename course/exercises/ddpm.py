@@ -16,7 +16,7 @@ CONFIGURATION = {
 
 
 def do(work: Work) -> Found:
-    """Train, draw a page of digits, and measure a thousand others."""
+    """Train, draw a page of digits, and measure others."""
     run, how = work.train("exercise-2", **work.asked["train"]), work.asked["sampling"]
     page = work.out / f"{work.file.stem}.npy"
     if not page.exists():
