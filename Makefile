@@ -42,7 +42,7 @@ faults: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest tests/faults
 
 browser: $(VENV)/.ready-dev
-	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m browser tests/browser $(ARGS)
 
 docs: $(VENV)/.ready-docs
 	$(BIN)/python docs/site/build.py $(ARGS)
