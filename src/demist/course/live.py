@@ -23,7 +23,7 @@ from demist.errors import UsageError
 from demist.model.trace import Trace
 
 ELEMENTS = ("river", "field", "filmstrip", "compare", "curve")
-"""Those of `docs/site/static/live.js`; a filmstrip stands above its schedule."""
+"""Those of `docs/site/live.js`; a filmstrip stands above its schedule."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,7 @@ class Live:
         facts = json.dumps(self.facts, allow_nan=False).replace("</", "<\\/")
         words = html.escape(self.alt)
         if self.page:
-            words += (
-                f" In the studio: <code>{html.escape(f'demist studio --page {self.page!r}')}</code>"
-            )
+            words += f" In the studio: <code>{html.escape(_opens(self.page))}</code>"
         return (
             f'<figure class="live" data-live="{self.element}">'
             f'<script type="application/json">{facts}</script>'

@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import os
+import re
 import secrets
 import socket
 import threading
@@ -87,7 +88,7 @@ def serve(
             f"--host {host}: others could reach the studio there; say --token, which they need as "
             f"well, or forward the port: ssh -L {port}:127.0.0.1:{port} this-machine"
         )
-    if page and page.split("?")[0] not in PAGES:
+    if page and re.split(r"[/?]", page)[0] not in PAGES:
         raise UsageError(f"--page {page}: there is no such page; there are {', '.join(PAGES)}")
     if not 0 <= port <= 65535:
         raise UsageError(f"--port {port}: a port is a number between 0 (a free one) and 65535")
@@ -99,7 +100,7 @@ def serve(
         door = Door(token, port, names_of(host), not is_loopback(host))
         studio = Studio(runs.absolute(), folder.absolute())
         link = f"http://{shown(host, listener)}:{port}/?token={token}"
-        link += f"#/{quote(page, safe='?=&,.-')}" if page else ""
+        link += f"#/{quote(page, safe='/?=&,.-')}" if page else ""
         config = uvicorn.Config(
             Guard(studio, door), http=Protocol, ws="none", log_level="error", access_log=False,
             server_header=False, date_header=False, proxy_headers=False, lifespan="on",
