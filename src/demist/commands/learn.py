@@ -50,8 +50,10 @@ def main(args: list[str]) -> None:
     if options.chapter is None:
         if options.exercise or options.check:
             raise UsageError("of which chapter? `demist learn` lists them")
-        for one in course.chapters():
-            print(f"{one.number:>16}  {one.title}")
+        every = course.chapters()
+        wide = max(len(one.number) for one in every)
+        for one in every:
+            print(f"{one.number:>{wide}}  {one.title}")
         print(_page("course/index.html", options.browser))
         return
     chapter = course.find_chapter(options.chapter)
@@ -65,7 +67,7 @@ def main(args: list[str]) -> None:
         print(f"then: demist learn {chapter.number} --check {out}")
     elif options.check:
         print(
-            "Of the file are run its imports, functions, classes and plain values.", file=sys.stderr
+            "Only imports, functions, classes and plain values of the file are run.", file=sys.stderr
         )
         answers = course.check(chapter, options.check)
         for answer in answers:
