@@ -67,7 +67,8 @@ def main(args: list[str]) -> None:
         print(f"then: demist learn {chapter.number} --check {out}")
     elif options.check:
         print(
-            "Only imports, functions, classes and plain values of the file are run.", file=sys.stderr
+            "Of the file only imports, functions, classes and plain values are run.",
+            file=sys.stderr,
         )
         answers = course.check(chapter, options.check)
         for answer in answers:
