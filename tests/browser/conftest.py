@@ -91,7 +91,7 @@ def visit(chromium):
 
             def said(message):
                 if message.type in ("error", "warning"):
-                    complaints.append(f"said {message.text}")
+                    complaints.append(f"said {message.text} ({message.location['url']})")
 
             page.on("request", asked)
             page.on("console", said)

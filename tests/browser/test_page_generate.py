@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from opened import pixels
+from opened import pixels, until
 from PIL import Image, PngImagePlugin
 from playwright.sync_api import expect
 
@@ -327,6 +327,8 @@ def test_the_gallery(visit, opened, picture, accessible):
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowUp")
     assert page.evaluate(at) == f"{job}/image-002.png"
+    page.keyboard.press("ArrowUp")  # there is no row above
+    assert page.evaluate(at) == f"{job}/image-002.png"
     page.keyboard.press("Delete")
     expect(page.locator(f".tile[data-key='{job}/image-002.png']")).to_have_count(0)
     assert page.evaluate(at) == f"{job}/image-003.png"
@@ -341,12 +343,17 @@ def test_the_gallery(visit, opened, picture, accessible):
     picture(page, "generate-light")
     accessible(page)
     page.click("[data-filter=bin]")
-    page.locator(f".tile[data-key='{job}/image-002.png']").focus()
+    thrown = page.locator(f".tile[data-key='{job}/image-002.png']")
+    until(lambda: thrown.locator("img").evaluate("image => image.complete"))  # before it moves
+    thrown.focus()
     page.keyboard.press("Delete")  # in the bin it brings back
     page.click("[data-filter=all]")
     page.wait_for_selector(f".tile[data-key='{job}/image-002.png']")
     # A whole job goes away and comes back.
     page.locator(f".tile[data-key='{job}/image-000.png']").click()
+    page.wait_for_selector(f".viewer-picture[data-key='{job}/image-000.png']")
+    whole = "document.querySelector('.viewer-picture').complete"
+    until(lambda: page.evaluate(whole))  # what is under way would ask a job that has gone
     page.click("text=Whole job to the bin")
     expect(page.locator(f".tile[data-key='{job}/image-000.png']")).to_have_count(0)
     page.click("[data-filter=bin]")

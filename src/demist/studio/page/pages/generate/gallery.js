@@ -102,7 +102,8 @@ export class Gallery {
   key(event) {
     const one = this.pictures[this.at], by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.columns, ArrowDown: this.columns, Home: -1e9, End: 1e9 }[event.key];
     if (!one || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (by !== undefined) this.to(this.at + by);
+    const beyond = event.key.startsWith('Arrow') && !(this.at + by in this.wall.children); // there is no row or tile
+    if (by !== undefined) this.to(beyond ? this.at : this.at + by);
     else if (event.key === 'Enter' || event.key === ' ') this.onopen(one, this);
     else if (event.key === 'f' || event.key === 'F') mark(one, { favourite: !one.favourite });
     else if (event.key === 'c' || event.key === 'C') this.oncompare(one);
