@@ -25,7 +25,7 @@ from demist import runs
 from demist.errors import DemistError, UsageError
 from demist.io.files import json_sha256, write_bytes, write_json
 from exercises import ddpm, forward, guidance, schedules, score
-from exercises.work import Work
+from exercises.work import Work, named
 
 EXERCISES = {1: forward, 2: ddpm, 3: schedules, 4: score, 5: guidance}
 
@@ -106,7 +106,10 @@ def main(argv: list[str] | None = None) -> int:
     given = "".join(f" --{k} {v}" for k in ("budget", "n") if (v := getattr(args, k)))
     try:
         args.out.mkdir(parents=True, exist_ok=True)
-        work = Work(configuration(args.exercise, args.budget, args.n), args.out)
+        asked = configuration(args.exercise, args.budget, args.n)
+        if "data" in asked:
+            asked["data"] = named(asked["data"])
+        work = Work(asked, args.out)
         do(work, f"python course/full.py {args.exercise}{given}", args.record or args.out)
     except DemistError as error:
         print(error, file=sys.stderr)

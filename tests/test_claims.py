@@ -102,6 +102,23 @@ def test_the_variance_of_a_vae_is_the_error_that_is_left(module):
     assert float(vae.log_sigma.exp()) == pytest.approx(left, rel=0.15)
 
 
+def test_the_bound_of_a_vae_is_that_of_the_closed_form(module):
+    """Codes and pictures that depend on nothing: a Gaussian's density, less a known divergence."""
+    vae = module("baselines").VAE(2, 8)
+    with torch.no_grad():
+        for p in vae.parameters():
+            p.zero_()
+        vae.encoder.last.bias.copy_(torch.tensor([0.7, -0.4, 0.5, -1.0]))
+        vae.decoder.last.bias.copy_(torch.tensor([0.3, -0.2]))
+        vae.log_sigma.fill_(-0.5)
+    code = torch.distributions.Normal(torch.tensor([0.7, -0.4]), torch.tensor([0.25, -0.5]).exp())
+    prior = torch.distributions.Normal(torch.zeros(2), torch.ones(2))
+    picture = torch.distributions.Normal(torch.tensor([0.3, -0.2]), vae.log_sigma.exp())
+    x = torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
+    expected = picture.log_prob(x).sum(1) - torch.distributions.kl_divergence(code, prior).sum()
+    assert torch.allclose(vae.bound(x, 0, draws=2), expected, atol=1e-5)
+
+
 def test_the_bound_of_a_vae_is_below_its_likelihood(module):
     b = module("baselines")
     with torch.random.fork_rng():

@@ -21,6 +21,7 @@ from demist.measuring.judging import judge
 
 PLAIN = {"times": "uniform", "device": "cpu", "precision": "bf16"}
 """Options of training that all exercises on digits share."""
+DIGITS = "10,000 digits of the package"
 CIFAR = ("cifar10", "cifar10.tar.xz", "cifar10-jpeg", "cifar10-jpeg.tar.xz", "cifar-10-batches-py")
 """Names of CIFAR-10 in the folder of data; the first that is there is taken."""
 
@@ -68,7 +69,7 @@ class Work:
         config = update(TrainConfig(), asked | options)
         run = next((one for one in runs.all_runs(self.out) if one.name == name), None)
         if run is not None and run.begun:
-            changed = sorted(differences(run.config(), config).keys() & options.keys())
+            changed = sorted(differences(run.config(), config).keys() & {*options, "path"})
             if changed:
                 raise UsageError(
                     f"{run.path} was begun with another value of {', '.join(changed)}; remove it, or "
@@ -119,20 +120,33 @@ def draw(run: runs.Run, labels: list[str], **sampling: Any) -> np.ndarray:
         return np.asarray(Pipeline.from_run(run).sample(len(labels), label=labels, **how))
 
 
+def named(data: str) -> str:
+    """The data that will be used for those asked for, which a record has to say; see `data_of`."""
+    if data != "MNIST" or found(data):
+        return data
+    print(f"DEMIST_DATA names no folder with mnist: the {DIGITS} take its place")
+    return DIGITS
+
+
 def data_of(name: str) -> str:
-    """Where MNIST or CIFAR-10 is: a path, or the digits that come with the package.
+    """Where MNIST, CIFAR-10 or the digits of the package are: a path, or a name of the library.
 
     Raises:
-        MissingError: There is no CIFAR-10.
+        MissingError: They are not there.
     """
+    if name == DIGITS:
+        return "digits"
+    if path := found(name):
+        return str(path)
+    names = ("mnist",) if name == "MNIST" else CIFAR
+    raise MissingError(
+        f"{name.partition(' (')[0]} is not there: set DEMIST_DATA to a folder with one of {', '.join(names)}"
+    )
+
+
+def found(name: str) -> Path | None:
+    """The first of the names of MNIST or CIFAR-10 that is in the folder of data."""
     folder = os.environ.get("DEMIST_DATA")
     names = ("mnist",) if name == "MNIST" else CIFAR
     there = [Path(folder) / one for one in names if (Path(folder) / one).exists()] if folder else []
-    if there:
-        return str(there[0])
-    if name == "MNIST":
-        print("DEMIST_DATA names no folder with mnist: the digits of the package take its place")
-        return "digits"
-    raise MissingError(
-        f"CIFAR-10 is not there: set DEMIST_DATA to a folder with one of {', '.join(CIFAR)}"
-    )
+    return there[0] if there else None

@@ -36,6 +36,12 @@ def test_a_program_says_how_the_studio_shows_it(capsys):
     assert capsys.readouterr().out == "In the studio: demist studio --page 'river?data=2,8'\n"
 
 
+def test_the_page_knows_every_element():
+    program = (SITE / "live.js").read_text(encoding="utf-8")
+    names = re.search(r"const KINDS = \{ (.*) \};", program)[1]
+    assert tuple(names.split(", ")) == course.ELEMENTS
+
+
 def test_an_element_has_words():
     with pytest.raises(UsageError, match="write a sentence"):
         course.live("river", "A river")

@@ -164,10 +164,12 @@ def test_what_full_cannot_do_is_said(argv, code, words, full, tmp_path, capsys, 
 def test_data_is_found_by_its_name(full, tmp_path, monkeypatch, capsys):
     work = part("work")
     monkeypatch.setenv("DEMIST_DATA", str(tmp_path))
-    assert work.data_of("MNIST") == "digits"
+    assert work.named("MNIST") == work.DIGITS  # which the record says, and not MNIST
     assert "digits of the package take its place" in capsys.readouterr().out
+    assert work.data_of(work.DIGITS) == "digits"
     (tmp_path / "mnist").mkdir()
     (tmp_path / "cifar10").mkdir()
+    assert work.named("MNIST") == "MNIST"
     assert work.data_of("MNIST") == str(tmp_path / "mnist")
     assert work.data_of("CIFAR-10 (JPEG)") == str(tmp_path / "cifar10")
 
@@ -218,9 +220,14 @@ def test_an_exercise_is_done_in_two_goes(full, tmp_path, monkeypatch, capsys):
     assert (run / "metrics.jsonl").read_bytes() == trained
     found = record(2, tmp_path)
     assert found.configuration["train"]["steps"] == 2
+    assert found.configuration["data"] == work.DIGITS  # not MNIST, which was not there
     assert 0 <= found.figures["samples"]["accuracy"] <= 1
     assert found.figures["samples"]["fdr"] > 2  # noise
     capsys.readouterr()
     other = ["--budget", "9s", "--record", str(tmp_path / "other")]
     assert full.main([*argv, *other]) == 64
     assert "was begun with another value of budget" in capsys.readouterr().err
+    (tmp_path / "mnist").mkdir()
+    monkeypatch.setenv("DEMIST_DATA", str(tmp_path))
+    assert full.main(["2", "--out", str(tmp_path), "--record", str(tmp_path / "other")]) == 64
+    assert "was begun with another value of path" in capsys.readouterr().err
