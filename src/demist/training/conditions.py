@@ -223,10 +223,13 @@ def examples(conditioner: Conditioner, data: Dataset, count: int) -> dict[str, A
     """
     rows = np.arange(len(data))[:: max(1, len(data) // count)][:count]
     part = data.subset(rows)
-    values, turn, found = values_of(conditioner, part), 1, dict[str, Any]()
+    read = {k: c for k, c in conditioner.conditions.items() if _is_read(k, c, data)}
+    values, turn, found = values_of(Conditioner(read), part), 1, dict[str, Any]()
     index = np.arange(count) % len(rows)
     for name, condition in conditioner.conditions.items():
-        choices = [word for word in condition.choices if word not in empty(data, name)]
+        is_class = name in read and data.columns[name].kind == "class"
+        there = data.columns[name].names if is_class else condition.choices
+        choices = [w for w in condition.choices if w in there and w not in empty(data, name)]
         if k := len(choices):
             found[name] = [choices[i // turn % k] for i in range(count)]
             turn *= k
