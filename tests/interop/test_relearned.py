@@ -31,7 +31,7 @@ from .test_folders import write, write_net
 
 rng = np.random.default_rng(0)
 X = rng.integers(0, 256, (12, 3, 16, 16), dtype=np.uint8)
-WORDS = tuple(["make it red", "a blue house, by the sea", "(bright:1.4) day"]) * 4
+WORDS = ("make it red", "a blue house, by the sea", "(bright:1.4) day") * 4
 SOURCE = Column("image", X[:, :, ::-1].copy())
 MASK = Column("mask", (rng.random((12, 1, 16, 16)) > 0.5).astype(np.uint8) * 255)
 PAIRS = {"source": SOURCE, "instruction": Column("text", WORDS)}
@@ -144,13 +144,15 @@ def test_without_learning_the_samples_are_those_of_the_folder_bit_for_bit(sd, tm
         assert same(made, theirs)
         assert np.array_equal(made.sample(2, **asked), expected)
         assert made.defaults == theirs.defaults
+        assert made.facts["step"] == 2
     again = Pipeline.load(run.model)
     again.save(tmp_path / "again")
     assert Pipeline.load(tmp_path / "again").facts == again.facts
 
 
 def test_what_is_said_of_it(sd, tmp_path):
-    [note] = build(config(sd, tmp_path), Dataset(X, texts=WORDS)).notes
+    e = build(config(sd, tmp_path), Dataset(X, texts=WORDS))
+    [note] = e.notes
     for words in (
         f"starts from {sd}, a StableDiffusionPipeline: its network (UNet2DConditionModel, ",
         "autoencoder (AutoencoderKL, latents of 4 x 8 x 8), text encoder (text_encoder), schedule,",
@@ -158,6 +160,9 @@ def test_what_is_said_of_it(sd, tmp_path):
     ):
         assert words in note
     assert "told anew" not in note
+    ours, theirs = (next(net.parameters()) for net in (e.network, e.base.denoiser.net))
+    assert ours.requires_grad
+    assert ours.data_ptr() != theirs.data_ptr()
     notes = build(config(sd, tmp_path, lr=2e-3), told(source=SOURCE)).notes
     assert "no such column: text, hidden" in notes[0]
     assert "lr = 0.002 is for networks that know nothing" in notes[1]
@@ -217,6 +222,7 @@ def test_holes_are_drawn_where_the_data_has_none(sd, tmp_path):
     assert not torch.equal(*masks)
 
 
+@pytest.mark.slow
 def test_it_goes_on_bit_for_bit_when_its_folder_is_gone(sd, tmp_path):
     data = told(**PAIRS)
     asked = config(sd, tmp_path, conditions="source,instruction", steps=4, save_every="2")

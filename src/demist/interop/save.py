@@ -27,7 +27,7 @@ def save(
     source: Source,
     networks: Mapping[str, nn.Module],
     encoders: Iterable[TextEncoder] = (),
-    own: Mapping[str, Any] | None = None,
+    said: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a model into an existing, empty folder.
 
@@ -38,7 +38,7 @@ def save(
         source: What the model was read from.
         networks: Name -> network, of which those in diffusers' form are written.
         encoders: Text encoders; those that were not needed yet are opened.
-        own: What a model says of itself that learned here; see `OWN`.
+        said: What a model says of itself that learned here; see `OWN`.
 
     Raises:
         UsageError: No folder of diffusers holds such control networks.
@@ -73,7 +73,7 @@ def save(
         encoder.tokenizer.save_pretrained(str(folder / tokenizer))
         index[encoder.name] = ["transformers", type(encoder.model).__name__]
         index[tokenizer] = ["transformers", type(encoder.tokenizer).__name__]
-    told = {} if own is None else {OWN: dict(own)}
+    told = {} if said is None else {OWN: dict(said)}
     write_json(folder / INDEX, controls.listed(index) | told)
 
 
