@@ -12,6 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from demist import Pipeline
+from demist.cli import main
 from demist.conditions import TextEncoder
 from demist.config import TrainConfig, giving_way, update
 from demist.data import Column, Dataset
@@ -22,6 +23,7 @@ from demist.model import folder as model_folder
 from demist.networks import published
 from demist.recipes import find
 from demist.runs import Run
+from demist.studio.models import all_models
 from demist.training.build import build
 from demist.training.run import train
 
@@ -215,6 +217,39 @@ def test_widened_it_equals_its_base_bit_for_bit_and_learns_what_is_new(sd, tmp_p
         assert instruct(made, X[0], "make it red", steps=2).shape == (1, 3, 16, 16)
 
 
+@pytest.mark.filterwarnings("ignore:the prompt has")
+def test_the_command_learns_from_a_folder_of_pairs_and_edits(sd, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rows = []
+    for i, (x, words) in enumerate(zip(X, WORDS, strict=True)):
+        for name, image in ((f"{i}.png", x), (f"{i}-before.png", x[:, ::-1])):
+            (tmp_path / "pairs").mkdir(exist_ok=True)
+            Image.fromarray(image.transpose(1, 2, 0)).save(tmp_path / "pairs" / name)
+        row = {"file_name": f"{i}.png", "source": f"{i}-before.png", "instruction": words}
+        rows.append(json.dumps(row))
+    (tmp_path / "pairs/metadata.jsonl").write_text("\n".join(rows))
+    line = "train pairs --recipe instruct --start-from sd --steps 2 --batch-size 4 --lr 1e-5"
+    assert main([*line.split(), "--precision", "fp32", "--sample-count", "2"]) == 0
+    said = capsys.readouterr()
+    assert "starts from sd, a StableDiffusionPipeline" in said.out + said.err
+    assert "demist edit 1 IMAGE --instruct TEXT" in said.out
+    assert main(["train", "--resume", "1", "--steps", "3"]) == 0
+    Image.fromarray(X[0].transpose(1, 2, 0)).save("a.png")
+    assert main(["edit", "1", "a.png", "--instruct", "red", "--steps", "2"]) == 0
+    with Image.open("edited.png") as made:
+        assert made.size == (16, 16)
+    assert main(["show", "runs/0001-instruct/model"]) == 0
+    [model] = [m for m in all_models(tmp_path / "runs") if m["id"].startswith("run-")]
+    assert model["conditions"].keys() == {"text", "image"}
+    assert (model["shape"], model["step"]) == ([3, 16, 16], 3)
+
+
+def test_a_recipe_gives_way_where_the_model_has_no_place_for_it(sd):
+    given = update(TrainConfig(), {"text_tower": "clip", "dropout": 0.1, "depth": 9})
+    assert giving_way(given, str(sd)) == TrainConfig()
+    assert giving_way(given, "digits") == update(given, {"depth": TrainConfig().network.depth})
+
+
 def test_holes_are_drawn_where_the_data_has_none(sd, tmp_path):
     e = build(config(sd, tmp_path, conditions="usual,masked"), Dataset(X, texts=WORDS))
     masks = [e.batches(step).cond["hole.mask"] for step in (0, 1)]
@@ -255,6 +290,9 @@ def test_a_run_that_started_so_is_a_base_itself(sd, tmp_path):
         assert "a StableDiffusionInstructPix2PixPipeline" in e.notes[0]
         assert "told anew" not in e.notes[0]
         assert "hidden" not in e.notes[0]
+    e = build(config(first.model, tmp_path), Dataset(X, texts=WORDS))
+    assert "no such column: image, hidden" in e.notes[0]
+    assert not e.batches(0).cond["image"].any()
 
 
 @pytest.mark.filterwarnings("ignore:the prompt has")
@@ -303,6 +341,7 @@ def test_pixels_and_classes_learn_on_too(tmp_path):
     assert np.array_equal(Pipeline.load(run.model).sample(2, **asked), theirs.sample(2, **asked))
     run = train(config(tmp_path / "m", tmp_path), data=data, quiet=True)
     assert not same(Pipeline.load(run.model), theirs)
+    assert same(Pipeline.load(run.model), Pipeline.from_run(run))
     with pytest.raises(UsageError, match="no image without one; give a class, such as 0"):
         theirs.sample(1, **SEEDS)
     more = Dataset(X, np.arange(12) % 2, ("2", "cat"))

@@ -17,6 +17,7 @@ from demist.training.run import train
 from .test_edited_folders_parity import begun, ddim
 from .test_interop_parity import PROMPTS, diffusers, last, require_equal
 from .test_pipelines_parity import ASKED, a_mask, holes, picture, sd
+from .test_save import of_diffusers
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -73,3 +74,25 @@ def test_a_hole_is_filled_there_as_here(tmp_path):
     latents = begun(edit.plan)
     expected = opened(PROMPTS, latents=latents, **holes(opened, image, mask), **ASKED).images
     require_equal(last(edit.plan), expected)
+
+
+@pytest.mark.parametrize("kind", ["xl", "sd3", "codes", "dit"])
+def test_every_shape_of_folder_learns_on(tmp_path, kind):
+    of_diffusers(kind, tmp_path / "t").save_pretrained(tmp_path / "m")
+    base = Pipeline.load(tmp_path / "m")
+    x = rng.integers(0, 256, (8, *base.shape), dtype=np.uint8)
+    data = Dataset(x, np.arange(8) % 2, ("2", "0"), texts=("a cat", "dog") * 4)
+    if kind != "dit":
+        data = Dataset(x, texts=data.texts)
+    given = {"start_from": str(tmp_path / "m"), "batch_size": 4, "warmup": 0, "precision": "fp32",
+             "optimizer": "adamw", "sample_count": 0, "steps": 2,
+             "runs": str(tmp_path / "runs")}  # fmt: skip
+    same, moved = (
+        Pipeline.load(train(update(TrainConfig(), given | {"lr": lr}), data=data, quiet=True).model)
+        for lr in (0.0, 1e-2)
+    )
+    asked = {"xl": {"text": "dog"}, "sd3": {"text": "dog"}, "dit": {"label": "1"}, "codes": {}}
+    expected = base.sample(2, steps=2, **asked[kind])
+    assert expected.std() > 1
+    assert np.array_equal(same.sample(2, steps=2, **asked[kind]), expected)
+    assert not np.array_equal(moved.sample(2, steps=2, **asked[kind]), expected)

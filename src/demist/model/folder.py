@@ -110,8 +110,6 @@ def encoders_of(pipeline: Any) -> list[conditions.TextEncoder]:
 
 def describe(pipeline: Any) -> dict[str, Any]:
     """All of a pipeline but its weights: name of a JSON file -> content."""
-    if relearned.is_relearned(pipeline):
-        return relearned.describe(pipeline)
     denoiser = pipeline.denoiser
     place, *_ = modules_of(pipeline)
     name, further = places()[place].__name__, components.further_of(pipeline)

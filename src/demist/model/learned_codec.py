@@ -186,7 +186,10 @@ class LearnedCodec:
 
 def describe(model: Any) -> dict[str, Any]:
     """All of a model but its weights: name of a JSON file -> content."""
-    return folder.describe(model) if isinstance(model, Pipeline) else model.describe()
+    if not isinstance(model, Pipeline):
+        return dict(model.describe())
+    learned_on = relearned.is_relearned(model)
+    return relearned.describe(model) if learned_on else folder.describe(model)
 
 
 def with_stages(model: Trained, run: Run) -> Trained:

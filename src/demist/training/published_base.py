@@ -25,6 +25,7 @@ from demist.conditions import (
     PromptStates,
 )
 from demist.config import DataConfig, TrainConfig, flat, update
+from demist.config.starting import NO_PLACE
 from demist.core import Denoiser, IndexClock
 from demist.data import Dataset
 from demist.errors import UsageError
@@ -42,8 +43,6 @@ _BRACKETS = re.compile(r"[\\()\[\]]")
 
 HIGH = 1e-4
 """Learning rates above it make a model of another maker forget more than they teach it."""
-NO_PLACE = ("dropout", "text_encoder", "image_encoder", "text_tower")
-"""Options for which such a model has no place."""
 ROLES = {"source": ("image", Picture), "mask": ("hole", Masked)}
 """What such a model can be told more -> name of the condition, and what it is in pixels."""
 DEFAULTS = {
