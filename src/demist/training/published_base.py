@@ -176,7 +176,11 @@ def literal(data: Dataset, base: Pipeline) -> Dataset:
     columns = dict(data.columns)
     for name, condition in base.conditioner.conditions.items():
         column = columns.get(name)
-        if isinstance(condition, PromptStates) and column is not None and column.kind == "text":
+        if (
+            isinstance(condition, PromptStates)
+            and column is not None
+            and column.kind == condition.reads
+        ):
             texts = tuple(_BRACKETS.sub(r"\\\g<0>", text) for text in column.values)
             if texts != tuple(column.values):
                 tell("brackets in captions are read as they are, and weigh nothing")
