@@ -11,7 +11,7 @@ ink are pixels that differ from the background as the judge sees it. `outside` a
 differ from the source where none should. `seam` is by how many levels of 255 the ground changes
 where two scenes meet, `elsewhere` the same at other columns. Of a film, `largest step` is that
 between two frames over their mean: 1 is even; `full colour` the share of the ink between the ends
-that has a colour of scenes, where a fade shows both images at once.
+that has a colour of scenes: a cut has only real images, and a fade shows both at once.
 
 Floors leave the edit undone or draw the image anew, ceilings are the target itself, and as the
 model's codec gives it back. Intervals are of 95 %: Wilson's for shares, of which an image counts as

@@ -10,7 +10,6 @@ from PIL import Image
 from demist.editing import (
     RESTYLE,
     SWAP,
-    Following,
     between,
     inpaint,
     instruct,
@@ -161,17 +160,21 @@ def _swapped(work: Work, **how: Any) -> Any:
 
 
 def restyled(
-    work: Work, structure: float | None = None, caption: str = "no", **how: Any
-) -> np.ndarray:
+    work: Work, structure: float | None = None, caption: str = "no", pixels: float | None = None,
+    features: float | None = None, **how: Any,
+) -> np.ndarray:  # fmt: skip
     """`restyle` of each image with its own prompt, which `swap` does in one call.
 
     Args:
         work: The images.
-        structure: As `--structure`.
+        structure: As `--structure`: both of the next.
         caption: Whether it is said what they show: yes or no.
+        pixels: See `Following`; None: as `RESTYLE` says.
+        features: Likewise.
         how: Further arguments.
     """
-    share = Following(words=0, pixels=structure, features=structure) if structure else RESTYLE
+    shares = {"pixels": structure or pixels, "features": structure or features}
+    share = replace(RESTYLE, **{name: value for name, value in shares.items() if value})
     old = work.before if caption == "yes" else [""] * len(work)
     return swap(
         work.pipeline, old, to=work.prompts, images=work.sources, following=share,
@@ -249,6 +252,12 @@ def faded(work: Work, frames: int = 24) -> np.ndarray:
     return (a + shares * (b - a)).round().astype(np.uint8)
 
 
+def cut(work: Work, frames: int = 24) -> np.ndarray:
+    """The one image, and from the middle on the other."""
+    late = np.arange(frames)[:, None, None, None] >= frames / 2
+    return np.where(late, work.targets[:, None], work.sources[:, None])
+
+
 def faded_latents(work: Work, frames: int = 24) -> np.ndarray:
     """The same of what the codec makes of them."""
     first, last = (work.pipeline.encode(x) for x in (work.sources, work.targets))
@@ -259,7 +268,7 @@ def faded_latents(work: Work, frames: int = 24) -> np.ndarray:
 
 
 CEILINGS: dict[str, Maker] = {"target": target, "target through the codec": target_through_codec}
-MODELLESS = {target, hidden_hole, hidden_half, source_unchanged, bicubic, faded}
+MODELLESS = {target, hidden_hole, hidden_half, source_unchanged, bicubic, faded, cut}
 """What needs no model."""
 SEPARATE, ONE = "two separate edits", "resized for the model"
 
@@ -325,9 +334,10 @@ TASKS: dict[str, Task] = {
     "film": Task(
         "From one image to another in 24 frames",
         two_ends,
-        {"fade of the images": faded, "fade of the latents": faded_latents, "film": films},
+        {"cut": cut, "fade of the images": faded, "fade of the latents": faded_latents,
+         "film": films},
         [figures.film],
-        ["fade of the images", "fade of the latents", "film steps=40"],
+        ["cut", "fade of the images", "fade of the latents", "film steps=40"],
         n=50,
     ),
 }  # fmt: skip
