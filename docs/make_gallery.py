@@ -1,10 +1,11 @@
 """Make the images of docs/gallery.md by the commands that stand above them.
 
-    python docs/make_gallery.py [--run scenes64=FOLDER --run upscale=FOLDER] [--only vary ...]
+    python docs/make_gallery.py [--run scenes64=FOLDER --run upscale=FOLDER --run recolour=FOLDER]
+        [--only vary ...]
 
 The page is the program: what it types runs in a scratch folder, in the page's order, but for
-trainings, whose runs are given with `--run`. An image shows what its command read, what it wrote,
-and of a film eight frames, enlarged by whole pixels.
+blocks that train, whose runs are given with `--run`. An image shows what its command read, what it
+wrote, and of a film eight frames, enlarged by whole pixels.
 """
 
 import argparse
@@ -53,6 +54,12 @@ class Block:
         return [words for line in lines if (words := shlex.split(line, comments=True))]
 
     @property
+    def trained(self) -> list[str]:
+        """Names of the runs that it trains."""
+        trainings = [words for words in self.commands if words[1] == "train"]
+        return [words[words.index("--name") + 1] for words in trainings]
+
+    @property
     def out(self) -> str:
         """The file that the last command writes."""
         words = self.commands[-1]
@@ -76,12 +83,10 @@ def run(block: Block, runs: set[str]) -> tuple[list[Path], list[Path]]:
     if block.kind == "python":
         exec(compile(block.code, str(PAGE), "exec"), {})
     given, there = list[Path](), set(Path().iterdir())
-    for _, *words in block.commands:
-        if words[0] == "train":
-            name = words[words.index("--name") + 1]
-            if name not in runs:
-                raise SystemExit(f"train it first, and say where it is: --run {name}=FOLDER")
-            continue
+    missing = [name for name in block.trained if name not in runs]
+    if missing:
+        raise SystemExit(f"train it first, and say where it is: --run {missing[0]}=FOLDER")
+    for _, *words in [] if block.trained else block.commands:
         given = [Path(word) for word in words if word.endswith(".png") and Path(word).is_file()]
         print("demist", shlex.join(words), flush=True)
         if demist(words):

@@ -48,3 +48,13 @@ def test_each_edit_is_of_a_model_and_an_image_that_the_page_makes(tmp_path):
         if words[1] in ("edit", "restore"):
             assert words[2] in {"digits", *models}
             assert words[3] in names or words[3].split("/")[0] in folders
+
+
+def test_trainings_and_their_pairs_are_not_made_but_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (block,) = [block for block in BLOCKS if block.kind == "sh" and block.trained]
+    assert any(words[1] == "make-pairs" for words in block.commands)
+    assert MADE["run"](block, set(block.trained)) == ([], [])
+    with pytest.raises(SystemExit, match="--run recolour=FOLDER"):
+        MADE["run"](block, set(block.trained) - {"recolour"})
+    assert list(tmp_path.iterdir()) == []

@@ -139,10 +139,10 @@ def test_new_words_in_the_shapes_of_an_image(place):
     assert main([*line, new, "--seed", "2"]) == 0
     x = restyle(small(), new, images=images(2)[0], caption=LINE, seed=(2,))
     assert np.array_equal(read("edited.png"), x.images[0])
-    assert main([*line, new, "--structure", "0.3", "--out", "less.png", "--seed", "2"]) == 0
-    share = Following(words=0, pixels=0.3, features=0.3)
+    assert main([*line, new, "--structure", "0.7", "--out", "more.png", "--seed", "2"]) == 0
+    share = Following(words=0, pixels=0.7, features=0.7)
     x = restyle(small(), new, images=images(2)[0], caption=LINE, seed=(2,), following=share)
-    assert np.array_equal(read("less.png"), x.images[0])
+    assert np.array_equal(read("more.png"), x.images[0])
     assert main([*line, LINE, "--structure", "1", "--out", "same.png"]) == 0
     assert np.abs(read("same.png").astype(int) - images(2)[0]).max() <= 1
 

@@ -129,8 +129,8 @@ class Options:
     """Draw what this says in the shapes of the image, of which --prompt may say what it shows.
     A --strength below 1 keeps more of it."""
     structure: Annotated[float | None, arg(metavar="SHARE")] = None
-    """Share of the steps, 0 to 1, in which the shapes hold then. Default: 0.8, and 0.5 of what
-    pixels attend to."""
+    """Share of the steps, 0 to 1, in which the shapes hold then. More keeps colours, too. Default:
+    0.3."""
     towards: Annotated[Path | None, arg(metavar="IMAGE")] = None
     """Write a film, .gif or .webp, from the image to this one, through the noises of both."""
     frames: int = FRAMES
