@@ -6,19 +6,20 @@
 The judge of scenes reads what was made. `digits` is the share of all digits that have their colour,
 `named` that of the one that was asked for, `on the right` that of those with ink there, and `all`
 the share of scenes in which all is as the prompt says. PSNR and ink IoU are against the exact
-target (of drawn images: against the source); ink are pixels that differ from the background as the
-judge sees it. `outside` are the bytes that differ from the source where none should. Floors leave
-the edit undone or draw the image anew, ceilings are the target itself, and as the model's codec
-gives it back. Intervals are of 95 %: Wilson's for shares, of which an image counts as one trial,
-and over images for means. Settings are chosen on scenes of the training split, whose rows have a
-table of their own. A row that was made is kept in `results/edits.json`, and not made again.
+target (of drawn images, and where a digit becomes another one: against the source); ink are pixels
+that differ from the background as the judge sees it. `outside` are the bytes that differ from the
+source where none should. Floors leave the edit undone or draw the image anew, ceilings are the
+target itself, and as the model's codec gives it back. Intervals are of 95 %: Wilson's for shares,
+of which an image counts as one trial, and over images for means. Settings are chosen on scenes of
+the training split, whose rows have a table of their own. A row that was made is kept in
+`results/edits.json`, and not made again.
 """
 
 import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,8 @@ from PIL import Image
 import demist
 from demist.data.scene_pairs import Pair, draw_pair
 from demist.drawing import image_grid, save_png
-from demist.editing import Following, inpaint, instruct, outpaint, swap, upscale, vary
+from demist.editing import SWAP as USUAL_SWAP
+from demist.editing import inpaint, instruct, outpaint, swap, upscale, vary
 from demist.editing.damage import Damage, to_unit
 from demist.editing.restoring import planned
 from demist.evaluation.judge.scenes import Judge, find
@@ -98,13 +100,9 @@ class Work:
         ]
 
     @cached_property
-    def swaps(self) -> list[str]:
-        """The colours that change."""
-        return [
-            f"{pair.before.things[pair.changed].colour}->{pair.scene.things[pair.changed].colour}"
-            for pair in self.pairs
-            if pair.before is not None
-        ]
+    def after(self) -> list[str]:
+        """Prompts of what the sources become, in the same wording."""
+        return [describe(pair.scene, np.random.default_rng(i)) for i, pair in enumerate(self.pairs)]
 
     def through_codec(self, images: np.ndarray) -> np.ndarray:
         """Images as the model's codec gives them back."""
@@ -155,16 +153,26 @@ def drawn_anew(work: Work, **how: Any) -> Made:
 
 def swapped(work: Work, **how: Any) -> Made:
     """Prompt-to-prompt on given images."""
-    return _followed(swap, work, images=work.sources, **how).images
+    return _swapped(work, images=work.sources, **how).images
 
 
-def _followed(
-    by: Callable[..., Any], work: Work, words: float = 0.8, pixels: float = 0.4,
-    features: float = 0.0, blend: float = 0.3, **how: Any,
-) -> Any:  # fmt: skip
-    following = Following(words, pixels, features, blend)
-    return by(
-        work.pipeline, work.before, work.swaps, following=following, seed=work.seed, **how
+def _swapped(work: Work, **how: Any) -> Any:
+    """With the shares of `swap`, but for those that are said."""
+    names = ("words", "pixels", "features", "blend", "looks")
+    following = replace(USUAL_SWAP, **{name: how.pop(name) for name in names if name in how})
+    return swap(
+        work.pipeline, work.before, to=work.after, following=following, seed=work.seed, **how
+    )  # fmt: skip
+
+
+def redigited(pair: Pair, i: int) -> Pair:
+    """A recoloured pair, in which the digit becomes another one instead, in its own colour."""
+    assert pair.before is not None
+    k, things = pair.changed, pair.before.things
+    others = [digit for digit in range(10) if digit != things[k].digit]
+    thing = replace(things[k], digit=int(np.random.default_rng([7, i]).choice(others)))
+    return replace(
+        pair, scene=replace(pair.before, things=(*things[:k], thing, *things[k + 1 :]))
     )  # fmt: skip
 
 
@@ -216,6 +224,11 @@ def again(work: Work, times: int = 10, **how: Any) -> Made:
     return x
 
 
+DIGIT = "swap digit"
+SWAPS = {
+    "swap (drawn)": "Prompt-to-prompt on drawn images",
+    "swap digit (drawn)": "A digit of a drawn image becomes another one",
+}
 TASKS: dict[str, tuple[str, str, dict[str, Maker]]] = {
     "inpaint": ("hole", "A named digit drawn anew in its hole", {
         "background in the hole": lambda work: hidden(work, work.holes),
@@ -232,6 +245,7 @@ TASKS: dict[str, tuple[str, str, dict[str, Maker]]] = {
     "upscale": ("low", "Four times as large", {
         "bicubic": bicubic, "restore": restored, "upscale": upscaled,
     }),
+    DIGIT: ("recolour", "A digit of a given image becomes another one", {"swap": swapped}),
     "vary": ("hole", "Variations with the image's own prompt", {"vary": varied}),
 }  # fmt: skip
 """Task -> the pairs it is of, its title, and what does it. All have the ceilings as well."""
@@ -240,7 +254,6 @@ CEILINGS: dict[str, Maker] = {
     "target": lambda work: work.targets,
     "target through the codec": lambda work: work.through_codec(work.targets),
 }
-SWAP = "swap (drawn)"
 MASKS: dict[str, Callable[[Work], np.ndarray]] = {
     "inpaint": lambda work: work.holes, "outpaint": right_half,
 }  # fmt: skip
@@ -285,7 +298,7 @@ def found(
     digits = sum(len(pair.scene.things) for pair in work.pairs) * several.shape[1]
     right = sum(sum(row) for row in read["rows"])
     shares = {"digits": right / digits, "all": reader.score(flat, scenes)["all"]}
-    if task in ("inpaint", "recolour"):
+    if task in ("inpaint", "recolour", DIGIT, *SWAPS):
         named = [
             row[pair.changed] for row, pair in zip(read["rows"], work.pairs, strict=True)
         ]  # fmt: skip
@@ -348,7 +361,7 @@ def page(kept: dict[str, Any]) -> str:
     lines += [kept["about"], "", kept["machine"], ""]
     for split, of in (("test", ""), ("train", "; training split, where settings are chosen")):
         for task, title in [*((t, x[1]) for t, x in TASKS.items()),
-                            (SWAP, "Prompt-to-prompt on drawn images")]:  # fmt: skip
+                            *SWAPS.items()]:  # fmt: skip
             rows = [r for r in kept["rows"] if (r["split"], r["task"]) == (split, task)]
             if not rows:
                 continue
@@ -381,22 +394,25 @@ def run(
     pipeline: Pipeline, reader: Judge, split: str, task: str, row: str, n: int, sheets: Path | None
 ) -> dict[str, Any]:
     """One row."""
-    kind = "recolour" if task == SWAP else TASKS[task][0]
+    kind = "recolour" if task in SWAPS else TASKS[task][0]
     pairs = [draw_pair(kind, i, split, seed=SEED, size=SIZE) for i in range(n)]
+    if task.startswith(DIGIT):
+        pairs = [redigited(pair, i) for i, pair in enumerate(pairs)]
     work, began = Work(pipeline, pairs), time.process_time()
     name, how = parsed(row)
-    if task == SWAP:
-        both = _followed(swap, work, **how)
+    if task in SWAPS:
+        both = _swapped(work, **how)
         made, before, wanted = both.images, both.source, both.source
     else:
         make = {**TASKS[task][2], **CEILINGS}[name]
         made, before, wanted = make(work, **how), work.sources, work.targets
+        wanted = before if task == DIGIT else wanted
     seconds = (time.process_time() - began) / n
     if sheets is not None:
         first = made[:, 0] if made.ndim == 5 else made
         label = f"{task}-{row}".replace(" ", "_").replace("/", "_")
         sheet((before, first, wanted), work.prompts, sheets / f"{split}-{label}.png")
-    values = found(reader, "recolour" if task == SWAP else task, work, made, wanted)
+    values = found(reader, task, work, made, wanted)
     return {
         "split": split, "task": task, "row": row, "n": n, "seconds": round(seconds, 3),
         "found": values,
@@ -408,7 +424,7 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--split", choices=["train", "test"], default="test")
     parser.add_argument("--n", type=int, default=200)
-    parser.add_argument("--tasks", nargs="+", default=[*TASKS, SWAP], choices=[*TASKS, SWAP])
+    parser.add_argument("--tasks", nargs="+", default=[*TASKS, *SWAPS], choices=[*TASKS, *SWAPS])
     parser.add_argument("--rows", nargs="+", help="of one task; the usual ones if not given")
     parser.add_argument("--sheets", type=Path, help="folder for pictures before and after")
     parser.add_argument("--kept", type=Path, default=KEPT)
@@ -437,8 +453,8 @@ def about(reader: Judge) -> str:
 USUAL: dict[str, list[str]] = {
     "inpaint": [*CEILINGS, "background in the hole", "inpaint", "inpaint jumps=4"],
     "outpaint": [*CEILINGS, "background on the right", "outpaint", "outpaint jumps=4"],
-    "recolour": [*CEILINGS, "source unchanged", "drawn anew", "swap"],
-    SWAP: ["swap"],
+    "recolour": [*CEILINGS, "source unchanged", "drawn anew", "swap looks=1", "swap"],
+    **{task: ["swap looks=1", "swap"] for task in (DIGIT, *SWAPS)},
     "upscale": [*CEILINGS, "bicubic", "restore"],
     "vary": ["vary strength=0.3", "vary strength=0.5", "vary strength=0.7"],
 }  # fmt: skip
