@@ -171,9 +171,8 @@ def redigited(pair: Pair, i: int) -> Pair:
     k, things = pair.changed, pair.before.things
     others = [digit for digit in range(10) if digit != things[k].digit]
     thing = replace(things[k], digit=int(np.random.default_rng([7, i]).choice(others)))
-    return replace(
-        pair, scene=replace(pair.before, things=(*things[:k], thing, *things[k + 1 :]))
-    )  # fmt: skip
+    scene = replace(pair.before, things=(*things[:k], thing, *things[k + 1 :]))
+    return replace(pair, scene=scene, prompt=describe(scene, np.random.default_rng(i)))
 
 
 def instructed(work: Work, model: str = "", **how: Any) -> Made:

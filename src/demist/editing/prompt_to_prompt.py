@@ -262,7 +262,7 @@ class Rewritten:
 
 def sampled(plan: Plan) -> Rewritten:
     """All images of a plan that `rewritten` gave, with their sources."""
-    ends, sources, places, looks = ([] for _ in range(4))
+    ends, sources, places, looks = (list[Tensor]() for _ in range(4))
     for rows in plan.batches():
         *_, point = plan.states(rows)
         n, both = len(point.x), point.memory
