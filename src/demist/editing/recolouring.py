@@ -55,7 +55,8 @@ def _fit(x: Tensor, y: Tensor, weights: Tensor) -> Tensor:
     x = torch.cat([x, torch.ones_like(x[:, :, :1])], 2)
     squares, both = ((x * weights).transpose(1, 2) @ z for z in (x, y))
     mean = squares.diagonal(dim1=1, dim2=2).mean(1).clamp(min=1e-12)[:, None, None]
-    return x @ torch.linalg.solve(squares + _RIDGE * mean * torch.eye(x.shape[2]).to(x), both)
+    solved: Tensor = torch.linalg.solve(squares + _RIDGE * mean * torch.eye(x.shape[2]).to(x), both)
+    return x @ solved
 
 
 def _explained(x: Tensor, y: Tensor, made: Tensor, inside: Tensor) -> Tensor:
