@@ -32,6 +32,7 @@ from field.edit_work import (
     joined,
     pairs_of,
     parts,
+    redigited,
     side_by_side,
     two_ends,
 )
@@ -152,10 +153,10 @@ def swapped_drawn(work: Work, **how: Any) -> Made:
 
 
 def _swapped(work: Work, **how: Any) -> Any:
-    names = ("words", "pixels", "features", "blend")
+    names = ("words", "pixels", "features", "blend", "looks")
     following = replace(SWAP, **{name: how.pop(name) for name in names if name in how})
     return swap(
-        work.pipeline, work.before, work.swaps, following=following, seed=work.seed, **how
+        work.pipeline, work.before, to=work.after, following=following, seed=work.seed, **how
     )  # fmt: skip
 
 
@@ -272,6 +273,9 @@ MODELLESS = {target, hidden_hole, hidden_half, source_unchanged, bicubic, faded,
 """What needs no model."""
 SEPARATE, ONE = "two separate edits", "resized for the model"
 
+BEFORE_LOOKS = "swap words=0.8 pixels=0.4 looks=1"
+"""As the default was before it told changes of colour from those of shape."""
+
 TASKS: dict[str, Task] = {
     "inpaint": Task(
         "A named digit drawn anew in its hole",
@@ -294,14 +298,29 @@ TASKS: dict[str, Task] = {
         {"source unchanged": source_unchanged, "drawn anew": drawn_anew, "swap": swapped,
          "instruct": instructed},
         [figures.digits, figures.named, figures.near],
-        [*CEILINGS, "source unchanged", "drawn anew", "swap", "instruct model=recolour"],
+        [*CEILINGS, "source unchanged", "drawn anew", BEFORE_LOOKS, "swap",
+         "instruct model=recolour"],
     ),
     "swap (drawn)": Task(
         "Prompt-to-prompt on drawn images",
         pairs_of("recolour"),
         {"swap": swapped_drawn},
         [figures.digits, figures.named, figures.near],
-        ["swap"],
+        [BEFORE_LOOKS, "swap"],
+    ),
+    "swap digit (drawn)": Task(
+        "A digit of a drawn image becomes another one",
+        redigited,
+        {"swap": swapped_drawn},
+        [figures.digits, figures.named, figures.near],
+        [BEFORE_LOOKS, "swap"],
+    ),
+    "swap digit": Task(
+        "A digit of a given image becomes another one",
+        redigited,
+        {"source unchanged": source_unchanged, "swap": swapped},
+        [figures.digits, figures.named, figures.near],
+        ["source unchanged", BEFORE_LOOKS, "swap"],
     ),
     "restyle": Task(
         "The same digits, each in another colour",

@@ -81,13 +81,9 @@ class Work:
         ]
 
     @cached_property
-    def swaps(self) -> list[str]:
-        """The colours that change: `old->new`."""
-        return [
-            f"{pair.before.things[pair.changed].colour}->{pair.scene.things[pair.changed].colour}"
-            for pair in self.pairs
-            if pair.before is not None
-        ]
+    def after(self) -> list[str]:
+        """Prompts of what the sources become, in the same wording."""
+        return [describe(pair.scene, np.random.default_rng(i)) for i, pair in enumerate(self.pairs)]
 
 
 Draw = Callable[[Pipeline, str, int], Work]
@@ -114,6 +110,22 @@ def pairs_of(kind: str) -> Draw:
         return Work(pipeline, [draw_pair(kind, i, split, seed=SEED, size=SIZE) for i in range(n)])
 
     return draw
+
+
+def redigited(pipeline: Pipeline, split: str, n: int) -> Work:
+    """Scenes of which a digit becomes another one, in its own colour; the target is the source."""
+    pairs = []
+    for i in range(n):
+        pair = draw_pair("recolour", i, split, seed=SEED, size=SIZE)
+        assert pair.before is not None
+        assert pair.source is not None
+        k, things = pair.changed, pair.before.things
+        others = [digit for digit in range(10) if digit != things[k].digit]
+        thing = replace(things[k], digit=int(np.random.default_rng([7, i]).choice(others)))
+        scene = replace(pair.before, things=(*things[:k], thing, *things[k + 1 :]))
+        words = describe(scene, np.random.default_rng(i))
+        pairs.append(replace(pair, image=pair.source, scene=scene, prompt=words))
+    return Work(pipeline, pairs)
 
 
 def side_by_side(pipeline: Pipeline, split: str, n: int) -> Work:

@@ -11,6 +11,7 @@ from demist.editing import (
     Now,
     correspondence,
     inverted,
+    recoloured,
     restyle,
     rewritten,
     sampled,
@@ -44,7 +45,8 @@ SOLVERS = ["adams", pytest.param("heun", marks=pytest.mark.slow), "ddim:eta=1"]
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_equal_prompts_give_the_source_bit_for_bit(model, solver):
     source = end(plan(model, A, solver=solver))
-    for following in (ALL, Following(), Following(0.6, 0.3, 0.5, blend=0.4)):
+    looks = Following(0.8, 0.4, blend=0.4, looks=0)
+    for following in (ALL, Following(), Following(0.6, 0.3, 0.5, blend=0.4), looks):
         assert torch.equal(end(edit(model, following, new=A, solver=solver)), source)
     weights = {"a": 1.0}
     assert torch.equal(end(edit(model, ALL, new=A, weights=weights, solver=solver)), source)
@@ -68,7 +70,7 @@ def test_each_share_changes_something_and_the_source_is_kept(model):
 
 
 def test_each_sample_is_edited_by_itself_and_an_edit_goes_on(model):
-    whole = edit(model, Following(0.8, 0.4, blend=0.3))
+    whole = edit(model, Following(0.8, 0.4, blend=0.3, looks=0))
     points = list(whole.states())
     *_, alone = whole.states([1])
     assert torch.equal(alone.x, points[-1].x[1:])
@@ -121,6 +123,32 @@ def test_outside_of_the_changed_words_the_source_stays():
     assert not np.array_equal(made.images, made.source)
 
 
+@pytest.mark.parametrize("blend", [0.0, 0.5])
+def test_a_change_of_looks_is_one_function_of_the_source_in_the_end(blend):
+    model = small()
+    plain, made = (
+        list(edit(model, Following(blend=blend, looks=looks)).states()) for looks in (1, 0)
+    )
+    for a, b in zip(plain[:-1], made[:-1], strict=True):
+        assert torch.equal(a.x, b.x)
+    both = made[-1].memory
+    assert both.looks.tolist() == [True, True]
+    assert plain[-1].memory.looks is None
+    source, changes = both.source.x, [end[-1].x - both.source.x for end in (plain, made)]
+    inside = torch.ones_like(source) if both.places is None else both.places.expand_as(source)
+    assert torch.equal(made[-1].x[inside == 0], source[inside == 0])
+    shares = [recoloured(source, change, both.places)[1] for change in changes]
+    assert (shares[0] < 0.9).all()
+    want = recoloured(source, changes[0], both.places)[0]
+    torch.testing.assert_close(changes[1], want * inside, atol=1e-5, rtol=0)
+    again = recoloured(source, changes[1], both.places)[0]
+    torch.testing.assert_close(again * inside, changes[1], atol=1e-3, rtol=0)
+    high = edit(model, Following(blend=blend, looks=0.999))
+    *_, last = high.states()
+    assert last.memory.looks.tolist() == [False, False]
+    assert torch.equal(last.x, plain[-1].x), "below the share all is as it was"
+
+
 @pytest.mark.parametrize("how", ["friendly", "direct", "ddim", "null-text"])
 def test_given_images_are_swapped(how):
     model, x = small(), images()
@@ -145,6 +173,8 @@ def test_several_prompts_are_swapped_in_one_call():
         alone = swap(model, old[i], changes[i], images=x[i], steps=3, seed=(seed,))
         assert np.array_equal(both.images[i], alone.images[0])
     assert both.said[1] == "the prompt 'a red seven' becomes 'a green seven'"
+    looks = swap(model, old, changes, steps=2, seed=1, following=Following(looks=0))
+    assert looks.said[2] == "in 2 of 2 only colours change, and no edges"
     drawn = swap(model, ["a red three", "a seven"], to=["a blue three", "a five"], steps=2, seed=1)
     assert len(drawn.images) == 2
     with pytest.raises(UsageError, match="2 prompts and 3 changes"):
@@ -172,6 +202,8 @@ def test_what_cannot_be_edited_is_told():
     model = small()
     with pytest.raises(UsageError, match=r"words = 2: a share"):
         Following(2)
+    with pytest.raises(UsageError, match=r"looks = -1: a share"):
+        Following(looks=-1)
     with pytest.raises(UsageError, match="give a blend"):
         swap(model, "a red three", "red->blue", following=ALL, keep=True)
     with pytest.raises(UsageError, match="one for each"):

@@ -33,6 +33,7 @@ from demist.editing.prompt_to_prompt import (
     rewritten,
     sampled,
 )
+from demist.editing.recolouring import recoloured
 from demist.editing.redrawing import Edit, redraw
 from demist.editing.restoring import Restored, restore, scores_of
 from demist.editing.sheet import Sheet
@@ -133,6 +134,7 @@ __all__ = [
     "one_window",
     "outpaint",
     "read_words",
+    "recoloured",
     "recordings",
     "redraw",
     "redrawing",

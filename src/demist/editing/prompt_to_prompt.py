@@ -12,6 +12,7 @@ from torch import Tensor
 
 from demist.core import Model, Noise, State
 from demist.editing.following import Follower, Now
+from demist.editing.recolouring import recoloured
 from demist.editing.words import Correspondence, correspondence
 from demist.errors import UsageError
 from demist.model import Plan
@@ -28,15 +29,19 @@ class Following:
         features: What the coarse residual blocks of a U-Net give (plug-and-play).
         blend: The image changes only where the changed words are: from this share of the largest
             attention on. 0: everywhere; then more of the rest changes, too.
+        looks: From this share on, a change that is one function of the source (another colour, not
+            another shape; see `recoloured`) becomes that function in the end, so that edges stay
+            where they are. 1: never.
     """
 
     words: float = 0.8
     pixels: float = 0.4
     features: float = 0.0
     blend: float = 0.0
+    looks: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("words", "pixels", "features", "blend"):
+        for name in ("words", "pixels", "features", "blend", "looks"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise UsageError(f"{name} = {value}: a share is a number from 0 to 1")
@@ -47,8 +52,9 @@ class Following:
         return Now(*(index < share * steps for share in shares))
 
 
-SWAP = Following(blend=0.3)
-"""The paper's shares, and what is elsewhere stays: for words changed for others."""
+SWAP = Following(words=0.4, pixels=0.2, blend=0.3, looks=0.5)
+"""For words changed for others: half of the paper's shares, so that shapes can change; elsewhere
+all stays; and where only colours change, edges stay, too."""
 
 RESTYLE = Following(words=0.0, pixels=0.3, features=0.3)
 """Plug-and-play: the shapes of the source under a prompt that has nothing to do with its own.
@@ -66,12 +72,15 @@ class Both:
         memory: The solver's, of the rewritten one.
         places: Where it may differ from the source, `(B, 1, h, w)`; None: everywhere.
         seen: What the places are made from.
+        looks: Whether the change was one of looks, `(B,)`; None before the end, and where nobody
+            asked.
     """
 
     source: TrajectoryPoint
     memory: Any
     places: Tensor | None
     seen: dict[tuple[bool, int], Tensor]
+    looks: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -114,18 +123,24 @@ class Rewriting:
         follower = self._follower(rows, told, cond)
         before = TrajectoryPoint(index, grid[index], x, None)
         places: Tensor | None = None
+        looks: Tensor | None = None
         if isinstance(memory, Both):
             before, follower.seen = memory.source, dict(memory.seen)
         latest = before.x
 
         def kept(state: State, s: Tensor) -> State:
-            nonlocal places
+            nonlocal places, looks
             made = state if constrain is None else constrain(state, s)
-            if not self.following.blend:
-                return made
-            sides = (x.shape[-2], x.shape[-1])
-            places = follower.places(sides, self.following.blend).to(x)
-            return latest + places * (made - latest)
+            if self.following.blend:
+                sides = (x.shape[-2], x.shape[-1])
+                places = follower.places(sides, self.following.blend).to(x)
+                made = latest + places * (made - latest)
+            if self.following.looks < 1 and s == 0:
+                fitted, explained = recoloured(latest, made - latest, places)
+                looks = explained >= self.following.looks
+                there = looks[:, None, None, None] * (1 if places is None else places)
+                made = torch.where(there > 0, latest + fitted, made)
+            return made
 
         source = _walk_of(self.source, rows)(
             self.source.model, before.x, grid, solver, copy.deepcopy(noise), index=index,
@@ -143,7 +158,7 @@ class Rewriting:
                 latest = before.x
                 with follower.target(now):
                     point = next(target)
-                both = Both(before, point.memory, places, dict(follower.seen))
+                both = Both(before, point.memory, places, dict(follower.seen), looks)
                 yield replace(point, memory=both)
 
     def _follower(
@@ -180,7 +195,8 @@ def rewritten(
     multiplies the value of a word. With a share of steps of 0 nothing is followed, and the result
     is that of `target`; with equal prompts it is that of `source`; both bit for bit.
 
-    It holds the layout and not the pixels: what convolutions make of the new words may move edges.
+    It holds the layout and not the pixels: what convolutions make of the new words may move edges,
+    which `looks` of `Following` puts back where only colours have changed.
     Two evaluations per step (four with guidance), and memory for queries and keys of one step.
 
     Works in every network in which pixels attend to words: U-Nets, and transformers whose words and
@@ -238,16 +254,18 @@ class Rewritten:
         source: With the old ones.
         places: Where they may differ, `(n, h, w)` of the states' height and width; None where no
             blend was asked for.
+        looks: Whether only looks have changed, `(n,)`; see `Following`. None where nobody asked.
     """
 
     images: np.ndarray
     source: np.ndarray
     places: np.ndarray | None
+    looks: np.ndarray | None
 
 
 def sampled(plan: Plan) -> Rewritten:
     """All images of a plan that `rewritten` gave, with their sources."""
-    ends, sources, places = list[Tensor](), list[Tensor](), list[Tensor]()
+    ends, sources, places, looks = (list[Tensor]() for _ in range(4))
     for rows in plan.batches():
         *_, point = plan.states(rows)
         n, both = len(point.x), point.memory
@@ -255,8 +273,10 @@ def sampled(plan: Plan) -> Rewritten:
         sources.append(both.source.x[:n])
         if both.places is not None:
             places.append(both.places[:n, 0])
-    kept = torch.cat(places).cpu().numpy() if places else None
-    return Rewritten(plan.decode(torch.cat(ends)), plan.decode(torch.cat(sources)), kept)
+        if both.looks is not None:
+            looks.append(both.looks[:n])
+    kept, alike = (torch.cat(x).cpu().numpy() if x else None for x in (places, looks))
+    return Rewritten(plan.decode(torch.cat(ends)), plan.decode(torch.cat(sources)), kept, alike)
 
 
 def _walk_of(plan: Plan, rows: list[int]) -> Any:

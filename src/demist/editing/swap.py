@@ -277,6 +277,8 @@ def _edited(
     made = sampled(_plans(pipeline, n, asked, prompts, images, inversion, following, weights))
     before = made.source if images is None else images
     places = _enlarged(made.places, before.shape[-2:])
+    if made.looks is not None and made.looks.any():
+        said = [*said, f"in {made.looks.sum()} of {n} only colours change, and no edges"]
     after = made.images
     if keep and places is not None:
         after = np.where(places[:, None], after, before)
