@@ -71,7 +71,7 @@ def test_mmps_with_langevin_weighs_the_modes(lattice):
     off = []
     for seed in HELD_OUT:
         problem = lattice("hard", seed)
-        off.append(problem.off(drawn(problem, "mmps-langevin")))
+        off.append(problem.off(drawn(problem, "mmps-langevin", 500)))
         assert problem.off(drawn(problem, "pigdm")) > 0.4
         assert problem.off(drawn(problem, "ddrm")) > 0.4
 

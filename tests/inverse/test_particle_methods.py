@@ -9,7 +9,7 @@ from demist.core import VP, X0, Denoiser, Exact, Gaussian, Mixture, Normal, Norm
 from demist.errors import UsageError
 from demist.inverse import Dense, GaussianNoise, Measurement, PoissonNoise
 from demist.inverse.methods import FPS, MMPS, TDS, MMPSLangevin, TDSThenMMPS
-from demist.inverse.particles import Crowd, Each, picked, resampled
+from demist.inverse.particles import Crowd, Each, picked, resampled, uniform
 from demist.samplers import DDIM, ancestral_variances, angular
 
 
@@ -242,6 +242,24 @@ def test_the_weights_of_mmps_with_langevin_are_those_of_the_path():
     densities = [-0.5 * (after.x - mean).square().sum(1) / v for mean in means]
     want = before.log_weights[0] + densities[0] - densities[1]
     assert torch.allclose(after.log_weights[0], want, atol=1e-9)
+
+
+def test_the_langevin_step_of_a_particle_is_by_the_score_of_the_posterior():
+    """One particle, by hand: a step at t, and then the step to s."""
+    model, own, _, _ = gaussian(1, randn(2, seed=20))
+    method = MMPSLangevin(particles=1, n=1, delta=0.2, tolerance=0.0)
+    t, s = torch.tensor([0.7, 0.6]).double()
+    x, noise = randn(1, 4, seed=5), Seeded([4]).at(0)
+    after = method.moved(own, model, Crowd(x, torch.zeros(1, 1).double()), t, s, noise)
+    noise = Seeded([4]).at(0)
+    uniform(noise, x)
+    (alpha, sigma), (alpha_s, sigma_s) = model.schedule(t), model.schedule(s)
+    led = MMPS(tolerance=0.0).wrap(model, own)
+    x = x + 0.1 * sigma**2 * led(x, t).score + 0.2**0.5 * sigma * noise(x)
+    v, _ = ancestral_variances((alpha, sigma), (alpha_s, sigma_s))
+    p = led(x, t)
+    want = alpha_s * p.x0 + (sigma_s**2 - v).sqrt() * p.eps + v.sqrt() * noise(x)
+    assert torch.allclose(after.x, want, atol=1e-9)
 
 
 @pytest.mark.slow
