@@ -31,7 +31,9 @@ from demist.samplers import make_solver, smooth
 from demist.version import __version__
 
 STEPS, SAMPLES, SEEDS, TUNING = 32, 256, (0, 1, 2), 9
-SCALES = tuple(float(f"{0.05 * 2 ** (i / 2):.3g}") for i in range(17))
+SCALES = (  # finer where the best of a problem lie
+    0.05, 0.1, 0.141, 0.2, 0.283, 0.4, 0.566, 0.8, 1.13, 1.6, 2.26, 3.2, 6.4, 12.8,
+)  # fmt: skip
 MARKS = ("<!-- distances -->\n", "<!-- end of distances -->")
 Run = Callable[[Known, Counted, Tensor, int], Tensor]
 Row = dict[str, float]

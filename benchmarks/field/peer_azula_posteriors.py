@@ -15,7 +15,9 @@ from torch import Tensor
 from field.posteriors import Counted, Known, f64
 
 # Its length is that of the whole batch: sixteen times a scale of ours for 256 samples.
-ZETAS = (0.05, 0.2, *(float(f"{0.8 * 2 ** (i / 2):.3g}") for i in range(13)))
+ZETAS = (
+    0.05, 0.2, 0.8, 1.6, 2.26, 3.2, 4.53, 6.4, 9.05, 12.8, 18.1, 25.6, 36.2, 51.2,
+)  # fmt: skip
 
 
 class _Exact(Denoiser):
