@@ -5,9 +5,9 @@
 Lattices of two kinds (`field/lattices.py`): `hard`, most of which is told late, and `any`. The
 options of `mmps-langevin` were chosen on seeds 0 to 9, of noise .05, and so was what is hard: that
 `ddrm`, `pigdm` and `dps` stay above .4. Another guess of what is hard was tried on 100 to 109,
-which made this one; 200 to 209 were drawn afterwards. DPS has, on each lattice, the step whose mean misfit is nearest to 1:
-no truth is needed for that. Rows that were made are kept in `lattices.json`, by machine and day,
-and not made again; `lattices.md` is written from all of them.
+which made this one; 200 to 209 were drawn afterwards. DPS has, on each lattice, the step whose mean
+misfit is nearest to 1: no truth is needed for that. Rows that were made are kept in
+`lattices.json`, by machine and day, and not made again; `lattices.md` is written from all of them.
 """
 
 import argparse
