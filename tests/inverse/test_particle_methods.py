@@ -8,9 +8,9 @@ import torch
 from demist.core import VP, X0, Denoiser, Exact, Gaussian, Mixture, Normal, Normals, Seeded
 from demist.errors import UsageError
 from demist.inverse import Dense, GaussianNoise, Measurement, PoissonNoise
-from demist.inverse.methods import FPS, MMPS, TDS, TDSThenMMPS
-from demist.inverse.particles import Each, picked, resampled
-from demist.samplers import DDIM, angular
+from demist.inverse.methods import FPS, MMPS, TDS, MMPSLangevin, TDSThenMMPS
+from demist.inverse.particles import Crowd, Each, picked, resampled, uniform
+from demist.samplers import DDIM, ancestral_variances, angular
 
 
 def generator(seed=0):
@@ -154,11 +154,19 @@ def test_the_distance_of_tds_falls_with_its_particles_to_the_floor():
     assert off[0] > 1.5 * floor > off[2]
 
 
-@pytest.mark.parametrize("signal", [0.5, 2.0])
-def test_tds_then_mmps_is_right_on_gaussians(signal):
+@pytest.mark.parametrize(
+    "method",
+    [
+        TDSThenMMPS(particles=16, signal=0.5),
+        TDSThenMMPS(particles=16, signal=2.0),
+        MMPSLangevin(particles=4),
+        MMPSLangevin(particles=1),
+    ],
+)
+def test_methods_led_by_the_jacobian_are_right_on_gaussians(method):
     y = randn(2, seed=20)
     model, seen, mean, covariance = gaussian(400, y)
-    x = drawn(TDSThenMMPS(particles=16, signal=signal), model, seen, 400, (4,), 60).x
+    x = drawn(method, model, seen, 400, (4,), 60).x
     assert 0.9 < float((x.var(0).sum() / covariance.trace()).sqrt()) < 1.1
     assert float((x.mean(0) - mean).norm() / covariance.trace().sqrt()) < 0.15
     misfit = expected_misfit(mean, covariance, y)
@@ -196,6 +204,62 @@ def test_tds_then_mmps_is_both_bit_for_bit_and_goes_on_from_anywhere():
     for point in found[:-1]:
         more = points(method, x=point.x, index=point.index, memory=point.memory)
         assert torch.equal(more[-1].x, found[-1].x)
+
+
+def test_mmps_with_langevin_goes_on_from_anywhere_and_needs_no_noise():
+    model, _, _, _ = gaussian(3, randn(2, seed=20))
+    y = randn(2, seed=20).expand(3, 2)
+    seen = Measurement(Dense((4,), MATRIX), y, GaussianNoise(0.0))
+    grid, x, method = angular(8, model.schedule), randn(3, 4, seed=9), MMPSLangevin(particles=3)
+
+    def points(**given):
+        start, noise = given.pop("x", x), Seeded([0, 1, 2])
+        return list(method.trajectory(model, seen, start, grid, DDIM(eta=1), noise, **given))
+
+    found = points()
+    assert float(seen.residual(found[-1].x).abs().max()) < 0.05  # of what the first guess leaves
+    for point in found[:-1]:
+        more = points(x=point.x, index=point.index, memory=point.memory)
+        assert torch.equal(more[-1].x, found[-1].x)
+
+
+def test_the_weights_of_mmps_with_langevin_are_those_of_the_path():
+    """One step of three particles, by hand: likelihood and ratio of the steps' densities."""
+    model, seen, _, _ = gaussian(1, randn(2, seed=20))
+    method, (t, s) = (
+        MMPSLangevin(particles=3, n=0, tolerance=0.0),
+        torch.tensor([0.7, 0.6]).double(),
+    )
+    own = Measurement(seen.operator, seen.y.expand(3, 2), seen.noise)
+    before = Crowd(randn(3, 4, seed=5), torch.tensor([[0.0, 0.2, -0.1]]).double())
+    after = method.moved(own, model, before, t, s, Seeded([4]).at(0))
+    assert (after.log_weights != 0).all()  # nobody was resampled
+    (alpha, sigma), (alpha_s, sigma_s) = model.schedule(t), model.schedule(s)
+    prior, led = model(before.x, t), MMPS(tolerance=0.0).wrap(model, own)(before.x, t)
+    v, _ = ancestral_variances((alpha, sigma), (alpha_s, sigma_s))
+    root = (sigma_s**2 - v).sqrt()
+    means = [alpha_s * p.x0 + root * p.eps for p in (prior, led)]
+    densities = [-0.5 * (after.x - mean).square().sum(1) / v for mean in means]
+    want = before.log_weights[0] + densities[0] - densities[1]
+    assert torch.allclose(after.log_weights[0], want, atol=1e-9)
+
+
+def test_the_langevin_step_of_a_particle_is_by_the_score_of_the_posterior():
+    """One particle, by hand: a step at t, and then the step to s."""
+    model, own, _, _ = gaussian(1, randn(2, seed=20))
+    method = MMPSLangevin(particles=1, n=1, delta=0.2, tolerance=0.0)
+    t, s = torch.tensor([0.7, 0.6]).double()
+    x, noise = randn(1, 4, seed=5), Seeded([4]).at(0)
+    after = method.moved(own, model, Crowd(x, torch.zeros(1, 1).double()), t, s, noise)
+    noise = Seeded([4]).at(0)
+    uniform(noise, x)
+    (alpha, sigma), (alpha_s, sigma_s) = model.schedule(t), model.schedule(s)
+    led = MMPS(tolerance=0.0).wrap(model, own)
+    x = x + 0.1 * sigma**2 * led(x, t).score + 0.2**0.5 * sigma * noise(x)
+    v, _ = ancestral_variances((alpha, sigma), (alpha_s, sigma_s))
+    p = led(x, t)
+    want = alpha_s * p.x0 + (sigma_s**2 - v).sqrt() * p.eps + v.sqrt() * noise(x)
+    assert torch.allclose(after.x, want, atol=1e-9)
 
 
 @pytest.mark.slow
@@ -255,10 +319,11 @@ def test_gradients_pass_conditions_and_clamps_in_inference_mode():
     assert not torch.allclose(*moved)
 
 
-def test_tds_counts_photons():
+@pytest.mark.parametrize("method", [TDS(), MMPSLangevin(particles=4)], ids=lambda m: m.name)
+def test_they_count_photons(method):
     model, _, _, _ = gaussian(1, randn(2))
     seen = Measurement(Dense((4,), MATRIX), torch.full((50, 2), 0.2).double(), PoissonNoise(20.0))
-    x, floor = drawn(TDS(), model, seen, 50, (4,), 30).x, randn(50, 4) @ RANDOM.T
+    x, floor = drawn(method, model, seen, 50, (4,), 30).x, randn(50, 4) @ RANDOM.T
     assert x.isfinite().all()
     assert float(seen.log_likelihood(x).mean()) > float(seen.log_likelihood(floor).mean()) + 1
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from demist.core import Model, Noise, State, left
+from demist.core import Conditioned, Model, Noise, State, copied, left, straightened
 from demist.errors import UsageError
 from demist.inverse.measurement import Measurement
 from demist.inverse.method import Loop
@@ -108,6 +108,14 @@ class Particles(Stepped):
         """See `Stepped`; a row for each particle."""
         own = super().ready(measurement, x, grid)
         return replace(own, y=own.y.repeat_interleave(self.particles, 0))
+
+    def through(self, model: Model) -> Model:
+        """The same model, for gradients: no clamp or condition of inference mode stops them."""
+        model = straightened(model)
+        if not isinstance(model, Conditioned):
+            return model
+        with torch.inference_mode(False):
+            return replace(model, cond=copied(model.cond))
 
     def _begun(self, model: Model, x: Tensor, t: Tensor, noise: Noise) -> Crowd:
         """A crowd around the start: it and other noise, or copies of it if it holds data."""

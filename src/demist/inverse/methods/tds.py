@@ -1,12 +1,12 @@
 """The twisted diffusion sampler: guided particles, weighted by what guidance got wrong."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from demist.core import Conditioned, Model, Noise, Prediction, copied, leaf, straightened
+from demist.core import Model, Noise, Prediction, leaf
 from demist.inverse.conjugate import inner
 from demist.inverse.measurement import GaussianNoise, Measurement
 from demist.inverse.operator import LinearOperator
@@ -86,7 +86,7 @@ class TDS(Particles):
         """The prediction, the log of the twist `(B K,)` and its gradient."""
         with torch.inference_mode(False), torch.enable_grad():
             at = leaf(x)
-            p = self._through(model)(at, t)
+            p = self.through(model)(at, t)
             if isinstance(m.operator, LinearOperator) and isinstance(m.noise, GaussianNoise):
                 data = p.x0.detach()
                 alpha, sigma = p.alpha.detach(), p.sigma.detach()
@@ -100,11 +100,3 @@ class TDS(Particles):
                 (slope,) = torch.autograd.grad(log_twist.sum(), at)
         known: Any = [c.detach() for c in (p.x0, p.eps, p.alpha, p.sigma)]
         return Prediction(*known), log_twist.detach(), slope
-
-    def _through(self, model: Model) -> Model:
-        """The same model, for gradients: no clamp or condition of inference mode stops them."""
-        model = straightened(model)
-        if not isinstance(model, Conditioned):
-            return model
-        with torch.inference_mode(False):
-            return replace(model, cond=copied(model.cond))

@@ -30,9 +30,9 @@ class TDSThenMMPS(Method):
     `N(y; A x0_hat, A C A' + noise)` without its determinant, and goes on alone.
 
     With many particles and fine grids exact on every Gaussian, at any `signal`
-    (`test_tds_then_mmps_is_right_on_gaussians`), and on modes that are told apart before the crowd
-    ends (`test_tds_then_mmps_weighs_modes_that_its_crowd_tells_apart`); later ones have the weights
-    that `mmps` gives them. Needs noise: weights divide by it.
+    (`test_methods_led_by_the_jacobian_are_right_on_gaussians`), and on modes that are told apart
+    before the crowd ends (`test_tds_then_mmps_weighs_modes_that_its_crowd_tells_apart`); later ones
+    have the weights that `mmps` gives them. Needs noise: weights divide by it.
 
     `particles` evaluations and gradients per step and sample while there is a crowd, and then one
     evaluation and as many gradients as `mmps` takes.
@@ -107,5 +107,5 @@ class _DrawingOne(TDS):
             found.append(-0.5 * inner(at.residual, self.alone.solved(at)))
             return torch.zeros_like(crowd.x)
 
-        Led(self._through(model), measurement, likelihood)(crowd.x, s)
+        Led(self.through(model), measurement, likelihood)(crowd.x, s)
         return crowd.log_weights + found[0].reshape(crowd.log_weights.shape)
