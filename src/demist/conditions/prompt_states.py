@@ -98,6 +98,17 @@ class PromptStates(Condition):
         _read(self, text)
         return text
 
+    def values(self, column: Column) -> np.ndarray:
+        return np.asarray(column.values)
+
+    def tokens_of(self, text: str) -> list[tuple[int, ...]]:
+        """The tokens of a prompt, of all chunks of each encoder in turn."""
+        words = _words(self, text)
+        rows = [chunk.ids for _, chunks in _chunks(self, words) for chunk in chunks]
+        if self.long is not None:
+            rows += [chunk.ids for chunk in chunks_of(self.long, words, not self.chunked)]
+        return rows
+
     def readings(self, text: str) -> list[Reading]:
         words, found = _words(self, text), list[Reading]()
         if self.tokens:

@@ -233,9 +233,10 @@ class NetworkConfig(Section):
     image_encoder: str | None = None
     """Run or folder of --recipe clip, which says of each image what it shows: a condition."""
     start_from: str | None = None
-    """Run or model whose learning is gone on with, on this data: its network, latents, schedule,
-    parameterization and clock are kept, and its conditions. Conditions of this run that it has not
-    are added, and change nothing before they are learned. None: start from nothing."""
+    """Run or model, also a folder of another maker, whose learning is gone on with, on this data:
+    its network, latents, schedule, parameterization and clock are kept, and its conditions.
+    Conditions of this run that it has not are added, and change nothing before they are learned.
+    None: start from nothing."""
     text_tower: Literal["own", "clip", "clip+own"] = "own"
     """Form of the transformer that reads prompts: own, or that of CLIP's text encoder, with which
     a model exports as Stable Diffusion. clip+own: two that read the same words, side by side."""

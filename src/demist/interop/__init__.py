@@ -8,7 +8,8 @@ from demist.interop.asked import PublishedSampler
 from demist.interop.codecs import codec_of_folder, read_codec, with_factor
 from demist.interop.controls import read_control
 from demist.interop.families import FAMILIES
-from demist.interop.read import Reading, assembled, is_published, open_source, read
+from demist.interop.read import Reading, assembled, is_published, open_source, read, shape_of
+from demist.interop.relearned import OWN, Outline, Relearned
 from demist.interop.replaced import Replaced, autoencoder_in, with_codec
 from demist.interop.sampler import published_sampler, published_shift
 from demist.interop.save import save, write_network
@@ -20,11 +21,14 @@ from demist.interop.wrap import Called, Wrapped, wrap
 
 __all__ = [
     "FAMILIES",
+    "OWN",
     "Called",
     "FileSource",
     "FolderSource",
+    "Outline",
     "PublishedSampler",
     "Reading",
+    "Relearned",
     "Replaced",
     "Scheduled",
     "Source",
@@ -52,6 +56,7 @@ __all__ = [
     "save",
     "scheduler_of",
     "schedulers",
+    "shape_of",
     "source",
     "tiny",
     "trained",

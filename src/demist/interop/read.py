@@ -13,6 +13,7 @@ from demist.core import Denoiser
 from demist.errors import DataError, DemistError, UsageError
 from demist.interop.controls import alone
 from demist.interop.families import FAMILIES, Opened
+from demist.interop.relearned import OWN, Outline
 from demist.interop.replaced import with_codec
 from demist.interop.schedulers import read_scheduler
 from demist.interop.single import open_file
@@ -22,6 +23,9 @@ from demist.io.files import read_json
 from demist.io.hub import local
 from demist.io.untrusted import inside
 from demist.machine.precision import dtype_called
+
+SAID = ("facts", "defaults")
+"""Of what a model says of itself that it learned here, what is read; see `OWN`."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,21 @@ def read(place: Path, reading: Reading | None = None) -> dict[str, Any]:
         raise DataError(f"{place} does not describe a model: {error}") from None
 
 
+def shape_of(place: Path) -> tuple[int, ...]:
+    """Shape of what a model of another maker makes, `(C, H, W)`; no weights are read.
+
+    Raises:
+        As `read`.
+    """
+    try:
+        shape: tuple[int, ...] = assembled(Outline(open_source(place, Reading())))["shape"]
+        return shape
+    except DemistError:
+        raise
+    except Exception as error:
+        raise DataError(f"{place} does not describe a model: {error}") from None
+
+
 def assembled(source: Source) -> dict[str, Any]:
     """The arguments of `Pipeline` from the components of a model."""
     kind = str(source.index.get("_class_name"))
@@ -119,7 +138,9 @@ def assembled(source: Source) -> dict[str, Any]:
             f"{', '.join(FAMILIES)}; any other, opened by diffusers, goes through "
             f"demist.interop.wrap"
         )
-    name = next((name for name in ("unet", "transformer") if name in source.index), "")
+    name, own = source.denoising, source.index.get(OWN, {})
+    if not isinstance(own, dict) or not all(isinstance(own.get(k, {}), dict) for k in SAID):
+        raise DataError(f"{source.place}: {OWN} in its index does not say what it learned")
     opened = Opened(source, name, source.network(name))
     scheduled = read_scheduler(source.scheduler(), source.where("scheduler/scheduler_config.json"))
     around = FAMILIES[kind](opened)
@@ -156,8 +177,8 @@ def assembled(source: Source) -> dict[str, Any]:
         "codec": around.codec,
         "conditioner": Conditioner(around.conditions),
         "shape": shape,
-        "defaults": {**around.defaults, **told},
-        "facts": {"maker": kind, **facts(opened.net)},
+        "defaults": {**around.defaults, **told, **own.get("defaults", {})},
+        "facts": {**own.get("facts", {}), "maker": kind, **facts(opened.net)},
         "bucket": 1,
         "controls": around.controls,
         "origin": source,

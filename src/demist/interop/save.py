@@ -9,6 +9,7 @@ from torch import nn
 from demist.conditions import TextEncoder
 from demist.errors import UsageError
 from demist.interop import controls
+from demist.interop.relearned import OWN
 from demist.interop.source import INDEX, Source
 from demist.io.files import write_json
 from demist.io.tensors import write_tensors
@@ -26,6 +27,7 @@ def save(
     source: Source,
     networks: Mapping[str, nn.Module],
     encoders: Iterable[TextEncoder] = (),
+    said: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a model into an existing, empty folder.
 
@@ -36,6 +38,7 @@ def save(
         source: What the model was read from.
         networks: Name -> network, of which those in diffusers' form are written.
         encoders: Text encoders; those that were not needed yet are opened.
+        said: What a model says of itself that learned here; see `OWN`.
 
     Raises:
         UsageError: No folder of diffusers holds such control networks.
@@ -70,7 +73,8 @@ def save(
         encoder.tokenizer.save_pretrained(str(folder / tokenizer))
         index[encoder.name] = ["transformers", type(encoder.model).__name__]
         index[tokenizer] = ["transformers", type(encoder.tokenizer).__name__]
-    write_json(folder / INDEX, controls.listed(index))
+    told = {} if said is None else {OWN: dict(said)}
+    write_json(folder / INDEX, controls.listed(index) | told)
 
 
 def write_network(folder: Path, net: Published, config: Mapping[str, Any] | None = None) -> None:

@@ -99,16 +99,17 @@ class Source(abc.ABC):
         """A component, for messages."""
         return str(self.place / name)
 
-    def network(self, name: str) -> Published:
-        """A network with its weights, on the CPU.
+    @property
+    def denoising(self) -> str:
+        """The component that makes the samples; "" where the model is nothing but it."""
+        return next((name for name in ("unet", "transformer") if name in self.index), "")
 
-        Args:
-            name: Of the component; "" where the model is nothing but it.
+    def outlined(self, name: str) -> Published:
+        """A network without its weights, of torch's device "meta"; arguments as of `network`.
 
         Raises:
             MissingError: It is not there.
-            DataError: It is damaged, of an unknown class, or weights and configuration differ.
-            RefusedError: The weights are a pickle, or a link leads out of the folder.
+            DataError: Its configuration is damaged, or of an unknown class.
         """
         config, where = self.config(name), self.where(name)
         kind = str(config.get("_class_name"))
@@ -120,9 +121,21 @@ class Source(abc.ABC):
                 f"{', '.join(sorted(NETWORKS))}"
             )
         with torch.device("meta"):
-            net = NETWORKS[kind].from_json(config, f"{where}/config.json")
-        tensors = mended(self.weights(name))
-        require_same(net.state_dict(), tensors, where)
+            return NETWORKS[kind].from_json(config, f"{where}/config.json")
+
+    def network(self, name: str) -> Published:
+        """A network with its weights, on the CPU.
+
+        Args:
+            name: Of the component; "" where the model is nothing but it.
+
+        Raises:
+            MissingError: It is not there.
+            DataError: It is damaged, of an unknown class, or weights and configuration differ.
+            RefusedError: The weights are a pickle, or a link leads out of the folder.
+        """
+        net, tensors = self.outlined(name), mended(self.weights(name))
+        require_same(net.state_dict(), tensors, self.where(name))
         net.load_state_dict(dict(tensors), assign=True)
         return net.eval().requires_grad_(False)
 

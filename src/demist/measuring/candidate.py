@@ -91,14 +91,16 @@ def open_candidate(
     spec = str(model) if isinstance(model, int) else os.fspath(_folder(model))
     place = locate(spec, runs)
     pipeline = open_model(str(place), at_step=at_step, device=device, runs=runs, reading=reading)
-    if (place / INDEX).is_file() or pipeline.origin is not None:
+    if (place / INDEX).is_file() or not Run(place).begun:
         known = data_like(pipeline, spec) if spec in zoo.NAMES else None
         return Candidate(
             hub.title(place), place, pipeline, "auto", known, Path(), None, device, reading
         )
     config = Run(place).config()
-    precision = config.optimization.precision
-    return Candidate(place.name, place, pipeline, precision, config.data, place, at_step, device)
+    precision, data = config.optimization.precision, config.data
+    if pipeline.origin is not None:  # which learned in its own size
+        data = replace(data, **of(pipeline).options_of(pipeline.shape))
+    return Candidate(place.name, place, pipeline, precision, data, place, at_step, device)
 
 
 def _folder(model: str | os.PathLike[str] | Run) -> str | os.PathLike[str]:

@@ -12,7 +12,7 @@ from demist.model.pipeline import Pipeline
 from demist.model.plan import Frame, Plan, Tally, sample_seed
 from demist.model.sampling import STANDARD, Sampling
 from demist.model.sweep import Axis, GridCell, GridCells, parse_axes, sweep, swept
-from demist.model.told_more import Wider, widen
+from demist.model.told_more import widen
 from demist.model.trace import Trace, as_large, as_small
 
 __all__ = [
@@ -32,7 +32,6 @@ __all__ = [
     "Sampling",
     "Tally",
     "Trace",
-    "Wider",
     "about",
     "adapted",
     "as_large",
@@ -66,6 +65,7 @@ __all__ = [
     "published",
     "recording",
     "refine",
+    "relearned",
     "remembered",
     "rewording",
     "sample_seed",

@@ -26,7 +26,7 @@ from demist import codecs, conditions, core, interop, networks, parts
 from demist.errors import DataError, RefusedError
 from demist.io.files import read_json, sha256, write_json
 from demist.io.untrusted import inside
-from demist.model import components, consistent, encoders
+from demist.model import components, consistent, encoders, relearned
 from demist.model.sums import INDEX as INDEX
 from demist.model.sums import read_listed, read_sealed, require_sealed, sealed_index, short
 from demist.networks.published import Published
@@ -276,7 +276,8 @@ def place_of(index: Mapping[str, Any]) -> str:
 def write(pipeline: Any, folder: Path) -> None:
     """Write a model into an existing, empty folder; one of another maker in that maker's form."""
     if pipeline.origin is not None:
-        interop.save(folder, pipeline.origin, modules_of(pipeline), encoders_of(pipeline))
+        own = relearned.said(pipeline) if relearned.is_relearned(pipeline) else None
+        interop.save(folder, pipeline.origin, modules_of(pipeline), encoders_of(pipeline), own)
         return
     description = describe(pipeline)
     sums = components.write(folder, modules_of(pipeline), pipeline.codec)

@@ -25,7 +25,7 @@ from demist.io import hub
 from demist.io.files import read_json, write_json
 from demist.io.folders import atomic_folder
 from demist.io.untrusted import inside, refuse_links_out
-from demist.model import components, encoders, folder
+from demist.model import components, encoders, folder, relearned
 from demist.model.consistent import INDEX as DECLARED
 from demist.model.consistent import require_declared
 from demist.model.folder import CODEC, FORMAT, INDEX
@@ -168,6 +168,8 @@ class LearnedCodec:
         refuse_links_out(run.path)
         description, where = read_sealed(run.description), str(run.path)
         index = description[INDEX]
+        if relearned.is_described(index):
+            return _foreign(run.path / relearned.FOLDER)
         if index.get("_class_name") != CODEC:
             return _made(index, components.read(run.path, index), where)
         found = checkpoint.load_newest(run.checkpoints, warnings.warn, repair=False)
@@ -184,7 +186,10 @@ class LearnedCodec:
 
 def describe(model: Any) -> dict[str, Any]:
     """All of a model but its weights: name of a JSON file -> content."""
-    return folder.describe(model) if isinstance(model, Pipeline) else model.describe()
+    if not isinstance(model, Pipeline):
+        return dict(model.describe())
+    learned_on = relearned.is_relearned(model)
+    return relearned.describe(model) if learned_on else folder.describe(model)
 
 
 def with_stages(model: Trained, run: Run) -> Trained:
@@ -204,6 +209,9 @@ def keep(run: Run, model: Trained) -> dict[str, Any]:
         The description, which belongs into the run's checkpoints, too.
     """
     description = describe(model)
+    if relearned.is_described(description[INDEX]):  # the rest is in the model it started from
+        write_json(run.description, sealed(description))
+        return description
     _, *others = model.components()
     nets = {name: model.components()[name] for name in others}
     sums = components.keep(run.path, nets, getattr(model, "codec", None))

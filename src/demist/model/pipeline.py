@@ -19,7 +19,7 @@ from demist.core import Denoiser, Model
 from demist.errors import DataError, UsageError
 from demist.machine.compiling import compile_network
 from demist.machine.offload import Turns
-from demist.model import about, adapted, components, encoders, feeders, staged, stored
+from demist.model import about, adapted, components, encoders, feeders, relearned, staged, stored
 from demist.model import folder as model_folder
 from demist.model.controlled import Controlled, with_controls
 from demist.model.export import Kind, export
@@ -484,6 +484,8 @@ class Pipeline:
     def of_weights(self, tensors: Mapping[str, Tensor]) -> "Pipeline":
         """This pipeline with other weights: a network of the same kind that holds these tensors."""
         where, own = "the weights given", feeders.bare(self)
+        if self.origin is not None:
+            return feeders.like(relearned.of_weights(own, tensors), self)
         description, folders = model_folder.describe(own), encoders.copied(own.conditioner)
         further = {**components.further_of(own), **{name: place for place, name in folders.items()}}
         made = self._assemble(model_folder.pieces(description, tensors, where, further), where)

@@ -14,7 +14,15 @@ from demist.io import hub
 from demist.io.files import write_text
 from demist.io.folders import atomic_folder
 from demist.io.untrusted import refuse_links_out
-from demist.model import card, components, encoders, folder, stable_diffusion, staged
+from demist.model import (
+    card,
+    components,
+    encoders,
+    folder,
+    relearned,
+    stable_diffusion,
+    staged,
+)
 from demist.model.feeders import bare
 from demist.networks import SDNetwork
 from demist.runs import Run, checkpoint, stages
@@ -59,8 +67,11 @@ def read_run(run: Run, step: int | None) -> dict[str, Any]:
     description = folder.of_run(run, found)
     index = description[folder.INDEX]
     folder.refuse_codec(index, str(run.path))
-    further = {**components.read(run.path, index), **encoders.read(run.path, index)}
-    arguments = folder.pieces(description, found.parts["ema"], str(run.path), further)
+    if relearned.is_described(index):
+        arguments = relearned.of_run(run.path, index, found.parts["ema"])
+    else:
+        further = {**components.read(run.path, index), **encoders.read(run.path, index)}
+        arguments = folder.pieces(description, found.parts["ema"], str(run.path), further)
     return {**arguments, "facts": {**arguments["facts"], "step": found.step}}
 
 

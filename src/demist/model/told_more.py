@@ -4,15 +4,11 @@ Its U-Net gets more input channels, whose weights are zero, so that it makes wha
 bit for bit; its folder is that of the editor's pipeline, which diffusers opens and trains.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from torch import Tensor
 
 from demist import interop
-from demist.conditions import TextEncoder
 from demist.errors import UsageError
 from demist.model.pipeline import Pipeline
 from demist.model.sampling import Sampling
@@ -26,49 +22,8 @@ EDITORS: dict[str, dict[str, str]] = {
     "source": {"StableDiffusionPipeline": "StableDiffusionInstructPix2PixPipeline"},
 }
 """What is told -> class of a pipeline -> the class that it becomes."""
-UNET, ENTRY = "unet", "conv_in.weight"
-
-
-@dataclass(frozen=True, eq=False)
-class Wider(interop.Source):
-    """A source whose U-Net has more input channels, of zero.
-
-    Attributes:
-        inner: The model.
-        kind: The class of its pipeline now.
-        channels: How many that are in all.
-        tensors: Of the U-Net as it was.
-    """
-
-    inner: interop.Source
-    kind: str
-    channels: int
-    tensors: Mapping[str, Tensor]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "place", self.inner.place)
-        object.__setattr__(self, "dtype", self.inner.dtype)
-        object.__setattr__(self, "index", {**self.inner.index, "_class_name": self.kind})
-
-    def has(self, name: str) -> bool:
-        return self.inner.has(name)
-
-    def config(self, name: str) -> dict[str, Any]:
-        found = self.inner.config(name)
-        return {**found, "in_channels": self.channels} if name == UNET else found
-
-    def scheduler(self, name: str = "scheduler") -> dict[str, Any]:
-        return self.inner.scheduler(name)
-
-    def weights(self, name: str) -> Mapping[str, Tensor]:
-        if name != UNET:
-            return self.inner.weights(name)
-        entry = self.tensors[ENTRY]
-        zeros = entry.new_zeros(len(entry), self.channels - entry.shape[1], *entry.shape[2:])
-        return {**self.tensors, ENTRY: torch.cat([entry, zeros], 1)}
-
-    def text_encoder(self, encoder: str, tokenizer: str, length: int | None = None) -> TextEncoder:
-        return self.inner.text_encoder(encoder, tokenizer, length)
+ENTRY = "conv_in.weight"
+"""The only tensor of the U-Net that has a column for each input channel."""
 
 
 def widen(pipeline: Pipeline, told: Literal["mask", "source"]) -> Pipeline:
@@ -91,7 +46,11 @@ def widen(pipeline: Pipeline, told: Literal["mask", "source"]) -> Pipeline:
             f"{kind} cannot be told a {told} more; {', '.join(EDITORS[told])} can, and a run of "
             f"demist: demist train PATH --start-from RUN --conditions usual,{told}"
         )
+    channels = 2 * state + (told == "mask")
     tensors = {name: value.detach().cpu() for name, value in net.state_dict().items()}
-    wider = Wider(origin, EDITORS[told][kind], 2 * state + (told == "mask"), tensors)
+    entry = tensors[ENTRY]
+    zeros = entry.new_zeros(len(entry), channels - state, *entry.shape[2:])
+    tensors[ENTRY] = torch.cat([entry, zeros], 1)
+    wider = interop.Relearned(origin, EDITORS[told][kind], tensors, {"in_channels": channels})
     made = interop.assembled(wider)
     return Pipeline(**{**made, "defaults": Sampling(**made["defaults"])}).to(pipeline.device)

@@ -14,6 +14,7 @@ runs/0007-digits/
   skipped.jsonl      steps skipped for NaN or infinity, with the items they saw
   model.json         the model but for its weights     model/    the finished model
   autoencoder/       the network of its codec, if that has one: not trained, kept as it was
+  base/              the model that it started from, if it did: kept as it was
   summary.json, summary.md
 ```
 

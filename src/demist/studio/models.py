@@ -11,7 +11,7 @@ from demist.io.files import parse_json, read_described, read_json
 from demist.io.untrusted import inside
 from demist.runs import Run, all_runs
 
-INDEX, MODEL = "model_index.json", "DemistPipeline"
+INDEX, MODEL, OWN = "model_index.json", "DemistPipeline", "_demist"
 
 
 def all_models(runs: Path) -> list[dict[str, Any]]:
@@ -44,7 +44,9 @@ def described(ident: str, path: Path, origin: str) -> dict[str, Any] | None:
     """What the page says of a model; None if it makes no samples, or cannot be read."""
     with contextlib.suppress(DemistError, OSError, AttributeError, TypeError, ValueError, KeyError):
         index = _index(path)
-        if index.get("_class_name", MODEL) != MODEL:  # a codec, a CLIP
+        if OWN in index:  # of another maker, and learned on here
+            index = index[OWN]
+        elif index.get("_class_name", MODEL) != MODEL:  # a codec, a CLIP
             return None
         facts, defaults = index.get("facts") or {}, index.get("defaults") or {}
         return {

@@ -29,6 +29,7 @@ __all__ = [
     "parallel",
     "plan",
     "progress",
+    "published_base",
     "rebuilding",
     "resume",
     "run",

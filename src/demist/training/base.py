@@ -20,15 +20,15 @@ from demist.data import Dataset
 from demist.errors import MissingError, UsageError
 from demist.model import feeders
 from demist.model.pipeline import Pipeline
+from demist.model.relearned import FOLDER
 from demist.networks import NETWORKS, Network
 from demist.networks.widening import Widened, widened
 from demist.runs import Run
+from demist.training import published_base
 from demist.training.gradient import rewrap
 from demist.training.parallel import World
 from demist.training.sharding import shard
 
-FOLDER = "base"
-"""Of a run: the model that it started from."""
 SHOWN = 4
 """Tensors that are named, at most."""
 
@@ -66,11 +66,13 @@ def open_base(config: TrainConfig) -> Pipeline | None:
                 f"started from; leave it out"
             )
     base = feeders.bare(opened(spec, config.output.runs, "start_from"))
+    if published_base.is_published(base):
+        published_base.require_trainable(short(spec), base, config)
+        return base
     if not isinstance(base.denoiser.net, tuple(NETWORKS.classes)):
         raise UsageError(
-            f"start_from = {spec!r} has a {type(base.denoiser.net).__name__} of another maker, "
-            f"which is not trained here; start from a model with one of the networks "
-            f"{', '.join(NETWORKS.names())}"
+            f"start_from = {spec!r} has a {type(base.denoiser.net).__name__}, which is not trained "
+            f"here; start from a model with one of the networks {', '.join(NETWORKS.names())}"
         )
     learned, steps = base.denoiser.learn_variance, config.diffusion.variance_steps
     if learned != (steps is not None):
@@ -111,6 +113,8 @@ def fitted(base: Pipeline, data: Dataset) -> Pipeline:
         raise UsageError(
             f"the data is {shapes[0]} and the model that is started from makes {shapes[1]}{remedy}"
         )
+    if published_base.is_published(base):
+        published_base.require_size(base, ours)
     return base if ours == theirs else base.sized(ours[1:])
 
 
@@ -129,6 +133,7 @@ class Started:
 
 def start(
     config: TrainConfig,
+    kept: Pipeline,
     base: Pipeline,
     conditioner: Conditioner,
     values: Mapping[str, Any],
@@ -140,7 +145,8 @@ def start(
 
     Args:
         config: All options.
-        base: For the size of the data.
+        kept: The base as it was opened.
+        base: For the size of the data; one of another maker is widened already.
         conditioner: The conditions of the base, and those that are added after them.
         values: Of conditions in the data, by name; those without are not shown.
         seed: For the weights that are new.
@@ -151,6 +157,10 @@ def start(
         UsageError: A condition cannot be added.
     """
     old, n = base.denoiser.net, config.network
+    if published_base.is_published(base):
+        spec, lr = short(str(n.start_from)), config.optimization.lr
+        notes = published_base.said(spec, kept, base, conditioner, values, lr)
+        return Started(published_base.learner(base, device), notes)
     assert isinstance(old, Network)
     drops = {"dropout": n.dropout} if n.dropout and "dropout" in old.config else {}
     with torch.random.fork_rng(devices=[]):
@@ -179,7 +189,7 @@ def said(
     hidden = [n for n, c in old.items() if n not in values and not c.in_pixels.from_samples]
     latents = ", and its codec" if base.codec.components else ""
     sentences = [
-        f"starts from {_short(spec)}: its network {made.net.name}, schedule, parameterization and "
+        f"starts from {short(spec)}: its network {made.net.name}, schedule, parameterization and "
         f"clock ({type(d.schedule).__name__}, {type(d.parameterization).__name__}, "
         f"{type(d.clock).__name__}){latents} are kept. All {taken:,} numbers of "
         f"{len(made.taken)} tensors are taken"
@@ -200,7 +210,8 @@ def said(
     return ("; ".join(sentences),)
 
 
-def _short(spec: str) -> str:
+def short(spec: str) -> str:
+    """What a run starts from, in a message."""
     place = Path(spec)
     return f"the copy of its base in {place.parent}" if place.name == FOLDER else spec
 

@@ -155,7 +155,7 @@ def kept_images(
             assert isinstance(condition, Masked | InLatents)
             made[name] = DrawnHoles(condition, condition.drop, condition.group)
             found[name] = data.x
-        elif isinstance(condition, InLatents):
+        elif isinstance(condition, InLatents) and (name in values or inner.from_samples):
             given = values.get(name, data.x)  # a small image is made of the sample, too
             rows = firsts(partial(_kept, condition, name, given, data, flip), world)
             masks = given if isinstance(inner, Masked) else None

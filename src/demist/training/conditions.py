@@ -106,15 +106,14 @@ def conditions(
             )
         made[name] = condition
     _require_right_corners(config, made)
-    conditioner = Conditioner(made)
-    if config.data.require_captions and all(c.reads != FrozenText.reads for c in made.values()):
+    known = {k: c for k, c in made.items() if k not in of_base or _is_read(k, c, data)}
+    if config.data.require_captions and all(c.reads != FrozenText.reads for c in known.values()):
         raise UsageError(
             f"{data.name} gives no captions, and this recipe follows prompts (require_captions = "
             f"True); write them in metadata.jsonl beside the images, name their column with "
             f"--caption-column, or learn without prompts: --no-require-captions"
         )
-    known = {k: c for k, c in made.items() if k not in of_base or _is_read(k, c, data)}
-    return conditioner, values_of(Conditioner(known), data)
+    return Conditioner(made), values_of(Conditioner(known), data)
 
 
 def _has_already(entry: str, base: Collection[str]) -> str | None:
@@ -223,10 +222,12 @@ def examples(conditioner: Conditioner, data: Dataset, count: int) -> dict[str, A
     """
     rows = np.arange(len(data))[:: max(1, len(data) // count)][:count]
     part = data.subset(rows)
-    values, turn, found = values_of(conditioner, part), 1, dict[str, Any]()
+    read = {k: c for k, c in conditioner.conditions.items() if _is_read(k, c, data)}
+    values, turn, found = values_of(Conditioner(read), part), 1, dict[str, Any]()
     index = np.arange(count) % len(rows)
     for name, condition in conditioner.conditions.items():
-        choices = [word for word in condition.choices if word not in empty(data, name)]
+        there = data.columns[name].names if name in read else condition.choices
+        choices = [w for w in condition.choices if w in there and w not in empty(data, name)]
         if k := len(choices):
             found[name] = [choices[i // turn % k] for i in range(count)]
             turn *= k
@@ -248,9 +249,7 @@ def empty(data: Dataset, name: str) -> list[str]:
 
 def default_entries(config: TrainConfig, data: Dataset) -> list[str]:
     """Where nobody chooses: class labels, and captions of what prompts can describe."""
-    names = []
-    if config.data.labels and len(data.classes) > 1:
-        names.append(LABEL)
+    names = [LABEL] if config.data.labels and len(data.classes) > 1 else []
     if config.data.captions and data.texts is not None and of(data).described:
         names.append(TEXT)
     return names

@@ -135,7 +135,11 @@ def require_fits(e: Experiment, processes: int = 1) -> Footprint | None:
     """
     if e.device.type != "cpu" or not isinstance(e.pipeline, Pipeline):
         return None
-    options, cond = e.config.optimization, e.pipeline.conditioner.encode(1, {})
+    options = e.config.optimization
+    try:
+        cond = e.pipeline.conditioner.encode(1, {})
+    except UsageError:  # a condition that is never hidden
+        cond = dict(e.batches(0).cond)
     parts = max(options.micro_batches or 1, processes)
     bf16 = options.precision == "bf16"
     return require_memory(e.denoiser, e.pipeline.state_shape, options.batch_size, parts, cond, bf16)

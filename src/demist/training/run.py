@@ -29,12 +29,13 @@ from demist.modalities import of
 from demist.modalities.named import to_learn
 from demist.model import learned_codec
 from demist.model.learned_codec import Trained
+from demist.model.relearned import FOLDER
 from demist.model.sums import INDEX, read_sealed
 from demist.runs import Run, checkpoint
 from demist.runs.checkpoint import Checkpoint
 from demist.training import advice
 from demist.training.background_saver import BackgroundSaver
-from demist.training.base import FOLDER, keep_base
+from demist.training.base import keep_base
 from demist.training.build import Load, build, choose_gradient
 from demist.training.cadence import Cadence
 from demist.training.experiment import Experiment

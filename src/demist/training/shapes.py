@@ -16,19 +16,22 @@ from demist.modalities.named import of_one_shape
 from demist.model.learned_codec import open_codec
 from demist.networks import NETWORKS, Network
 from demist.runs import Run, stages
+from demist.training.base import kept_base
+from demist.training.published_base import as_base
 from demist.training.streams import Groups
 
 
 def as_read(config: TrainConfig, run: Run | None = None) -> DataConfig:
     """How the data is read: with buckets whose sides network and codec can take.
 
-    Autoencoders learn images of one shape.
+    Autoencoders learn images of one shape; a model of another maker learns on in its size and
+    channels where nobody says others.
 
     Args:
         config: Options of a run.
         run: It, of which the codec may be an earlier stage.
     """
-    options, text = config.data, config.data.buckets
+    options, text = as_base(config.data, kept_base(config, run)), config.data.buckets
     if text is None:
         return options
     if config.network.network == "autoencoder":

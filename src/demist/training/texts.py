@@ -1,12 +1,14 @@
-"""States of captions that a frozen encoder reads: made once, and kept in the cache folder.
+"""States of captions that frozen encoders read: made once, and kept in the cache folder.
 
 A file is named by hashes of the encoder's weights, of its words and of the captions, so a change of
 any of them makes another file; see `demist.io.kept`. A caption that comes up often is in it once.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +21,7 @@ from demist import runs
 from demist.conditions import (
     Conditioner,
     FrozenText,
+    PromptStates,
 )
 from demist.config import TrainConfig, update
 from demist.errors import MissingError
@@ -29,6 +32,7 @@ from demist.model.components import hash_of
 from demist.runs import Run
 from demist.training.parallel import World
 from demist.training.stand_in import StandIn
+from demist.training.vectors import firsts
 
 FORMAT, BLOCK = 1, 64
 """Version of the files, and captions read at a time."""
@@ -62,6 +66,35 @@ class KeptStates(StandIn):
         }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class KeptPrompts(StandIn):
+    """The encoders of a model of another maker in training, whose values are rows of what is kept.
+
+    Attributes:
+        told: The condition that it stands for, with room for the longest caption.
+        rows: `(N, M)`: all parts of each caption, one after the other.
+        drop: As of the condition.
+        group: As of the condition.
+    """
+
+    told: PromptStates
+    rows: np.ndarray = field(repr=False, compare=False)
+    drop: float = 0.1
+    group: str = ""
+
+    reads: ClassVar[str] = "states"
+
+    def encode(self, values: Any, n: int) -> dict[str, Tensor]:
+        """What the encoders make of the captions with these numbers, int `(n,)`."""
+        found = torch.from_numpy(np.array(self.rows[np.asarray(values)]))
+        like = self.told.encode(None, 1)
+        parts = found.split([part[0].numel() for part in like.values()], dim=1)
+        return {
+            name: part.reshape(-1, *like[name].shape[1:])
+            for name, part in zip(like, parts, strict=True)
+        }
+
+
 def kept_states(
     conditioner: Conditioner, values: Mapping[str, Any], world: World
 ) -> tuple[Conditioner, dict[str, Any]]:
@@ -78,19 +111,25 @@ def kept_states(
     """
     made, found = dict(conditioner.conditions), dict(values)
     for name, condition in conditioner.conditions.items():
-        if isinstance(condition, FrozenText) and name in values:
-            captions, found[name] = np.unique(np.asarray(values[name]), return_inverse=True)
-            first = _kept(condition, captions) if world.first else None
-            world.agree(True)  # the others wait for the first
-            rows = _kept(condition, captions) if first is None else first
+        if not isinstance(condition, FrozenText | PromptStates) or name not in values:
+            continue
+        captions, found[name] = np.unique(np.asarray(values[name]), return_inverse=True)
+        if isinstance(condition, FrozenText):
+            rows = firsts(partial(_kept, condition, captions), world)
             made[name] = KeptStates(condition, rows, condition.drop, condition.group)
+        else:
+            texts = captions.tolist()
+            held, tokens = _holding(condition, texts)
+            rows = firsts(partial(_kept_prompts, held, texts, tokens), world)
+            made[name] = KeptPrompts(held, rows, held.drop, held.group)
     return Conditioner(made), found
 
 
 def weights_of(conditioner: Conditioner) -> str:
     """A hash of the weights of all frozen text encoders; empty: there are none."""
-    texts = [c for c in conditioner.conditions.values() if isinstance(c, FrozenText)]
-    hashes = [hash_of({"": text.reader.net}) for text in texts]
+    known = conditioner.conditions.values()
+    hashes = [hash_of({"": text.reader.net}) for text in known if isinstance(text, FrozenText)]
+    hashes += [hash_of(text.components) for text in known if isinstance(text, PromptStates)]
     return "/".join(hashes)
 
 
@@ -147,3 +186,41 @@ def _blocks(condition: FrozenText, captions: np.ndarray) -> Iterator[np.ndarray]
         parts = ("states", "weights", "pooled")
         rows = [torch.cat([one[part].flatten() for part in parts]) for one in read]
         yield torch.stack(rows).numpy()
+
+
+def _holding(
+    condition: PromptStates, captions: Sequence[str]
+) -> tuple[PromptStates, list[list[tuple[int, ...]]]]:
+    """The condition with room for the longest caption, and their tokens; long ones are told."""
+    tokens, long = [], 0
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        held = condition.holding(captions)
+        for caption in captions:
+            before = len(told)
+            tokens.append(held.tokens_of(caption))
+            long += len(told) > before
+    if long:
+        reader = held.readers[-1 if held.long else 0].name
+        how = f"read in up to {held.chunks} pieces" if held.chunked else "cut there"
+        tell(f"{long} of {len(captions)} captions are longer than {reader} reads: they are {how}")
+    return held, tokens
+
+
+def _kept_prompts(condition: PromptStates, captions: Sequence[str], tokens: Any) -> np.ndarray:
+    """The parts of each caption; a file is named by their tokens, too, as tokenizers differ."""
+    rules = replace(condition, encoders=(), long=None, drop=0.0, group="")
+    digest = hashlib.sha256(f"{rules}\0{captions}\0{tokens}".encode()).hexdigest()
+    count = sum(part[0].numel() for part in condition.encode(None, 1).values())
+
+    def blocks() -> Iterator[np.ndarray]:
+        order = range(0, len(captions), BLOCK)
+        for begin in tqdm(order, "reading captions", delay=1, leave=False, disable=None):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what is long was told of all of them
+                read = [condition.encode(text, 1) for text in captions[begin : begin + BLOCK]]
+            rows = [torch.cat([part.flatten() for part in one.values()]) for one in read]
+            yield torch.stack(rows).numpy()
+
+    key = f"{FORMAT}/{hash_of(condition.components)}/{digest}"
+    return kept("texts", key, (len(captions), count), blocks())

@@ -22,6 +22,7 @@ from demist.model.components import hash_of
 from demist.model.folder import weights_hash
 from demist.model.learned_codec import open_codec
 from demist.model.pipeline import Pipeline
+from demist.model.relearned import LEARNED
 from demist.model.sampling import Sampling
 from demist.model.values import CLASS, UNSEEN
 from demist.networks import NETWORKS, Network
@@ -29,6 +30,7 @@ from demist.objectives import TIMES, WEIGHTS
 from demist.parts import bare, parse, split, with_option
 from demist.runs import Run
 from demist.samplers import make_solver, settled
+from demist.training import published_base
 from demist.training.base import fitted, open_base, start
 from demist.training.batches import Batches
 from demist.training.beside import in_latents, kept_images
@@ -75,11 +77,17 @@ class DenoisingTask:
         device = pick_device(config.optimization.device)
         options = config.optimization
         teacher, base = open_teacher(config, device), open_base(config)
-        kept = base
+        kept, variance = base, config.diffusion.variance_steps
+        foreign = base is not None and published_base.is_published(base)
         if base is not None:
+            told_config = config
+            if foreign:
+                told_config, data, base = published_base.told(config, data, base)
+                variance = published_base.steps_of_variance(base)
             base = fitted(base, data)
             codec = base.codec.to(device)
-            told_config, data = for_prompt(config, data, base.conditioner)
+            told_config, data = for_prompt(told_config, data, base.conditioner)
+            data = published_base.literal(data, base) if foreign else data
             conditioner, values = conditions(told_config, data, base)
         elif teacher is None:
             codec = choose_codec(config, data).to(device)
@@ -102,7 +110,8 @@ class DenoisingTask:
         )
         if made is not None:
             codec = made.codec
-            conditioner = in_latents(conditioner, codec)
+            if not foreign:  # which say themselves how images become latents
+                conditioner = in_latents(conditioner, codec)
         told = kept_states(conditioner, values, world)
         told = kept_vectors(*told, data, flip, world)
         told = kept_images(*told, data, flip, world)
@@ -137,9 +146,10 @@ class DenoisingTask:
                 notes += of_latents(config, denoiser.net)
             else:
                 seed = replace(streams, rank=0, world=1).torch_seed(-1)
-                started = start(config, base, conditioner, values, seed, world, device)
+                assert kept is not None
+                started = start(config, kept, base, conditioner, values, seed, world, device)
                 denoiser, notes = started.denoiser, started.notes
-                facts["base"] = weights_hash(base)
+                facts[LEARNED] = weights_hash(kept)
             require_shapes(denoiser.net, codec, data.x)
             defaults = choose_defaults(config, modality, conditioner)
             if (asked := config.output.sample_rule) != "cfg" == defaults.guidance_rule:
@@ -148,11 +158,17 @@ class DenoisingTask:
                     f"there is but {', '.join(conditioner.conditions) or 'nothing'}: samples are "
                     f"drawn without guidance",
                 )
-            pipeline = Pipeline(denoiser, codec, conditioner, data.x.shape[1:], defaults, facts)
+            if foreign:
+                assert base is not None
+                pipeline = published_base.learning(
+                    config, base, denoiser, conditioner, defaults, facts
+                )
+            else:
+                shape = data.x.shape[1:]
+                pipeline = Pipeline(denoiser, codec, conditioner, shape, defaults, facts)
             objective = Denoising(times, weight)
-            if config.diffusion.variance_steps is not None:
-                decoder = modality.decoder(codec)
-                objective = Hybrid(times, weight, config.diffusion.variance_steps, decoder)
+            if variance is not None:
+                objective = Hybrid(times, weight, variance, modality.decoder(codec))
         else:
             pipeline, denoiser, objective = student_of(
                 teacher, config.distillation, times, weight, facts
