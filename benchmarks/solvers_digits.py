@@ -1,12 +1,15 @@
 """Samplers on a trained digits model: distance to the 1000-step result and FD at equal evaluations.
 
-    python benchmarks/solvers_digits.py RUN_OR_MODEL [-n 256] [--budgets 5 10 20 40] [--only ...]
+    python benchmarks/solvers_digits.py RUN_OR_MODEL [-n 256] [--seeds 0 1 2] [--fitted FOLDER]
+        [--budgets 5 10 20] [--only ...]
 
 The start noise, the labels and the network are the same for every sampler; peers see the network
 through their own interfaces, as in `solvers.py`. The distance is the root mean square over pixels,
 in units of the data range [-1, 1]; FD is the Frechet distance of the judge's features to the
 training images (evaluation/), which at few samples is biased for all alike: compare with the last
-line. Each library runs its default and the settings named in `CHOSEN`.
+line. Each library runs its default and the settings named in `CHOSEN`; `--fitted` is the same model
+as `demist fit-solver` left it, fitted to other noise. Means over the seeds of the start noise, and
+half of their range.
 """
 
 import argparse
@@ -14,7 +17,8 @@ import warnings
 from pathlib import Path
 
 import torch
-from field.problem import Sampler, guess
+from field.ours import Counted
+from field.problem import Sampler, f64, guess
 from field.report import machine
 from field.trained import Trained
 from solvers import MODULES, samplers, version
@@ -23,6 +27,7 @@ from demist.data import load
 from demist.evaluation.metrics.frechet import Moments, frechet_distance
 from demist.measuring.judging import judge
 from demist.model.pipeline import Pipeline
+from demist.samplers import sample
 
 CHOSEN = {
     "demist": [
@@ -62,20 +67,36 @@ def within(sampler: Sampler, problem: Trained, budget: int) -> int:
     return 1
 
 
+def fitted(folder: str) -> Sampler:
+    """The default of a model that was fitted, where it was for so many steps."""
+    fits = Pipeline.load(folder).fits
+    assert fits is not None
+
+    def run(problem: Trained, n: int) -> torch.Tensor:
+        way = fits.ways[n]
+        x = problem.schedule(torch.ones((), dtype=f64))[1] * problem.z
+        return sample(Counted(problem), x, torch.tensor(way.times, dtype=f64), way.solver)
+
+    return Sampler("demist", "fitted", "", run)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", help="a run folder, or a saved model's folder")
     parser.add_argument("-n", type=int, default=256)
-    parser.add_argument("--budgets", nargs="+", type=int, default=[5, 10, 20, 40])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--fitted", help="a folder that demist fit-solver wrote")
+    parser.add_argument("--budgets", nargs="+", type=int, default=[5, 10, 20])
     parser.add_argument("--only", nargs="+", default=list(MODULES), choices=list(MODULES))
-    parser.add_argument("--reference-steps", type=int, default=1000)
+    parser.add_argument("--reference-steps", type=int, default=200)
     parser.add_argument("--data", default="digits")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
     saved = (Path(args.model) / "model_index.json").is_file()
     pipeline = Pipeline.load(args.model) if saved else Pipeline.from_run(args.model)
-    problem = Trained(pipeline, args.n, steps=args.reference_steps)
+    problems = [Trained(pipeline, args.n, seed, steps=args.reference_steps) for seed in args.seeds]
     train, test = load(args.data), load(args.data, split="test")
     classifier = judge(train, test)
     real = Moments.of(classifier.features(train.x))
@@ -88,34 +109,49 @@ def main() -> None:
     lines = [
         f"# Samplers on a trained model ({facts})",
         "",
-        f"`python benchmarks/solvers_digits.py` with {args.n} samples; "
-        f"{machine({name: version(name) for name in args.only})}. Judge: {classifier.card}.",
+        f"`python benchmarks/solvers_digits.py` with {args.n} samples from each of "
+        f"{len(args.seeds)} seeds; {machine({name: version(name) for name in args.only})}. Judge: "
+        f"{classifier.card}.",
         "",
-        f"Each cell: distance to the {goal} / FD to the training images.",
+        f"Each cell: distance to the {goal} / FD to the training images, ± half of the range over "
+        f"the seeds.",
         "",
         "| sampler | " + " | ".join(f"{b} evaluations" for b in args.budgets) + " |",
         "| --- " * (len(args.budgets) + 1) + "|",
     ]
     for library in args.only:
         known = {(s.method, s.settings): s for s in samplers(library)}
-        for sampler in (known[key] for key in CHOSEN[library]):
+        every = [known[key] for key in CHOSEN[library]]
+        if library == "demist" and args.fitted:
+            every = [fitted(args.fitted), *every]
+        for sampler in every:
             start = float("inf") if library == "demist" else sampler.noisier
             cells = []
             for budget in args.budgets:
-                steps = within(sampler, problem, budget)
-                x = sampler.run(problem, steps)
-                cells.append(f"{problem.errors(x, start)[0]:.4f} / {fd(problem.images(x)):.2f}")
+                own = sampler.method == "fitted"
+                steps = budget if own else within(sampler, problems[0], budget)
+                ends = [sampler.run(problem, steps) for problem in problems]
+                far = [p.errors(x, start)[0] for p, x in zip(problems, ends, strict=True)]
+                off = [fd(p.images(x)) for p, x in zip(problems, ends, strict=True)]
+                cells.append(f"{_spread(far, 4)} / {_spread(off, 3)}")
             mark = " (default)" if sampler.default == "library" else ""
             lines.append(f"| {library}: {sampler.label}{mark} | " + " | ".join(cells) + " |")
             print(lines[-1], flush=True)
-    many = fd(problem.images(problem.reference(float("inf"))))
-    held_out = fd(test.x[torch.randperm(len(test))[: args.n].numpy()])
+    many = [fd(p.images(p.reference(float("inf")))) for p in problems]
+    g = torch.Generator().manual_seed(0)
+    some = [torch.randperm(len(test), generator=g)[: args.n].numpy() for _ in args.seeds]
     lines += [
         "",
-        f"FD of the {goal}: {many:.2f}; of {args.n} held-out images: {held_out:.2f}.",
+        f"FD of the {goal}: {_spread(many, 3)}; of {args.n} held-out images: "
+        f"{_spread([fd(test.x[rows]) for rows in some], 3)}.",
     ]
     (args.out / "solvers_digits.md").write_text("\n".join(lines) + "\n")
     print(lines[-1])
+
+
+def _spread(values: list[float], digits: int) -> str:
+    half = (max(values) - min(values)) / 2
+    return f"{sum(values) / len(values):.{digits}f} ± {half:.{digits}f}"
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ from demist.version import __version__
 
 ORDER = (
     "demo", "train", "launch", "sample", "trace", "edit", "restore", "bulk", "evaluate",
-    "classifier", "make-pairs", "make-loops", "pack", "export", "show", "studio", "learn",
-    "convert", "push", "ls", "list", "config", "doctor", "completion",
+    "classifier", "fit-solver", "make-pairs", "make-loops", "pack", "export", "show", "studio",
+    "learn", "convert", "push", "ls", "list", "config", "doctor", "completion",
 )  # fmt: skip
 """The order of help, which is that in which people meet the commands; others follow by name."""
 

@@ -47,6 +47,7 @@ class Options:
 BESIDE = {
     "solvers": (
         Row("auto", "adams with the options that suit the number of steps: the default.", ()),
+        Row("fitted", "Steps that `demist fit-solver` fitted to the model: auto takes them.", ()),
         Row(
             "published",
             "The sampler in the scheduler_config.json of a model from elsewhere, step for step.",

@@ -26,6 +26,7 @@ class SamplingOptions:
     solver: str | None = None
     """auto (adams, with options by the number of steps), heun, dpmpp-2m, ddim, ddim:eta=1 (DDPM),
     ...; an unknown name lists them all.
+    fitted: the model's own, where `demist fit-solver` made one; auto takes it by itself.
     published: as the maker of a model from elsewhere samples it."""
     time_grid: str | None = None
     """Where the steps are: angular, smooth, uniform, karras:rho=5, trailing, ... (an unknown name

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from demist.io.files import write_text
 from demist.model.feeders import stages_of
+from demist.model.fits import settled
 from demist.networks import Network
 
 if TYPE_CHECKING:
@@ -125,7 +126,8 @@ def _head(pipeline: "Pipeline") -> str:
 def _rows(pipeline: "Pipeline", trained: Mapping[str, Any]) -> str:
     d, facts = pipeline.denoiser, pipeline.facts
     count = sum(p.numel() for p in d.net.parameters())
-    how = pipeline.defaults.settled()
+    how = settled(pipeline, pipeline.defaults)
+    fits = pipeline.fits
     rows = {
         "makes": f"{' x '.join(map(str, pipeline.shape))} each",
         "learned from": f"{facts['items']:,} samples" if "items" in facts else None,
@@ -133,6 +135,8 @@ def _rows(pipeline: "Pipeline", trained: Mapping[str, Any]) -> str:
         "schedule, prediction": f"{type(d.schedule).__name__}, {type(d.parameterization).__name__}",
         "trained for": _span(facts, trained),
         "usual sampling": f"{how.steps} steps of {how.solver}, guidance {how.guidance:g}",
+        "few steps": fits
+        and f"fitted for {', '.join(map(str, fits.ways))} steps at guidance {fits.guidance:g}",
         "data's fingerprint": facts.get("fingerprint"),
         "stages before it": ", ".join(
             f"`{name}`, {' x '.join(map(str, stage.shape))}"

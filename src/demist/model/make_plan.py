@@ -13,6 +13,7 @@ from demist.errors import UsageError
 from demist.model.best_of import require_draws
 from demist.model.controlled import say_what_is_missing
 from demist.model.feeders import alone, feeders_lead, feeds_of, with_feeds
+from demist.model.fits import fitted_way, settled
 from demist.model.guided import guided, negative_for
 from demist.model.keywords import by_name, require_known, whole
 from demist.model.plan import Constrain, Guide, Init, Plan
@@ -61,12 +62,12 @@ def make_plan(
     roomy = pipeline.conditioner.holding(cond, negative or {})
     if roomy is not pipeline.conditioner:
         pipeline = replace(pipeline, conditioner=roomy)
-    full = sampling.over(pipeline.defaults).over(STANDARD).settled()
+    full = settled(pipeline, sampling.over(pipeline.defaults).over(STANDARD))
     if not isinstance(full.seed, int | None) and len(full.seed) != n:
         raise UsageError(f"got {len(full.seed)} seeds for {n} samples; give one for all, or {n}")
     require_draws(pipeline, full)
     cond, full, guiding = _with_told_guidance(pipeline, cond, sampling, full, negative)
-    way = published_way(pipeline, full) or _own_way(pipeline, full)
+    way = published_way(pipeline, full) or fitted_way(pipeline, full) or _own_way(pipeline, full)
     seen = way.seen(pipeline)
     dim = None if weak is None else way.seen(weak)
     told = {**cond, **dict.fromkeys(fed, True)}
@@ -153,6 +154,7 @@ def _refined(
         given, away = ({k: v for k, v in d.items() if k in known} for d in (cond, negative))
         how: dict[str, Any] = {"negative": away or None, "guide": guide, "constrain": constrain}
         how["fed"] = [name for name in fed if name in known]
+        model = replace(model, fits=None)  # a fit is of one model, and one walk has two here
         if not _is_noisy(model):
             sampling = replace(sampling, condition_noise=None)
         if plans:

@@ -24,6 +24,7 @@ from demist.model import folder as model_folder
 from demist.model.controlled import Controlled, with_controls
 from demist.model.export import Kind, export
 from demist.model.feeders import Feeder
+from demist.model.fits import Fits
 from demist.model.images import shown
 from demist.model.make_plan import make_plan
 from demist.model.placing import move, take_turns, thrifty
@@ -55,6 +56,7 @@ class Pipeline:
         controls: Networks that read a further image, by the names of their conditions.
         refinement: A second model that takes the last steps; see `refined`.
         feeders: Models that make conditions of this one, by the names of these; see `fed`.
+        fits: Ways of taking few steps that were fitted to it; see `demist.model.fits.fit_solver`.
     """
 
     denoiser: Denoiser
@@ -68,6 +70,7 @@ class Pipeline:
     controls: Mapping[str, Published] = field(default_factory=dict)
     refinement: Refinement | None = None
     feeders: Mapping[str, Feeder] = field(default_factory=dict)
+    fits: Fits | None = None
 
     def __post_init__(self) -> None:
         require_free_names(list(self.conditioner.conditions))
@@ -261,8 +264,9 @@ class Pipeline:
         second = self.refinement and self.refinement.sized(size)
         earlier = feeders.sized(self, conditioner)
         return replace(
-            self, shape=shape, conditioner=conditioner, refinement=second, feeders=earlier
-        )
+            self, shape=shape, conditioner=conditioner, refinement=second, feeders=earlier,
+            fits=None,
+        )  # fmt: skip
 
     def refined(self, refiner: "Pipeline", start: float = 0.2) -> "Pipeline":
         """This model, whose last steps a second one takes, such as the refiner of SDXL.
@@ -495,7 +499,8 @@ class Pipeline:
     def _assemble(cls, arguments: dict[str, Any], where: str) -> "Pipeline":
         try:
             require_types(Sampling, arguments["defaults"])
-            return cls(**{**arguments, "defaults": Sampling(**arguments["defaults"])})
+            fits = Fits.from_json(arguments.get("fits"), where)
+            return cls(**{**arguments, "defaults": Sampling(**arguments["defaults"]), "fits": fits})
         except (TypeError, ValueError) as error:
             raise DataError(f"{where}: the saved defaults make no sense: {error}") from None
         except UsageError as error:

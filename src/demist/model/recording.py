@@ -350,6 +350,7 @@ def resumed(
     plan = pipeline.plan(trace.n, _along(pipeline, trace, step, how, before), **beside, **cond)
     turned = set(how.given()) - {"seed", "steps", "grid", "batch_size"}
     turned |= set(changes) - set(FIELDS) - set(trace.facts.get("also", ()))  # those are given again
+    turned |= {"solver"} if plan.sampling.solver != before.solver else set()
     # A memory is of one solver and one model: of others it would be a jump.
     memory = trace.memories[step] if same and change is None and not turned else None
     facts, given = facts_of(pipeline, plan, cond, {**beside, **_said(change)})

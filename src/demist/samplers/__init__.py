@@ -1,6 +1,8 @@
 """From noise to data: grids of times, solvers, and the loop that applies one along the other."""
 
 from demist.samplers.adaptive import Solution, Step, dormand_prince, integrate
+from demist.samplers.fit import Fit, evaluations, fit
+from demist.samplers.fitted import Fitted
 from demist.samplers.grids.functions import (
     angular,
     beta,
@@ -23,7 +25,6 @@ from demist.samplers.grids.in_time import BetaGrid, ShiftedGrid, UniformGrid
 from demist.samplers.langevin import annealed_langevin, langevin
 from demist.samplers.loop import TrajectoryPoint, checked_grid, renoise, sample, trajectory
 from demist.samplers.make import GRIDS, SOLVERS, make_grid, make_solver
-from demist.samplers.optimise import optimised
 from demist.samplers.restart import restart
 from demist.samplers.solver import Solver
 from demist.samplers.solvers.adams import Adams
@@ -74,6 +75,8 @@ __all__ = [
     "Euler",
     "EulerMaruyama",
     "ExponentialGrid",
+    "Fit",
+    "Fitted",
     "Grid",
     "Heun",
     "KarrasGrid",
@@ -100,7 +103,9 @@ __all__ = [
     "checked_grid",
     "cosine",
     "dormand_prince",
+    "evaluations",
     "exponential",
+    "fit",
     "integrate",
     "karras",
     "langevin",
@@ -109,7 +114,6 @@ __all__ = [
     "log_snr",
     "make_grid",
     "make_solver",
-    "optimised",
     "renoise",
     "restart",
     "sample",

@@ -1,0 +1,98 @@
+"""`demist fit-solver`: steps of its own for a model, for few evaluations."""
+
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+from demist.commands.sampling import ModelOptions, require_positive
+from demist.commands.shared import free_name, read
+from demist.errors import CannotCreateError, UsageError
+
+
+@dataclass(frozen=True)
+class Options:
+    """Fit a solver to a model, so that few steps come nearest to what many would give.
+
+    Times and weights of the steps are fitted by following the model's flow; nothing is trained, and
+    the network stays as it is. In the new folder the fit is the default for the numbers of steps
+    that were fitted, at the same guidance.
+    """
+
+    model: Annotated[Positional[str], arg(metavar="RUN|FOLDER")]
+    """A run (number, name, path or `latest`), a saved model's folder, or `digits`."""
+    out: Path | None = None
+    """New folder for the model with its fit. Default: fitted, fitted-2, ..."""
+    steps: Annotated[str, arg(metavar="N,N,...")] = "3,4,5,6,7,8,9,10,12,15,20"
+    """Numbers of steps to fit, 2 to 96 each; with others the rule chooses, as ever."""
+    starts: int = 64
+    """Draws of noise: the first half to fit to, the second to choose by. More for points in few
+    dimensions."""
+    guidance: Annotated[float | None, arg(metavar="SCALE")] = None
+    """Scale of guidance. Default: the model's own; with another the rule chooses, as ever."""
+    seed: int = 0
+    """Of the noise."""
+    prompt: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="TEXT")] = ()
+    """What is drawn meanwhile, for a model of captions, also several times: such as people will
+    ask for. Default: no prompt."""
+    source: Annotated[ModelOptions, arg(name="")] = field(default_factory=ModelOptions)
+
+    def __post_init__(self) -> None:
+        require_positive("starts", self.starts)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The numbers of steps, each once, rising."""
+        try:
+            return tuple(sorted({int(word) for word in self.steps.split(",")}))
+        except ValueError:
+            raise UsageError(f"--steps {self.steps}: not numbers such as 5,8,10") from None
+
+
+def main(args: list[str]) -> None:
+    """Fit, print what is gained, and the folder's name."""
+    options = read(Options, "fit-solver", args)
+    out = options.out or free_name(Path("fitted"))
+    if out.exists():
+        raise CannotCreateError(f"{out} exists already; choose another name: --out")
+    steps = options.numbers
+    pipeline = options.source.open(options.model)
+    if pipeline.origin is not None:
+        raise UsageError(
+            f"{options.model} is saved in its maker's form, which has no place for a fitted "
+            f"solver; fit it in Python, for one session: demist.model.fits.fit_solver"
+        )
+    from tqdm import tqdm
+
+    from demist.model.fits import cost, fit_solver
+
+    cond: dict[str, Any] = {}
+    if options.prompt:
+        name = next(
+            (k for k, c in pipeline.conditioner.conditions.items() if c.short == "prompt"), ""
+        )
+        if not name:
+            raise UsageError("--prompt: this model reads no prompts; leave it out")
+        cond[name] = [options.prompt[i % len(options.prompt)] for i in range(options.starts)]
+    began, total = time.monotonic(), cost(steps)
+    with tqdm(total=total, unit="evaluation", leave=False, file=sys.stderr) as bar:
+        made = fit_solver(
+            pipeline, steps, starts=options.starts, guidance=options.guidance, seed=options.seed,
+            done=bar.update, **cond,
+        )  # fmt: skip
+    fits = made.fits
+    assert fits is not None
+    made.save(out)
+    print(
+        f"{total} evaluations of {options.starts} starts, guidance {fits.guidance:g}, "
+        f"{time.monotonic() - began:.0f} s; mean distance from the exact flow, of starts that "
+        f"nothing was fitted to:",
+        file=sys.stderr,
+    )
+    print("steps    before     after  solver", file=sys.stderr)
+    for n, way in fits.ways.items():
+        print(f"{n:5} {way.usual:9.4f} {way.error:9.4f}  {way.spec}", file=sys.stderr)
+    print(out)

@@ -1,0 +1,162 @@
+"""Ways of taking few steps that were fitted to a model: how they are found, kept and chosen."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from demist.core import Conditioned, Model, Prediction
+from demist.errors import DataError, UsageError
+from demist.model.published import Way
+from demist.model.sampling import Sampling
+from demist.samplers import AUTO, Fit, Fitted, evaluations, fit, usual
+
+if TYPE_CHECKING:
+    from demist.model.pipeline import Pipeline
+
+NAME = Fitted.name
+"""What a recipe says in place of a solver's name."""
+
+STEPS = (3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20)
+"""Numbers of steps that are fitted where nobody says which."""
+
+
+@dataclass(frozen=True)
+class Fits:
+    """What was fitted to a model.
+
+    Attributes:
+        guidance: The scale with which it was.
+        ways: Number of steps -> how to take them.
+    """
+
+    guidance: float
+    ways: Mapping[int, Fit]
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, as plain values."""
+        ways = {str(n): way.to_json() for n, way in self.ways.items()}
+        return {"guidance": self.guidance, "ways": ways}
+
+    @classmethod
+    def from_json(cls, told: Any, where: str) -> "Fits | None":
+        """What `to_json` gave; None: the model has none.
+
+        Raises:
+            DataError: It makes no sense.
+        """
+        if told is None:
+            return None
+        try:
+            ways = {int(n): Fit.from_json(way) for n, way in told["ways"].items()}
+            for n, way in ways.items():
+                if len(way.times) != n + 1:
+                    raise ValueError(f"{n} steps have {n + 1} times, not {len(way.times)}")
+            return cls(float(told["guidance"]), ways)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{where}: the fitted solver makes no sense: {error}") from None
+
+
+def settled(pipeline: "Pipeline", full: Sampling) -> Sampling:
+    """A complete recipe, its solver by name where it leaves the choice open.
+
+    From pure noise, on no grid that somebody chose, and with the guidance that was fitted for, it
+    is `fitted` where the model has a fit for so many steps; elsewhere that of the rule,
+    `demist.samplers.usual`. A recipe that says `fitted` and begins elsewhere, or has a grid of its
+    own, such as what is left of a trace, is sampled by the rule's solver, too.
+
+    Raises:
+        UsageError: `fitted` is asked for, and there is no such fit.
+    """
+    assert full.steps is not None
+    fits, free = pipeline.fits, full.grid is None and full.start == 1
+    if full.solver == NAME and not free:
+        return replace(full, solver=usual(full.typed_steps or full.steps))
+    if full.solver == NAME and (fits is None or full.steps not in fits.ways):
+        there = "none" if fits is None else ", ".join(map(str, fits.ways))
+        raise UsageError(
+            f"solver fitted: steps = {full.steps}, and fitted to this model are: {there}; fit it "
+            f"(demist fit-solver MODEL --steps {full.steps} --out FOLDER), or leave the solver out"
+        )
+    if full.solver == AUTO and fits is not None and free and full.steps in fits.ways:
+        alike = full.guidance == fits.guidance and full.guidance_interval is None
+        rule = full.guidance_rule == pipeline.defaults.guidance_rule
+        return replace(full, solver=NAME) if alike and rule else full.settled()
+    return full.settled()
+
+
+def fitted_way(pipeline: "Pipeline", full: Sampling) -> Way | None:
+    """The way that was fitted to the model; None: it is not asked for."""
+    if full.solver != NAME:
+        return None
+    assert pipeline.fits is not None
+    way = pipeline.fits.ways[full.steps or 0]
+    return Way(way.solver, torch.tensor(way.times, dtype=torch.float64), full)
+
+
+def fit_solver(
+    pipeline: "Pipeline",
+    steps: Sequence[int] = STEPS,
+    *,
+    starts: int = 64,
+    guidance: float | None = None,
+    seed: int = 0,
+    done: Callable[[int], None] = lambda evaluations: None,
+    **cond: Any,
+) -> "Pipeline":
+    """The model with a solver of its own for few steps; see `demist.samplers.fit`.
+
+    Args:
+        pipeline: The model.
+        steps: Numbers of steps.
+        starts: From so many draws of noise: half to fit to, half to choose by.
+        guidance: Scale; by default the model's own. The fit is used with this scale alone.
+        seed: Of the noise.
+        done: Called with the evaluations since the last call, of `cost` all in all.
+        cond: Conditions by name, one for all starts or one for each. Of those with a list of
+            choices, such as classes, all are drawn evenly where none is given.
+
+    Raises:
+        UsageError: The model takes its last steps by a refiner, or an argument makes no sense.
+    """
+    if pipeline.refinement is not None:
+        raise UsageError("a model with a refiner is two; fit each, and join them afterwards")
+    bare = replace(pipeline, fits=None)
+    for name, known in pipeline.conditioner.conditions.items():
+        if known.choices and name not in cond:
+            cond[name] = [known.choices[i % len(known.choices)] for i in range(starts)]
+    asked = Sampling(guidance=guidance, seed=seed)
+    plan = bare.plan(starts, asked, **cond)
+    if plan.feeds:
+        raise UsageError("a model of several stages is fitted stage by stage, from its own folder")
+    scale = plan.sampling.guidance
+    assert scale is not None
+    model = _InBatches(plan.model, plan.cond, plan.sampling.batch_size or starts)
+    try:
+        found = fit(model, next(plan.states()).x, steps, done=done)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return replace(pipeline, fits=Fits(scale, found))
+
+
+def cost(steps: Sequence[int] = STEPS) -> int:
+    """How often `fit_solver` asks the network about all starts, without guidance."""
+    return evaluations(steps)
+
+
+class _InBatches:
+    """A model that is asked about some of the states at a time."""
+
+    def __init__(self, model: Model, cond: Mapping[str, Any], size: int) -> None:
+        self.model, self.schedule, self.cond, self.size = model, model.schedule, cond, size
+
+    def __call__(self, x: Tensor, t: Tensor, **cond: Any) -> Prediction:
+        parts = []
+        for i in range(0, len(x), self.size):
+            rows = slice(i, i + self.size)
+            here = {name: value[rows] for name, value in self.cond.items()}
+            parts.append(Conditioned(self.model, here)(x[rows], t, **cond))
+        x0, eps = (torch.cat([getattr(p, name) for p in parts]) for name in ("x0", "eps"))
+        return Prediction(x0, eps, parts[0].alpha, parts[0].sigma)

@@ -1,0 +1,173 @@
+"""A model with a solver of its own: when it is taken, how it is kept, and the command."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from demist.cli import main
+from demist.codecs import Pixels
+from demist.conditions import Conditioner, Label
+from demist.core import Denoiser, Linear, Velocity
+from demist.errors import DataError, UsageError
+from demist.model import Pipeline, Sampling, open_model
+from demist.model.fits import STEPS, Fits, fit_solver
+from demist.networks import UNet
+from demist.samplers import Fitted
+
+
+@pytest.fixture(scope="module")
+def bare():
+    net = UNet(channels=(16,), norm_groups=4, head_dim=16, num_classes=2, patch=2)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for p in net.parameters():
+            p.add_(0.2 * torch.randn(p.shape, generator=generator))
+    label = Conditioner({"label": Label(("cat", "dog"))})
+    how = Sampling(steps=6, guidance=2.0)
+    return Pipeline(Denoiser(net, Linear(), Velocity()), Pixels(), label, (1, 8, 8), how)
+
+
+@pytest.fixture(scope="module")
+def model(bare):
+    made = fit_solver(bare, (4, 6), starts=16)
+    kinds = {n: type(way.solver) for n, way in made.fits.ways.items()}
+    assert kinds == {4: Fitted, 6: Fitted}
+    return made
+
+
+def same(a, b):
+    return np.array_equal(np.asarray(a), np.asarray(b))
+
+
+def test_it_is_the_default_for_what_was_fitted_and_nothing_else(bare, model):
+    plan = model.plan(2, label="cat")
+    assert plan.sampling.solver == "fitted"
+    assert plan.solver == model.fits.ways[6].solver
+    assert plan.grid.tolist() == list(model.fits.ways[6].times)
+    assert not same(model.sample(2, label="cat"), bare.sample(2, label="cat"))
+    photo = np.zeros((1, 8, 8), np.uint8)
+    for how in (
+        {"steps": 5}, {"steps": 20}, {"guidance": 1.0}, {"guidance_interval": (0.1, 0.9)},
+        {"guidance_rule": "apg"}, {"grid": "uniform"}, {"grid": (1.0, 0.5, 0.2, 0.1, 0.05, 0.0)},
+        {"start": 0.6, "init": photo}, {"solver": "heun"},
+    ):  # fmt: skip
+        assert same(
+            model.sample(2, label="cat", seed=1, **how), bare.sample(2, label="cat", seed=1, **how)
+        ), how
+        assert model.plan(2, label="cat", **how).sampling.solver != "fitted"
+
+
+def test_its_recipe_makes_the_same_samples_again(model):
+    plan = model.plan(3, label="dog", seed=7)
+    again = model.sample(3, Sampling(**plan.sampling.recipe()), label="dog")
+    assert same(again, plan.sample())
+
+
+def test_samples_do_not_depend_on_the_batch(model):
+    both = model.sample(9, label="cat", seed=3, batch_size=16)
+    assert same(both[:4], model.sample(4, label="cat", seed=3, batch_size=8))
+
+
+def test_it_is_asked_for_by_name_with_another_guidance(bare, model):
+    plan = model.plan(1, label="cat", solver="fitted", guidance=1.0)
+    assert isinstance(plan.solver, Fitted)
+    with pytest.raises(UsageError, match=r"steps = 5, and fitted to this model are: 4, 6; fit it"):
+        model.plan(1, solver="fitted", steps=5)
+    with pytest.raises(UsageError, match=r"steps = 6, and fitted to this model are: none"):
+        bare.plan(1, solver="fitted")
+
+
+def test_it_is_saved_with_the_model(model, tmp_path):
+    saved = Pipeline.load(model.save(tmp_path / "a"))
+    assert saved.fits == model.fits
+    assert same(saved.sample(3, label="cat"), model.sample(3, label="cat"))
+    page = (tmp_path / "a/README.md").read_text()
+    assert "6 steps of fitted, guidance 2" in page
+    assert "fitted for 4, 6 steps at guidance 2" in page
+    assert "fits" not in json.loads(
+        (replace(model, fits=None).save(tmp_path / "b") / "model_index.json").read_text()
+    )
+
+
+@pytest.mark.parametrize(("path", "value", "message"), [
+    (("guidance",), "x", "could not convert"), (("ways",), [], "has no attribute"),
+    (("ways", "6", "solver"), "none", "no solver"), (("ways", "6", "times"), [1.0, 0.0], "rows of"),
+    (("ways", "4", "weights"), None, "makes no sense"),
+])  # fmt: skip
+def test_what_makes_no_sense_is_said(model, path, value, message):
+    told = json.loads(json.dumps(model.fits.to_json()))
+    *above, last = path
+    where = told
+    for key in above:
+        where = where[key]
+    where[last] = value
+    with pytest.raises(DataError, match=rf"^folder: the fitted solver makes no sense: .*{message}"):
+        Fits.from_json(told, "folder")
+
+
+def test_ways_of_another_number_of_steps_are_refused(model):
+    told = model.fits.to_json()
+    told["ways"] = {"5": told["ways"]["4"]}
+    with pytest.raises(DataError, match="5 steps have 6 times, not 5"):
+        Fits.from_json(told, "folder")
+
+
+def test_a_trace_goes_on_bit_for_bit_and_by_the_rule_where_steps_change(model):
+    trace = model.trace(2, label="cat")
+    assert trace.facts["sampling"]["solver"] == "fitted"
+    on = model.resume(trace, 3)
+    assert torch.equal(on.x, trace.x)
+    more = model.resume(trace, 3, steps=8)
+    assert more.steps == 11
+    assert torch.equal(more.x[:4], trace.x[:4])
+    assert more.x.isfinite().all()
+
+
+def test_another_size_has_no_fit(model):
+    assert model.fits is not None
+    assert model.sized((16, 16)).fits is None
+
+
+def test_conditions_are_those_of_the_starts(bare):
+    given = fit_solver(bare, (4,), starts=8, label="cat")
+    spread = fit_solver(bare, (4,), starts=8)
+    assert given.fits != spread.fits
+    assert fit_solver(bare, (4,), starts=8, label=["cat", "dog"] * 4).fits == spread.fits
+
+
+def test_the_command_writes_a_model_and_says_what_is_gained(bare, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    bare.save(tmp_path / "m")
+    assert main(["fit-solver", "m", "--steps", "6,4,6", "--starts", "16", "--device", "cpu"]) == 0
+    told = capsys.readouterr()
+    assert told.out == "fitted\n"
+    assert "steps    before     after  solver" in told.err
+    assert "guidance 2" in told.err
+    made = open_model("fitted")
+    assert list(made.fits.ways) == [4, 6]
+    assert main(["sample", "fitted", "--class", "cat", "--n", "1", "--device", "cpu"]) == 0
+    assert main(["fit-solver", "m", "--out", "fitted"]) == 73
+    assert "fitted exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["--steps", "x"], "not numbers such as"), (["--steps", "1"], "fitted for 2 to 96, got 1"),
+    (["--starts", "2"], "at least 4 starts, got 2"), (["--starts", "0"], "starts"),
+    (["--prompt", "a"], "this model reads no prompts"),
+])  # fmt: skip
+def test_bad_flags_get_one_sentence(bare, tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    bare.save(tmp_path / "m")
+    assert main(["fit-solver", "m", "--device", "cpu", *words]) == UsageError.exit_code
+    told = capsys.readouterr().err
+    assert message in told
+    assert not (tmp_path / "fitted").exists()
+
+
+def test_the_usual_steps_are_those_of_the_command():
+    from demist.commands.fit_solver import Options
+
+    assert Options("m").numbers == STEPS
