@@ -98,7 +98,7 @@ def page(kept: dict[str, Any]) -> str:
     """All tables."""
     numbers = [n for n, row in kept["problems"].items() if {"demist", *PEERS} <= row.keys()]
     lines = ["# The default against the best setting of every peer", ""]
-    lines += [*__doc__.splitlines()[4:-1], ""]
+    lines += [*__doc__.splitlines()[4:], ""]
     lines += [f"{kept['machine']}. {len(numbers)} problems, {kept['samples']} samples each.", ""]
     lines += [
         "Each cell: error of the peer over that of demist, **median** over the problems (smallest "

@@ -32,7 +32,7 @@ def bare():
 
 @pytest.fixture(scope="module")
 def model(bare):
-    made = fit_solver(bare, (4, 6), starts=16)
+    made = bare.fitted((4, 6), starts=16)
     kinds = {n: type(way.solver) for n, way in made.fits.ways.items()}
     assert kinds == {4: Fitted, 6: Fitted}
     return made

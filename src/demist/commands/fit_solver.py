@@ -63,12 +63,8 @@ def main(args: list[str]) -> None:
     if pipeline.origin is not None:
         raise UsageError(
             f"{options.model} is saved in its maker's form, which has no place for a fitted "
-            f"solver; fit it in Python, for one session: demist.model.fits.fit_solver"
+            f"solver; fit it in Python for as long as it is open: Pipeline.fitted"
         )
-    from tqdm import tqdm
-
-    from demist.model.fits import cost, fit_solver
-
     cond: dict[str, Any] = {}
     if options.prompt:
         name = next(
@@ -77,19 +73,17 @@ def main(args: list[str]) -> None:
         if not name:
             raise UsageError("--prompt: this model reads no prompts; leave it out")
         cond[name] = [options.prompt[i % len(options.prompt)] for i in range(options.starts)]
-    began, total = time.monotonic(), cost(steps)
-    with tqdm(total=total, unit="evaluation", leave=False, file=sys.stderr) as bar:
-        made = fit_solver(
-            pipeline, steps, starts=options.starts, guidance=options.guidance, seed=options.seed,
-            done=bar.update, **cond,
-        )  # fmt: skip
+    began = time.monotonic()
+    made = pipeline.fitted(
+        steps, starts=options.starts, guidance=options.guidance, seed=options.seed,
+        progress=True, **cond,
+    )  # fmt: skip
     fits = made.fits
     assert fits is not None
     made.save(out)
     print(
-        f"{total} evaluations of {options.starts} starts, guidance {fits.guidance:g}, "
-        f"{time.monotonic() - began:.0f} s; mean distance from the exact flow, of starts that "
-        f"nothing was fitted to:",
+        f"{options.starts} starts, guidance {fits.guidance:g}, {time.monotonic() - began:.0f} s; "
+        f"mean distance from the exact flow, of starts that nothing was fitted to:",
         file=sys.stderr,
     )
     print("steps    before     after  solver", file=sys.stderr)

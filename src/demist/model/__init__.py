@@ -1,6 +1,6 @@
 """A model with all it takes to sample from it, in memory and as a folder."""
 
-from demist.model import best_of, values
+from demist.model import best_of, fits, values
 from demist.model.controlled import Controlled
 from demist.model.feeders import Feeder
 from demist.model.images import Images, shown
@@ -44,6 +44,7 @@ __all__ = [
     "encoders",
     "export",
     "feeders",
+    "fits",
     "folder",
     "gpus_of",
     "guided",

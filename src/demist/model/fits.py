@@ -1,11 +1,12 @@
 """Ways of taking few steps that were fitted to a model: how they are found, kept and chosen."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from demist.core import Conditioned, Model, Prediction
 from demist.errors import DataError, UsageError
@@ -103,7 +104,7 @@ def fit_solver(
     starts: int = 64,
     guidance: float | None = None,
     seed: int = 0,
-    done: Callable[[int], None] = lambda evaluations: None,
+    progress: bool = False,
     **cond: Any,
 ) -> "Pipeline":
     """The model with a solver of its own for few steps; see `demist.samplers.fit`.
@@ -114,7 +115,7 @@ def fit_solver(
         starts: From so many draws of noise: half to fit to, half to choose by.
         guidance: Scale; by default the model's own. The fit is used with this scale alone.
         seed: Of the noise.
-        done: Called with the evaluations since the last call, of `cost` all in all.
+        progress: Show a bar.
         cond: Conditions by name, one for all starts or one for each. Of those with a list of
             choices, such as classes, all are drawn evenly where none is given.
 
@@ -134,10 +135,11 @@ def fit_solver(
     scale = plan.sampling.guidance
     assert scale is not None
     model = _InBatches(plan.model, plan.cond, plan.sampling.batch_size or starts)
-    try:
-        found = fit(model, next(plan.states()).x, steps, done=done)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    with tqdm(total=cost(steps), unit="evaluation", leave=False, disable=not progress) as bar:
+        try:
+            found = fit(model, next(plan.states()).x, steps, done=bar.update)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
     return replace(pipeline, fits=Fits(scale, found))
 
 

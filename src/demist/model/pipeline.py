@@ -24,7 +24,7 @@ from demist.model import folder as model_folder
 from demist.model.controlled import Controlled, with_controls
 from demist.model.export import Kind, export
 from demist.model.feeders import Feeder
-from demist.model.fits import Fits
+from demist.model.fits import STEPS, Fits, fit_solver
 from demist.model.images import shown
 from demist.model.make_plan import make_plan
 from demist.model.placing import move, take_turns, thrifty
@@ -295,6 +295,32 @@ class Pipeline:
             UsageError: The two do not fit, or the name is taken.
         """
         return feeders.fed(self, condition, feeder, name)
+
+    def fitted(
+        self,
+        steps: Sequence[int] = STEPS,
+        *,
+        starts: int = 64,
+        guidance: float | None = None,
+        seed: int = 0,
+        progress: bool = False,
+        **cond: Any,
+    ) -> "Pipeline":
+        """This model with a solver of its own for few steps: `pipeline.fitted((5, 8))`.
+
+        Args:
+            steps: Numbers of steps; see `demist.model.fits.fit_solver`, also for the others.
+            starts: From so many draws of noise.
+            guidance: Scale; by default the model's own.
+            seed: Of the noise.
+            progress: Show a bar.
+            cond: Conditions by name.
+
+        Raises:
+            UsageError: The model is of several stages, or an argument makes no sense.
+        """
+        how: dict[str, Any] = {"starts": starts, "guidance": guidance, "seed": seed}
+        return fit_solver(self, steps, **how, progress=progress, **cond)
 
     def with_lora(self, file: str | os.PathLike[str], weight: float = 1.0) -> "Pipeline":
         """This pipeline with the changes of a LoRA file; this one stays as it was, to the bit.

@@ -176,7 +176,7 @@ class _Path:
             used = nodes[max(0, i - MEMORY + 1) : i + 1][::-1]
             products = self.apart[np.ix_(used, used)]
             ahead = self.ahead[used, m] - self.ahead[used, k]
-            w = weighed(products, ahead, float(self.taus[m] - self.taus[k]))
+            w = _weighed(products, ahead, float(self.taus[m] - self.taus[k]))
             gone = self.gone[m, m] - 2 * self.gone[m, k] + self.gone[k, k]
             total += max(0.0, gone - 2 * w @ ahead + w @ products @ w)
         return total
@@ -204,7 +204,7 @@ class _Path:
         return found if len(set(found)) == len(found) else None
 
 
-def weighed(products: np.ndarray, ahead: np.ndarray, length: float) -> np.ndarray:
+def _weighed(products: np.ndarray, ahead: np.ndarray, length: float) -> np.ndarray:
     """Weights of velocities that come nearest to a step, by least squares; their sum is `length`.
 
     Args:
@@ -308,7 +308,7 @@ def _robust(velocities: Sequence[Tensor], to_go: Tensor, half: int, length: floa
     squares = ahead.square().sum(1).cpu().numpy()
     share = np.ones(half)
     for _ in range(ROUNDS):
-        w = weighed(np.tensordot(share, products, 1), share @ along, length)
+        w = _weighed(np.tensordot(share, products, 1), share @ along, length)
         lost = np.sqrt(
             np.maximum(0, squares - 2 * along @ w + np.einsum("bij,i,j->b", products, w, w))
         )

@@ -38,13 +38,13 @@ def narrow():
 
 
 def far(model, x, times, solver):
-    """Mean distance from the exact end."""
+    """Median distance from the exact end: few starts change the mode, and decide any mean."""
     truth = sample(model, x, smooth(600, model.schedule), Adams())
-    return float((sample(model, x, times, solver) - truth).square().mean(1).sqrt().mean())
+    return float((sample(model, x, times, solver) - truth).square().mean(1).sqrt().median())
 
 
 @pytest.mark.parametrize(
-    ("data", "gains"), [(MIXTURE, (0.85, 0.85)), (narrow(), (0.65, 0.25))], ids=["2-D", "24-D"]
+    ("data", "gains"), [(MIXTURE, (0.4, 0.8)), (narrow(), (0.35, 0.35))], ids=["2-D", "24-D"]
 )
 def test_few_steps_gain_on_starts_that_nothing_was_fitted_to(data, gains):
     schedule = Cosine()
@@ -58,9 +58,20 @@ def test_few_steps_gain_on_starts_that_nothing_was_fitted_to(data, gains):
         after = far(model, unseen, T(way.times), way.solver)
         assert after < gain * before, n
         assert way.error < way.usual
-        # What is said of it holds for other starts, too, but for how many change the mode.
-        assert 1 / 4 < way.error / after < 4
-        assert 1 / 4 < way.usual / before < 4
+
+
+def test_what_is_said_is_the_mean_over_the_half_that_nothing_was_fitted_to():
+    schedule = Linear()
+    model, x = Exact(MIXTURE, schedule), starts(schedule, 64, 2)
+    way = fit(model, x, (4,))[4]
+    truth = sample(model, x, smooth(600, schedule), Adams())
+    for solver, times, said in (
+        (way.solver, T(way.times), way.error),
+        (make_solver(usual(4)), angular(4, schedule), way.usual),
+    ):
+        lost = (sample(model, x, times, solver) - truth).square().mean(1).sqrt()
+        assert said == pytest.approx(float(lost[32:].mean()), rel=0.01)
+        assert said != pytest.approx(float(lost.mean()), rel=0.03)
 
 
 def test_a_gaussian_is_exact_from_the_second_step_on():
