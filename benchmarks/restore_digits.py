@@ -2,6 +2,7 @@
 
     python benchmarks/restore_digits.py [--split test] [--digits 300] [--samples 2] [--steps 40]
         [--problems half random sr] [--methods pigdm dps:tuned "ddnm with heun" ...]
+        [--forget "ddnm with heun" ...]
 
 Each digit is damaged, with noise of 0.05 where black is -1 and white 1, and several samples are
 drawn of what it may have been, without telling the class. A judge says whether a sample shows the
@@ -11,7 +12,9 @@ clean digits. `spread / error` is 1 for samples that are as far from each other 
 `misfit` the mean square of what is left of the measurement over the variance of its noise: 1 for
 the truth. The step of DPS belongs to a problem: `dps:tuned` is that of the row of training digits
 with the most right, of equals the one whose misfit is nearest to 1; all steps are shown. Rows that
-were made are kept in `results/restore_digits.json`, and the page is written from all of them.
+were made are kept in `results/restore_digits.json`, and the page is written from all of them. A row
+takes the place of an older one of the same method, steps, problem and split; `--forget` drops rows
+of this split and these problems by the name of the method, and `--methods` with no name makes none.
 """
 
 import argparse
@@ -163,7 +166,7 @@ def tuning(kept: dict[str, Any]) -> list[str]:
 
 def page(kept: dict[str, Any]) -> str:
     """The tables, of the test digits first."""
-    lines = ["# Posterior samplers on the shipped digits model", "", *__doc__.splitlines()[5:], ""]
+    lines = ["# Posterior samplers on the shipped digits model", "", *__doc__.splitlines()[6:], ""]
     # In the order of time; rows were made on several days and machines.
     lines += [
         f"- {name}: {n} rows" for name, n in Counter(r["machine"] for r in kept["rows"]).items()
@@ -200,6 +203,24 @@ def _line(r: dict[str, Any]) -> str:
     )
 
 
+def forgotten(r: dict[str, Any], options: argparse.Namespace) -> bool:
+    """Whether a row is one of those that `--forget` names."""
+    here = r["split"] == options.split and r["problem"] in options.problems
+    return here and r["method"] in options.forget
+
+
+def load() -> dict[str, Any]:
+    """All rows that were made."""
+    found: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.exists() else {"rows": []}
+    return found
+
+
+def save(kept: dict[str, Any]) -> None:
+    """All rows, and the page of them."""
+    write_json(KEPT, kept)
+    write_text(RESULTS / "restore_digits.md", page(kept))
+
+
 def main(args: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--split", choices=["train", "test"], default="test")
@@ -207,17 +228,20 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--samples", type=int, default=2)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--problems", nargs="+", default=list(PROBLEMS), choices=list(PROBLEMS))
-    parser.add_argument("--methods", nargs="+", default=[*FLOORS, *METHODS.names()])
+    parser.add_argument("--methods", nargs="*", default=[*FLOORS, *METHODS.names()])
+    parser.add_argument("--forget", nargs="+", default=[], help="methods whose rows are dropped")
     options = parser.parse_args(args)
     torch.set_num_threads(1)
-    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {"rows": []}
+    kept = load()
+    kept["rows"] = [r for r in kept["rows"] if not forgotten(r, options)]
+    save(kept)
     where = machine({"demist": demist.__version__})
     x, labels = digits(options.split, options.digits)
     seer = judge(demist.load("digits"), demist.load("digits", split="test"))
     for problem in options.problems:
         for method in options.methods:
             if method == "dps:tuned":
-                method = tuned(kept, problem)
+                method = tuned(load(), problem)
             found = row(
                 open_model("digits"), seer, x, labels, problem, method, options.samples,
                 options.steps,
@@ -227,12 +251,12 @@ def main(args: Sequence[str] | None = None) -> None:
                 "digits": options.digits, "samples": 1 if method in FLOORS else options.samples,
                 "steps": options.steps, "machine": where,
             }  # fmt: skip
+            kept = load()  # anew: another run may have made rows meanwhile
             key = ("split", "problem", "method", "steps")
             kept["rows"] = [r for r in kept["rows"] if any(r[k] != said[k] for k in key)]
             kept["rows"].append({**said, **found})
             print(json.dumps(kept["rows"][-1]), flush=True)
-            write_json(KEPT, kept)
-            write_text(RESULTS / "restore_digits.md", page(kept))
+            save(kept)
 
 
 if __name__ == "__main__":
