@@ -5,9 +5,9 @@
 Mixtures of Gaussians of 2 to 32 dimensions, some numbers of which are measured with noise, so that
 denoiser and posterior are known in closed form; no method was tuned on them, except the step size
 of DPS, which must be tuned for each problem: the one with the smallest distance on seeds of its own
-is taken, and all are shown. azula's methods run beside, where it is installed. Rows that were made
-are kept in `posteriors.json`, by machine and day, and not made again but with `--again`;
-`posteriors.md` is written from all of them.
+is taken, and all are shown. Methods of azula and deepinv run beside, where they are installed. Rows
+that were made are kept in `posteriors.json`, by machine and day, and not made again but with
+`--again`; `posteriors.md` is written from all of them.
 """
 
 import argparse
@@ -41,8 +41,8 @@ Row = dict[str, float]
 
 def peers() -> dict[str, str]:
     """Versions of other libraries that are there."""
-    there = importlib.util.find_spec("azula")
-    return {"azula": importlib.metadata.version("azula")} if there else {}
+    there = [name for name in ("azula", "deepinv") if importlib.util.find_spec(name)]
+    return {name: importlib.metadata.version(name) for name in there}
 
 
 def contenders(steps: int) -> dict[str, Run]:
@@ -75,6 +75,11 @@ def contenders(steps: int) -> dict[str, Run]:
         from field import peer_azula_posteriors as azula
 
         for name, method in azula.methods(steps).items():
+            found[name] = lambda known, counted, z, seed, method=method: method(known, counted, z)
+    if importlib.util.find_spec("deepinv"):
+        from field import peer_deepinv_posteriors as deepinv
+
+        for name, method in deepinv.methods(steps).items():
             found[name] = lambda known, counted, z, seed, method=method: method(known, counted, z)
     return found
 

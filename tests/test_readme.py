@@ -53,7 +53,7 @@ def test_links_lead_somewhere():
 def test_commands_exist():
     from demist.cli import COMMANDS
 
-    typed = re.findall(r"^demist (\w+)", README, flags=re.MULTILINE)
+    typed = re.findall(r"^demist ([\w-]+)", README, flags=re.MULTILINE)
     assert len(typed) > 5
     assert set(typed) <= set(COMMANDS)
 
