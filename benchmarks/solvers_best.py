@@ -96,7 +96,8 @@ def ratios(kept: dict[str, Any], numbers: list[str], way: str, error: str, which
 
 def page(kept: dict[str, Any]) -> str:
     """All tables."""
-    numbers = [n for n, row in kept["problems"].items() if {"demist", *PEERS} <= row.keys()]
+    problems = sorted(kept["problems"].items(), key=lambda item: int(item[0]))
+    numbers = [n for n, row in problems if {"demist", *PEERS} <= row.keys()]
     lines = ["# The default against the best setting of every peer", ""]
     lines += [*__doc__.splitlines()[4:], ""]
     lines += [f"{kept['machine']}. {len(numbers)} problems, {kept['samples']} samples each.", ""]

@@ -1,6 +1,8 @@
 """The Python in the README and the docs runs as printed, but for the size of the training."""
 
+import json
 import re
+import statistics
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +58,36 @@ def test_commands_exist():
     typed = re.findall(r"^demist ([\w-]+)", README, flags=re.MULTILINE)
     assert len(typed) > 5
     assert set(typed) <= set(COMMANDS)
+
+
+def test_solvers_are_as_good_as_the_record_says():
+    """Medians over all recorded problems of the best peer setting's error over ours."""
+    kept = json.loads((ROOT / "benchmarks/results/solvers_best.json").read_text())
+    problems = kept["problems"].values()
+    assert len(problems) == 12
+
+    def medians(ours, error="rms"):
+        found = {}
+        for budget in ("5", "8", "10", "15", "20", "40"):
+            cells = [
+                min(row[peer][budget][error][0] for peer in ("diffusers", "k-diffusion", "azula"))
+                / row["demist"][budget][f"{ours}{error}"]
+                for row in problems
+            ]
+            found[budget] = f"{statistics.median(cells):.2g}"
+        return found
+
+    def listed(values):
+        return f"{', '.join(values[:-1])} and {values[-1]} times"
+
+    said = " ".join(README.split())
+    four = ("5", "10", "20", "40")
+    for ours, error in (("fitted ", "rms"), ("", "rms")):
+        assert listed([medians(ours, error)[b] for b in four]) in said
+    guide = " ".join((ROOT / "docs/how-to-choose-a-sampler.md").read_text().split())
+    assert listed([*medians("fitted ").values()]).replace(" times", " times as large") in guide
+    assert f"({listed([*medians('').values()])})" in guide
+    assert listed([*medians("fitted ", "median").values()]) in guide
 
 
 def blocks_of(page):

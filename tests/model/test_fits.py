@@ -120,7 +120,8 @@ def test_a_trace_goes_on_bit_for_bit_and_by_the_rule_where_steps_change(model):
     assert trace.facts["sampling"]["solver"] == "fitted"
     on = model.resume(trace, 3)
     assert torch.equal(on.x, trace.x)
-    more = model.resume(trace, 3, steps=8)
+    with pytest.warns(UserWarning, match="sampled by adams"):
+        more = model.resume(trace, 3, steps=8)
     assert more.steps == 11
     assert torch.equal(more.x[:4], trace.x[:4])
     assert more.x.isfinite().all()
@@ -145,7 +146,7 @@ def test_the_command_writes_a_model_and_says_what_is_gained(bare, tmp_path, monk
     told = capsys.readouterr()
     assert told.out == "fitted\n"
     assert "steps    before     after  solver" in told.err
-    assert "guidance 2" in told.err
+    assert "guidance 2; label: all 2 in turn" in told.err.splitlines()[0]
     made = open_model("fitted")
     assert list(made.fits.ways) == [4, 6]
     assert main(["sample", "fitted", "--class", "cat", "--n", "1", "--device", "cpu"]) == 0

@@ -100,6 +100,7 @@ class Editor:
                 f"the mask of {item.name} is empty, so nothing would be made anew; white is made "
                 f"anew, and --invert turns it"
             )
+        self._tell()
         self._write([(item, i, sheet) for i in range(n)])
         return item.outs
 
@@ -121,6 +122,7 @@ class Editor:
                 if not path.exists()]  # fmt: skip
         if len(left) < n * len(items):
             self.say(f"{n * len(items) - len(left)} of {n * len(items)} images are there already")
+        self._tell()
         failed = set[str]()
         with tqdm(total=len(left), unit="image", disable=not sys.stderr.isatty()) as bar:
             for batch in self._batches(left, failed, bar):
@@ -132,6 +134,11 @@ class Editor:
                 f"are in {out}"
             )
         return n * len(items)
+
+    def _tell(self) -> None:
+        """Say what the kind of edit decides by itself."""
+        if self.kind.says:
+            self.say(self.kind.says)
 
     def _rehearse(self, item: Item) -> None:
         """Make the plan of one image, so that what makes no sense is told before any folder."""

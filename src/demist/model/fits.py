@@ -1,5 +1,6 @@
 """Ways of taking few steps that were fitted to a model: how they are found, kept and chosen."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,8 @@ def settled(pipeline: "Pipeline", full: Sampling) -> Sampling:
     From pure noise, on no grid that somebody chose, and with the guidance that was fitted for, it
     is `fitted` where the model has a fit for so many steps; elsewhere that of the rule,
     `demist.samplers.usual`. A recipe that says `fitted` and begins elsewhere, or has a grid of its
-    own, such as what is left of a trace, is sampled by the rule's solver, too.
+    own, such as what is left of a trace, is sampled by the rule's solver, with a
+    warning.
 
     Raises:
         UsageError: `fitted` is asked for, and there is no such fit.
@@ -74,7 +76,13 @@ def settled(pipeline: "Pipeline", full: Sampling) -> Sampling:
     assert full.steps is not None
     fits, free = pipeline.fits, full.grid is None and full.start == 1
     if full.solver == NAME and not free:
-        return replace(full, solver=usual(full.typed_steps or full.steps))
+        instead = usual(full.typed_steps or full.steps)
+        where = "the grid is another" if full.start == 1 else f"sampling starts at {full.start:g}"
+        warnings.warn(
+            f"solver fitted has its own times from pure noise, but {where}: sampled by {instead}",
+            stacklevel=2,
+        )
+        return replace(full, solver=instead)
     if full.solver == NAME and (fits is None or full.steps not in fits.ways):
         there = "none" if fits is None else ", ".join(map(str, fits.ways))
         raise UsageError(

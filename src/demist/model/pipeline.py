@@ -296,31 +296,17 @@ class Pipeline:
         """
         return feeders.fed(self, condition, feeder, name)
 
-    def fitted(
-        self,
-        steps: Sequence[int] = STEPS,
-        *,
-        starts: int = 64,
-        guidance: float | None = None,
-        seed: int = 0,
-        progress: bool = False,
-        **cond: Any,
-    ) -> "Pipeline":
+    def fitted(self, steps: Sequence[int] = STEPS, **how: Any) -> "Pipeline":
         """This model with a solver of its own for few steps: `pipeline.fitted((5, 8))`.
 
         Args:
-            steps: Numbers of steps; see `demist.model.fits.fit_solver`, also for the others.
-            starts: From so many draws of noise.
-            guidance: Scale; by default the model's own.
-            seed: Of the noise.
-            progress: Show a bar.
-            cond: Conditions by name.
+            steps: Numbers of steps.
+            how: Further arguments of `demist.model.fits.fit_solver`: `starts`, `guidance`, ...
 
         Raises:
             UsageError: The model is of several stages, or an argument makes no sense.
         """
-        how: dict[str, Any] = {"starts": starts, "guidance": guidance, "seed": seed}
-        return fit_solver(self, steps, **how, progress=progress, **cond)
+        return fit_solver(self, steps, **how)
 
     def with_lora(self, file: str | os.PathLike[str], weight: float = 1.0) -> "Pipeline":
         """This pipeline with the changes of a LoRA file; this one stays as it was, to the bit.

@@ -53,7 +53,7 @@ class Fit:
         solver: What came nearest to the exact flow: a `Fitted`, or one of ours.
         times: Its grid, from 1 down to 0.
         error: Its mean distance from the exact end, root mean square over the values of a sample,
-            on the half of the starts that nothing was fitted to.
+            on the half of the starts that it was chosen by, so a little too small.
         usual: That of the rule, `demist.samplers.usual`, on the same starts.
     """
 

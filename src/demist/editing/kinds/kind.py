@@ -31,6 +31,9 @@ class Kind(abc.ABC):
         """Height and width of what is made of an image, if the model makes any size."""
         return image.shape[1], image.shape[2]
 
+    says: ClassVar[str] = ""
+    """What the user is told of it before the work begins; "": nothing needs a word."""
+
     @abc.abstractmethod
     def edit(
         self, pipeline: Pipeline, sheets: Sequence[Sheet], sampling: Sampling, cond: Told

@@ -27,6 +27,9 @@ class Swap(Kind):
     words: str
     strength: float = 1.0
 
+    says: ClassVar[str] = (
+        "the source is followed for part of the steps; where only colours change, its edges stay"
+    )
     without_windows: ClassVar[str] = "--swap finds words in all of an image at once"
 
     def edit(
