@@ -1,6 +1,7 @@
 """Steps fitted to a model, against the exact flow of Gaussians and mixtures."""
 
 import dataclasses
+import itertools
 import json
 
 import pytest
@@ -16,6 +17,7 @@ from demist.samplers import (
     angular,
     evaluations,
     fit,
+    fitting,
     make_solver,
     sample,
     smooth,
@@ -72,6 +74,33 @@ def test_what_is_said_is_the_mean_over_the_half_that_nothing_was_fitted_to():
         lost = (sample(model, x, times, solver) - truth).square().mean(1).sqrt()
         assert said == pytest.approx(float(lost[32:].mean()), rel=0.01)
         assert said != pytest.approx(float(lost.mean()), rel=0.03)
+
+
+def test_the_path_says_what_steps_between_any_of_its_times_lose():
+    """Least squares written out again: velocities of the path, weights with a given sum."""
+    schedule = Linear()
+    model = Exact(narrow(), schedule)
+    path = fitting._follow(model, starts(schedule, 16, 24))
+    nodes, total = [0, 20, 45, 70, 96], 0.0
+    for i, (k, m) in enumerate(itertools.pairwise(nodes)):
+        velocities = []
+        for j in nodes[max(0, i - 3) : i + 1][::-1]:
+            alpha, sigma = schedule(path.times[j])
+            p = model((alpha + sigma) * path.z[j, :8], path.times[j])
+            velocities.append((p.eps - p.x0).flatten())
+        first, *others = velocities
+        rest = (path.z[m] - path.z[k])[:8].flatten() - (path.taus[m] - path.taus[k]) * first
+        if others:
+            beyond = torch.stack(others, 1) - first[:, None]
+            rest = rest - beyond @ torch.linalg.lstsq(beyond, rest[:, None]).solution[:, 0]
+        total += float(rest.square().sum())
+    assert path.lost(nodes) == pytest.approx(total, rel=1e-3)
+    # Of the times that are chosen none is better a little earlier or later.
+    chosen = path.chosen(6)
+    least = path.lost(chosen)
+    assert least < 0.8 * path.lost([0, 16, 32, 48, 64, 80, 96])
+    for i, by in itertools.product(range(1, 6), (-1, 1)):
+        assert path.lost([*chosen[:i], chosen[i] + by, *chosen[i + 1 :]]) > 0.99 * least
 
 
 def test_a_gaussian_is_exact_from_the_second_step_on():

@@ -1,8 +1,8 @@
 """From noise to data: grids of times, solvers, and the loop that applies one along the other."""
 
 from demist.samplers.adaptive import Solution, Step, dormand_prince, integrate
-from demist.samplers.fit import Fit, evaluations, fit
 from demist.samplers.fitted import Fitted
+from demist.samplers.fitting import Fit, evaluations, fit
 from demist.samplers.grids.functions import (
     angular,
     beta,
