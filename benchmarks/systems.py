@@ -8,8 +8,8 @@ all its stages together: the clock of the trainings is that of their process, so
 the machine counts little. With `--codec` the systems in latents share that one codec, and a quarter
 of their minutes counts as spent on it. A run that was interrupted is gone on with, and one whose
 figures are known is not made again, so the same command carries on. What is known is in
-`results/systems.json`; the table in
-`results/systems.md` is made of it.
+`results/systems.json`, seed by seed; the table in `results/systems.md` is made of it: a row for
+each system, with the mean and the range over its seeds.
 
 Asked for are prompts of four kinds: as in training, and three that it never had. `all`: the share
 of images that show all that their prompt says; `bindings`: each colour on its own digit. FDr and
@@ -18,8 +18,6 @@ diversity are those of `demist evaluate`.
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import time
@@ -28,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from field.report import machine
 from field.shares import wilson
 
 import demist
@@ -90,33 +89,46 @@ def scored(path: Path, reader: Judge, n: int, guidance: float | None, page: Path
     )
     row["fdr"], row["diversity"] = found.value("fdr"), found.value("vendi")
     summary = json.loads((path / "summary.json").read_text())
-    row |= {key: summary[key] for key in ("parameters", "images", "steps")}
+    row |= {key: summary[key] for key in ("parameters", "images", "steps", "precision")}
     return row
 
 
-def share(percent: float, n: int) -> str:
-    """A share of `n` images with half the width of its 95 % interval."""
-    low, high = wilson(percent / 100, n)
-    return f"{percent:.1f} ± {50 * (high - low):.1f}"
+def share(percents: list[float], n: int) -> str:
+    """A share of `n` images: half of its 95 % interval, or over several seeds their range."""
+    if len(percents) > 1:
+        return spread(percents, 1)
+    low, high = wilson(percents[0] / 100, n)
+    return f"{percents[0]:.1f} ± {50 * (high - low):.1f}"
+
+
+def spread(values: list[float], digits: int) -> str:
+    """Mean and range."""
+    mean = f"{sum(values) / len(values):.{digits}f}"
+    many = f" ({min(values):.{digits}f} to {max(values):.{digits}f})"
+    return mean + many * (len(values) > 1)
 
 
 def table(known: dict[str, Any]) -> str:
-    """Markdown of all that is known."""
-    head = ["system", "minutes", "seed", *(f"all, {kind or 'seen'}" for kind in KINDS)]
+    """Markdown of all that is known, a row for each system."""
+    head = ["system", "minutes", "seeds", *(f"all, {kind or 'seen'}" for kind in KINDS)]
     head += ["bindings, seen", "FDr", "diversity", "evaluations", "s per image", "parameters"]
     lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
+    systems: dict[tuple[str, float], list[dict[str, Any]]] = {}
     for row in known.values():
-        n = row["n"]
-        cells = [row["recipe"], f"{row['minutes']:g}", str(row["seed"])]
+        systems.setdefault((row["recipe"], row["minutes"]), []).append(row)
+    for (recipe, minutes), rows in systems.items():
+        n = rows[0]["n"]
+        cells = [recipe, f"{minutes:g}", ", ".join(str(row["seed"]) for row in rows)]
         for kind in KINDS:
-            cells.append(share(row[kind or "seen"]["all"], n))
-        cells.append(share(row["seen"]["bindings"], n))
-        cells += ["" if row[key] is None else f"{row[key]:.2f}" for key in ("fdr", "diversity")]
-        counted = row["evaluations"].items()  # of each stage by its name, the last has none
+            cells.append(share([row[kind or "seen"]["all"] for row in rows], n))
+        cells.append(share([row["seen"]["bindings"] for row in rows], n))
+        cells += [spread([row[key] for row in rows], 2) for key in ("fdr", "diversity")]
+        counted = rows[0]["evaluations"].items()  # of each stage by its name, the last has none
         cells += [
             " + ".join(f"{many:g}" + f" {name}" * (len(counted) > 1) for name, many in counted)
         ]
-        cells += [f"{row['seconds']:.3f}", f"{row['parameters'] / 1e6:.1f} M"]
+        cells += [spread([row["seconds"] for row in rows], 3)]
+        cells += [f"{rows[0]['parameters'] / 1e6:.1f} M"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -160,7 +172,7 @@ def main() -> None:
             row |= {"recipe": recipe, "minutes": a.minutes, "seed": seed, "n": a.n}
             row |= {
                 "date": datetime.now(UTC).date().isoformat(),
-                "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+                "machine": machine({}),
             }
             known = read(file) | {key: row}  # another process may have added its own
             file.write_text(json.dumps(known, indent=1) + "\n")

@@ -5,12 +5,14 @@ asked at the time of equal sigma / alpha, about the state scaled to match.
 """
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from demist.core import Schedule
+from demist.core import Conditioned, Schedule
 from demist.model.pipeline import Pipeline
 from demist.samplers import make_solver, sample, uniform
 from field.ours import Counted
@@ -22,23 +24,31 @@ class Trained:
 
     Args:
         pipeline: The model.
-        n: Samples, their labels spread evenly over the classes.
+        n: Samples.
         seed: Of the start noise.
         batch: Samples that the network sees at once.
         steps: Of the reference.
+        guidance: Scale; what one evaluation gives is guided.
+        cond: Conditions by name, a value for each sample.
     """
 
     def __init__(
-        self, pipeline: Pipeline, n: int, seed: int = 0, batch: int = 64, steps: int = 1000
+        self,
+        pipeline: Pipeline,
+        n: int,
+        seed: int = 0,
+        *,
+        batch: int = 64,
+        steps: int = 1000,
+        guidance: float = 1.0,
+        cond: Mapping[str, Any],
     ):
         self.name = str(pipeline.facts.get("name", "trained"))
         self.pipeline, self.batch, self.steps, self.calls = pipeline, batch, steps, 0
         generator = torch.Generator().manual_seed(seed)
-        self.z = torch.randn((n, *pipeline.shape), generator=generator, dtype=f64)
-        label = pipeline.conditioner.conditions.get("label")
-        names = [label.classes[i * len(label.classes) // n] for i in range(n)] if label else []
-        self.cond = pipeline.conditioner.encode(n, {"label": names} if label else {})
-        self.denoiser = pipeline.denoiser.eval()
+        self.z = torch.randn((n, *pipeline.state_shape), generator=generator, dtype=f64)
+        plan = pipeline.plan(n, guidance=guidance, **cond)
+        self.cond, self.denoiser = plan.cond, plan.model
         self._solved: dict[float, Tensor] = {}
 
     @property
@@ -69,7 +79,7 @@ class Trained:
         for i in range(0, len(x), self.batch):
             rows = slice(i, i + self.batch)
             cond = {name: value[rows] for name, value in self.cond.items()}
-            p = self.denoiser((scale * x[rows]).float(), t, **cond)
+            p = Conditioned(self.denoiser, cond)((scale * x[rows]).float(), t)
             parts.append((p.x0.to(f64), p.eps.to(f64)))
         return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
 
@@ -91,4 +101,5 @@ class Trained:
 
     def images(self, x: Tensor) -> np.ndarray:
         """Samples as bytes."""
-        return self.pipeline.codec.decode(x.float()).numpy()
+        parts = [self.pipeline.decode(x[i : i + self.batch]) for i in range(0, len(x), self.batch)]
+        return np.concatenate(parts)

@@ -15,7 +15,7 @@ from demist.errors import DataError, UsageError
 from demist.model import Pipeline, Sampling, open_model
 from demist.model.fits import STEPS, Fits, fit_solver
 from demist.networks import UNet
-from demist.samplers import Fitted
+from demist.samplers import Fitted, usual
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def bare():
 @pytest.fixture(scope="module")
 def model(bare):
     made = bare.fitted((4, 6), starts=16)
-    kinds = {n: type(way.solver) for n, way in made.fits.ways.items()}
+    kinds = {n: type(way.solver) for n, way in made.fits.ways[2.0].items()}
     assert kinds == {4: Fitted, 6: Fitted}
     return made
 
@@ -45,8 +45,8 @@ def same(a, b):
 def test_it_is_the_default_for_what_was_fitted_and_nothing_else(bare, model):
     plan = model.plan(2, label="cat")
     assert plan.sampling.solver == "fitted"
-    assert plan.solver == model.fits.ways[6].solver
-    assert plan.grid.tolist() == list(model.fits.ways[6].times)
+    assert plan.solver == model.fits.ways[2.0][6].solver
+    assert plan.grid.tolist() == list(model.fits.ways[2.0][6].times)
     assert not same(model.sample(2, label="cat"), bare.sample(2, label="cat"))
     photo = np.zeros((1, 8, 8), np.uint8)
     for how in (
@@ -74,7 +74,10 @@ def test_samples_do_not_depend_on_the_batch(model):
 def test_it_is_asked_for_by_name_with_another_guidance(bare, model):
     plan = model.plan(1, label="cat", solver="fitted", guidance=1.0)
     assert isinstance(plan.solver, Fitted)
-    with pytest.raises(UsageError, match=r"steps = 5, and fitted to this model are: 4, 6; fit it"):
+    with pytest.raises(
+        UsageError,
+        match=r"= 5, and fitted to this model are: 4, 6 steps at guidance 2; fit",
+    ):
         model.plan(1, solver="fitted", steps=5)
     with pytest.raises(UsageError, match=r"steps = 6, and fitted to this model are: none"):
         bare.plan(1, solver="fitted")
@@ -88,7 +91,7 @@ def test_it_is_saved_with_the_model(model, tmp_path):
     assert "6 steps of fitted, guidance 2" in page
     assert "fitted for 4, 6 steps at guidance 2" in page
     assert "fits" not in json.loads(
-        (replace(model, fits=None).save(tmp_path / "b") / "model_index.json").read_text()
+        (replace(model, fits=Fits()).save(tmp_path / "b") / "model_index.json").read_text()
     )
 
 
@@ -98,7 +101,7 @@ def test_it_is_saved_with_the_model(model, tmp_path):
     (("ways", "4", "weights"), None, "makes no sense"),
 ])  # fmt: skip
 def test_what_makes_no_sense_is_said(model, path, value, message):
-    told = json.loads(json.dumps(model.fits.to_json()))
+    told = json.loads(json.dumps(model.fits.to_json()))[0]
     *above, last = path
     where = told
     for key in above:
@@ -109,7 +112,7 @@ def test_what_makes_no_sense_is_said(model, path, value, message):
 
 
 def test_ways_of_another_number_of_steps_are_refused(model):
-    told = model.fits.to_json()
+    (told,) = model.fits.to_json()
     told["ways"] = {"5": told["ways"]["4"]}
     with pytest.raises(DataError, match="5 steps have 6 times, not 5"):
         Fits.from_json(told, "folder")
@@ -127,9 +130,29 @@ def test_a_trace_goes_on_bit_for_bit_and_by_the_rule_where_steps_change(model):
     assert more.x.isfinite().all()
 
 
+def test_scales_and_steps_are_added_to_those_there(bare, model):
+    more = model.fitted((6, 3), starts=8, guidance=1.0)
+    assert str(more.fits) == "3, 6 steps at guidance 1; 4, 6 steps at guidance 2"
+    assert more.fits.ways[2.0] == model.fits.ways[2.0]
+    for scale, n in ((1.0, 3), (1.0, 6), (2.0, 4), (2.0, 6)):
+        plan = more.plan(1, label="cat", guidance=scale, steps=n)
+        assert plan.grid.tolist() == list(more.fits.ways[scale][n].times), (scale, n)
+    assert more.plan(1, guidance=1.0, steps=4).sampling.solver == usual(4)
+    asked = more.plan(1, label="cat", solver="fitted", guidance=1.4, steps=6)
+    assert asked.solver == more.fits.ways[1.0][6].solver
+    again = model.fitted((4,), starts=16, seed=1).fits.ways[2.0]
+    assert again[6] == model.fits.ways[2.0][6]
+    assert again[4] != model.fits.ways[2.0][4]
+
+
+def test_a_single_scale_is_read_as_it_was_written_first(model):
+    (one,) = model.fits.to_json()
+    assert Fits.from_json(one, "folder") == model.fits
+
+
 def test_another_size_has_no_fit(model):
-    assert model.fits is not None
-    assert model.sized((16, 16)).fits is None
+    assert model.fits
+    assert not model.sized((16, 16)).fits
 
 
 def test_conditions_are_those_of_the_starts(bare):
@@ -145,11 +168,16 @@ def test_the_command_writes_a_model_and_says_what_is_gained(bare, tmp_path, monk
     assert main(["fit-solver", "m", "--steps", "6,4,6", "--starts", "16", "--device", "cpu"]) == 0
     told = capsys.readouterr()
     assert told.out == "fitted\n"
-    assert "steps    before     after  solver" in told.err
+    assert "guidance  steps    before     after  solver" in told.err
     assert "guidance 2; label: all 2 in turn" in told.err.splitlines()[0]
     made = open_model("fitted")
-    assert list(made.fits.ways) == [4, 6]
+    assert list(made.fits.ways[2.0]) == [4, 6]
     assert main(["sample", "fitted", "--class", "cat", "--n", "1", "--device", "cpu"]) == 0
+    assert main(["fit-solver", "fitted", "--steps", "3", "--starts", "8", "--guidance", "1",
+                 "--guidance", "3", "--out", "more", "--device", "cpu"]) == 0  # fmt: skip
+    told = capsys.readouterr().err
+    assert "guidance 1 and 3; label" in told.splitlines()[0]
+    assert list(open_model("more").fits.ways) == [1.0, 2.0, 3.0]
     assert main(["fit-solver", "m", "--out", "fitted"]) == 73
     assert "fitted exists already" in capsys.readouterr().err
 

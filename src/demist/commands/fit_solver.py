@@ -19,7 +19,7 @@ class Options:
 
     Times and weights of the steps are fitted by following the model's flow; nothing is trained, and
     the network stays as it is. In the new folder the fit is the default for the numbers of steps
-    that were fitted, at the same guidance.
+    that were fitted, at the same guidance. What was fitted to the model before stays.
     """
 
     model: Annotated[Positional[str], arg(metavar="RUN|FOLDER")]
@@ -31,8 +31,9 @@ class Options:
     starts: int = 64
     """Draws of noise: the first half to fit to, the second to choose by. More for points in few
     dimensions."""
-    guidance: Annotated[float | None, arg(metavar="SCALE")] = None
-    """Scale of guidance. Default: the model's own; with another the rule chooses, as ever."""
+    guidance: Annotated[UseAppendAction[tuple[float, ...]], arg(metavar="SCALE")] = ()
+    """Scale of guidance, also several times. Default: the model's own; with others the rule
+    chooses, as ever."""
     seed: int = 0
     """Of the noise."""
     prompt: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="TEXT")] = ()
@@ -73,32 +74,36 @@ def main(args: list[str]) -> None:
         if not name:
             raise UsageError("--prompt: this model reads no prompts; leave it out")
         cond[name] = [options.prompt[i % len(options.prompt)] for i in range(options.starts)]
-    chosen = options.guidance if options.guidance is not None else pipeline.defaults.guidance
+    scales = options.guidance or (pipeline.defaults.guidance or 1.0,)
     drawn = [
         f"{name}: {'the prompts given, in turn' if name in cond else _drawn(c)}"
         for name, c in pipeline.conditioner.conditions.items()
     ]
     print(
-        f"the model's flow is followed from {options.starts} draws of noise, guidance {chosen:g}"
+        f"the model's flow is followed from {options.starts} draws of noise, guidance "
+        + " and ".join(f"{scale:g}" for scale in scales)
         + "".join(f"; {words}" for words in drawn),
         file=sys.stderr,
     )
     began = time.monotonic()
-    made = pipeline.fitted(
-        steps, starts=options.starts, guidance=options.guidance, seed=options.seed,
-        progress=True, **cond,
-    )  # fmt: skip
-    fits = made.fits
-    assert fits is not None
+    made = pipeline
+    for scale in scales:
+        made = made.fitted(
+            steps, starts=options.starts, guidance=scale, seed=options.seed, progress=True, **cond
+        )
     made.save(out)
     print(
         f"{time.monotonic() - began:.0f} s; mean distance from the exact flow, of the half of the "
         f"draws that the best way was chosen by, so a little too good:",
         file=sys.stderr,
     )
-    print("steps    before     after  solver", file=sys.stderr)
-    for n, way in fits.ways.items():
-        print(f"{n:5} {way.usual:9.4f} {way.error:9.4f}  {way.spec}", file=sys.stderr)
+    print("guidance  steps    before     after  solver", file=sys.stderr)
+    for scale in scales:
+        for n in steps:
+            way = made.fits.ways[scale][n]
+            print(
+                f"{scale:8g} {n:6} {way.usual:9.4f} {way.error:9.4f}  {way.spec}", file=sys.stderr
+            )
     print(out)
 
 

@@ -127,7 +127,6 @@ def _rows(pipeline: "Pipeline", trained: Mapping[str, Any]) -> str:
     d, facts = pipeline.denoiser, pipeline.facts
     count = sum(p.numel() for p in d.net.parameters())
     how = settled(pipeline, pipeline.defaults)
-    fits = pipeline.fits
     rows = {
         "makes": f"{' x '.join(map(str, pipeline.shape))} each",
         "learned from": f"{facts['items']:,} samples" if "items" in facts else None,
@@ -135,8 +134,7 @@ def _rows(pipeline: "Pipeline", trained: Mapping[str, Any]) -> str:
         "schedule, prediction": f"{type(d.schedule).__name__}, {type(d.parameterization).__name__}",
         "trained for": _span(facts, trained),
         "usual sampling": f"{how.steps} steps of {how.solver}, guidance {how.guidance:g}",
-        "few steps": fits
-        and f"fitted for {', '.join(map(str, fits.ways))} steps at guidance {fits.guidance:g}",
+        "few steps": f"fitted for {pipeline.fits}" if pipeline.fits else None,
         "data's fingerprint": facts.get("fingerprint"),
         "stages before it": ", ".join(
             f"`{name}`, {' x '.join(map(str, stage.shape))}"

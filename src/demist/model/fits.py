@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,35 +30,61 @@ class Fits:
     """What was fitted to a model.
 
     Attributes:
-        guidance: The scale with which it was.
-        ways: Number of steps -> how to take them.
+        ways: Scale of guidance -> number of steps -> how to take them.
     """
 
-    guidance: float
-    ways: Mapping[int, Fit]
+    ways: Mapping[float, Mapping[int, Fit]] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
+    def way(self, guidance: float | None, steps: int | None) -> Fit | None:
+        """How to take so many steps with this guidance; None: it was not fitted."""
+        return self.ways.get(guidance or 0.0, {}).get(steps or 0)
+
+    def nearest(self, guidance: float | None, steps: int | None) -> Fit | None:
+        """That of the nearest scale with a fit for so many steps."""
+        scales = [scale for scale, ways in self.ways.items() if steps in ways]
+        nearest = min(scales, key=lambda scale: abs(scale - (guidance or 0)), default=None)
+        return self.way(nearest, steps)
+
+    def joined(self, guidance: float, ways: Mapping[int, Fit]) -> "Fits":
+        """These, and others of one scale, which stand in place of those of as many steps."""
+        both = sorted((dict(self.ways.get(guidance, {})) | dict(ways)).items())
+        return Fits(dict(sorted((dict(self.ways) | {guidance: dict(both)}).items())))
+
+    def __bool__(self) -> bool:
+        return bool(self.ways)
+
+    def __str__(self) -> str:
+        """For which steps and scales."""
+        return "; ".join(
+            f"{', '.join(map(str, ways))} steps at guidance {scale:g}"
+            for scale, ways in self.ways.items()
+        )
+
+    def to_json(self) -> list[dict[str, Any]]:
         """All of it, as plain values."""
-        ways = {str(n): way.to_json() for n, way in self.ways.items()}
-        return {"guidance": self.guidance, "ways": ways}
+        return [
+            {"guidance": scale, "ways": {str(n): way.to_json() for n, way in ways.items()}}
+            for scale, ways in self.ways.items()
+        ]
 
     @classmethod
-    def from_json(cls, told: Any, where: str) -> "Fits | None":
-        """What `to_json` gave; None: the model has none.
+    def from_json(cls, told: Any, where: str) -> "Fits":
+        """What `to_json` gave; None: nothing was fitted. One scale may stand without a list.
 
         Raises:
             DataError: It makes no sense.
         """
-        if told is None:
-            return None
+        found = cls()
         try:
-            ways = {int(n): Fit.from_json(way) for n, way in told["ways"].items()}
-            for n, way in ways.items():
-                if len(way.times) != n + 1:
-                    raise ValueError(f"{n} steps have {n + 1} times, not {len(way.times)}")
-            return cls(float(told["guidance"]), ways)
+            for one in [told] if isinstance(told, Mapping) else told or []:
+                ways = {int(n): Fit.from_json(way) for n, way in one["ways"].items()}
+                for n, way in ways.items():
+                    if len(way.times) != n + 1:
+                        raise ValueError(f"{n} steps have {n + 1} times, not {len(way.times)}")
+                found = found.joined(float(one["guidance"]), ways)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"{where}: the fitted solver makes no sense: {error}") from None
+        return found
 
 
 def settled(pipeline: "Pipeline", full: Sampling) -> Sampling:
@@ -83,16 +109,17 @@ def settled(pipeline: "Pipeline", full: Sampling) -> Sampling:
             stacklevel=2,
         )
         return replace(full, solver=instead)
-    if full.solver == NAME and (fits is None or full.steps not in fits.ways):
-        there = "none" if fits is None else ", ".join(map(str, fits.ways))
+    if full.solver == NAME and fits.nearest(full.guidance, full.steps) is None:
         raise UsageError(
-            f"solver fitted: steps = {full.steps}, and fitted to this model are: {there}; fit it "
-            f"(demist fit-solver MODEL --steps {full.steps} --out FOLDER), or leave the solver out"
+            f"solver fitted: steps = {full.steps}, and fitted to this model are: {fits or 'none'}; "
+            f"fit it (demist fit-solver MODEL --steps {full.steps} --out FOLDER), or leave the "
+            f"solver out"
         )
-    if full.solver == AUTO and fits is not None and free and full.steps in fits.ways:
-        alike = full.guidance == fits.guidance and full.guidance_interval is None
-        rule = full.guidance_rule == pipeline.defaults.guidance_rule
-        return replace(full, solver=NAME) if alike and rule else full.settled()
+    plain = full.guidance_interval is None
+    rule = full.guidance_rule == pipeline.defaults.guidance_rule
+    there = fits.way(full.guidance, full.steps) is not None
+    if full.solver == AUTO and there and free and plain and rule:
+        return replace(full, solver=NAME)
     return full.settled()
 
 
@@ -100,8 +127,8 @@ def fitted_way(pipeline: "Pipeline", full: Sampling) -> Way | None:
     """The way that was fitted to the model; None: it is not asked for."""
     if full.solver != NAME:
         return None
-    assert pipeline.fits is not None
-    way = pipeline.fits.ways[full.steps or 0]
+    way = pipeline.fits.nearest(full.guidance, full.steps)
+    assert way is not None
     return Way(way.solver, torch.tensor(way.times, dtype=torch.float64), full)
 
 
@@ -116,6 +143,8 @@ def fit_solver(
     **cond: Any,
 ) -> "Pipeline":
     """The model with a solver of its own for few steps; see `demist.samplers.fit`.
+
+    What was fitted to it before, with other guidance or for other numbers of steps, stays.
 
     Args:
         pipeline: The model.
@@ -132,7 +161,7 @@ def fit_solver(
     """
     if pipeline.refinement is not None:
         raise UsageError("a model with a refiner is two; fit each, and join them afterwards")
-    bare = replace(pipeline, fits=None)
+    bare = replace(pipeline, fits=Fits())
     for name, known in pipeline.conditioner.conditions.items():
         if known.choices and name not in cond:
             cond[name] = [known.choices[i % len(known.choices)] for i in range(starts)]
@@ -148,7 +177,7 @@ def fit_solver(
             found = fit(model, next(plan.states()).x, steps, done=bar.update)
         except ValueError as error:
             raise UsageError(str(error)) from None
-    return replace(pipeline, fits=Fits(scale, found))
+    return replace(pipeline, fits=pipeline.fits.joined(scale, found))
 
 
 def cost(steps: Sequence[int] = STEPS) -> int:

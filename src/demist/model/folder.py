@@ -129,7 +129,7 @@ def describe(pipeline: Any) -> dict[str, Any]:
             "defaults": pipeline.defaults.to_json(),
             "facts": dict(pipeline.facts),
             **({} if pipeline.bucket == 8 else {"bucket": pipeline.bucket}),
-            **({} if pipeline.fits is None else {"fits": pipeline.fits.to_json()}),
+            **({"fits": pipeline.fits.to_json()} if pipeline.fits else {}),
         },
         f"{place}/config.json": {"_class_name": name, **denoiser.net.config},
         SCHEDULER: {key: to_json(getattr(denoiser, key)) for key in DENOISER},

@@ -13,7 +13,7 @@ from demist.errors import UsageError
 from demist.model.best_of import require_draws
 from demist.model.controlled import say_what_is_missing
 from demist.model.feeders import alone, feeders_lead, feeds_of, with_feeds
-from demist.model.fits import fitted_way, settled
+from demist.model.fits import Fits, fitted_way, settled
 from demist.model.guided import guided, negative_for
 from demist.model.keywords import by_name, require_known, whole
 from demist.model.plan import Constrain, Guide, Init, Plan
@@ -154,7 +154,7 @@ def _refined(
         given, away = ({k: v for k, v in d.items() if k in known} for d in (cond, negative))
         how: dict[str, Any] = {"negative": away or None, "guide": guide, "constrain": constrain}
         how["fed"] = [name for name in fed if name in known]
-        model = replace(model, fits=None)  # a fit is of one model, and one walk has two here
+        model = replace(model, fits=Fits())  # a fit is of one model, and one walk has two here
         if not _is_noisy(model):
             sampling = replace(sampling, condition_noise=None)
         if plans:

@@ -70,7 +70,7 @@ class Pipeline:
     controls: Mapping[str, Published] = field(default_factory=dict)
     refinement: Refinement | None = None
     feeders: Mapping[str, Feeder] = field(default_factory=dict)
-    fits: Fits | None = None
+    fits: Fits = field(default_factory=Fits)
 
     def __post_init__(self) -> None:
         require_free_names(list(self.conditioner.conditions))
@@ -265,7 +265,7 @@ class Pipeline:
         earlier = feeders.sized(self, conditioner)
         return replace(
             self, shape=shape, conditioner=conditioner, refinement=second, feeders=earlier,
-            fits=None,
+            fits=Fits(),
         )  # fmt: skip
 
     def refined(self, refiner: "Pipeline", start: float = 0.2) -> "Pipeline":

@@ -1,21 +1,24 @@
-"""Samplers on a trained digits model: distance to the 1000-step result and FD at equal evaluations.
+"""Samplers on trained networks: distance to the result of many steps and FD at equal evaluations.
 
-    python benchmarks/solvers_digits.py RUN_OR_MODEL [-n 256] [--seeds 0 1 2] [--fitted FOLDER]
-        [--budgets 5 10 20] [--only ...]
+    python benchmarks/solvers_networks.py RUN_OR_MODEL [--data digits] [--size 64] [--guidance 1.5]
+        [-n 256] [--seeds 0 1 2] [--fitted FOLDER] [--budgets 5 10 20] [--only ...]
 
-The start noise, the labels and the network are the same for every sampler; peers see the network
-through their own interfaces, as in `solvers.py`. The distance is the root mean square over pixels,
-in units of the data range [-1, 1]; FD is the Frechet distance of the judge's features to the
-training images (evaluation/), which at few samples is biased for all alike: compare with the last
-line. Each library runs its default and the settings named in `CHOSEN`; `--fitted` is the same model
-as `demist fit-solver` left it, fitted to other noise. Means over the seeds of the start noise, and
-half of their range.
+The start noise, the classes or prompts and the network are the same for every sampler; peers see
+the network, guided where guidance is asked for, through their own interfaces, as in `solvers.py`.
+Classes are asked for in turn, prompts are those of held-out items. The distance is the root mean
+square over the values of the state (for pixels in units of the data range [-1, 1]); FD is the
+Frechet distance of the judge's features to the training images (evaluation/), which at few samples
+is biased for all alike: compare with the last line. Each library runs its default and the settings
+named in `CHOSEN`; `--fitted` is the same model as `demist fit-solver` left it, fitted to other
+noise. Means over the seeds of the start noise, and half of their range.
 """
 
 import argparse
 import warnings
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from field.ours import Counted
 from field.problem import Sampler, f64, guess
@@ -23,7 +26,7 @@ from field.report import machine
 from field.trained import Trained
 from solvers import MODULES, samplers, version
 
-from demist.data import load
+from demist.data import Dataset, load
 from demist.evaluation.metrics.frechet import Moments, frechet_distance
 from demist.measuring.judging import judge
 from demist.model.pipeline import Pipeline
@@ -67,13 +70,25 @@ def within(sampler: Sampler, problem: Trained, budget: int) -> int:
     return 1
 
 
-def fitted(folder: str) -> Sampler:
-    """The default of a model that was fitted, where it was for so many steps."""
-    fits = Pipeline.load(folder).fits
-    assert fits is not None
+def asked(pipeline: Pipeline, test: Dataset, n: int, seed: int) -> dict[str, list[Any]]:
+    """What is asked for: all choices in turn, or the texts of held-out items."""
+    rows = np.random.default_rng(seed).permutation(len(test))[:n]
+    found: dict[str, list[Any]] = {}
+    for name, condition in pipeline.conditioner.conditions.items():
+        choices = condition.choices
+        if choices:
+            found[name] = [choices[i * len(choices) // n] for i in range(n)]
+        elif condition.short == "prompt" and test.texts:
+            found[name] = [test.texts[row] for row in rows]
+    return found
+
+
+def fitted(folder: str, guidance: float) -> Sampler:
+    """The default of a model that was fitted, where it was for so many steps and this guidance."""
+    ways = Pipeline.load(folder).fits.ways[guidance]
 
     def run(problem: Trained, n: int) -> torch.Tensor:
-        way = fits.ways[n]
+        way = ways[n]
         x = problem.schedule(torch.ones((), dtype=f64))[1] * problem.z
         return sample(Counted(problem), x, torch.tensor(way.times, dtype=f64), way.solver)
 
@@ -90,14 +105,23 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=list(MODULES), choices=list(MODULES))
     parser.add_argument("--reference-steps", type=int, default=200)
     parser.add_argument("--data", default="digits")
+    parser.add_argument("--size", type=int)
+    parser.add_argument("--guidance", type=float, default=1.0)
+    parser.add_argument("--name", help="of the page; by default of the data and the guidance")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     saved = (Path(args.model) / "model_index.json").is_file()
     pipeline = Pipeline.load(args.model) if saved else Pipeline.from_run(args.model)
-    problems = [Trained(pipeline, args.n, seed, steps=args.reference_steps) for seed in args.seeds]
-    train, test = load(args.data), load(args.data, split="test")
+    train, test = (load(args.data, size=args.size, split=split) for split in ("train", "test"))
+    problems = [
+        Trained(
+            pipeline, args.n, seed, steps=args.reference_steps, guidance=args.guidance,
+            cond=asked(pipeline, test, args.n, seed),
+        )
+        for seed in args.seeds
+    ]  # fmt: skip
     classifier = judge(train, test)
     real = Moments.of(classifier.features(train.x))
 
@@ -106,12 +130,13 @@ def main() -> None:
 
     facts = ", ".join(f"{key} {value}" for key, value in pipeline.facts.items())
     goal = f"{args.reference_steps}-step result"
+    versions = {name: version(name) for name in args.only}
     lines = [
         f"# Samplers on a trained model ({facts})",
         "",
-        f"`python benchmarks/solvers_digits.py` with {args.n} samples from each of "
-        f"{len(args.seeds)} seeds; {machine({name: version(name) for name in args.only})}. Judge: "
-        f"{classifier.card}.",
+        f"`python benchmarks/solvers_networks.py`, guidance {args.guidance:g}, {args.n} samples "
+        f"from each of {len(args.seeds)} seeds; {machine(versions)}"
+        f". Judge: {classifier.card}.",
         "",
         f"Each cell: distance to the {goal} / FD to the training images, ± half of the range over "
         f"the seeds.",
@@ -123,7 +148,7 @@ def main() -> None:
         known = {(s.method, s.settings): s for s in samplers(library)}
         every = [known[key] for key in CHOSEN[library]]
         if library == "demist" and args.fitted:
-            every = [fitted(args.fitted), *every]
+            every = [fitted(args.fitted, args.guidance), *every]
         for sampler in every:
             start = float("inf") if library == "demist" else sampler.noisier
             cells = []
@@ -145,7 +170,8 @@ def main() -> None:
         f"FD of the {goal}: {_spread(many, 3)}; of {args.n} held-out images: "
         f"{_spread([fd(test.x[rows]) for rows in some], 3)}.",
     ]
-    (args.out / "solvers_digits.md").write_text("\n".join(lines) + "\n")
+    name = args.name or f"{args.data}-guidance-{args.guidance:g}"
+    (args.out / f"solvers_networks-{name}.md").write_text("\n".join(lines) + "\n")
     print(lines[-1])
 
 
