@@ -219,7 +219,8 @@ def markdown(rows: list[Row], versions: dict[str, str]) -> str:
     text = [
         "# Solvers against the field",
         "",
-        f"`python benchmarks/solvers.py`; {machine(versions)}.",
+        f"`python benchmarks/solvers.py`; last measured: {machine(versions)}; rows of libraries "
+        "that were left out then (`--only`) are older.",
         "",
         "Error of the samples against the float64 solution of the probability-flow ODE from the "
         "same start noise, in data standard deviations, with at most so many network evaluations. "

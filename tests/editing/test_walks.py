@@ -108,3 +108,14 @@ def test_models_that_clamp_walk_as_undo_does_and_their_digits_come_back():
     assert float(round_trip(trace, back).max()) < 0.02
     with pytest.raises(UsageError, match=r"only steps of ddim .* heun"):
         inversion(pipeline, x, solver="heun")
+
+
+def test_inversions_leave_fitted_steps_aside(pipeline):
+    fitted = pipeline.fitted((6,), starts=8, guidance=1.0)
+    data = pipeline.sample(1, steps=6, guidance=1.0)
+    asked = {"steps": 6, "guidance": 1.0}
+    assert fitted.plan(1, **asked).sampling.solver == "fitted"
+    up, plain = (inversion(p, data, **asked).run() for p in (fitted, pipeline))
+    assert torch.equal(up.x, plain.x)
+    with pytest.raises(UsageError, match="lead from noise to data alone"):
+        inversion(fitted, data, solver="fitted", **asked)

@@ -10,12 +10,15 @@ import torch
 from demist.cli import main
 from demist.codecs import Pixels
 from demist.conditions import Conditioner, Label
+from demist.config import DistillationConfig
 from demist.core import Denoiser, Linear, Velocity
 from demist.errors import DataError, UsageError
 from demist.model import Pipeline, Sampling, open_model
 from demist.model.fits import STEPS, Fits, fit_solver
 from demist.networks import UNet
+from demist.objectives import Uniform, X0Weight
 from demist.samplers import Fitted, usual
+from demist.training.distil import student_of
 
 
 @pytest.fixture(scope="module")
@@ -150,9 +153,21 @@ def test_a_single_scale_is_read_as_it_was_written_first(model):
     assert Fits.from_json(one, "folder") == model.fits
 
 
-def test_another_size_has_no_fit(model):
+def test_another_size_and_other_weights_have_no_fit(model):
     assert model.fits
     assert not model.sized((16, 16)).fits
+    assert not model.of_weights(model.denoiser.net.state_dict()).fits
+
+
+def test_the_digits_that_come_along_are_fitted_and_their_students_are_not():
+    digits = Pipeline.load("digits")
+    for scale in (1.0, 1.5):
+        assert tuple(digits.fits.ways[scale]) == tuple(n for n in STEPS if n < 20)
+        assert all(way.error < way.usual for way in digits.fits.ways[scale].values())
+    assert digits.plan(1, steps=5).sampling.solver == "fitted"
+    assert digits.plan(1).sampling.solver == "adams"
+    student, *_ = student_of(digits, DistillationConfig(), Uniform(), X0Weight(), {})
+    assert not student.fits
 
 
 def test_conditions_are_those_of_the_starts(bare):

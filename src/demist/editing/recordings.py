@@ -23,6 +23,7 @@ from demist.editing.lasting import (
 from demist.errors import DataError, MissingError
 from demist.measuring.pages import Page, made_page, plain, weak_facts
 from demist.modalities import Sounds
+from demist.model.fits import settled
 from demist.model.sampling import Sampling
 from demist.model.values import PROMPT, name_of, of_class, value_of
 
@@ -167,7 +168,7 @@ def page(
     known = (*pipeline.conditioner.conditions, "negative")
     options = {
         "n": n,
-        **parted(sampling, cond)[0].over(pipeline.defaults).settled().recipe(),
+        **settled(pipeline, parted(sampling, cond)[0].over(pipeline.defaults)).recipe(),
         **weak_facts(cond.get("weak")),
         **plain({name: value for name, value in cond.items() if name in known}),
         **asked.facts(),

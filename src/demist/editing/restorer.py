@@ -30,6 +30,7 @@ from demist.io.files import read_json, write_json
 from demist.io.folders import sweep
 from demist.measuring import pages
 from demist.measuring.pages import require_endings as require_endings
+from demist.model.fits import settled
 from demist.model.images import shown
 from demist.model.pipeline import Pipeline
 from demist.model.sampling import Sampling
@@ -161,7 +162,8 @@ class Restorer:
             said += f" ({noise.std * 127.5:.1f} of 255)" if image and noise.std else ""
         spec = chosen(damage, self.method)
         why = "as asked" if spec == self.method else "auto, by its figures on digits"
-        each = usual(self.sampling, make_method(spec)).over(self.pipeline.defaults).settled()
+        asked = usual(self.sampling, make_method(spec)).over(self.pipeline.defaults)
+        each = settled(self.pipeline, asked)
         what = "damages each image, and restores it" if self.simulate else "restores each image"
         if not self.damages.one:
             what += ", each with the mask of its own name; of the first"

@@ -11,6 +11,7 @@ from demist.errors import UsageError
 from demist.interop import Reading, adapters
 from demist.io import hub
 from demist.io.files import sha256
+from demist.model.fits import Fits
 
 if TYPE_CHECKING:
     from demist.model.pipeline import Pipeline
@@ -53,9 +54,8 @@ def with_loras(
         {"lora": Path(lora.place).name, "sha256": sha256(Path(lora.place)), "weight": weight}
         for lora, weight in read
     ]
-    return replace(
-        pipeline, denoiser=denoiser, conditioner=conditioner, facts=_told(pipeline, told)
-    )
+    facts = _told(pipeline, told)
+    return replace(pipeline, denoiser=denoiser, conditioner=conditioner, facts=facts, fits=Fits())
 
 
 def with_embeddings(pipeline: "Pipeline", files: Sequence[str]) -> "Pipeline":
@@ -108,7 +108,7 @@ def with_ip_adapter(
     )
     told = [{"ip_adapter": file.name, "sha256": sha256(file), "scale": scale}]
     facts = _told(pipeline, told)
-    return replace(pipeline, denoiser=denoiser, conditioner=conditioner, facts=facts)
+    return replace(pipeline, denoiser=denoiser, conditioner=conditioner, facts=facts, fits=Fits())
 
 
 def from_flag(

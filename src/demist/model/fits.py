@@ -55,9 +55,11 @@ class Fits:
 
     def __str__(self) -> str:
         """For which steps and scales."""
+        alike: dict[str, list[str]] = {}
+        for scale, ways in self.ways.items():
+            alike.setdefault(", ".join(map(str, ways)), []).append(f"{scale:g}")
         return "; ".join(
-            f"{', '.join(map(str, ways))} steps at guidance {scale:g}"
-            for scale, ways in self.ways.items()
+            f"{steps} steps at guidance {' and '.join(scales)}" for steps, scales in alike.items()
         )
 
     def to_json(self) -> list[dict[str, Any]]:
@@ -121,6 +123,20 @@ def settled(pipeline: "Pipeline", full: Sampling) -> Sampling:
     if full.solver == AUTO and there and free and plain and rule:
         return replace(full, solver=NAME)
     return full.settled()
+
+
+def both_ways(pipeline: "Pipeline", solver: str | None) -> "Pipeline":
+    """The model without fitted steps, for what goes from data to noise first and then back.
+
+    Raises:
+        UsageError: They are asked for.
+    """
+    if solver == NAME:
+        raise UsageError(
+            "solver fitted: its steps lead from noise to data alone, and an inversion goes the "
+            "other way first; leave the solver out"
+        )
+    return replace(pipeline, fits=Fits())
 
 
 def fitted_way(pipeline: "Pipeline", full: Sampling) -> Way | None:

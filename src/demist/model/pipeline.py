@@ -495,7 +495,7 @@ class Pipeline:
 
     def of_weights(self, tensors: Mapping[str, Tensor]) -> "Pipeline":
         """This pipeline with other weights: a network of the same kind that holds these tensors."""
-        where, own = "the weights given", feeders.bare(self)
+        where, own = "the weights given", replace(feeders.bare(self), fits=Fits())
         if self.origin is not None:
             return feeders.like(relearned.of_weights(own, tensors), self)
         description, folders = model_folder.describe(own), encoders.copied(own.conditioner)

@@ -16,6 +16,7 @@ from demist import interop
 from demist.errors import DataError, DemistError
 from demist.interop import OWN, Relearned, adapters
 from demist.io.tensors import require_same
+from demist.model.fits import Fits
 from demist.model.sums import INDEX
 from demist.networks.published import Published, UNet2D, UNet2DCondition
 
@@ -110,4 +111,4 @@ def of_weights(pipeline: "Pipeline", tensors: Mapping[str, Tensor]) -> "Pipeline
     require_same(denoiser.net.state_dict(), tensors, "the weights given")
     named = {f"net.{name}": value for name, value in tensors.items()}
     made = adapters.replaced(denoiser, named).eval().requires_grad_(False)
-    return replace(pipeline, denoiser=made)
+    return replace(pipeline, denoiser=made, fits=Fits())

@@ -18,6 +18,7 @@ from demist.data import Dataset
 from demist.errors import UsageError
 from demist.guidance import CFG
 from demist.model import folder as model_folder
+from demist.model.fits import Fits
 from demist.model.pipeline import Pipeline
 from demist.model.sampling import Sampling
 from demist.objectives import Times, Weight, matching_loss
@@ -206,8 +207,9 @@ def student_of(
     student, school = rewrap(d, net.student), rewrap(d, net)
     grid = ",".join(f"{t:g}" for t in (*evaluations, 0))
     pipeline = replace(
-        teacher, denoiser=student, defaults=Sampling(len(evaluations), "ddpm", grid), facts=facts
-    )
+        teacher, denoiser=student, defaults=Sampling(len(evaluations), "ddpm", grid), facts=facts,
+        fits=Fits(),
+    )  # fmt: skip
     model: Model = d.eval().requires_grad_(False)
     if options.teacher_guidance != 1:
         model = CFG(model, options.teacher_guidance, teacher.conditioner.null)

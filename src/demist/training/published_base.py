@@ -31,6 +31,7 @@ from demist.data import Dataset
 from demist.errors import UsageError
 from demist.machine.streams import tell
 from demist.model import relearned
+from demist.model.fits import Fits
 from demist.model.pipeline import Pipeline
 from demist.model.sampling import Sampling
 from demist.model.told_more import widen
@@ -293,7 +294,7 @@ def learning(
     own = Sampling(**{name: getattr(chosen, name) for name in asked})
     made = replace(
         base, denoiser=denoiser, conditioner=conditioner, facts=facts,
-        defaults=own.over(base.defaults),
+        defaults=own.over(base.defaults), fits=Fits(),
     )  # fmt: skip
     return replace(made, origin=relearned.origin_of(made))
 
