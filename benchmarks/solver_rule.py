@@ -5,7 +5,7 @@
 Each combination of order, last step and grid samples the choosing half of `field/drawn.py`. Writes
 `solver_rule.md`: geometric means over the problems of the root mean square and the median error,
 over those of `adams` without options. What the rule is worth is measured elsewhere, on the other
-half (`solvers_drawn.py`) and on trained networks (`solvers_digits.py`).
+half (`solvers_drawn.py`) and on trained networks (`solvers_networks.py`).
 """
 
 import argparse
