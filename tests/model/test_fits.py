@@ -1,7 +1,9 @@
 """A model with a solver of its own: when it is taken, how it is kept, and the command."""
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +21,8 @@ from demist.networks import UNet
 from demist.objectives import Uniform, X0Weight
 from demist.samplers import Fitted, usual
 from demist.training.distil import student_of
+
+GOLDEN = Path(__file__).parents[1] / "golden/format-1/run"
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +199,28 @@ def test_the_command_writes_a_model_and_says_what_is_gained(bare, tmp_path, monk
     assert list(open_model("more").fits.ways) == [1.0, 2.0, 3.0]
     assert main(["fit-solver", "m", "--out", "fitted"]) == 73
     assert "fitted exists already" in capsys.readouterr().err
+
+
+def test_a_run_keeps_its_fit_until_it_trains_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(GOLDEN, "runs/0001-old")
+    words = ["--steps", "4", "--starts", "8", "--guidance", "1", "--device", "cpu"]
+    assert main(["fit-solver", "1", *words]) == 0
+    told = capsys.readouterr()
+    assert told.out == "runs/0001-old\n"
+    assert "default solver is adams, and stays so: sample with --solver auto" in told.err
+    made, saved = open_model("1"), Pipeline.load("runs/0001-old/model")
+    assert list(made.fits.ways[1.0]) == [4]
+    assert saved.fits == made.fits
+    assert made.plan(1, steps=4, guidance=1.0, solver="auto").sampling.solver == "fitted"
+    assert main(["fit-solver", "1", "--steps", "6", *words[2:]]) == 0
+    assert list(open_model("1").fits.ways[1.0]) == [4, 6]
+    file = Path("runs/0001-old/fits.json")
+    file.write_text(file.read_text().replace(f'"step": {made.facts["step"]}', '"step": 1'))
+    assert not open_model("1").fits
+    file.write_text("{")
+    with pytest.raises(DataError, match=r"fits\.json"):
+        open_model("1")
 
 
 @pytest.mark.parametrize(("words", "message"), [

@@ -18,14 +18,16 @@ class Options:
     """Fit a solver to a model, so that few steps come nearest to what many would give.
 
     Times and weights of the steps are fitted by following the model's flow; nothing is trained, and
-    the network stays as it is. In the new folder the fit is the default for the numbers of steps
-    that were fitted, at the same guidance. What was fitted to the model before stays.
+    the network stays as it is. The fit is kept in the run, or in a new folder with a copy of the
+    model, and is the default there for the numbers of steps that were fitted, at the same
+    guidance. What was fitted to the model before stays.
     """
 
     model: Annotated[Positional[str], arg(metavar="RUN|FOLDER")]
     """A run (number, name, path or `latest`), a saved model's folder, or `digits`."""
     out: Path | None = None
-    """New folder for the model with its fit. Default: fitted, fitted-2, ..."""
+    """New folder for a copy of the model with its fit. Default: none for a run, which keeps the fit
+    until it trains on; for a saved model fitted, fitted-2, ..."""
     steps: Annotated[str, arg(metavar="N,N,...")] = "3,4,5,6,7,8,9,10,12,15,20"
     """Numbers of steps to fit, 2 to 96 each; with others the rule chooses, as ever."""
     starts: int = 64
@@ -56,9 +58,8 @@ class Options:
 def main(args: list[str]) -> None:
     """Fit, print what is gained, and the folder's name."""
     options = read(Options, "fit-solver", args)
-    out = options.out or free_name(Path("fitted"))
-    if out.exists():
-        raise CannotCreateError(f"{out} exists already; choose another name: --out")
+    if options.out and options.out.exists():
+        raise CannotCreateError(f"{options.out} exists already; choose another name: --out")
     steps = options.numbers
     pipeline = options.source.open(options.model)
     if pipeline.origin is not None:
@@ -91,7 +92,14 @@ def main(args: list[str]) -> None:
         made = made.fitted(
             steps, starts=options.starts, guidance=scale, seed=options.seed, progress=True, **cond
         )
-    made.save(out)
+    if (own := pipeline.defaults.solver) != "auto":
+        print(
+            f"the model's default solver is {own}, and stays so: sample with --solver auto for "
+            f"what was fitted",
+            file=sys.stderr,
+        )
+    kept = None if options.out else options.source.keep_fits(options.model, made)
+    out = kept or made.save(options.out or free_name(Path("fitted")))
     print(
         f"{time.monotonic() - began:.0f} s; mean distance from the exact flow, of the half of the "
         f"draws that the best way was chosen by, so a little too good:",

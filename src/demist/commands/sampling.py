@@ -303,6 +303,11 @@ class ModelOptions:
             )
         return made
 
+    def keep_fits(self, spec: str, pipeline: "demist.model.pipeline.Pipeline") -> Path | None:
+        """See `demist.model.open.keep_fits`."""
+        kept: Path | None = _models().keep_fits(spec, pipeline, self.runs)
+        return kept
+
 
 def _models() -> Any:
     """What opens models, which takes a second to import."""

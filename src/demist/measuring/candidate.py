@@ -16,6 +16,7 @@ from demist.modalities import of
 from demist.model import adapted as adapted
 from demist.model.folder import INDEX
 from demist.model.open import RUNS, locate, open_model
+from demist.model.open import keep_fits as keep_fits
 from demist.model.open import open_weak as open_weak
 from demist.model.open import reading_of as reading_of
 from demist.model.pipeline import Pipeline

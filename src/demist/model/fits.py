@@ -10,13 +10,18 @@ from torch import Tensor
 from tqdm import tqdm
 
 from demist.core import Conditioned, Model, Prediction
-from demist.errors import DataError, UsageError
+from demist.errors import DataError, MissingError, UsageError
+from demist.io.files import read_json, write_json
 from demist.model.published import Way
 from demist.model.sampling import Sampling
+from demist.runs import Run
 from demist.samplers import AUTO, Fit, Fitted, evaluations, fit, usual
 
 if TYPE_CHECKING:
     from demist.model.pipeline import Pipeline
+
+FILE = "fits.json"
+"""In a run, beside its model."""
 
 NAME = Fitted.name
 """What a recipe says in place of a solver's name."""
@@ -123,6 +128,31 @@ def settled(pipeline: "Pipeline", full: Sampling) -> Sampling:
     if full.solver == AUTO and there and free and plain and rule:
         return replace(full, solver=NAME)
     return full.settled()
+
+
+def of_run(run: Run, step: int) -> list[Any] | None:
+    """What is kept in a run that was fitted at this step, for `Fits.from_json`.
+
+    A run that has trained on has other weights, which a fit is not of.
+
+    Raises:
+        DataError: The file is damaged.
+    """
+    try:
+        told = read_json(run.path / FILE)
+    except MissingError:
+        return None
+    return told.get("fits") if told.get("step") == step else None
+
+
+def keep(run: Run, pipeline: "Pipeline") -> None:
+    """Write the fits of a run's model into the run, and into its saved model if it is the same."""
+    step = pipeline.facts["step"]
+    write_json(run.path / FILE, {"step": step, "fits": pipeline.fits.to_json()})
+    if run.model.is_dir():
+        saved = type(pipeline).load(run.model)
+        if saved.facts.get("step") == step:
+            replace(saved, fits=pipeline.fits).save(run.model, replace=True)
 
 
 def both_ways(pipeline: "Pipeline", solver: str | None) -> "Pipeline":

@@ -11,7 +11,7 @@ from demist.interop import Reading
 from demist.io import hub
 from demist.machine.device import pick_device
 from demist.machine.threads import fastest_threads
-from demist.model import adapted
+from demist.model import adapted, fits
 from demist.model import folder as model_folder
 from demist.model.pipeline import Pipeline
 from demist.model.placing import thrifty
@@ -36,6 +36,21 @@ def locate(spec: str, runs: Path = RUNS) -> Path:
     """
     place = zoo.locate(spec)
     return place if _is_saved(place) else find(spec, runs).path
+
+
+def keep_fits(spec: str, pipeline: Pipeline, runs: Path = RUNS) -> Path | None:
+    """Write what was fitted to a run's model into the run; the run, or None: it is a saved model.
+
+    Args:
+        spec: What it was opened by.
+        pipeline: It, fitted.
+        runs: Folder in which run folders are.
+    """
+    place = locate(spec, runs)
+    if _is_saved(place):
+        return None
+    fits.keep(Run(place), pipeline)
+    return place
 
 
 def open_model(

@@ -18,6 +18,7 @@ from demist.model import (
     card,
     components,
     encoders,
+    fits,
     folder,
     relearned,
     stable_diffusion,
@@ -72,7 +73,8 @@ def read_run(run: Run, step: int | None) -> dict[str, Any]:
     else:
         further = {**components.read(run.path, index), **encoders.read(run.path, index)}
         arguments = folder.pieces(description, found.parts["ema"], str(run.path), further)
-    return {**arguments, "facts": {**arguments["facts"], "step": found.step}}
+    facts = {**arguments["facts"], "step": found.step}
+    return {**arguments, "facts": facts, "fits": fits.of_run(run, found.step)}
 
 
 def save(pipeline: "Pipeline", place: Path, replace: bool) -> Path:
