@@ -8,7 +8,16 @@ from torch import Tensor
 import demist
 from demist.core.prediction import Prediction
 from demist.errors import UsageError
-from demist.samplers import AUTO, GRIDS, SOLVERS, make_grid, make_solver, sample, settled
+from demist.samplers import (
+    AUTO,
+    GRIDS,
+    SOLVERS,
+    make_grid,
+    make_solver,
+    sample,
+    settled,
+    usual_shift,
+)
 from field.problem import Problem, Sampler
 
 DEFAULT = ("auto", "angular")
@@ -50,9 +59,12 @@ def _solvers() -> Iterator[str]:
 def samplers() -> list[Sampler]:
     def entry(solver: str, grid: str) -> Sampler:
         def run(problem: Problem, n: int) -> Tensor:
-            times = make_grid(grid, n, problem.schedule)
+            own, numbers = grid, problem.z[0].numel()
+            if solver == AUTO:  # as a pipeline's default
+                own = f"{grid}:shift={usual_shift(numbers)}"
+            times = make_grid(own, n, problem.schedule)
             x = problem.schedule(times[0])[1] * problem.z
-            return sample(Counted(problem), x, times, make_solver(settled(solver, n)))
+            return sample(Counted(problem), x, times, make_solver(settled(solver, n, numbers)))
 
         home = solver != AUTO and make_solver(solver).grid == grid and ":" not in solver
         mark = "library" if (solver, grid) == DEFAULT else "class" if home else ""

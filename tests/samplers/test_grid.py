@@ -44,6 +44,20 @@ def test_these_begin_at_pure_noise(name, schedule):
     assert len(make_grid(name, 7, schedule)) == 8
 
 
+@pytest.mark.parametrize("start", [1.0, 0.6])
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+def test_a_shift_multiplies_noise_levels_and_leaves_the_ends(schedule, start):
+    """r becomes 2 r / (1 + r / R) below the first level R, which is 2 r where that is infinite."""
+    plain, moved = (make_grid(f"angular{o}", 6, schedule, start) for o in ("", ":shift=2"))
+    levels = [sigma / alpha for alpha, sigma in map(schedule, (plain[1:-1], moved[1:-1]))]
+    alpha, sigma = schedule(plain[0])
+    want = 2 * levels[0] / (1 + levels[0] * alpha / sigma)
+    torch.testing.assert_close(levels[1], want, rtol=1e-6, atol=0)
+    assert (moved[0], moved[-1]) == (start, 0)
+    with pytest.raises(UsageError, match="shift = 0"):
+        make_grid("angular:shift=0", 6, schedule)
+
+
 def test_karras_levels():
     n, rho = 18, 7
     grid = karras(n, VE())

@@ -4,16 +4,19 @@ import pytest
 import torch
 
 from demist.core import Gaussian, Linear
-from demist.core.exact import Exact
+from demist.core.exact import Exact, Mixture
+from demist.data import load
 from demist.errors import UsageError
 from demist.samplers import (
     Adams,
     angular,
+    make_grid,
     make_solver,
     sample,
     settled,
     trajectory,
     usual,
+    usual_shift,
 )
 from truth import MIXTURE, end_to_end_error, f64, noise_and_data, observed_order, rms
 
@@ -21,8 +24,31 @@ from truth import MIXTURE, end_to_end_error, f64, noise_and_data, observed_order
 def test_the_rule_goes_by_the_number_of_steps_and_gives_way_to_a_name():
     assert [usual(n) for n in (1, 5, 10)] == ["adams:p=2,last=1"] * 3
     assert [usual(n) for n in (11, 50)] == ["adams"] * 2
+    assert [usual(n, 257) for n in (5, 50)] == ["adams:p=2,last=1"] * 2
     assert settled("auto", 5) == usual(5)
+    assert settled("auto", 50, 784) == usual(50, 784)
     assert settled("ddim:eta=1", 5) == "ddim:eta=1"
+
+
+def test_noise_levels_are_shifted_by_the_root_of_the_ratio():
+    numbers = (2, 256, 784, 1024, 3 * 64 * 64)
+    assert [usual_shift(n) for n in numbers] == [1, 1, 1.75, 2, 2.5]
+
+
+def test_shifted_steps_are_nearer_to_the_flow_where_states_are_large():
+    """A kernel density of digits, 28 x 28: which one it will be is decided in strong noise."""
+    every = torch.tensor(load("digits").x).flatten(1).to(f64) / 127.5 - 1
+    g = torch.Generator().manual_seed(3)
+    means = every[torch.randperm(len(every), generator=g)[:100]]
+    model = Exact(Mixture(torch.ones(100, dtype=f64), means, 0.05), Linear())
+    x = torch.randn((24, 784), generator=g, dtype=f64)
+    exact = sample(model, x, make_grid("angular:shift=1.75", 300, Linear()), Adams())
+    for n in (5, 10, 20):
+        times = [make_grid(f"angular:shift={s}", n, Linear()) for s in (1, usual_shift(784))]
+        before, after = (
+            rms(sample(model, x, t, make_solver(usual(n, 784))) - exact) for t in times
+        )
+        assert after < 0.9 * before, (n, before, after)
 
 
 def test_the_last_step_lands_on_the_prediction_moved_by_the_correction_alone():

@@ -13,7 +13,8 @@ from demist.editing.prompt_to_prompt import RESTYLE, SWAP, Following, rewritten,
 from demist.editing.words import split, swapped, weighed
 from demist.errors import UsageError
 from demist.model import Pipeline, Plan, Sampling
-from demist.model.fits import both_ways
+from demist.model.fits import unshifted
+from demist.model.sampling import split as parted
 
 Words = str | Sequence[str]
 """One text for all samples, or one for each."""
@@ -229,7 +230,8 @@ def between(
     if not 2 <= frames <= 10_000:
         raise UsageError(f"{frames} frames: a film between two images has 2 to 10000")
     how = (sampling or Sampling()).over(Sampling(guidance=1.0 if "guidance" not in cond else None))
-    pipeline = both_ways(pipeline, cond.get("solver", how.solver))
+    how, cond = parted(how, cond)
+    how = unshifted(pipeline, how, both_ways=True)
     ends = inverted(pipeline.plan(2, how, **cond), np.stack([a, b]), "ddim")
     assert isinstance(ends.init, torch.Tensor)
     weights = torch.linspace(0, 1, frames, dtype=torch.float64)
@@ -300,9 +302,6 @@ def _plans(
     name = pipeline.conditioner.called("prompt")
     if name is None:
         raise UsageError("this model has no prompt, or several, so there are no words to edit")
-    if images is not None:
-        sampling, cond = asked
-        pipeline = both_ways(pipeline, cond.get("solver", sampling.solver))
     source, target = (
         _plan(pipeline, n, asked, name, texts if len(texts) > 1 else texts[0], images, inversion)
         for texts in map(list, zip(*prompts, strict=True))
@@ -335,7 +334,13 @@ def _plan(
     )
     start = cond.get("start", sampling.start)
     init = images if start is not None and start < 1 else None
-    return pipeline.plan(n, how, init=init, **{**cond, name: prompt})
+    how, cond = parted(how, cond)
+    return pipeline.plan(
+        n,
+        unshifted(pipeline, how, both_ways=images is not None),
+        init=init,
+        **{**cond, name: prompt},
+    )
 
 
 def _enlarged(places: np.ndarray | None, sides: tuple[int, ...]) -> np.ndarray | None:

@@ -13,7 +13,7 @@ from demist.editing.invert import undoing, upwards
 from demist.editing.inverting import states
 from demist.errors import UsageError
 from demist.model import Pipeline, Plan, Sampling, Trace
-from demist.model.fits import both_ways
+from demist.model.fits import unshifted
 from demist.model.provenance import conditions_of, negative_of, require_fit
 from demist.model.recording import LIMIT, Recording, recorded, sized_for
 from demist.model.rewording import reworded
@@ -75,8 +75,8 @@ def inversion(
     steps, free = (_climb, True) if way == "ddim" else (_undo, False)
     if way != "ddim" and (said := how.over(USUAL[way]).solver) != "ddim":
         raise UsageError(f"only steps of ddim are undone one by one, and this is {said}")
-    pipeline = both_ways(pipeline, how.solver)
-    recording = recorded(pipeline, len(start), how.over(USUAL[way]), free=free, limit=limit, **cond)
+    how = unshifted(pipeline, how.over(USUAL[way]), both_ways=True)
+    recording = recorded(pipeline, len(start), how, free=free, limit=limit, **cond)
     plan = _climbing(recording.plan, start, steps)
     return replace(recording, plan=plan, facts={**recording.facts, "grid": plan.grid.tolist()})
 

@@ -1,5 +1,6 @@
 """Ways of taking few steps that were fitted to a model: how they are found, kept and chosen."""
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from demist.io.files import read_json, write_json
 from demist.model.published import Way
 from demist.model.sampling import Sampling
 from demist.runs import Run
-from demist.samplers import AUTO, Fit, Fitted, evaluations, fit, usual
+from demist.samplers import AUTO, Fit, Fitted, evaluations, fit, usual, usual_shift
 
 if TYPE_CHECKING:
     from demist.model.pipeline import Pipeline
@@ -99,9 +100,9 @@ def settled(pipeline: "Pipeline", full: Sampling) -> Sampling:
 
     From pure noise, on no grid that somebody chose, and with the guidance that was fitted for, it
     is `fitted` where the model has a fit for so many steps; elsewhere that of the rule,
-    `demist.samplers.usual`. A recipe that says `fitted` and begins elsewhere, or has a grid of its
-    own, such as what is left of a trace, is sampled by the rule's solver, with a
-    warning.
+    `demist.samplers.usual`, from pure noise on a grid shifted by `usual_shift`. A recipe that says
+    `fitted` and begins elsewhere, or has a grid of its own, such as what is left of a trace, is
+    sampled by the rule's solver, with a warning.
 
     Raises:
         UsageError: `fitted` is asked for, and there is no such fit.
@@ -127,7 +128,31 @@ def settled(pipeline: "Pipeline", full: Sampling) -> Sampling:
     there = fits.way(full.guidance, full.steps) is not None
     if full.solver == AUTO and there and free and plain and rule:
         return replace(full, solver=NAME)
+    if full.solver == AUTO and free and pipeline.origin is None:
+        numbers = math.prod(pipeline.state_shape)
+        shift = usual_shift(numbers)
+        grid = None if shift == 1 else f"angular:shift={shift:g}"
+        return replace(full, solver=usual(full.steps, numbers), grid=grid)
     return full.settled()
+
+
+def unshifted(pipeline: "Pipeline", how: Sampling, *, both_ways: bool = False) -> Sampling:
+    """How to sample, neither by fitted steps nor on a shifted grid where nobody says so.
+
+    For what counts steps, which the shift moves towards noise, or goes them from data to noise
+    first.
+
+    Raises:
+        UsageError: Fitted steps are asked for, and they lead from noise to data alone.
+    """
+    if both_ways and how.solver == NAME:
+        raise UsageError(
+            "solver fitted: its steps lead from noise to data alone, and an inversion goes the "
+            "other way first; leave the solver out"
+        )
+    full = how.over(pipeline.defaults)
+    plain = full.solver == AUTO and full.grid is None
+    return replace(how, grid="angular") if plain else how
 
 
 def of_run(run: Run, step: int) -> list[Any] | None:
@@ -153,20 +178,6 @@ def keep(run: Run, pipeline: "Pipeline") -> None:
         saved = type(pipeline).load(run.model)
         if saved.facts.get("step") == step:
             replace(saved, fits=pipeline.fits).save(run.model, replace=True)
-
-
-def both_ways(pipeline: "Pipeline", solver: str | None) -> "Pipeline":
-    """The model without fitted steps, for what goes from data to noise first and then back.
-
-    Raises:
-        UsageError: They are asked for.
-    """
-    if solver == NAME:
-        raise UsageError(
-            "solver fitted: its steps lead from noise to data alone, and an inversion goes the "
-            "other way first; leave the solver out"
-        )
-    return replace(pipeline, fits=Fits())
 
 
 def fitted_way(pipeline: "Pipeline", full: Sampling) -> Way | None:

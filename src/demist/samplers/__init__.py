@@ -48,7 +48,7 @@ from demist.samplers.solvers.sde_dpmpp_2m import SDEDPMpp2M
 from demist.samplers.solvers.sde_dpmpp_3m import SDEDPMpp3M
 from demist.samplers.solvers.trig import Trig
 from demist.samplers.solvers.unipc import UniPC
-from demist.samplers.usual import AUTO, settled, usual
+from demist.samplers.usual import AUTO, settled, usual, usual_shift
 
 __all__ = [
     "AUTO",
@@ -124,4 +124,5 @@ __all__ = [
     "trajectory",
     "uniform",
     "usual",
+    "usual_shift",
 ]

@@ -23,18 +23,22 @@ from demist.samplers.loop import checked_grid, sample
 from demist.samplers.make import SOLVERS, make_grid, make_solver
 from demist.samplers.solver import Solver
 from demist.samplers.solvers.adams import Adams
-from demist.samplers.usual import usual
+from demist.samplers.usual import usual, usual_shift
 
 FINE = 96
 """Steps in which the exact flow is followed, at least; also the times to choose from."""
 
-POWERS = ((1.0, 1.0), (1.35, 1.35), (1.75, 1.0), (1.75, 1.35), (2.2, 1.0), (2.8, 1.35))
-"""`clean` and `noisy` of grids `angular`, tried beside the times that are found on the path."""
+TIMES = (
+    "angular:clean=1,noisy=1", "angular:clean=1.35", "angular:noisy=1", "angular",
+    "angular:clean=2.2,noisy=1", "angular:clean=2.8", "angular:shift=1.5", "angular:shift=2.5",
+)  # fmt: skip
+"""Grids that are tried beside the times that are found on the path."""
 
 PLAIN = (
     ("adams:last=1", "angular:clean=2.2,noisy=1"),
     ("adams:last=1", "angular:clean=1.75,noisy=1"),
     ("adams", "angular:clean=1.35,noisy=1"),
+    ("adams:p=2,last=1", "angular:shift=2.5"),
 )
 """Solvers of ours with grids that are tried as they are: with many steps they are often best."""
 
@@ -106,10 +110,10 @@ def fit(
 ) -> dict[int, Fit]:
     """For each number of steps the way of taking them that comes nearest to the exact flow.
 
-    Seven sets of times are tried: the best of those on the path as far as the path can tell, and
-    six `angular` grids. Weights are fitted to one half of the starts by least squares, in which
+    Nine sets of times are tried: the best of those on the path as far as the path can tell, and
+    eight `angular` grids. Weights are fitted to one half of the starts by least squares, in which
     starts that are far off, such as those between two modes, count less; the other half says which
-    set is best, or whether one of four solvers of ours is, among them the rule's.
+    set is best, or whether one of five solvers of ours is, among them the rule's.
 
     Args:
         model: Any denoiser, conditions filled in (`Conditioned`).
@@ -140,7 +144,7 @@ def fit(
 
 def evaluations(steps: Sequence[int]) -> int:
     """How often `fit` asks the model about all starts, roughly."""
-    return FINE + (len(POWERS) + 1 + len(PLAIN) + 1) * sum(steps)
+    return FINE + (len(TIMES) + 1 + len(PLAIN) + 1) * sum(steps)
 
 
 @dataclass(frozen=True)
@@ -265,15 +269,17 @@ def _scale(model: Model, t: Tensor) -> Tensor:
 def _best(model: Model, path: _Path, n: int) -> Fit:
     """Try all sets of times, and the rule's solver."""
     tried = [path.chosen(n)]
-    for clean, noisy in POWERS:
-        nodes = path.nearest(angular(n, model.schedule, clean=clean, noisy=noisy))
+    for grid in TIMES:
+        nodes = path.nearest(make_grid(grid, n, model.schedule))
         if nodes is not None and nodes not in tried:
             tried.append(nodes)
     start = path.z[0] * _scale(model, path.times[0])
     found: list[Fit] = []
-    for spec, grid in ((usual(n), ""), *PLAIN):
+    numbers = path.z[0, 0].numel()
+    rule = (usual(n, numbers), f"angular:shift={usual_shift(numbers)}")
+    for spec, grid in (rule, *PLAIN):
         solver = make_solver(spec)
-        times = make_grid(grid or solver.grid, n, model.schedule)
+        times = make_grid(grid, n, model.schedule)
         error = _distance(path, sample(model, start, solvable_grid(model, times), solver))
         known = found[0].usual if found else error
         found.append(Fit(solver, tuple(times.tolist()), error, known))

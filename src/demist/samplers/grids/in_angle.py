@@ -22,20 +22,39 @@ class AngularGrid(Grid):
     defaults were among the best of fifteen pairs for `adams` at 10 to 40 steps on five mixtures of
     2 to 64 dimensions; `noisy` was then raised from 1.25 so that order 4 survives the first steps.
 
+    Then every level r = sigma / alpha becomes shift r, or where the grid starts at a level R,
+    shift r / (1 + (shift - 1) r / R), which leaves both ends where they are: the more numbers a
+    state has, the more noise it takes to hide what it shows.
+
     Attributes:
         start: Time of the first level.
         clean: Power at the clean end.
         noisy: Power at the noisy end.
+        shift: By what noise levels are multiplied, above 0.
+
+    References:
+        Esser et al. 2024, arXiv:2403.03206, eq. 23 (the shift).
     """
 
     name = "angular"
     start: float = 1.0
     clean: float = 1.75
     noisy: float = 1.35
+    shift: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.shift < math.inf:
+            raise ValueError(f"shift = {self.shift:g}: noise levels are multiplied by more than 0")
 
     def __call__(self, n: int, schedule: Schedule) -> Tensor:
         u = torch.linspace(1, 0, count(n) + 1, dtype=torch.float64)
-        return at_angles((1 - (1 - u) ** self.noisy) ** self.clean, schedule, self.start)
+        fraction = (1 - (1 - u) ** self.noisy) ** self.clean
+        if self.shift != 1:
+            top = schedule.angle(torch.tensor(self.start, dtype=torch.float64))
+            sin, cos = (top * fraction).sin(), (top * fraction).cos()
+            past = cos + (self.shift - 1) * sin * top.cos() / top.sin()
+            fraction = torch.atan2(self.shift * sin, past) / top
+        return at_angles(fraction, schedule, self.start)
 
 
 @dataclass(frozen=True)
