@@ -62,7 +62,7 @@ def drawn(number: int, samples: int = 256) -> Problem:
 
 
 def _images(rng: np.random.Generator, g: torch.Generator) -> Mixture:
-    every, side, k = _digits(), int(rng.choice([7, 14])), int(rng.integers(5, 31))
+    every, side, k = digits(), int(rng.choice([7, 14])), int(rng.integers(5, 31))
     some = every[torch.randperm(len(every), generator=g)[:k]]
     means = avg_pool2d(some, 28 // side).flatten(1)
     weights = torch.rand(k, generator=g, dtype=f64) + 0.2
@@ -70,5 +70,6 @@ def _images(rng: np.random.Generator, g: torch.Generator) -> Mixture:
 
 
 @cache
-def _digits() -> Tensor:
+def digits() -> Tensor:
+    """Training digits, from -1 to 1, `(N, 1, 28, 28)`."""
     return torch.tensor(load("digits").x).reshape(-1, 1, 28, 28).to(f64) / 127.5 - 1
