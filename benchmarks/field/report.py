@@ -79,7 +79,8 @@ def machine(versions: dict[str, str]) -> str:
     libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
     return (
         f"{_cpu()}, {cores} cores; Python {platform.python_version()}, torch {torch.__version__}; "
-        f"{libraries}; {datetime.date.today()}"
+        + f"{libraries}; " * bool(libraries)
+        + f"{datetime.date.today()}"
     )
 
 

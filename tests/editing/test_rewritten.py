@@ -1,5 +1,7 @@
 """Laws of prompt-to-prompt, and what each share takes over."""
 
+import importlib
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from demist.editing import (
     Follower,
     Following,
     Now,
+    between,
     correspondence,
     inverted,
     recoloured,
@@ -179,6 +182,25 @@ def test_several_prompts_are_swapped_in_one_call():
     assert len(drawn.images) == 2
     with pytest.raises(UsageError, match="2 prompts and 3 changes"):
         swap(model, old, changes + changes[:1])
+
+
+def test_shares_count_steps_that_no_shift_moves(monkeypatch):
+    model = small()
+
+    def made():
+        drawn = swap(model, "a red three", "red->green", steps=6, seed=2, n=1).images
+        given = swap(
+            model, "a red three", "red->green", images=images(1), inversion="ddim", steps=6
+        )
+        film = between(model, *images(2), frames=2, steps=6)
+        return drawn, given.images, film, model.sample(1, text="a red three", steps=6, seed=2)
+
+    *edits, plain = made()
+    rule = importlib.import_module("demist.samplers.usual")
+    monkeypatch.setattr(rule, "LARGE", 4)  # as if these images were large
+    *again, shifted = made()
+    assert all(map(np.array_equal, edits, again))
+    assert not np.array_equal(plain, shifted)
 
 
 def test_restyle_holds_the_features_of_the_source():
