@@ -61,7 +61,8 @@ def points_model():
 def test_a_restoration_says_all_that_is_known_of_it(digits, clean):
     done = demist.restore(digits, clean, "half:lower", 0.05, n=3, simulate=True, seed=7, **HOW)
     assert done.samples.shape == (3, 1, 28, 28)
-    assert np.array_equal(done.samples, digits.sample(3, seed=(7, 8, 9), steps=2))
+    plain = digits.sample(3, seed=(7, 8, 9), steps=2, grid="angular")
+    assert np.array_equal(done.samples, plain)
     x = done.samples.astype(float)
     assert np.abs(done.mean - x.mean(0)).max() <= 0.5
     assert np.allclose(done.spread, x.std(0, ddof=1) / 127.5, atol=1e-6)
@@ -170,6 +171,13 @@ def test_noise_is_read():
             read_noise(text)
     with pytest.raises(UsageError, match="at least 0"):
         read_noise(-1)
+
+
+def test_methods_that_walk_by_themselves_take_the_grid_as_it_is(digits):
+    for name in ("ddrm", "daps", "fps", "mmps"):
+        how = restoring.usual(digits, Sampling(), make_method(name))
+        assert "shift" not in str(digits.plan(1, how).sampling.grid), name
+    assert "shift" in str(digits.plan(1, steps=40).sampling.grid)
 
 
 def test_auto_goes_with_any_operator_and_noise(digits):

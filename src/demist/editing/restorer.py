@@ -162,7 +162,7 @@ class Restorer:
             said += f" ({noise.std * 127.5:.1f} of 255)" if image and noise.std else ""
         spec = chosen(damage, self.method)
         why = "as asked" if spec == self.method else "auto, by its figures on digits"
-        asked = usual(self.sampling, make_method(spec)).over(self.pipeline.defaults)
+        asked = usual(self.pipeline, self.sampling, make_method(spec)).over(self.pipeline.defaults)
         each = settled(self.pipeline, asked)
         what = "damages each image, and restores it" if self.simulate else "restores each image"
         if not self.damages.one:

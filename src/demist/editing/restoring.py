@@ -25,6 +25,7 @@ from demist.inverse import (
     make_method,
     walk,
 )
+from demist.model.fits import unshifted
 from demist.model.keywords import whole
 from demist.model.open import open_model
 from demist.model.pipeline import Pipeline
@@ -183,16 +184,19 @@ def planned(
     if isinstance(method, str):
         method = make_method(chosen(damage, method))
     pipeline, rows = damage.pipeline, y.repeat_interleave(each, 0)
-    sampling = replace(usual(sampling, method), seed=tuple(seeds))
+    sampling = replace(usual(pipeline, sampling, method), seed=tuple(seeds))
     plan = pipeline.plan(len(seeds), sampling, **cond)
     walking = walk(method, damage.in_states(rows))
     then = plan.then and replace(plan.then, walk=walking)
     return replace(plan, walk=walking, then=then)
 
 
-def usual(sampling: Sampling, method: Method) -> Sampling:
-    """The recipe with the steps and the solver of a restoration where it says none."""
-    return sampling.over(Sampling(steps=STEPS, solver=method.solver))
+def usual(pipeline: Pipeline, sampling: Sampling, method: Method) -> Sampling:
+    """The recipe with the steps and the solver of a restoration where it says none.
+
+    Methods that walk by themselves take the grid as it is, on which they were measured.
+    """
+    return unshifted(pipeline, sampling.over(Sampling(steps=STEPS, solver=method.solver)))
 
 
 def restored(damage: Damage, y: Tensor, samples: np.ndarray, truth: np.ndarray | None) -> Restored:
