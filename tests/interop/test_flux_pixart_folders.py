@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from demist import Pipeline
+from demist import Pipeline, Sampling
 from demist.conditions import Conditioner
 from demist.core import Linear
 from demist.errors import DataError, UsageError
+from demist.model.fits import unshifted
 from demist.networks import published
 from demist.samplers import make_grid
 
@@ -102,6 +103,7 @@ def test_our_grid_is_moved_by_the_shift_of_the_model(tmp_path):
     torch.testing.assert_close(pipeline.plan(1, steps=8).grid, shifted(plain, math.exp(1.15)))
     small = math.exp(0.5 - 160 * 0.65 / 3840)
     torch.testing.assert_close(pipeline.plan(1, steps=8, size=(32, 48)).grid, shifted(plain, small))
+    assert unshifted(pipeline, Sampling()) == Sampling()
     # What is named is taken as it is, and a start is where it begins.
     assert torch.equal(pipeline.plan(1, steps=8, grid="angular").grid, plain)
     part = pipeline.plan(1, steps=8, start=0.6, init=torch.zeros(1, 4, 128, 128)).grid

@@ -151,7 +151,8 @@ def unshifted(pipeline: "Pipeline", how: Sampling, *, both_ways: bool = False) -
             "other way first; leave the solver out"
         )
     full = how.over(pipeline.defaults)
-    plain = full.solver == AUTO and full.grid is None
+    own = pipeline.origin is None or bool(pipeline.fits)  # others have the shift of their makers
+    plain = own and full.solver == AUTO and full.grid is None
     return replace(how, grid="angular") if plain else how
 
 
