@@ -29,6 +29,7 @@ from solvers import MODULES, samplers, version
 from demist.data import Dataset, load
 from demist.evaluation.metrics.frechet import Moments, frechet_distance
 from demist.measuring.judging import judge
+from demist.model import open_model
 from demist.model.pipeline import Pipeline
 from demist.samplers import sample
 
@@ -97,7 +98,7 @@ def fitted(folder: str, guidance: float) -> Sampler:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", help="a run folder, or a saved model's folder")
+    parser.add_argument("model", help="a run, a saved model's folder, or digits")
     parser.add_argument("-n", type=int, default=256)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--fitted", help="a folder that demist fit-solver wrote")
@@ -111,9 +112,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
+    pipeline = open_model(args.model, device="cpu")
     torch.set_num_threads(1)
-    saved = (Path(args.model) / "model_index.json").is_file()
-    pipeline = Pipeline.load(args.model) if saved else Pipeline.from_run(args.model)
     train, test = (load(args.data, size=args.size, split=split) for split in ("train", "test"))
     problems = [
         Trained(

@@ -224,7 +224,11 @@ def test_a_run_keeps_its_fit_until_it_trains_on(tmp_path, monkeypatch, capsys):
     assert main(["fit-solver", "1", "--steps", "6", *words[2:]]) == 0
     assert list(open_model("1").fits.ways[1.0]) == [4, 6]
     file = Path("runs/0001-old/fits.json")
-    file.write_text(file.read_text().replace(f'"step": {made.facts["step"]}', '"step": 1'))
+    assert main(["fit-solver", "1", "--at-step", "2", *words]) == 0
+    assert list(open_model("1", at_step=2).fits.ways[1.0]) == [4]
+    assert list(open_model("1").fits.ways[1.0]) == [4, 6]
+    assert list(Pipeline.load("runs/0001-old/model").fits.ways[1.0]) == [4, 6]
+    file.write_text(file.read_text().replace(f'"{made.facts["step"]}":', '"1":'))
     assert not open_model("1").fits
     file.write_text("{")
     with pytest.raises(DataError, match=r"fits\.json"):

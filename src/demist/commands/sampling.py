@@ -24,14 +24,14 @@ class SamplingOptions:
     steps: int | None = None
     """Steps from noise to data, usually 20."""
     solver: str | None = None
-    """auto (adams, with options by the number of steps), heun, dpmpp-2m, ddim, ddim:eta=1 (DDPM),
-    ...; an unknown name lists them all.
+    """auto (adams, with options by the number of steps and the size of a state), heun, dpmpp-2m,
+    ddim, ddim:eta=1 (DDPM), ...; an unknown name lists them all.
     fitted: the model's own, where `demist fit-solver` made one; auto takes it by itself.
     published: as the maker of a model from elsewhere samples it."""
     time_grid: str | None = None
     """Where the steps are: angular, smooth, uniform, karras:rho=5, trailing, ... (an unknown name
     lists them all), published, or the times themselves: 1,0.6,0.2,0. Default: where the solver is
-    best."""
+    best; with auto from pure noise the more towards noise, the larger a state is."""
     guidance: float | None = None
     """How strongly class and prompt are followed; 1 is as learned, 1.5 to 3 is clearer and less
     varied."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from demist.model.pipeline import Pipeline
 
 FILE = "fits.json"
-"""In a run, beside its model."""
+"""In a run: the fits of each step at which it was fitted, for other weights have other fits."""
 
 NAME = Fitted.name
 """What a recipe says in place of a solver's name."""
@@ -157,9 +157,7 @@ def unshifted(pipeline: "Pipeline", how: Sampling, *, both_ways: bool = False) -
 
 
 def of_run(run: Run, step: int) -> list[Any] | None:
-    """What is kept in a run that was fitted at this step, for `Fits.from_json`.
-
-    A run that has trained on has other weights, which a fit is not of.
+    """What is kept in a run of the weights of this step, for `Fits.from_json`; None: nothing.
 
     Raises:
         DataError: The file is damaged.
@@ -168,13 +166,14 @@ def of_run(run: Run, step: int) -> list[Any] | None:
         told = read_json(run.path / FILE)
     except MissingError:
         return None
-    return told.get("fits") if told.get("step") == step else None
+    return told.get(str(step))
 
 
 def keep(run: Run, pipeline: "Pipeline") -> None:
     """Write the fits of a run's model into the run, and into its saved model if it is the same."""
-    step = pipeline.facts["step"]
-    write_json(run.path / FILE, {"step": step, "fits": pipeline.fits.to_json()})
+    step, file = pipeline.facts["step"], run.path / FILE
+    known = read_json(file) if file.exists() else {}
+    write_json(file, known | {str(step): pipeline.fits.to_json()})
     if run.model.is_dir():
         saved = type(pipeline).load(run.model)
         if saved.facts.get("step") == step:

@@ -1,4 +1,4 @@
-"""The rule that chooses where nobody does: the solver by the number of steps."""
+"""The rule that chooses where nobody does: solver and grid by steps and the size of a state."""
 
 import math
 
@@ -17,7 +17,7 @@ def usual(steps: int, numbers: int = 1) -> str:
     and beyond `adams` as it is. The first was chosen on 24 mixtures drawn by code of up to 256
     numbers (`benchmarks/solver_rule.py`) and the digits model, the second on two trained networks,
     whose flow is less smooth than an exact one. `benchmarks/solvers_drawn.py` and
-    `solvers_networks.py` measure it on other mixtures and networks.
+    `solver_shift.py` measure it on other mixtures and networks.
 
     Args:
         steps: From noise to data, at least 1.
@@ -32,7 +32,7 @@ def usual_shift(numbers: int) -> float:
     sqrt(numbers / 256), from 1 on and at most 2.5: the more numbers a state has, the more noise it
     takes to hide what it shows, and the more is decided there. Chosen on digits, a model of scenes
     in latents, one of CIFAR-10, one of sounds and one of scenes in pixels, all trained here;
-    `benchmarks/solvers_networks.py` measures it on others.
+    `benchmarks/solver_shift.py` measures it on others.
 
     Args:
         numbers: Of the state of one sample.
