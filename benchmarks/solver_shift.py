@@ -3,13 +3,13 @@
     python benchmarks/solver_shift.py [--chosen MODEL@GUIDANCE ...] [--others MODEL@GUIDANCE ...]
         [-n 16]
 
-How far samples are from the end of the flow in 5, 10 and 20 steps: by the default of states of up
-to 256 numbers, `usual(steps)` on the grid `angular`, and by that of larger ones, `usual(steps,
-numbers)` on the grid whose noise levels are multiplied by `usual_shift(numbers)`. First on problems
-whose denoiser is exact: kernel densities of digits in 784 dimensions, on which nothing was chosen.
-Then on trained networks: those on which the shift was chosen, and others. Prompts are those of
-held-out scenes. The reference are 150 steps of `adams` on a grid shifted by 1.5; of exact problems
-the float64 solution. Writes `results/solver_shift.md`.
+How far samples are from the end of the flow in 5, 10 and 20 steps: by what is taken on a
+grid that is given, `settled("auto", steps)` on `angular`, and by the default of large states,
+`usual(shape)`, on the grid whose noise levels are multiplied by `usual_shift(shape)`. First on
+problems whose denoiser is exact: kernel densities of digits in 784 dimensions, on which nothing was
+chosen. Then on trained networks: those on which the shift was chosen, and others. Prompts are those
+of held-out scenes. The reference are 150 steps of `adams` on a grid shifted by 1.5; of exact
+problems the float64 solution. Writes `results/solver_shift.md`.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from demist.core.exact import Mixture
 from demist.data.readers import scenes
 from demist.model import open_model
 from demist.model.fits import Fits
-from demist.samplers import make_grid, make_solver, sample, usual, usual_shift
+from demist.samplers import AUTO, make_grid, make_solver, sample, settled, usual
 
 STEPS, COMPONENTS, DRAWS = (5, 10, 20), (20, 400), 48
 PAGE = Path(__file__).parent / "results" / "solver_shift.md"
@@ -39,10 +39,7 @@ PAGE = Path(__file__).parent / "results" / "solver_shift.md"
 
 def ways(numbers: int, steps: int) -> list[tuple[str, str]]:
     """Solver and grid without and with the shift."""
-    return [
-        (usual(steps), "angular"),
-        (usual(steps, numbers), f"angular:shift={usual_shift(numbers):g}"),
-    ]
+    return [(settled(AUTO, steps), "angular"), usual((numbers,))]
 
 
 def cells(run: Callable[[str, str, int], Tensor], exact: Tensor, numbers: int) -> list[str]:

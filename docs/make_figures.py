@@ -18,7 +18,7 @@ from demist.core import VP, Cosine, Seeded
 from demist.core.exact import Exact, Mixture
 from demist.samplers import Adams, make_grid, make_solver, sample, smooth, trajectory
 
-SOLVERS = ("ddim", "heun", "dpmpp-2m", "dpmpp-3m", "unipc", "adams")
+SOLVERS = ("ddim", "heun", "dpmpp-2m", "dpmpp-3m", "unipc", "adams", "bayes")
 BUDGETS = (5, 7, 10, 14, 20, 28, 40, 56, 80, 112, 160)
 
 

@@ -65,7 +65,7 @@ def test_solvers_are_as_good_as_the_record_says():
     """Medians over all recorded problems of the best peer setting's error over ours."""
     kept = json.loads((ROOT / "benchmarks/results/solvers_best.json").read_text())
     problems = kept["problems"].values()
-    assert len(problems) == 12
+    assert len(problems) >= 20
 
     def medians(ours, error="rms"):
         found = {}
@@ -87,7 +87,7 @@ def test_solvers_are_as_good_as_the_record_says():
         assert listed([medians(ours, error)[b] for b in four]) in said
     guide = " ".join((ROOT / "docs/how-to-choose-a-sampler.md").read_text().split())
     assert listed([*medians("fitted ").values()]).replace(" times", " times as large") in guide
-    assert f"({listed([*medians('').values()])})" in guide
+    assert f"({listed([*medians('').values()])}" in guide
     assert listed([*medians("fitted ", "median").values()]) in guide
 
 

@@ -16,13 +16,15 @@ from demist.data import load
 from field.problem import Problem, f64
 
 FIRST_SEED = 20261129
-COUNT = 48
+COUNT = 96
 CHOOSING, REPORTING = range(0, COUNT, 2), range(1, COUNT, 2)
+UNSEEN = range(COUNT + 1, COUNT + 48, 2)
+"""Further ones, first sampled when today's default stood."""
 KINDS = (
     *("round", "power law", "narrow", "low rank", "ill conditioned", "off centre"),
     *("images", "few dimensions"),
 )
-"""Three of each kind in each half."""
+"""Six of each kind in each half."""
 
 
 def drawn(number: int, samples: int = 256) -> Problem:

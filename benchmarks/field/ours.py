@@ -15,12 +15,11 @@ from demist.samplers import (
     make_grid,
     make_solver,
     sample,
-    settled,
-    usual_shift,
+    usual,
 )
 from field.problem import Problem, Sampler
 
-DEFAULT = ("auto", "angular")
+DEFAULT = (AUTO, "grid of the rule")
 VERSION = demist.__version__
 
 
@@ -59,12 +58,11 @@ def _solvers() -> Iterator[str]:
 def samplers() -> list[Sampler]:
     def entry(solver: str, grid: str) -> Sampler:
         def run(problem: Problem, n: int) -> Tensor:
-            own, numbers = grid, problem.z[0].numel()
-            if solver == AUTO:  # as a pipeline's default
-                own = f"{grid}:shift={usual_shift(numbers)}"
-            times = make_grid(own, n, problem.schedule)
+            # As a pipeline's default, or what the row says.
+            way = usual(problem.z.shape[1:]) if solver == AUTO else (solver, grid)
+            times = make_grid(way[1], n, problem.schedule)
             x = problem.schedule(times[0])[1] * problem.z
-            return sample(Counted(problem), x, times, make_solver(settled(solver, n, numbers)))
+            return sample(Counted(problem), x, times, make_solver(way[0]))
 
         home = solver != AUTO and make_solver(solver).grid == grid and ":" not in solver
         mark = "library" if (solver, grid) == DEFAULT else "class" if home else ""

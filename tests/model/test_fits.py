@@ -41,7 +41,7 @@ def bare():
 def model(bare):
     with pytest.MonkeyPatch.context() as patch:  # whose rounding may make another way the best
         patch.setattr(fitting, "PLAIN", ())
-        patch.setattr(fitting, "usual", lambda *_: "ddim")
+        patch.setattr(fitting, "usual", lambda *_: ("ddim", "angular"))
         made = bare.fitted((4, 6), starts=16)
     kinds = {n: type(way.solver) for n, way in made.fits.ways[2.0].items()}
     assert kinds == {4: Fitted, 6: Fitted}
@@ -73,7 +73,7 @@ def test_it_is_the_default_for_what_was_fitted_and_nothing_else(bare, model):
 def test_large_states_are_sampled_on_a_shifted_grid_from_pure_noise():
     digits = Pipeline.load("digits")
     plan = digits.plan(2, label="3", steps=30)
-    assert (plan.sampling.solver, plan.sampling.grid) == (usual(30, 784), "angular:shift=1.75")
+    assert (plan.sampling.solver, plan.sampling.grid) == usual((1, 28, 28))
     again = digits.plan(2, Sampling(**plan.sampling.recipe()), label="3")
     assert torch.equal(again.grid, plan.grid)
     photo = np.zeros((1, 28, 28), np.uint8)
@@ -158,7 +158,7 @@ def test_scales_and_steps_are_added_to_those_there(bare, model):
     for scale, n in ((1.0, 3), (1.0, 6), (2.0, 4), (2.0, 6)):
         plan = more.plan(1, label="cat", guidance=scale, steps=n)
         assert plan.grid.tolist() == list(more.fits.ways[scale][n].times), (scale, n)
-    assert more.plan(1, guidance=1.0, steps=4).sampling.solver == usual(4)
+    assert more.plan(1, guidance=1.0, steps=4).sampling.solver == usual((1, 8, 8))[0]
     asked = more.plan(1, label="cat", solver="fitted", guidance=1.4, steps=6)
     assert asked.solver == more.fits.ways[1.0][6].solver
     again = model.fitted((4,), starts=16, seed=1).fits.ways[2.0]

@@ -16,7 +16,7 @@ from demist.errors import NotFiniteError, UsageError
 from demist.model import STANDARD, Pipeline, Sampling, parse_axes, sample_seed, sweep
 from demist.model.sampling import FIELDS, parse
 from demist.networks import MLP, UNet
-from demist.samplers import make_grid, make_solver, trajectory, usual
+from demist.samplers import make_grid, make_solver, settled, trajectory
 
 
 def made(net, schedule, *rest):
@@ -239,7 +239,7 @@ def test_a_tensor_is_a_state(images):
     assert torch.equal(points[0].x, z)
     grid = make_grid("angular:start=0.7", 3, Linear())
     cond = images.conditioner.encode(2, {"label": "dog"})
-    solver = make_solver(usual(3))
+    solver = make_solver(settled("auto", 3))
     for point, want in zip(
         points[1:], trajectory(images.denoiser, z, grid, solver, **cond), strict=True
     ):
@@ -347,7 +347,7 @@ def test_a_page_of_any_fields_and_conditions(images):
 def test_a_plan_names_the_solver_that_the_rule_chose(images):
     """So that a recipe gives the same again when the rule has changed."""
     plan = images.plan(2, label="cat", steps=5)
-    assert plan.sampling.solver == usual(5)
+    assert plan.sampling.solver == "adams:p=2,last=1"
     again = images.plan(2, sampling=plan.sampling, label="cat")
     assert np.array_equal(again.sample(), plan.sample())
     other = images.plan(2, label="cat", steps=5, solver="adams")
@@ -357,4 +357,5 @@ def test_a_plan_names_the_solver_that_the_rule_chose(images):
 @pytest.mark.parametrize(("grid", "steps"), [((1.0, 0.6, 0.2, 0.0), 3), ("1,0.6,0.2,0", 3)])
 def test_times_that_are_typed_count_for_the_rule(images, grid, steps):
     """Twenty steps are the model's own number, and not that of these times."""
-    assert images.plan(1, label="cat", grid=grid).sampling.solver == usual(steps) != usual(20)
+    chosen = images.plan(1, label="cat", grid=grid).sampling.solver
+    assert chosen == settled("auto", steps) != settled("auto", 20)

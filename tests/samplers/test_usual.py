@@ -9,6 +9,7 @@ from demist.data import load
 from demist.errors import UsageError
 from demist.samplers import (
     Adams,
+    Bayes,
     angular,
     make_grid,
     make_solver,
@@ -21,18 +22,22 @@ from demist.samplers import (
 from truth import MIXTURE, end_to_end_error, f64, noise_and_data, observed_order, rms
 
 
-def test_the_rule_goes_by_the_number_of_steps_and_gives_way_to_a_name():
-    assert [usual(n) for n in (1, 5, 10)] == ["adams:p=2,last=1"] * 3
-    assert [usual(n) for n in (11, 50)] == ["adams"] * 2
-    assert [usual(n, 257) for n in (5, 50)] == ["adams:p=2,last=1"] * 2
-    assert settled("auto", 5) == usual(5)
-    assert settled("auto", 50, 784) == usual(50, 784)
+def test_the_rule_goes_by_the_shape_and_gives_way_to_a_name():
+    assert usual((2,)) == usual((64,)) == ("bayes", Bayes.grid)
+    assert usual((100,)) == ("bayes", f"{Bayes.grid},shift=1.25")
+    assert usual((257,)) == usual((16, 16)) == usual((1, 8, 8)) == ("adams:p=2,last=1", "angular")
+    assert usual((1, 28, 28)) == usual((784,)) == ("adams:p=2,last=1", "angular:shift=1.75")
+    # On a grid that somebody chose it goes by the number of steps.
+    assert [settled("auto", n) for n in (1, 5, 10)] == ["adams:p=2,last=1"] * 3
+    assert [settled("auto", n) for n in (11, 50)] == ["adams"] * 2
     assert settled("ddim:eta=1", 5) == "ddim:eta=1"
 
 
 def test_noise_levels_are_shifted_by_the_root_of_the_ratio():
-    numbers = (2, 256, 784, 1024, 3 * 64 * 64)
-    assert [usual_shift(n) for n in numbers] == [1, 1, 1.75, 2, 2.5]
+    images = [(1, side, side) for side in (1, 16, 28, 32, 64, 128)]
+    assert [usual_shift(shape) for shape in images] == [1, 1, 1.75, 2, 2.5, 2.5]
+    assert [usual_shift((n,)) for n in (2, 64, 100, 144, 256)] == [1, 1, 1.25, 1.5, 1.5]
+    assert usual_shift((784,)) == 1.75
 
 
 def test_shifted_steps_are_nearer_to_the_flow_where_states_are_large():
@@ -44,10 +49,8 @@ def test_shifted_steps_are_nearer_to_the_flow_where_states_are_large():
     x = torch.randn((24, 784), generator=g, dtype=f64)
     exact = sample(model, x, make_grid("angular:shift=1.75", 300, Linear()), Adams())
     for n in (5, 10, 20):
-        times = [make_grid(f"angular:shift={s}", n, Linear()) for s in (1, usual_shift(784))]
-        before, after = (
-            rms(sample(model, x, t, make_solver(usual(n, 784))) - exact) for t in times
-        )
+        times = [make_grid(f"angular:shift={s}", n, Linear()) for s in (1, usual_shift((784,)))]
+        before, after = (rms(sample(model, x, t, Adams(p=2, last=1)) - exact) for t in times)
         assert after < 0.9 * before, (n, before, after)
 
 

@@ -27,7 +27,7 @@ from demist.editing.masks import of_states
 from demist.errors import UsageError
 from demist.io.tensors import read_metadata, read_tensors
 from demist.networks import MLP
-from demist.samplers import GRIDS, SOLVERS, usual
+from demist.samplers import GRIDS, SOLVERS
 from demist.studio import learned_score
 from demist.studio.app import PAGE
 from demist.studio.jobs import learn_points
@@ -87,7 +87,7 @@ def test_the_page_s_names_are_the_library_s(node: Path) -> None:
     for family, kind in ((SCHEDULES, "schedules"), (GRIDS, "grids"), (SOLVERS, "solvers")):
         for name in names[kind]:
             assert name in family.names(), name
-    assert names["usual"] == [usual(n) for n in (1, 10, 11, 100)]
+    assert names["usual"] == [settled("auto", n) for n in (1, 10, 11, 100)]
 
 
 def test_shapes_are_those_of_the_toy_sets(node: Path) -> None:

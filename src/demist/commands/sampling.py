@@ -24,7 +24,7 @@ class SamplingOptions:
     steps: int | None = None
     """Steps from noise to data, usually 20."""
     solver: str | None = None
-    """auto (adams, with options by the number of steps and the size of a state), heun, dpmpp-2m,
+    """auto (bayes for vectors of up to 256 numbers, such as points, else adams), heun, dpmpp-2m,
     ddim, ddim:eta=1 (DDPM), ...; an unknown name lists them all.
     fitted: the model's own, where `demist fit-solver` made one; auto takes it by itself.
     published: as the maker of a model from elsewhere samples it."""

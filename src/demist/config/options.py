@@ -422,8 +422,8 @@ class OutputConfig(Section):
     sample_steps: int = option(20, 1, 10000)
     """Sampling steps for such an image."""
     sample_solver: str = "auto"
-    """Solver for such an image: auto (by the number of steps), adams, ddim, heun, dpmpp-2m, ...;
-    parameters as in ddim:eta=1."""
+    """Solver for such an image: auto (bayes for points, else adams), adams, ddim, heun, dpmpp-2m,
+    ...; parameters as in ddim:eta=1."""
     sample_guidance: float | None = option(None, 0, 100)
     """Guidance scale for such an image, if the model is conditional; 1 is none. None: 1.5 for
     images, 1 for points."""

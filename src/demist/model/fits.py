@@ -1,6 +1,5 @@
 """Ways of taking few steps that were fitted to a model: how they are found, kept and chosen."""
 
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,8 @@ from demist.io.files import read_json, write_json
 from demist.model.published import Way
 from demist.model.sampling import Sampling
 from demist.runs import Run
-from demist.samplers import AUTO, Fit, Fitted, evaluations, fit, usual, usual_shift
+from demist.samplers import AUTO, Fit, Fitted, evaluations, fit, make_solver, usual
+from demist.samplers import settled as settled_solver
 
 if TYPE_CHECKING:
     from demist.model.pipeline import Pipeline
@@ -99,8 +99,9 @@ def settled(pipeline: "Pipeline", full: Sampling) -> Sampling:
     """A complete recipe, its solver by name where it leaves the choice open.
 
     From pure noise, on no grid that somebody chose, and with the guidance that was fitted for, it
-    is `fitted` where the model has a fit for so many steps; elsewhere that of the rule,
-    `demist.samplers.usual`, from pure noise on a grid shifted by `usual_shift`. A recipe that says
+    is `fitted` where the model has a fit for so many steps; elsewhere solver and grid of the rule,
+    `demist.samplers.usual`. Where sampling begins in between, or on a grid that is given, the
+    solver is that of `demist.samplers.settled`. A recipe that says
     `fitted` and begins elsewhere, or has a grid of its own, such as what is left of a trace, is
     sampled by the rule's solver, with a warning.
 
@@ -110,7 +111,7 @@ def settled(pipeline: "Pipeline", full: Sampling) -> Sampling:
     assert full.steps is not None
     fits, free = pipeline.fits, full.grid is None and full.start == 1
     if full.solver == NAME and not free:
-        instead = usual(full.typed_steps or full.steps)
+        instead = settled_solver(AUTO, full.typed_steps or full.steps)
         where = "the grid is another" if full.start == 1 else f"sampling starts at {full.start:g}"
         warnings.warn(
             f"solver fitted has its own times from pure noise, but {where}: sampled by {instead}",
@@ -129,10 +130,9 @@ def settled(pipeline: "Pipeline", full: Sampling) -> Sampling:
     if full.solver == AUTO and there and free and plain and rule:
         return replace(full, solver=NAME)
     if full.solver == AUTO and free and pipeline.origin is None:
-        numbers = math.prod(pipeline.state_shape)
-        shift = usual_shift(numbers)
-        grid = None if shift == 1 else f"angular:shift={shift:g}"
-        return replace(full, solver=usual(full.steps, numbers), grid=grid)
+        solver, grid = usual(pipeline.state_shape)
+        own = grid == make_solver(solver).grid
+        return replace(full, solver=solver, grid=None if own else grid)
     return full.settled()
 
 

@@ -24,8 +24,8 @@ class Sampling:
     Attributes:
         steps: Steps from `start` to data, at least 1. Times that are given bring their own number.
         solver: Name and options, such as `"ddim:eta=1"`; see `demist.samplers.make_solver`.
-            `"auto"`: the model's own where one was fitted for so many steps, else by their number;
-            see `demist.model.fits.settled`. `"fitted"`: the model's own.
+            `"auto"`: the model's own where one was fitted for so many steps, else by the shape of
+            the state; see `demist.model.fits.settled`. `"fitted"`: the model's own.
             `"published"`: as the maker of the model samples; see `demist.model.published`.
         grid: Name and options, as in `demist.samplers.make_grid`, or the times themselves,
             decreasing from at most 1 to 0. If nobody says: the one that suits the solver.

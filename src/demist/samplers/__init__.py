@@ -28,6 +28,7 @@ from demist.samplers.make import GRIDS, SOLVERS, make_grid, make_solver
 from demist.samplers.restart import restart
 from demist.samplers.solver import Solver
 from demist.samplers.solvers.adams import Adams
+from demist.samplers.solvers.bayes import Bayes
 from demist.samplers.solvers.churn import Churn
 from demist.samplers.solvers.corrector import Corrected
 from demist.samplers.solvers.ddim import DDIM, ancestral_variances
@@ -62,6 +63,7 @@ __all__ = [
     "SOLVERS",
     "Adams",
     "AngularGrid",
+    "Bayes",
     "BetaGrid",
     "Churn",
     "Corrected",

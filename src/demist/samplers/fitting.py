@@ -23,7 +23,7 @@ from demist.samplers.loop import checked_grid, sample
 from demist.samplers.make import SOLVERS, make_grid, make_solver
 from demist.samplers.solver import Solver
 from demist.samplers.solvers.adams import Adams
-from demist.samplers.usual import usual, usual_shift
+from demist.samplers.usual import usual
 
 FINE = 96
 """Steps in which the exact flow is followed, at least; also the times to choose from."""
@@ -275,9 +275,7 @@ def _best(model: Model, path: _Path, n: int) -> Fit:
             tried.append(nodes)
     start = path.z[0] * _scale(model, path.times[0])
     found: list[Fit] = []
-    numbers = path.z[0, 0].numel()
-    rule = (usual(n, numbers), f"angular:shift={usual_shift(numbers)}")
-    for spec, grid in (rule, *PLAIN):
+    for spec, grid in (usual(path.z[0, 0].shape), *PLAIN):
         solver = make_solver(spec)
         times = make_grid(grid, n, model.schedule)
         error = _distance(path, sample(model, start, solvable_grid(model, times), solver))

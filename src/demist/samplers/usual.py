@@ -1,48 +1,65 @@
-"""The rule that chooses where nobody does: solver and grid by steps and the size of a state."""
+"""The rule that chooses where nobody does: solver and grid by the state's shape."""
 
 import math
+from collections.abc import Sequence
+
+from demist.samplers.solvers.bayes import Bayes
 
 AUTO = "auto"
 """What a recipe says in place of a solver's name, where the rule is to choose."""
 
-
 LARGE = 256
-"""Numbers of a state beyond which the rule is that of images."""
+"""Numbers of a vector beyond which the rule is that of images."""
 
 
-def usual(steps: int, numbers: int = 1) -> str:
-    """The solver for so many steps from pure noise, with its options.
+def usual(shape: Sequence[int]) -> tuple[str, str]:
+    """Solver and grid from pure noise to data, each with its options.
 
-    `adams` with p = 2 and its last step DDIM's; in states of up to 256 numbers that up to 10 steps,
-    and beyond `adams` as it is. The first was chosen on 24 mixtures drawn by code of up to 256
-    numbers (`benchmarks/solver_rule.py`) and the digits model, the second on two trained networks,
-    whose flow is less smooth than an exact one. `benchmarks/solvers_drawn.py` and
-    `solver_shift.py` measure it on other mixtures and networks.
+    Vectors of up to 256 numbers: `bayes` on its own grid, chosen on 48 mixtures drawn by code
+    (`benchmarks/solver_rule.py`) and three networks of points in the plane, and measured on other
+    mixtures (`solvers_drawn.py`, `solvers_best.py`). All else, such as images, sounds and latents:
+    `adams` with p = 2 and its last step DDIM's on the grid `angular`, shifted by `usual_shift`,
+    chosen on trained networks, whose flow is less smooth than an exact one (`solver_shift.py`,
+    `solvers_networks.py`).
 
     Args:
-        steps: From noise to data, at least 1.
-        numbers: Of the state of one sample.
+        shape: Of the state of one sample.
     """
-    return "adams:p=2,last=1" if steps <= 10 or numbers > LARGE else "adams"
+    shift = usual_shift(shape)
+    if _small(shape):
+        return Bayes.name, Bayes.grid if shift == 1 else f"{Bayes.grid},shift={shift:g}"
+    return "adams:p=2,last=1", "angular" if shift == 1 else f"angular:shift={shift:g}"
 
 
-def usual_shift(numbers: int) -> float:
-    """By what the noise levels of the grid `angular` are multiplied, for states of so many numbers.
+def _small(shape: Sequence[int]) -> bool:
+    return len(shape) == 1 and shape[0] <= LARGE
+
+
+def usual_shift(shape: Sequence[int]) -> float:
+    """By what the noise levels of the grid are multiplied.
 
     sqrt(numbers / 256), from 1 on and at most 2.5: the more numbers a state has, the more noise it
     takes to hide what it shows, and the more is decided there. Chosen on digits, a model of scenes
     in latents, one of CIFAR-10, one of sounds and one of scenes in pixels, all trained here;
-    `benchmarks/solver_shift.py` measures it on others.
+    `benchmarks/solver_shift.py` measures it on others. Of vectors of up to 256 numbers
+    sqrt(numbers / 64), from 1 on and at most 1.5, chosen on the 22 mixtures to choose on that have
+    24 dimensions or more.
 
     Args:
-        numbers: Of the state of one sample.
+        shape: Of the state of one sample.
 
     References:
         Esser et al. 2024, arXiv:2403.03206, section 5.3.2: the root of the ratio.
     """
-    return round(min(2.5, max(1.0, math.sqrt(numbers / LARGE))), 2)
+    of, most = (64, 1.5) if _small(shape) else (LARGE, 2.5)
+    return round(min(most, max(1.0, math.sqrt(math.prod(shape) / of))), 2)
 
 
-def settled(spec: str, steps: int, numbers: int = 1) -> str:
-    """`spec`, or where it is `auto` the solver of the rule."""
-    return usual(steps, numbers) if spec == AUTO else spec
+def settled(spec: str, steps: int) -> str:
+    """`spec`, or where it is `auto` the solver for so many steps on a grid that somebody chose.
+
+    `adams`, up to 10 steps with p = 2 and its last step DDIM's.
+    """
+    if spec != AUTO:
+        return spec
+    return "adams:p=2,last=1" if steps <= 10 else "adams"

@@ -172,7 +172,7 @@ const MAKERS = {
 export const ODE = Object.keys(MAKERS).filter((name) => !MAKERS[name].stochastic);
 export const SDE = Object.keys(MAKERS).filter((name) => MAKERS[name].stochastic);
 
-// What the library takes where nobody chooses (demist.samplers.usual).
+// What the library takes on a grid that somebody chose (demist.samplers.settled).
 export const usual = (steps) => (steps <= 10 ? 'adams:p=2,last=1' : 'adams');
 
 // 'adams' or 'adams:p=2,last=1' or 'auto': {step, grid, stochastic, partner, name}.
