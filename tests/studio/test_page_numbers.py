@@ -27,7 +27,7 @@ from demist.editing.masks import of_states
 from demist.errors import UsageError
 from demist.io.tensors import read_metadata, read_tensors
 from demist.networks import MLP
-from demist.samplers import GRIDS, SOLVERS
+from demist.samplers import GRIDS, SOLVERS, settled
 from demist.studio import learned_score
 from demist.studio.app import PAGE
 from demist.studio.jobs import learn_points

@@ -19,6 +19,7 @@ from demist.samplers.numerics.polynomials import (
     phi,
     time_at_half,
 )
+from demist.samplers.numerics.quadrature import quadrature_weights
 
 __all__ = [
     "NEAREST",
@@ -35,6 +36,7 @@ __all__ = [
     "integral_weights",
     "lagrange",
     "phi",
+    "quadrature_weights",
     "runge_kutta",
     "starting_steps",
     "time_at_half",
