@@ -10,16 +10,16 @@ import pytest
 import torch
 
 from demist.cli import main
-from demist.codecs import Pixels
+from demist.codecs import Pixels, Standardize
 from demist.conditions import Conditioner, Label
 from demist.config import DistillationConfig
 from demist.core import Denoiser, Linear, Velocity
 from demist.errors import DataError, UsageError
 from demist.model import Pipeline, Sampling, open_model
 from demist.model.fits import STEPS, Fits, fit_solver
-from demist.networks import UNet
+from demist.networks import MLP, UNet
 from demist.objectives import Uniform, X0Weight
-from demist.samplers import Fitted, fitting, usual
+from demist.samplers import Bayes, Fitted, fitting, usual
 from demist.training.distil import student_of
 
 GOLDEN = Path(__file__).parents[1] / "golden/format-1/run"
@@ -68,6 +68,19 @@ def test_it_is_the_default_for_what_was_fitted_and_nothing_else(bare, model):
             model.sample(2, label="cat", seed=1, **how), bare.sample(2, label="cat", seed=1, **how)
         ), how
         assert model.plan(2, label="cat", **how).sampling.solver != "fitted"
+
+
+def test_points_are_sampled_by_bayes_from_pure_noise():
+    """On its own grid; on one that is given by the solver of that."""
+    denoiser = Denoiser(MLP(features=2), Linear(), Velocity())
+    points = Pipeline(denoiser, Standardize((0.0, 0.0), 1.0), Conditioner(), (2,))
+    how = points.plan(3, steps=7).sampling
+    assert (how.solver, how.grid) == ("bayes", None)
+    assert np.array_equal(points.sample(3, how), points.sample(3, steps=7))
+    assert points.plan(3, steps=7, grid="angular").sampling.solver == "adams:p=2,last=1"
+    many = replace(points, denoiser=replace(denoiser, net=MLP(features=100)), shape=(100,))
+    grid = many.plan(3, steps=7).sampling.grid
+    assert grid == f"{Bayes.grid},shift=1.25"
 
 
 def test_large_states_are_sampled_on_a_shifted_grid_from_pure_noise():
