@@ -78,7 +78,8 @@ def test_points_are_sampled_by_bayes_from_pure_noise():
     assert (how.solver, how.grid) == ("bayes", None)
     assert np.array_equal(points.sample(3, how), points.sample(3, steps=7))
     assert points.plan(3, steps=7, grid="angular").sampling.solver == "adams:p=2,last=1"
-    many = replace(points, denoiser=replace(denoiser, net=MLP(features=100)), shape=(100,))
+    wide = Denoiser(MLP(features=100), Linear(), Velocity())
+    many = Pipeline(wide, Standardize((0.0,) * 100, 1.0), Conditioner(), (100,))
     grid = many.plan(3, steps=7).sampling.grid
     assert grid == f"{Bayes.grid},shift=1.25"
 
