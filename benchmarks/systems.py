@@ -9,7 +9,8 @@ the machine counts little. With `--codec` the systems in latents share that one 
 of their minutes counts as spent on it. A run that was interrupted is gone on with, and one whose
 figures are known is not made again, so the same command carries on. What is known is in
 `results/systems.json`, seed by seed; the table in `results/systems.md` is made of it: a row for
-each system, with the mean and the range over its seeds.
+each system and precision, which decides how many images its minutes buy, with the mean and the
+range over its seeds.
 
 Asked for are prompts of four kinds: as in training, and three that it never had. `all`: the share
 of images that show all that their prompt says; `bindings`: each colour on its own digit. FDr and
@@ -43,6 +44,7 @@ OF_THE_PROCESS = "import time; time.monotonic = time.process_time; import demist
 PIXELS, CODEC_SHARE = ("pixel", "imagen", "glide"), 0.25
 KINDS = (None, *scenes.HELD_OUT)
 SIZE = 64
+SYSTEMS = ("pixel", "sd", "sd3", "dalle3", "sdxl", "dalle2", "imagen", "glide")
 
 
 def trained(recipe: str, minutes: float, seed: int, root: Path, codec: str | None) -> Path:
@@ -110,15 +112,23 @@ def spread(values: list[float], digits: int) -> str:
 
 def table(known: dict[str, Any]) -> str:
     """Markdown of all that is known, a row for each system."""
-    head = ["system", "minutes", "seeds", *(f"all, {kind or 'seen'}" for kind in KINDS)]
+    head = [
+        "system",
+        "minutes",
+        "precision",
+        "images",
+        "seeds",
+        *(f"all, {kind or 'seen'}" for kind in KINDS),
+    ]
     head += ["bindings, seen", "FDr", "diversity", "evaluations", "s per image", "parameters"]
     lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
-    systems: dict[tuple[str, float], list[dict[str, Any]]] = {}
-    for row in known.values():
-        systems.setdefault((row["recipe"], row["minutes"]), []).append(row)
-    for (recipe, minutes), rows in systems.items():
+    systems: dict[tuple[str, float, str], list[dict[str, Any]]] = {}
+    for row in sorted(known.values(), key=lambda row: SYSTEMS.index(row["recipe"])):
+        systems.setdefault((row["recipe"], row["minutes"], row["precision"]), []).append(row)
+    for (recipe, minutes, precision), rows in systems.items():
         n = rows[0]["n"]
-        cells = [recipe, f"{minutes:g}", ", ".join(str(row["seed"]) for row in rows)]
+        cells = [recipe, f"{minutes:g}", precision, spread([row["images"] for row in rows], 0)]
+        cells += [", ".join(str(row["seed"]) for row in rows)]
         for kind in KINDS:
             cells.append(share([row[kind or "seen"]["all"] for row in rows], n))
         cells.append(share([row["seen"]["bindings"] for row in rows], n))
