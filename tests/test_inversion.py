@@ -7,7 +7,7 @@ from demist.core import Conditioned, Denoiser, Linear, TimeClock, V
 from demist.core.exact import Exact
 from demist.editing import invert, slerp, unclamped
 from demist.guidance import Autoguidance
-from demist.samplers import DDIM, Adams, DPMpp2M, Heun, angular, sample, smooth
+from demist.samplers import DDIM, Adams, Bayes, DPMpp2M, Heun, angular, sample, smooth
 from truth import MIXTURE, NORMAL, SCHEDULES, T, f64, observed_order, rms
 
 X = NORMAL.sample(32, torch.Generator().manual_seed(0))
@@ -82,6 +82,8 @@ def test_clear_errors():
         invert(model, X, smooth(5, Linear()), DDIM(1.0))
     with pytest.raises(ValueError, match="dpmpp-2m cannot leave clean data"):
         invert(model, X, smooth(5, Linear()), DPMpp2M())
+    with pytest.raises(ValueError, match="bayes cannot leave clean data"):
+        invert(model, X, smooth(5, Linear()), Bayes())
 
 
 def test_slerp():

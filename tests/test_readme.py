@@ -65,9 +65,11 @@ def test_solvers_are_as_good_as_the_record_says():
     """Medians over all recorded problems of the best peer setting's error over ours."""
     kept = json.loads((ROOT / "benchmarks/results/solvers_best.json").read_text())
     problems = kept["problems"].values()
-    assert len(problems) >= 20
+    unseen = [row for number, row in kept["problems"].items() if int(number) > 96]
+    assert len(unseen) == 8
+    assert len(problems) == 28
 
-    def medians(ours, error="rms"):
+    def medians(ours, error="rms", problems=problems):
         found = {}
         for budget in ("5", "8", "10", "15", "20", "40"):
             cells = [
@@ -85,10 +87,30 @@ def test_solvers_are_as_good_as_the_record_says():
     four = ("5", "10", "20", "40")
     for ours, error in (("fitted ", "rms"), ("", "rms")):
         assert listed([medians(ours, error)[b] for b in four]) in said
+    assert f"({listed([medians('', problems=unseen)[b] for b in four])} on the eight" in said
     guide = " ".join((ROOT / "docs/how-to-choose-a-sampler.md").read_text().split())
     assert listed([*medians("fitted ").values()]).replace(" times", " times as large") in guide
-    assert f"({listed([*medians('').values()])}" in guide
+    assert f"({listed([*medians('').values()])}; on the 8 mixtures" in guide
+    assert f"{listed([*medians('', problems=unseen).values()])})" in guide
+    assert f"{listed([*medians('', 'median').values()])} that of the default" in guide
     assert listed([*medians("fitted ", "median").values()]) in guide
+
+
+def test_defaults_are_as_good_as_the_record_says():
+    """Medians of the root mean square error of the others' defaults over ours, at 5, 10 and 20."""
+    page = (ROOT / "benchmarks/results/solvers_drawn.md").read_text().split("## Median")[0]
+    cells = [
+        re.findall(r"\*\*([\d.e+]+)\*\* .*?; (\d+) of 24", line)
+        for line in page.splitlines()
+        if line.startswith(("| diffusers", "| k-diffusion", "| azula"))
+    ]
+    assert [len(row) for row in cells] == [6, 6, 6]
+    said = " ".join(README.split())
+    for column, words in ((0, "times the root mean"), (2, "times at 10"), (4, "times at 20")):
+        first, second, third = (f"{float(row[column][0]):g}" for row in cells)
+        assert f"{first}, {second} and {third} {words}" in said
+    won = [min(int(row[column][1]) for row in cells) for column in (0, 2, 4)]
+    assert f"at least {won[0]}, {won[1]} and {won[2]} of the 24" in said
 
 
 @pytest.mark.parametrize("scale", ["1.5", "1"])

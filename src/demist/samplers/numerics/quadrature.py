@@ -19,6 +19,7 @@ integral is estimated by its mean given what is known, which is linear in it aga
 that depend on the levels alone.
 """
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -43,11 +44,13 @@ def quadrature_weights(
     """Weights `(a, b)` such that `x / sigma` grows by `a x / sigma + sum_j b_j x0_j`.
 
     Args:
-        taus: Flow times tau = sigma / (alpha + sigma), in (0, 1], at which x0 is known, the first
-            of them that of the state.
+        taus: Flow times tau = sigma / (alpha + sigma), in [0, 1], at which x0 is known, the first
+            of them that of the state. At 0, where u is infinite, weights are NaN.
         end: Flow time to go to, in (0, 1).
         error: Standard deviation of a network's error, see above; at least 0.
     """
+    if min(taus) == 0:
+        return math.nan, (math.nan,) * len(taus)
     nodes = np.array(taus)
     prior = np.concatenate(
         [SCALES**2 / (SCALES**2).sum(), [1.0], np.full(DEGREE, max(error, 1e-9) ** 2)]

@@ -1,4 +1,4 @@
-"""Adams-Bashforth-Moulton in flow time: the solver of the default."""
+"""Adams-Bashforth-Moulton in flow time: the default of images."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -30,8 +30,8 @@ class Adams(Solver):
     steps are few that step is long, and to extrapolate over it is to enlarge the errors of the
     network. Its own error is of order 2 `clean` on `angular` grids: 3.5 on the default one.
 
-    One evaluation per step. `demist.samplers.usual` says which options are taken for how many steps
-    where nobody chooses.
+    One evaluation per step. `demist.samplers.usual` and `settled` say which options are taken where
+    nobody chooses.
 
     References:
         Hairer, Norsett & Wanner 1993, "Solving Ordinary Differential Equations I", section III.1;

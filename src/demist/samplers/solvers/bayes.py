@@ -29,7 +29,7 @@ class Bayes(Solver):
 
     References:
         O'Hagan 1991, "Bayes-Hermite quadrature" (the mean of an integral given values of its
-        integrand); Karras et al. 2022, arXiv:2206.00364, and Wang & Vastola 2024, arXiv:2311.10892
+        integrand); Karras et al. 2022, arXiv:2206.00364, and Wang & Vastola 2023, arXiv:2311.10892
         (the flow of a Gaussian); Zhao et al. 2023, "UniPC", arXiv:2302.04867 (correction at no
         further evaluation).
 
