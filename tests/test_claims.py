@@ -187,6 +187,95 @@ def test_speedup_interpolates(module):
     assert ddim.speedup(ours, theirs / 10) == 0.5
 
 
+def test_a_claim_of_two_models_holds_with_both(module):
+    ddim = module("ddim")
+
+    def verdict(exact, trained):
+        """DDPM that takes so many times the steps of DDIM with 10."""
+        rows = {"floor": [0.1, 0.2]}
+        for key, steps, times in (("", ddim.STEPS, exact), ("trained", ddim.TRAINED, trained)):
+            counts = np.array(steps, float)
+            made = {"DDIM": [list(10 / counts)] * 2, "DDPM": [list(10 * times / counts)] * 2}
+            rows |= {key: made | {"steps": steps}} if key else made
+        return ddim.judge(rows)
+
+    assert verdict(12, 15).verdict == "holds"
+    assert verdict(12, 4).verdict == "holds in part"
+    assert verdict(1, 15).verdict == "holds in part"
+    assert verdict(1.2, 1.1).verdict == "fails"
+    assert "DDPM takes 15.0 ± 0.0 times as many steps" in verdict(1, 15).sentence
+
+
+def test_every_family_has_as_many_tries_as_the_others(module):
+    trained = module("trained")
+    families = module("families").FAMILIES
+    for task in trained.TASKS.values():
+        for family in families:
+            found = trained.tries(family, task)
+            assert found[0] == trained.usual(family, task)
+            assert len({json.dumps(settings) for settings in found}) == 6, (task, family)
+    assert {scale.tries for scale in module("claim").SCALES.values()} == {1, 2, 6}
+
+
+def test_the_best_try_is_taken_and_tried_once(module, monkeypatch, tmp_path):
+    trained, claim = module("trained"), module("claim")
+    scale = claim.SCALES["standard"]
+    scores, asked = iter([0.5, 0.3, 0.1, 0.4, 0.2, 0.6]), []
+
+    def fitted(family, task, seed, scale, settings, share=1.0):
+        asked.append((task.name, seed, share, settings))
+        return trained.Trained(None)
+
+    monkeypatch.setattr(trained, "TUNED", tmp_path / "tuned.json")
+    monkeypatch.setattr(trained, "fitted", fitted)
+    monkeypatch.setattr(trained.Trained, "draw", lambda self, n: None)
+    task = trained.TASKS["25-grid"]
+    monkeypatch.setitem(
+        trained.TASKS, "25-grid", trained.Task(task.name, task.data, lambda *_: next(scores))
+    )
+    trained._best.cache_clear()
+    third = trained.tries("GAN", task)[2]
+    assert (
+        trained.best("GAN", "8-ring", scale) == third
+    )  # the ring takes what the grid was tuned to
+    assert [row[:3] for row in asked] == [("25-grid", trained.TRIAL, 0.25)] * 6
+    trained._best.cache_clear()
+    assert trained.best("GAN", "25-grid", scale) == third
+    assert len(asked) == 6
+    assert trained.best("GAN", "25-grid", claim.SCALES["fast"]) == trained.usual("GAN", task)
+
+
+def test_families_get_the_same_size_and_work(module):
+    trained, claim = module("trained"), module("claim")
+    scale, task = claim.SCALES["smoke"], trained.TASKS["25-grid"]
+    sizes = {}
+    for family in ("diffusion", "GAN", "R3GAN-style", "VAE", "autoregressive", "normalizing flow"):
+        found = trained.fitted(family, task, 0, scale, trained.usual(family, task))
+        net = getattr(found.model, "denoiser", found.model)
+        sizes[family] = module("baselines").parameters(net)
+        assert found.draw(7).shape == (7, 2)
+        assert len(found.curve) == len(trained.MARKS)
+        assert all(np.isfinite(found.curve))
+    assert max(sizes.values()) < 1.1 * min(sizes.values()), sizes
+
+
+def test_a_ratio_of_spreads_must_be_beyond_chance(module):
+    stability = module("stability")
+
+    def verdict(gan, modern):
+        base = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+        numbers = {
+            name: [[0.0, 0.0, 0.0, 10 + spread * x] for x in base]
+            for name, spread in (("diffusion", 1.0), ("GAN", gan), ("R3GAN-style", modern))
+        }
+        return stability.judge(numbers | {"floor": 0.1})
+
+    assert verdict(3.3, 4).verdict == "holds"
+    assert verdict(2.9, 4).verdict == "holds in part"  # twice as much, and five seeds can do that
+    assert verdict(1, 2.9).verdict == "fails"
+    assert "GAN spreads 3.3 times as much as diffusion (1.1 to 10)" in verdict(3.3, 4).sentence
+
+
 def test_verdicts_follow_from_the_numbers(module):
     modes = module("modes")
 
@@ -197,6 +286,9 @@ def test_verdicts_follow_from_the_numbers(module):
     assert modes.verdict(covered(8, 5, 6)) == "holds"
     assert modes.verdict(covered(8, 5, 8)) == "holds in part"
     assert modes.verdict(covered(8, 8, 8)) == "fails"
+    chance = covered(8, 5, 6)
+    chance["GAN"]["ring"], chance["R3GAN-style"]["ring"] = [2, 8], [8, 8]
+    assert modes.verdict(chance) == "fails"  # three more on average, within the interval
 
 
 def test_a_cloud_over_the_modes_is_named(module):
@@ -211,15 +303,21 @@ def test_a_cloud_over_the_modes_is_named(module):
 def test_the_guidance_must_gain_more_than_chance(module):
     guidance = module("guidance")
 
-    def verdict(*distances):
+    def rows_of(distances):
         rows = [[[d + seed, 0.5, 0.5, 0.5, 9] for d in distances] for seed in range(3)]
-        numbers = {"scales": [0.0, 1.0, 2.0, 3.0], guidance.METRICS: rows}
         rows[0][2][0] += 1
+        return rows
+
+    def verdict(*distances, trained=None):
+        numbers = {"scales": [0.0, 1.0, 2.0, 3.0], guidance.METRICS: rows_of(distances)}
+        numbers |= {"trained": rows_of(trained)} if trained else {}
         return guidance.judge(numbers).verdict
 
     assert verdict(9, 8, 2, 7) == "holds"
     assert verdict(9, 8, 7.9, 9) == "fails"  # within the spread
     assert verdict(9, 8, 7, 2) == "fails"  # the largest scale is best: no spot
+    assert verdict(9, 8, 2, 7, trained=(9, 8, 2, 7)) == "holds"
+    assert verdict(9, 8, 2, 7, trained=(9, 8, 7, 2)) == "holds in part"
 
 
 def test_the_page_has_a_row_for_every_claim(module):

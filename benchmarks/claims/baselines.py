@@ -74,14 +74,22 @@ class GAN(Model):
     beta_1 = 0, averaged weights of the generator.
     """
 
-    def __init__(self, dim: int, width: int, modern: bool = False, gamma: float = 0.2):
+    def __init__(
+        self,
+        dim: int,
+        width: int,
+        modern: bool = False,
+        gamma: float = 0.2,
+        momentum: float = 0.5,
+        rate: float = 5e-4,
+    ):
         super().__init__()
         self.latent, self.modern, self.gamma = max(16, dim // 2), modern, gamma
         self.generator = Residual(self.latent, dim, width)
         self.critic = Residual(dim, 1, width)
         self.average = {k: v.clone() for k, v in self.generator.state_dict().items()}
-        betas = (0.0, 0.99) if modern else (0.5, 0.999)
-        self.rate = 5e-4
+        betas = (0.0, 0.99) if modern else (momentum, 0.999)
+        self.rate = rate
         self.optimizers = [
             torch.optim.Adam(net.parameters(), self.rate, betas)
             for net in (self.generator, self.critic)
@@ -133,13 +141,20 @@ class VAE(Model):
     Adam moves, it would be far from it after some hundred updates, and all codes empty.
     """
 
-    def __init__(self, dim: int, width: int, noisy: bool = True):
+    def __init__(
+        self,
+        dim: int,
+        width: int,
+        noisy: bool = True,
+        latent: int | None = None,
+        rate: float = 1e-3,
+    ):
         super().__init__()
-        self.latent, self.noisy = (2 if dim == 2 else 16), noisy
+        self.latent, self.noisy = latent or (2 if dim == 2 else 16), noisy
         self.encoder = Residual(dim, 2 * self.latent, width)
         self.decoder = Residual(self.latent, dim, width)
         self.register_buffer("log_sigma", torch.zeros(()))
-        self.rate = 1e-3
+        self.rate = rate
         self.optimizer = torch.optim.Adam(self.parameters(), self.rate)
 
     def step(self, batches: Iterator[Tensor], progress: float) -> float:
@@ -188,7 +203,16 @@ class MADE(Model):
     Values are cut into bins over the data's range; a draw is uniform in its bin.
     """
 
-    def __init__(self, dim: int, width: int, bins: int, low: float, high: float):
+    def __init__(
+        self,
+        dim: int,
+        width: int,
+        bins: int,
+        low: float,
+        high: float,
+        decay: float = 0.0,
+        rate: float = 2e-3,
+    ):
         super().__init__()
         self.dim, self.bins, self.low, self.high = dim, bins, low, high
         inputs = torch.arange(1, dim + 1)
@@ -199,8 +223,8 @@ class MADE(Model):
         for i, (a, b) in enumerate(pairwise(degrees)):
             mask = b[:, None] > a[None] if i == 2 else b[:, None] >= a[None]
             self.register_buffer(f"mask{i}", mask.float())
-        self.rate = 2e-3
-        self.optimizer = torch.optim.Adam(self.parameters(), self.rate)
+        self.rate = rate
+        self.optimizer = torch.optim.AdamW(self.parameters(), self.rate, weight_decay=decay)
 
     def forward(self, x: Tensor) -> Tensor:
         x = (x - self.low) / (self.high - self.low) * 2 - 1
@@ -281,7 +305,9 @@ class Flow(Model):
 
     ROOM = 0.05
 
-    def __init__(self, dim: int, width: int, layers: int = 8, bounded: bool = True):
+    def __init__(
+        self, dim: int, width: int, layers: int = 8, bounded: bool = True, rate: float = 1e-3
+    ):
         super().__init__()
         self.dim, self.bounded = dim, bounded
         g, turned = torch.Generator().manual_seed(0), torch.arange(dim).flip(0)
@@ -289,7 +315,7 @@ class Flow(Model):
             Coupling(dim, width, turned if i % 2 else torch.randperm(dim, generator=g))
             for i in range(layers)
         )
-        self.rate = 1e-3
+        self.rate = rate
         self.optimizer = torch.optim.Adam(self.parameters(), self.rate)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

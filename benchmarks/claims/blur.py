@@ -2,9 +2,9 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-from baselines import VAE, matched
 from claim import Scale, Verdict, curve, pm
-from lab import BATCH, as_images, digit_model, digits, parameters, sample
+from lab import as_images, digit_model, digits, sample
+from trained import trained
 
 from demist.evaluation.metrics.spectrum import radial_spectrum, top_octave
 
@@ -24,9 +24,7 @@ def measure(scale: Scale) -> dict:
     spectra: dict[str, list] = {kind: [] for kind in KINDS}
     for seed in range(scale.seeds):
         model = digit_model(seed, scale.steps, scale.width)
-        size = parameters(model.denoiser)
-        vae = matched(lambda w: VAE(64, w, noisy=False), size)
-        vae.fit(digits().train.x, seed, 3.0 * size * BATCH * scale.steps)
+        vae = trained("VAE", "digits", seed, scale).model
         images = (
             sample(model, scale.samples, steps=20),
             vae.sample(scale.samples, seed),
@@ -35,7 +33,7 @@ def measure(scale: Scale) -> dict:
         for kind, x in zip(KINDS, images, strict=True):
             found[kind].append(top_octave(as_images(x)) / real)
             spectra[kind].append(spectrum(x)[1])
-    return found | {"spectra": spectra, "test": spectrum(test)}
+    return found | {"spectra": spectra, "test": spectrum(test), "latent": vae.latent}
 
 
 def spectrum(x: np.ndarray) -> tuple[list[float], list[float]]:
@@ -53,7 +51,8 @@ def judge(numbers: dict) -> Verdict:
         f"Power in the finest octave, real test digits being 1: VAE samples {pm(numbers['VAE'])}, "
         f"VAE reconstructions {pm(numbers['VAE reconstructions'])}, diffusion "
         f"{pm(numbers['diffusion'])}. The VAE shows its decoder's mean, as is usual, with a latent "
-        "of 16 numbers and a Gaussian likelihood; stronger decoders were not tried.",
+        f"of {numbers.get('latent', 16)} numbers and a Gaussian likelihood; stronger decoders were "
+        "not tried.",
     )
 
 

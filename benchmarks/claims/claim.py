@@ -22,15 +22,18 @@ T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 @dataclass(frozen=True)
 class Scale:
-    """How much work: `fast` is minutes on two cores, `full` hours, `smoke` tests the code.
+    """How much work: `fast` is minutes on two cores, `standard` hours, `smoke` tests the code.
 
     Attributes:
-        name: smoke, fast or full.
+        name: smoke, fast or standard.
         seeds: Independent trainings.
         steps: Training steps of a digits model, and of the others that compare with it.
         toy_steps: Training steps of a model of points.
         samples: For a distance.
         width: Of the digits models.
+        toy_width: Of models of points.
+        tries: Settings that each family is tuned with; 1: its usual ones are taken.
+        images: Drawn a setting of the model that comes along; 0: it is left out.
     """
 
     name: str
@@ -39,14 +42,17 @@ class Scale:
     toy_steps: int
     samples: int
     width: int
+    toy_width: int
+    tries: int
+    images: int
 
 
 SCALES = {
     scale.name: scale
     for scale in (
-        Scale("smoke", seeds=2, steps=20, toy_steps=20, samples=200, width=16),
-        Scale("fast", seeds=3, steps=800, toy_steps=6000, samples=1000, width=128),
-        Scale("full", seeds=5, steps=20_000, toy_steps=60_000, samples=2000, width=512),
+        Scale("smoke", 2, 20, 20, 200, 16, 16, tries=2, images=50),
+        Scale("fast", 3, 800, 6000, 1000, 128, 64, tries=1, images=0),
+        Scale("standard", 3, 8000, 20_000, 2000, 384, 128, tries=6, images=1000),
     )
 }
 

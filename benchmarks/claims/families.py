@@ -6,23 +6,14 @@ from collections.abc import Callable
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from baselines import GAN, MADE, VAE, Flow, matched
 from claim import Scale, Verdict, plain, pm
-from lab import (
-    BATCH,
-    as_images,
-    diffusion,
-    digits,
-    parameters,
-    sample,
-    stacked,
-)
+from lab import LEVELS, as_images, dequantised, digits, grey, sample, triples
 from lab import judge as classifier
-from modes import PICTURES, triples
+from modes import PICTURES
 from speed import timed
+from trained import trained
 
 from demist.core import Seeded
-from demist.data import Dataset
 from demist.evaluation.metrics.frechet import Moments, frechet_distance
 from demist.objectives import bits_per_dim, continuous_elbo, log_prob
 
@@ -34,7 +25,7 @@ RULE = (
 )
 FAMILIES = ("GAN", "R3GAN-style", "VAE", "autoregressive", "normalizing flow", "diffusion")
 STEPS, USUAL = (1, 2, 5, 20), 20
-LEVELS, COPIES, HELD_OUT = 16, 4, 100
+HELD_OUT = 100
 CLEAN, TOLERANCE = 9.0, 1e-3
 
 Note = Callable[[str, str, float], None]
@@ -79,38 +70,19 @@ def gather(numbers: dict, found: dict) -> dict:
     }
 
 
-def rivals(dim: int) -> dict:
-    """Name -> model of a width, for grey levels in [-1, 1]."""
-    return {
-        "GAN": lambda w: GAN(dim, w),
-        "R3GAN-style": lambda w: GAN(dim, w, modern=True),
-        "VAE": lambda w: VAE(dim, w, noisy=False),
-        "autoregressive": lambda w: MADE(dim, w, LEVELS, -1.0, 1.0),
-        "normalizing flow": lambda w: Flow(dim, w),
-    }
-
-
 def learned(seed: int, scale: Scale, note: Note) -> dict:
     """All families trained on the same dequantised digits: name -> draws; notes likelihoods."""
-    rng = np.random.default_rng(seed)
-    x = np.concatenate([dequantised(digits().train.x, rng) for _ in range(COPIES)])
     test = torch.from_numpy(dequantised(digits().test.x, np.random.default_rng(99)))
-    steps = scale.steps
-    model = diffusion(
-        Dataset(x, name="grey digits"), seed, steps, scale.width, schedule="ddpm-cosine",
-        parameterization="v", times="uniform", weight="simple",
-    )  # fmt: skip
-    size = parameters(model.denoiser)
     made = {}
-    for name, make in rivals(x.shape[1]).items():
-        rival = matched(make, size)
-        rival.fit(x, seed, 3.0 * size * BATCH * steps)
-        made[name] = lambda rival=rival: rival.sample(scale.samples, 0)
+    for name in FAMILIES:
+        found = trained(name, "grey digits", seed, scale)
+        made[name] = lambda found=found: found.draw(scale.samples)
         if name == "VAE":
-            note("bits", name, bits(rival.bound(test, seed)))
-        elif hasattr(rival, "log_prob"):
+            note("bits", name, bits(found.model.bound(test, seed)))
+        elif hasattr(found.model, "log_prob"):
             with torch.no_grad():
-                note("bits", name, bits(rival.log_prob(test)))
+                note("bits", name, bits(found.model.log_prob(test)))
+    model = trained("diffusion", "grey digits", seed, scale).model
     by_sde, by_ode = densities(model, test[:HELD_OUT])
     note("bits", "diffusion", bits(by_sde))
     note("bits", "diffusion, ODE", bits(by_ode))
@@ -138,25 +110,11 @@ def coverage(seed: int, scale: Scale, note: Note) -> None:
 
     Both learn them dequantised: exact values have no density.
     """
-    data = stacked(20_000, seed)
-    size = parameters(diffusion(data, seed, 1, scale.width).denoiser)
-    x = dequantised(data.x, np.random.default_rng(seed))
     for name in ("VAE", "normalizing flow"):
-        model = matched(rivals(x.shape[1])[name], size)
-        model.fit(x, seed, 3.0 * size * BATCH * scale.steps)
-        covered, kl, _ = triples(shown(model.sample(min(PICTURES, 10 * scale.samples), 0)))
+        model = trained(name, "grey stacked digits", seed, scale)
+        covered, kl = triples(shown(model.draw(min(PICTURES, 10 * scale.samples))))
         note("covered", name, covered)
         note("kl", name, kl)
-
-
-def grey(x: np.ndarray) -> np.ndarray:
-    """Numbers in [-1, 1] to the grey levels 0 to 15."""
-    return np.floor((x + 1) / 2 * LEVELS).clip(0, LEVELS - 1)
-
-
-def dequantised(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Each grey level spread evenly over its sixteenth of [-1, 1]."""
-    return ((grey(x) + rng.random(x.shape)) * (2 / LEVELS) - 1).astype(np.float32)
 
 
 def shown(x: np.ndarray) -> np.ndarray:

@@ -16,12 +16,14 @@ from demist.config import TrainConfig, update
 from demist.data import Dataset, load
 from demist.evaluation.judge.classifier import Classifier
 from demist.evaluation.metrics.frechet import Moments, frechet_distance
+from demist.evaluation.metrics.modes import count_modes, kl_to
+from demist.evaluation.metrics.sliced_wasserstein import sliced_wasserstein
 from demist.model.pipeline import Pipeline
 from demist.training.build import build
 from demist.training.fit import TrainState, fit
 from demist.training.judge import train_classifier
 
-SIDE, BATCH = 8, 128
+SIDE, BATCH, LEVELS = 8, 128, 16
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,37 @@ def fdr(x: np.ndarray) -> float:
     """FD(generated, train) / FD(test, train) of digit vectors, on the judge's features."""
     train, floor = reference(len(x))
     return frechet_distance(Moments.of(judge().features(as_images(x))), train) / floor
+
+
+def triples(x: np.ndarray) -> tuple[int, float]:
+    """Modes among the 1000 of three digits, by the judge, and KL to equal proportions, nats."""
+    images = as_images(x, 3)
+    digits = [
+        judge().logits(np.ascontiguousarray(images[:, i : i + 1])).argmax(1) for i in range(3)
+    ]
+    counts = count_modes(100 * digits[0] + 10 * digits[1] + digits[2], 1000)
+    return int((counts > 0).sum()), kl_to(counts)
+
+
+@cache
+def fresh_grid() -> np.ndarray:
+    """Points of the grid that no model learns from."""
+    return grid(2000, 1000).x
+
+
+def grid_distance(x: np.ndarray) -> float:
+    """Sliced Wasserstein distance to the grid."""
+    return sliced_wasserstein(x, fresh_grid(), projections=64)
+
+
+def grey(x: np.ndarray) -> np.ndarray:
+    """Numbers in [-1, 1] to the grey levels 0 to 15."""
+    return np.floor((x + 1) / 2 * LEVELS).clip(0, LEVELS - 1)
+
+
+def dequantised(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Each grey level spread evenly over its sixteenth of [-1, 1]."""
+    return ((grey(x) + rng.random(x.shape)) * (2 / LEVELS) - 1).astype(np.float32)
 
 
 def parameters(module: torch.nn.Module) -> int:

@@ -4,9 +4,9 @@ import time
 
 import matplotlib.pyplot as plt
 import numpy as np
-from baselines import GAN, MADE, VAE, matched
 from claim import Scale, Verdict, plain, pm
-from lab import BATCH, digit_model, digits, fdr, parameters, sample
+from lab import digit_model, fdr, sample
+from trained import trained
 
 CLAIM = "Diffusion samples slowly, one-pass models fast"
 RULE = "holds if twenty steps take more than 5 times a pass of the GAN; in part if 1.5 times"
@@ -20,21 +20,13 @@ def measure(scale: Scale) -> dict:
     quality: dict[str, list[float]] = {}
     for seed in range(scale.seeds):
         model = digit_model(seed, scale.steps, scale.width)
-        size = parameters(model.denoiser)
-        work = 3.0 * size * BATCH * scale.steps
-        rivals = {
-            "R3GAN-style": lambda w: GAN(64, w, modern=True),
-            "VAE": lambda w: VAE(64, w, noisy=False),
-            "autoregressive": lambda w: MADE(64, w, 16, -1.0, 1.0),
-        }
         makers = {
             f"diffusion, {n}": lambda n=n, model=model: sample(model, scale.samples, steps=n)
             for n in STEPS
         }
-        for name, make in rivals.items():
-            rival = matched(make, size)
-            rival.fit(digits().train.x, seed, work)
-            makers[name] = lambda rival=rival: rival.sample(scale.samples, 0)
+        for name in (*ONE_PASS, "autoregressive"):
+            rival = trained(name, "digits", seed, scale)
+            makers[name] = lambda rival=rival: rival.draw(scale.samples)
         for name, make in makers.items():
             seconds, x = timed(make)
             times.setdefault(name, []).append(1e6 * seconds / scale.samples)
