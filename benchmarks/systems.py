@@ -1,16 +1,17 @@
 """The famous text-to-image systems in small, on the same data, minutes and judge.
 
     python benchmarks/systems.py --recipes sd sdxl sd3 imagen glide dalle2 dalle3 pixel \
-        --minutes 40 --seeds 0 [--codec RUN] [--n 256] [--runs RUNS]
+        --minutes 40 --seeds 0 [--steps-of SEED] [--codec RUN] [--n 256] [--runs RUNS]
 
 Each recipe trains on DigitScenes of 64 pixels, on one thread, for the same minutes of one core in
 all its stages together: the clock of the trainings is that of their process, so that other work on
 the machine counts little. With `--codec` the systems in latents share that one codec, and a quarter
-of their minutes counts as spent on it. A run that was interrupted is gone on with, and one whose
-figures are known is not made again, so the same command carries on. What is known is in
-`results/systems.json`, seed by seed; the table in `results/systems.md` is made of it: a row for
-each system and precision, which decides how many images its minutes buy, with the mean and the
-range over its seeds.
+of their minutes counts as spent on it. What minutes buy depends on the machine; with `--steps-of 0`
+each stage takes as many steps as it took with seed 0, so that seeds of several machines belong
+together. A run that was interrupted is gone on with, and one whose figures are known is not made
+again, so the same command carries on. What is known is in `results/systems.json`, seed by seed; the
+table in `results/systems.md` is made of it: a row for each system and number of images, with the
+mean and the range over its seeds.
 
 Asked for are prompts of four kinds: as in training, and three that it never had. `all`: the share
 of images that show all that their prompt says; `bindings`: each colour on its own digit. FDr and
@@ -22,6 +23,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,8 @@ from field.shares import wilson
 
 import demist
 from demist import runs
+from demist.commands.train import divided, parse
+from demist.config import LimitsConfig
 from demist.data.readers import scenes
 from demist.drawing import image_grid, save_png
 from demist.evaluation.judge.scenes import Judge
@@ -47,20 +51,51 @@ SIZE = 64
 SYSTEMS = ("pixel", "sd", "sd3", "dalle3", "sdxl", "dalle2", "imagen", "glide")
 
 
-def trained(recipe: str, minutes: float, seed: int, root: Path, codec: str | None) -> Path:
-    """The run of a recipe, trained or gone on with; its path."""
-    name = f"{recipe}-{minutes:g}m-{seed}"
+def trained(
+    recipe: str, minutes: float, seed: int, root: Path, codec: str | None, steps: dict[str, int]
+) -> Path:
+    """The run of a recipe, trained or gone on with; its path.
+
+    Args:
+        recipe: Its name.
+        minutes: For all its stages.
+        seed: Of the run.
+        root: Where runs lie.
+        codec: That systems in latents share.
+        steps: Instead of minutes: name of each stage -> how many.
+    """
+    name = f"{recipe}-{minutes:g}m-{seed}" + "-steps" * bool(steps)
     found = [run for run in runs.all_runs(root) if run.path.name.endswith(f"-{name}")]
     if found and found[-1].status().get("state") == "done":
         return found[-1].path
     if codec and recipe not in PIXELS:
         minutes *= 1 - CODEC_SHARE
-    command = [sys.executable, "-c", OF_THE_PROCESS, "train", "scenes", "--size", str(SIZE)]
+    command = ["train", "scenes", "--size", str(SIZE), "--recipe", recipe, "--threads", "1"]
     command += ["--codec", codec] if codec and recipe not in PIXELS else []
-    command += ["--recipe", recipe, "--budget", f"{round(60 * minutes)}s", "--threads", "1"]
     command += ["--seed", str(seed), "--runs", str(root), "--name", name]
-    subprocess.run(command, check=True)
+    if steps:
+        stages = divided(parse(command[1:]))
+        ends = {stage: LimitsConfig(steps=many) for stage, many in steps.items()}
+        earlier = tuple(
+            replace(stage, config=replace(stage.config, limits=ends[stage.name]))
+            for stage in stages.earlier
+        )
+        last = replace(stages.last, limits=ends["model"])
+        stages = replace(stages, earlier=earlier, last=last)
+        return demist.train(stages, found[-1] if found else None, resume=bool(found)).path
+    command += ["--budget", f"{round(60 * minutes)}s"]
+    subprocess.run([sys.executable, "-c", OF_THE_PROCESS, *command], check=True)
     return next(run.path for run in runs.all_runs(root) if run.path.name.endswith(f"-{name}"))
+
+
+def steps_of(path: Path) -> dict[str, int]:
+    """Name of each stage of a run -> its steps; the last one is `model`."""
+    places = {place.name: place for place in sorted((path / "stages").glob("*"))} | {"model": path}
+    found = {
+        name: json.loads((place / "summary.json").read_text())["steps"]
+        for name, place in places.items()
+    }
+    return {name: many for name, many in found.items() if name != "codec"}
 
 
 def judge() -> Judge:
@@ -86,12 +121,12 @@ def scored(path: Path, reader: Judge, n: int, guidance: float | None, page: Path
             row["evaluations"] = {k: round(v, 1) for k, v in plan.evaluations().items()}
             image = image_grid(made[:24], labels=list(real.texts or ())[:24], columns=6, scale=3)
             save_png(image, page, {"recipe": path.name})
-    found = demist.evaluate(
-        str(path), n=1000, **({} if guidance is None else {"guidance": guidance})
-    )
+    options = {} if guidance is None else {"guidance": guidance}
+    found = demist.evaluate(str(path), n=1000, seeds=1, **options)  # seeds of training are several
     row["fdr"], row["diversity"] = found.value("fdr"), found.value("vendi")
     summary = json.loads((path / "summary.json").read_text())
-    row |= {key: summary[key] for key in ("parameters", "images", "steps", "precision")}
+    row |= {key: summary[key] for key in ("parameters", "images", "precision")}
+    row["steps"] = steps_of(path)
     return row
 
 
@@ -115,20 +150,20 @@ def table(known: dict[str, Any]) -> str:
     head = [
         "system",
         "minutes",
-        "precision",
         "images",
         "seeds",
+        "precision",
         *(f"all, {kind or 'seen'}" for kind in KINDS),
     ]
     head += ["bindings, seen", "FDr", "diversity", "evaluations", "s per image", "parameters"]
     lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
-    systems: dict[tuple[str, float, str], list[dict[str, Any]]] = {}
-    for row in sorted(known.values(), key=lambda row: SYSTEMS.index(row["recipe"])):
-        systems.setdefault((row["recipe"], row["minutes"], row["precision"]), []).append(row)
-    for (recipe, minutes, precision), rows in systems.items():
+    systems: dict[tuple[str, float, int], list[dict[str, Any]]] = {}
+    for row in sorted(known.values(), key=lambda row: (SYSTEMS.index(row["recipe"]), row["seed"])):
+        systems.setdefault((row["recipe"], row["minutes"], row["images"]), []).append(row)
+    for (recipe, minutes, images), rows in systems.items():
         n = rows[0]["n"]
-        cells = [recipe, f"{minutes:g}", precision, spread([row["images"] for row in rows], 0)]
-        cells += [", ".join(str(row["seed"]) for row in rows)]
+        cells = [recipe, f"{minutes:g}", str(images)]
+        cells += [", ".join(str(row[key]) for row in rows) for key in ("seed", "precision")]
         for kind in KINDS:
             cells.append(share([row[kind or "seen"]["all"] for row in rows], n))
         cells.append(share([row["seen"]["bindings"] for row in rows], n))
@@ -162,6 +197,7 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="*", default=["pixel", "sd"])
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0])
+    parser.add_argument("--steps-of", type=int, help="the seed whose steps each stage takes")
     parser.add_argument("--codec", help="a trained codec that the systems in latents share")
     parser.add_argument("--n", type=int, default=256)
     parser.add_argument("--guidance", type=float)
@@ -172,10 +208,13 @@ def main() -> None:
     reader = None
     for seed in a.seeds:
         for recipe in a.recipes:
-            key = f"{recipe}/{a.minutes:g}/{seed}"
+            key, steps = f"{recipe}/{a.minutes:g}/{seed}", dict[str, int]()
+            if a.steps_of is not None:
+                steps = known[f"{recipe}/{a.minutes:g}/{a.steps_of}"]["steps"]
+                key += f"/steps-of-{a.steps_of}"
             if key in known:
                 continue
-            path = trained(recipe, a.minutes, seed, a.runs, a.codec)
+            path = trained(recipe, a.minutes, seed, a.runs, a.codec, steps)
             reader = reader or judge()
             page = RESULTS / f"systems-{recipe}.png"
             row = scored(path, reader, a.n, a.guidance, page)

@@ -1,6 +1,7 @@
-"""Quality of digits against the processor seconds of training: demist and diffusers on MNIST.
+"""Quality against the processor seconds of training: demist and diffusers on MNIST or other images.
 
-    python benchmarks/time_to_quality.py --contender diffusers [--data MNIST] [--budget 600]
+    python benchmarks/time_to_quality.py --contender diffusers [--data MNIST] [--budget 600] \
+        [--seeds 0 1 2]
 
 Each contender is a recipe with its own learning-rate schedule over the budget; `--contender` takes
 demist, diffusers (the training script that comes with it) and diffusers-course (its makers' course
@@ -15,8 +16,9 @@ run that was planned to end there: with `--separate`, each mark is a run of its 
 processor time of the training loop, batches and averaging included; loading the data, saving and
 evaluating are not charged. Each run has a process of its own. What is finished is kept in `--work`
 and in `time_to_quality.json`, and done again only with `--again`. Writes `time_to_quality.json`,
-`.md` and `.png`. `--data` is a folder with MNIST's four IDX files; by default $DEMIST_DATA, or its
-subfolder `mnist`.
+`.md` and `.png`: a row is the mean over its seeds. `--data` is any data with classes that has a
+training and a test part, such as a folder with MNIST's four IDX files or one of CIFAR-10 as images;
+its name is that of the folder. By default $DEMIST_DATA, or its subfolder `mnist`.
 """
 
 import argparse
@@ -55,6 +57,7 @@ Row = dict[str, Any]
 class Plan:
     """One training run: what, how long, and when its weights are saved, in processor seconds."""
 
+    data: str
     contender: str
     recipe: str
     budget: float
@@ -69,7 +72,7 @@ class Plan:
     @property
     def name(self) -> str:
         """For a folder."""
-        return f"{self.contender}-{self.recipe}-{self.budget:g}-{self.seed}"
+        return f"{self.data}-{self.contender}-{self.recipe}-{self.budget:g}-{self.seed}"
 
     def opened(self) -> tuple[Any, str]:
         """The contender, and the version of its library."""
@@ -88,7 +91,7 @@ class Plan:
 
 
 class Judgement:
-    """Full MNIST, what it is measured by, and the training images' side of the distance."""
+    """The data, what it is measured by, and the training images' side of the distance."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -216,13 +219,13 @@ def run(plan: Plan, options: argparse.Namespace, judgement: Judgement, book: Pat
 
 def plans(options: argparse.Namespace) -> list[Plan]:
     """The runs that are asked for."""
-    out = []
-    for name in options.contender:
-        recipe = (name == "demist" and options.recipe) or CONTENDERS[name][1]
-        ends = options.marks if options.separate else [options.budget]
-        for end in ends:
-            marks = [end] if options.separate else options.marks
-            out.append(Plan(name, recipe, end, tuple(marks), options.seed))
+    out, data = [], data_folder(options.data).name
+    for seed in options.seeds:
+        for name in options.contender:
+            recipe = (name == "demist" and options.recipe) or CONTENDERS[name][1]
+            for end in options.marks if options.separate else [options.budget]:
+                marks = [end] if options.separate else options.marks
+                out.append(Plan(data, name, recipe, end, tuple(marks), seed))
     return out
 
 
@@ -232,10 +235,10 @@ def read(book: Path) -> list[Row]:
 
 
 def data_folder(given: Path | None) -> Path:
-    """Where MNIST is."""
+    """Where the data is; of a folder of several, MNIST."""
     if given is None and not os.environ.get("DEMIST_DATA"):
         sys.exit("where is MNIST? Give the folder of its IDX files with --data or DEMIST_DATA")
-    folder = given or Path(os.environ["DEMIST_DATA"])
+    folder = (given or Path(os.environ["DEMIST_DATA"])).resolve()
     return folder / "mnist" if (folder / "mnist").is_dir() else folder
 
 
@@ -255,7 +258,7 @@ def main() -> None:
     parser.add_argument("--choose", type=int, default=1000, help="samples to choose a sampler by")
     parser.add_argument("--steps", type=int, default=10, help="network evaluations per sample")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--work", type=Path, default=Path("runs/time_to_quality"))
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
