@@ -52,6 +52,60 @@ print("all is well")
 """
 
 
+GRAPHS = """
+import sys
+import numpy as np, torch
+from demist import TrainConfig, update
+from demist.data import Dataset
+from demist.training.build import build
+from demist.training.fit import fit
+
+torch.set_num_threads(1)
+options = eval(sys.argv[1])
+x = np.random.default_rng(0).integers(0, 256, (64, 3, 16, 16)).astype(np.uint8)
+words, classes = options.pop("text_length", None), tuple("0123456789")
+if words:
+    options["text_length"] = words
+    data = Dataset(x, texts=("a red one",) * 64, name="x")
+else:
+    data = Dataset(x, labels=np.arange(64) % 10, classes=classes, name="x")
+config = update(TrainConfig(), {
+    "precision": "fp32", "steps": 1, "batch_size": 4, "channels": 3, "size": 16, **options,
+})
+made = build(config, data)
+net, calls = made.pipeline.denoiser.net.train(), []
+hook = net.register_forward_pre_hook(lambda _, *call: calls.append(call), with_kwargs=True)
+for _ in fit(made.pipeline.denoiser, made.batches, objective=made.objective,
+             options=made.config.optimization, limits=made.config.limits):
+    pass
+hook.remove()
+(args, named), *_ = calls
+found = torch._dynamo.explain(net.forward)(*args, **named)
+print(found.graph_count, [reason.reason for reason in found.break_reasons])
+"""
+LED = """
+import torch
+from torch import nn
+from demist.machine.compiling import compile_network
+from demist.networks.attention import attend, controlled
+
+class Attention(nn.Module):
+    def forward(self, x):
+        return attend(x, x, x)
+
+net, x, said = Attention(), torch.randn(1, 1, 4, 8), []
+before = net(x)
+compile_network(net, said.append)
+assert torch.equal(net(x), before)
+with controlled(lambda mix, q, k, v, bias, words: 2 * mix(q, k, v, bias)):
+    assert torch.equal(net(x), 2 * before)
+assert torch.equal(net(x), before)
+assert not said
+print("all is well")
+"""
+SMALL = {"channels_per_level": (32, 64), "attention_levels": (1,)}
+
+
 def run_python(tmp_path, monkeypatch, backend, *line):
     monkeypatch.setenv("DEMIST_COMPILE_BACKEND", backend)
     done = subprocess.run(
@@ -65,6 +119,30 @@ def run_python(tmp_path, monkeypatch, backend, *line):
 def test_compiled_and_not_are_the_same_model(tmp_path, monkeypatch):
     """Training goes on without what it began with; samples and names of tensors are the same."""
     done = run_python(tmp_path, monkeypatch, "aot_eager", "-c", PROGRAM)
+    assert done.stdout == "all is well\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options",
+    [
+        SMALL,
+        SMALL | {"cross_levels": (1,), "text_length": 8},
+        SMALL | {"network": "sd", "cross_levels": (1,), "text_length": 8, "text_tower": "clip"},
+        {"network": "dit", "width": 64, "depth": 2},
+        {"network": "mmdit", "width": 64, "depth": 2, "text_length": 8},
+    ],
+)
+def test_a_network_is_one_graph(tmp_path, monkeypatch, options):
+    """What torch cannot trace would cut it into many, each as slow as without."""
+    done = run_python(tmp_path, monkeypatch, "eager", "-c", GRAPHS, repr(options))
+    assert done.stdout == "1 []\n"
+
+
+@pytest.mark.slow
+def test_a_compiled_network_is_still_led(tmp_path, monkeypatch):
+    """Who controls attention is asked by networks that were compiled when nobody did, too."""
+    done = run_python(tmp_path, monkeypatch, "eager", "-c", LED)
     assert done.stdout == "all is well\n"
 
 

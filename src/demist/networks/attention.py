@@ -9,6 +9,7 @@ References:
     Ye et al.: IP-Adapter, 2023, arXiv:2308.06721, eq. 5 (attention of its own for an image).
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -33,6 +34,10 @@ is None where no pixels ask, or where what they ask is no prompt.
 """
 
 _control: ContextVar[Control | None] = ContextVar("who computes attention", default=None)
+_lock, _open = threading.Lock(), 0
+"""How many blocks `controlled` are open in all threads. Where there are none, the network that
+torch compiles is one graph: it cannot look into a `ContextVar`, but compiles anew if this changes.
+"""
 
 
 def attend(
@@ -78,17 +83,22 @@ def mixed(
         words: How many of the last keys are a prompt's; see `Control`.
         mix: How it is computed.
     """
-    control = _control.get()
+    control = _control.get() if _open else None
     return mix(q, k, v, bias) if control is None else control(mix, q, k, v, bias, words)
 
 
 @contextmanager
 def controlled(control: Control) -> Iterator[None]:
     """Let `control` compute the attention of all networks that are called inside."""
+    global _open
     token = _control.set(control)
+    with _lock:
+        _open += 1
     try:
         yield
     finally:
+        with _lock:
+            _open -= 1
         _control.reset(token)
 
 

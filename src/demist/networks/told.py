@@ -119,7 +119,10 @@ class Telling(nn.Module):
                 f"the network was given the conditions {', '.join(given) or 'none'} and was built "
                 f"for {', '.join(self.inlets) or 'none'}"
             )
-        states, weights, told = list[Tensor](), list[Tensor](), Told(torch.empty(0))
+        # `list[Tensor]()` is a call that torch cannot compile.
+        states: list[Tensor] = []
+        weights: list[Tensor] = []
+        told = Told(torch.empty(0))
         for name, spec in self.inlets.items():
             values, part = given[name], self.parts[name]
             if spec["route"] == "concat":
