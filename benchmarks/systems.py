@@ -122,7 +122,7 @@ def scored(path: Path, reader: Judge, n: int, guidance: float | None, page: Path
             image = image_grid(made[:24], labels=list(real.texts or ())[:24], columns=6, scale=3)
             save_png(image, page, {"recipe": path.name})
     options = {} if guidance is None else {"guidance": guidance}
-    found = demist.evaluate(str(path), n=1000, seeds=1, **options)  # seeds of training are several
+    found = demist.evaluate(str(path), n=1000, precision="fp32", **options)
     row["fdr"], row["diversity"] = found.value("fdr"), found.value("vendi")
     summary = json.loads((path / "summary.json").read_text())
     row |= {key: summary[key] for key in ("parameters", "images", "precision")}
