@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -230,9 +231,7 @@ def test_the_best_try_is_taken_and_tried_once(module, monkeypatch, tmp_path):
     monkeypatch.setattr(trained, "fitted", fitted)
     monkeypatch.setattr(trained.Trained, "draw", lambda self, n: None)
     task = trained.TASKS["25-grid"]
-    monkeypatch.setitem(
-        trained.TASKS, "25-grid", trained.Task(task.name, task.data, lambda *_: next(scores))
-    )
+    monkeypatch.setitem(trained.TASKS, "25-grid", replace(task, score=lambda *_: next(scores)))
     trained._best.cache_clear()
     third = trained.tries("GAN", task)[2]
     assert (

@@ -56,6 +56,7 @@ class Task:
         score: Scale and draws -> how bad they are.
         like: Name of the task whose settings are taken; None: it is tuned for itself.
         distance: Draws -> what is looked at in the course of a training.
+        points: Whether it is of points in the plane, and not of images.
     """
 
     name: str
@@ -63,11 +64,7 @@ class Task:
     score: Callable[[Scale, np.ndarray], float]
     like: str | None = None
     distance: Callable[[np.ndarray], float] | None = None
-
-    @property
-    def points(self) -> bool:
-        """Whether it is of points in the plane, and not of images."""
-        return self.data(0).x.shape[1] == 2
+    points: bool = False
 
 
 @dataclass
@@ -132,8 +129,10 @@ STACKED = "1000 stacked digits"
 TASKS = {
     task.name: task
     for task in (
-        Task("8-ring", lambda seed: ring(20_000, seed), lost("8-ring"), like="25-grid"),
-        Task("25-grid", lambda seed: grid(20_000, seed), lost("25-grid"), distance=grid_distance),
+        Task("8-ring", lambda seed: ring(20_000, seed), lost("8-ring"), "25-grid", points=True),
+        Task(
+            "25-grid", lambda seed: grid(20_000, seed), lost("25-grid"), None, grid_distance, True
+        ),
         Task(STACKED, lambda seed: stacked(20_000, seed), divergence),
         Task("grey stacked digits", grey_stacked, divergence, like=STACKED),
         Task("digits", plain_digits, lambda _, x: fdr(x)),
