@@ -231,5 +231,6 @@ def test_a_failed_save_leaves_the_others_untouched(tmp_path, monkeypatch, call, 
 
 def test_a_folder_that_is_gone(tmp_path):
     shutil.rmtree(tmp_path)
-    with pytest.raises(StorageError, match="No such file"):
+    said = "has been removed, and the earlier checkpoints with it; stop this run and start it anew"
+    with pytest.raises(StorageError, match=said):
         checkpoint.save(tmp_path, make(1))

@@ -232,8 +232,13 @@ def _set_aside(path: Path) -> Path:
 
 
 def _explain(error: OSError, folder: Path, checkpoint: Checkpoint) -> str:
+    if not folder.is_dir():
+        return (
+            f"cannot write a checkpoint to {folder}: the folder has been removed, and the earlier "
+            f"checkpoints with it; stop this run and start it anew"
+        )
     need = sum(t.nbytes for part in checkpoint.parts.values() for t in part.values())
-    free = shutil.disk_usage(folder).free if folder.is_dir() else 0
+    free = shutil.disk_usage(folder).free
     return (
         f"cannot write a checkpoint to {folder}: {error.strerror or error} ({need / 1e6:.1f} MB "
         f"needed, {free / 1e6:.1f} MB free); {remedy(error)}. Earlier checkpoints are untouched"
