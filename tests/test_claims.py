@@ -234,9 +234,7 @@ def test_the_best_try_is_taken_and_tried_once(module, monkeypatch, tmp_path):
     monkeypatch.setitem(trained.TASKS, "25-grid", replace(task, score=lambda *_: next(scores)))
     trained._best.cache_clear()
     third = trained.tries("GAN", task)[2]
-    assert (
-        trained.best("GAN", "8-ring", scale) == third
-    )  # the ring takes what the grid was tuned to
+    assert trained.best("GAN", "8-ring", scale) == third  # as the grid was tuned
     assert [row[:3] for row in asked] == [("25-grid", trained.TRIAL, 0.25)] * 6
     trained._best.cache_clear()
     assert trained.best("GAN", "25-grid", scale) == third

@@ -53,7 +53,7 @@ class Task:
     Attributes:
         name: Of the task.
         data: Seed -> data.
-        score: Scale and draws -> how bad they are.
+        score: Draws -> how bad they are.
         like: Name of the task whose settings are taken; None: it is tuned for itself.
         distance: Draws -> what is looked at in the course of a training.
         points: Whether it is of points in the plane, and not of images.
@@ -61,7 +61,7 @@ class Task:
 
     name: str
     data: Callable[[int], Dataset]
-    score: Callable[[Scale, np.ndarray], float]
+    score: Callable[[np.ndarray], float]
     like: str | None = None
     distance: Callable[[np.ndarray], float] | None = None
     points: bool = False
@@ -91,10 +91,10 @@ def modes_of(task: str, x: np.ndarray) -> Modes:
     return score_modes(x, TOYS[task], radius=RADIUS)
 
 
-def lost(task: str) -> Callable[[Scale, np.ndarray], float]:
+def lost(task: str) -> Callable[[np.ndarray], float]:
     """Share of stray points plus the divergence of the modes' shares, nats: 0.01 if perfect."""
 
-    def score(_: Scale, x: np.ndarray) -> float:
+    def score(x: np.ndarray) -> float:
         found = modes_of(task, x)
         return 1 - found.close + found.kl
 
@@ -119,7 +119,7 @@ def plain_digits(_: int) -> Dataset:
     return Dataset(digits().train.x, name="digits")
 
 
-def divergence(_: Scale, x: np.ndarray) -> float:
+def divergence(x: np.ndarray) -> float:
     """Of the shares of the thousand modes, nats."""
     return triples(x)[1]
 
@@ -135,8 +135,8 @@ TASKS = {
         ),
         Task(STACKED, lambda seed: stacked(20_000, seed), divergence),
         Task("grey stacked digits", grey_stacked, divergence, like=STACKED),
-        Task("digits", plain_digits, lambda _, x: fdr(x)),
-        Task("grey digits", grey_digits, lambda _, x: fdr(x), like="digits"),
+        Task("digits", plain_digits, fdr),
+        Task("grey digits", grey_digits, fdr, like="digits"),
     )
 }
 CLASSIC: Settings = {
@@ -258,7 +258,7 @@ def _best(family: str, task: str, scale: Scale) -> Settings:
         rows = []
         for settings in tries(family, TASKS[task])[: scale.tries]:
             x = fitted(family, TASKS[task], TRIAL, scale, settings, SHARE).draw(POINTS)
-            rows.append({"settings": settings, "score": TASKS[task].score(scale, x)})
+            rows.append({"settings": settings, "score": TASKS[task].score(x)})
             print(f"  {task}, {family}, {settings}: {rows[-1]['score']:.3g}", flush=True)
         if scale.name != "smoke":
             known.setdefault(scale.name, {}).setdefault(task, {})[family] = rows
