@@ -10,7 +10,7 @@ from demist.drawing.grid import INK, PAPER
 from demist.errors import UsageError
 from demist.measuring.pages import read_image as read_image
 from demist.modalities import MODALITIES, Modality
-from demist.modalities.find import of_shape
+from demist.modalities.kinds import of_shape
 from demist.model.recording import resumed as resumed
 from demist.model.trace import Trace
 from demist.model.values import typed_conditions as typed_conditions

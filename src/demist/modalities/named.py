@@ -17,7 +17,7 @@ from demist.data.images.told import NAMES as NAMES_OF_SIZES
 from demist.data.load import buckets_of
 from demist.data.long_captions import with_long_captions
 from demist.errors import UsageError
-from demist.modalities.find import load, splits
+from demist.modalities.reading import load, splits
 
 READ = (
     "kind", "size", "channels", "background", "fit", "range", "limit", "max_bad", "label_column",

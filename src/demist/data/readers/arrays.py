@@ -16,6 +16,7 @@ is called like it: `y_train.npy` of `x_train.npy`, `a-labels.npz` of `a-imgs.npz
 """
 
 import math
+import posixpath
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -289,6 +290,11 @@ class Npz(Reader):
 
     def read(self, source: Source) -> Dataset:
         return read_npz(source)
+
+
+def called_arrays(name: str) -> bool:
+    """Whether a file of this name holds arrays, by its ending."""
+    return posixpath.splitext(name)[1].lower() in ENDINGS
 
 
 def is_arrays(path: Path) -> bool:

@@ -22,8 +22,8 @@ from demist.machine.device import pick_device
 from demist.machine.precision import resolve_precision
 from demist.machine.streams import tell
 from demist.modalities import of
-from demist.modalities.find import splits
 from demist.modalities.named import divided, part
+from demist.modalities.reading import splits
 from demist.model.learned_clip import LearnedClip
 from demist.networks.clip import Clip
 from demist.objectives import contrastive_loss
