@@ -1,7 +1,7 @@
 """Kinds of data: one file each, which says all that depends on what a sample is.
 
 Which one a shape, a data set or a model is of is found in `kinds`, and which one files are of in
-`files`; nowhere else. `reading` loads data of any.
+`files`; nowhere else. `reading` loads data of any of them.
 """
 
 from demist.modalities.files import Count, count, recognise
