@@ -23,6 +23,23 @@ def test_the_page_has_the_table_of_the_figures(systems):
     assert systems.table(known) in (systems.RESULTS / "systems.md").read_text(encoding="utf-8")
 
 
+def test_the_guide_has_the_means_of_three_seeds(systems):
+    known = systems.read(systems.RESULTS / "systems.json")
+    guide = (BENCHMARKS.parent / "docs" / "systems.md").read_text(encoding="utf-8").splitlines()
+    for name in systems.SYSTEMS:
+        images = known[f"{name}/40/0"]["images"]
+        rows = [r for r in known.values() if (r["recipe"], r["images"]) == (name, images)]
+        assert sorted(row["seed"] for row in rows) == [0, 1, 2]
+        # Counted again in whole images: the figures have one decimal.
+        right = [
+            sum(round(row[kind]["all"] * row["n"] / 100) for row in rows)
+            for kind in ("seen", "relations")
+        ]
+        shares = [round(100 * many / sum(row["n"] for row in rows)) for many in right]
+        (line,) = (line for line in guide if line.startswith(f"| `{name}` |"))
+        assert line.endswith(f"| {shares[0]} % | {shares[1]} % |"), name
+
+
 def test_rows_of_the_same_images_are_one_and_others_are_not(systems):
     known = systems.read(systems.RESULTS / "systems.json")
     row = next(row for row in known.values() if row["recipe"] == "sd" and row["seed"] == 0)
