@@ -349,6 +349,29 @@ def test_the_page_and_its_figures_follow_from_the_results(module, monkeypatch, t
     assert len(list(tmp_path.iterdir())) == len(run.CLAIMS) - 1  # modes keeps no samples
 
 
+def test_what_another_process_measured_meanwhile_is_kept(module, monkeypatch, tmp_path):
+    run, claim, blur = module("run"), module("claim"), module("blur")
+    results, page = tmp_path / "results.json", tmp_path / "families.md"
+    found = json.loads(run.RESULTS.read_text())
+    page.write_text(run.PAGE.read_text())
+    results.write_text("{}")
+
+    def measure(scale):
+        results.write_text(json.dumps({"scores": found["scores"]}))
+        return found["blur"]["numbers"]
+
+    for name, value in (("RESULTS", results), ("PAGE", page), ("HERE", tmp_path)):
+        monkeypatch.setattr(run, name, value)
+    monkeypatch.setattr(claim, "FIGURES", tmp_path)
+    monkeypatch.setattr(blur, "measure", measure)
+    monkeypatch.setattr("sys.argv", ["run.py", "--only", "blur", "--note", "n"])
+    run.main()
+    kept = json.loads(results.read_text())
+    assert kept["scores"] == found["scores"]
+    assert kept["blur"]["numbers"] == found["blur"]["numbers"]
+    assert kept["blur"]["note"] == "n"
+
+
 def test_only_what_stands_between_the_marks_is_written(module):
     run = module("run")
     found = json.loads(run.RESULTS.read_text())

@@ -17,6 +17,7 @@ import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
+from types import ModuleType
 
 import claim
 import torch
@@ -47,18 +48,13 @@ def main() -> None:
         claim.FIGURES = Path(tempfile.mkdtemp())
     for name in args.only:
         program = importlib.import_module(name)
+        row = None if args.redraw else measured(program, args.mode, args.note)
+        # Read after measuring: another process may have measured other claims in these hours.
         found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        if args.redraw and name not in found:
+        if row is not None:
+            found[name] = row
+        if name not in found:
             continue
-        if not args.redraw:
-            wall, cpu = time.perf_counter(), time.process_time()
-            numbers = program.measure(SCALES[args.mode])
-            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-            found[name] = {
-                "numbers": numbers, "mode": args.mode, "scale": asdict(SCALES[args.mode]),
-                "note": args.note, "date": str(datetime.date.today()), "cpu": round(cpu),
-                "wall": round(wall), "machine": machine(),
-            }  # fmt: skip
         numbers = numbers_of(name, json.loads(json.dumps(found)))
         verdict = program.judge(numbers)
         if hasattr(program, "draw"):
@@ -68,6 +64,18 @@ def main() -> None:
             files.write_json(RESULTS, found)
             files.write_text(HERE / "README.md", table(found))
             files.write_text(PAGE, page(PAGE.read_text(encoding="utf-8"), found))
+
+
+def measured(program: ModuleType, mode: str, note: str) -> dict:
+    """What a program finds, and what that took."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    numbers = program.measure(SCALES[mode])
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return {
+        "numbers": numbers, "mode": mode, "scale": asdict(SCALES[mode]), "note": note,
+        "date": str(datetime.date.today()), "cpu": round(cpu), "wall": round(wall),
+        "machine": machine(),
+    }  # fmt: skip
 
 
 def numbers_of(name: str, found: dict) -> dict:

@@ -247,13 +247,17 @@ def best(family: str, task: str, scale: Scale) -> Settings:
     return _best(family, TASKS[task].like or task, scale)
 
 
+def tuned(scale: Scale) -> dict:
+    """Mode -> task -> family -> what was tried, as on the disk; of `smoke` nothing is kept."""
+    return json.loads(TUNED.read_text()) if TUNED.exists() and scale.name != "smoke" else {}
+
+
 @cache
 def _best(family: str, task: str, scale: Scale) -> Settings:
     """Those that were tried before are not tried again."""
     if scale.tries == 1:
         return usual(family, TASKS[task])
-    known = json.loads(TUNED.read_text()) if TUNED.exists() and scale.name != "smoke" else {}
-    rows = known.get(scale.name, {}).get(task, {}).get(family)
+    rows = tuned(scale).get(scale.name, {}).get(task, {}).get(family)
     if rows is None:
         rows = []
         for settings in tries(family, TASKS[task])[: scale.tries]:
@@ -261,6 +265,7 @@ def _best(family: str, task: str, scale: Scale) -> Settings:
             rows.append({"settings": settings, "score": TASKS[task].score(x)})
             print(f"  {task}, {family}, {settings}: {rows[-1]['score']:.3g}", flush=True)
         if scale.name != "smoke":
+            known = tuned(scale)  # again: another process may have tuned others meanwhile
             known.setdefault(scale.name, {}).setdefault(task, {})[family] = rows
             files.write_json(TUNED, known)
     return min(rows, key=lambda row: row["score"])["settings"]
