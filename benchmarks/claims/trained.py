@@ -41,6 +41,8 @@ from demist.model.pipeline import Pipeline
 TUNED = HERE / "tuned.json"
 POINTS, RADIUS, COPIES = 2500, 0.06, 4
 MARKS, LOOKED = (0.25, 0.5, 0.75, 1.0), 2000
+UNITS = 4.0
+"""In which GANs learn points: neighbours on the grid are 2 apart, as in most papers on them."""
 TRIAL, SHARE = 1000, 0.25
 """Seed of the tries, and the share of the work that each gets."""
 Settings = dict[str, object]
@@ -179,10 +181,9 @@ def _of_bins(task: Task) -> tuple[str, tuple[object, ...]]:
 def made(family: str, task: Task, data: np.ndarray, settings: Settings) -> Callable[[int], Model]:
     """Width -> an untrained rival of diffusion."""
     dim, low, high = data.shape[1], float(data.min()), float(data.max())
-    if family == "GAN":
-        return lambda w: GAN(dim, w, **settings)
-    if family == "R3GAN-style":
-        return lambda w: GAN(dim, w, modern=True, **settings)
+    if family in ("GAN", "R3GAN-style"):
+        more = {"modern": family != "GAN", "units": UNITS if task.points else 1.0}
+        return lambda w: GAN(dim, w, **more, **settings)
     if family == "VAE":
         return lambda w: VAE(dim, w, noisy=task.points, **settings)
     if family == "autoregressive":

@@ -22,6 +22,7 @@ from demist.objectives.likelihood import (
 from demist.objectives.make import TIMES, WEIGHTS
 from demist.objectives.matching import few_steps, matching_loss
 from demist.objectives.perceptual import Features, inverse_deviations, lpips, scaled_distance
+from demist.objectives.stable import Candidates
 from demist.objectives.times import LogitNormal, LogNormal, Times, Uniform, stratified
 from demist.objectives.vlb import (
     Decoder,
@@ -46,6 +47,7 @@ __all__ = [
     "WEIGHTS",
     "Autoencode",
     "Bound",
+    "Candidates",
     "Decoder",
     "EDMWeight",
     "Features",

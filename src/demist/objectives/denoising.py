@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from demist.core import Gaussian, Model, Noise, Prediction, State, left, mean_square, where
+from demist.objectives.stable import Candidates
 from demist.objectives.weights import SimpleWeight, Weight
 
 
@@ -16,6 +17,7 @@ def denoising_loss(
     t: Float[Tensor, "..."],
     weight: Weight = SimpleWeight(),
     noise: Noise | None = None,
+    candidates: Candidates | None = None,
     **cond: Any,
 ) -> Float[Tensor, " B"]:
     """Weighted error of x0 at noise level t, averaged over each sample's dimensions.
@@ -32,6 +34,8 @@ def denoising_loss(
             that the smallest levels stay apart. A part at t = 0 is given, and has no weight.
         weight: Function of the log-SNR (see `weights`).
         noise: Default `Gaussian()`. On a subspace (`Centred`) it is the mean over its dimensions.
+        candidates: Other examples that the noisy data may be of: instead of x0 and eps their means
+            are learned (see `stable`), of tensors with one time per sample, above 0. None: x0.
         cond: Conditions, handed to the model.
 
     Returns:
@@ -41,7 +45,10 @@ def denoising_loss(
     noise = Gaussian() if noise is None else noise
     eps = noise(x0)
     alpha, sigma = schedule(t)
-    p = model(left(alpha, x0) * x0 + left(sigma, x0) * eps, t, **cond)
+    x = left(alpha, x0) * x0 + left(sigma, x0) * eps
+    p = model(x, t, **cond)
+    if candidates is not None:
+        x0, eps = candidates.means(x, x0, alpha, sigma)
     return weighted_error(p, x0, eps, schedule.log_snr(t), weight, noise.dims(x0))
 
 

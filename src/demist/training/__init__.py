@@ -38,6 +38,7 @@ __all__ = [
     "shapes",
     "sharding",
     "shown",
+    "stable",
     "stages",
     "stand_in",
     "streams",

@@ -13,7 +13,9 @@ from torch import Tensor
 from demist.codecs import Codec
 from demist.conditions import Conditioner, GivenPart, flat
 from demist.core import Noise
+from demist.objectives import Candidates
 from demist.training.shown import shown_parts
+from demist.training.stable import Pool
 from demist.training.streams import Streams
 
 
@@ -30,6 +32,7 @@ class Batch:
         seed: For torch's own draws in this step, such as dropout masks.
         rows: Positions of these samples in the batch of all processes.
         of: Size of that batch.
+        candidates: Other data that the noisy samples may be of; None: they are of x0.
     """
 
     x0: Tensor
@@ -39,6 +42,7 @@ class Batch:
     seed: int
     rows: range = range(0)
     of: int = 0
+    candidates: Candidates | None = None
 
     @property
     def device(self) -> torch.device:
@@ -82,6 +86,7 @@ class Batches:
         flip: Mirror the last axis of half of the samples, and of images that condition them.
         mirrored: What to take for a mirrored sample, `(N, ...)`; None: the sample, mirrored.
         draws: Draw from what the codec gives in every step, instead of taking the mean.
+        pool: Other examples, for stable targets.
         device: Where batches go.
         waiting: Runs while the network has nothing to do but wait for a batch.
     """
@@ -94,6 +99,7 @@ class Batches:
     flip: bool = False
     mirrored: Any = None
     draws: bool = False
+    pool: Pool | None = None
     device: torch.device = torch.device("cpu")  # noqa: RUF009 (a frozen value)
     waiting: Stopwatch = field(default_factory=Stopwatch)
 
@@ -134,4 +140,5 @@ class Batches:
             seed=draw.torch_seed(step),
             rows=draw.positions,
             of=draw.batch_size,
+            candidates=None if self.pool is None else self.pool(step, cond, index),
         )

@@ -55,7 +55,9 @@ class Denoising:
 
     def __call__(self, denoiser: Denoiser, batch: Batch) -> Tensor:
         t = self.times(batch.u, denoiser.schedule)
-        return denoising_loss(denoiser, batch.x0, t, self.weight, batch.noise, **batch.cond)
+        return denoising_loss(
+            denoiser, batch.x0, t, self.weight, batch.noise, batch.candidates, **batch.cond
+        )
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ from demist.training.samples import draw_samples
 from demist.training.shapes import require_shapes
 from demist.training.sharding import shard
 from demist.training.shown import with_given
+from demist.training.stable import Pool
 from demist.training.streams import Groups, Streams, permutation
 from demist.training.texts import kept_states, weights_of
 from demist.training.vectors import clips_of, kept_vectors
@@ -120,6 +121,7 @@ class DenoisingTask:
             batches = replace(
                 batches, x=made.x, mirrored=made.mirrored, codec=made.encode, draws=made.draws
             )
+        batches = replace(batches, pool=stable_pool(config, batches))
         spread = data_std(batches)
         levels = "times" if teacher is None else "matching_times"
         times = TIMES.make(flat(config)[levels])
@@ -137,6 +139,11 @@ class DenoisingTask:
             facts["codec"] = hash_of(codec.components)
         objective: Objective
         notes: tuple[str, ...] = ()
+        if batches.pool is not None and batches.pool.count < config.diffusion.stable_targets:
+            notes += (
+                f"stable_targets = {config.diffusion.stable_targets}: of each class "
+                f"{batches.pool.count:,} examples find room, and so many are taken",
+            )
         if teacher is None:
             if base is None:
                 denoiser = make_denoiser(
@@ -200,6 +207,33 @@ class DenoisingTask:
         if not edits or config.cascade.feeds:
             return f"demist sample {spec}", f"demist evaluate {spec}"
         return f"demist edit {spec} {edits[0]}", f"demist evaluate {spec}"
+
+
+def stable_pool(config: TrainConfig, batches: Batches) -> Pool | None:
+    """What stable targets are made of; None if nobody asks for them.
+
+    Raises:
+        UsageError: They make no sense with the data or another option.
+    """
+    count = config.diffusion.stable_targets
+    if not count:
+        return None
+    for other in ("teacher", "variance_steps"):
+        if (value := flat(config)[other]) is not None:
+            raise UsageError(
+                f"stable_targets = {count} is about data that noise was added to, and {other} = "
+                f"{value!r} asks for more than that; leave one of them out"
+            )
+    if batches.draws:
+        raise UsageError(
+            f"stable_targets = {count} needs one latent of each image, and latent_draw = "
+            f"'sampled' draws another one in each step; leave one of them out"
+        )
+    return Pool.of(
+        count, batches.x, batches.values, batches.conditioner, batches.codec,
+        config.optimization.seed, flip=batches.flip, mirrored=batches.mirrored,
+        device=batches.device,
+    )  # fmt: skip
 
 
 def choose_codec(config: TrainConfig, data: Dataset) -> Codec:
