@@ -229,7 +229,7 @@ def test_the_best_try_is_taken_and_tried_once(module, monkeypatch, tmp_path):
 
     monkeypatch.setattr(trained, "TUNED", tmp_path / "tuned.json")
     monkeypatch.setattr(trained, "fitted", fitted)
-    monkeypatch.setattr(trained.Trained, "draw", lambda self, n: None)
+    monkeypatch.setattr(trained.Trained, "draw", lambda self, n: np.zeros(1))
     task = trained.TASKS["25-grid"]
     monkeypatch.setitem(trained.TASKS, "25-grid", replace(task, score=lambda *_: next(scores)))
     trained._best.cache_clear()
@@ -240,6 +240,111 @@ def test_the_best_try_is_taken_and_tried_once(module, monkeypatch, tmp_path):
     assert trained.best("GAN", "25-grid", scale) == third
     assert len(asked) == 6
     assert trained.best("GAN", "25-grid", claim.SCALES["fast"]) == trained.usual("GAN", task)
+
+
+def test_tries_go_on_where_they_stopped(module, keeping):
+    trained, claim = module("trained"), module("claim")
+    scale = replace(claim.SCALES["smoke"], name="standard", tries=6)
+    tries = trained.tries("VAE", trained.TASKS["25-grid"])
+    rows = [{"settings": settings, "score": -1.0 - i} for i, settings in enumerate(tries[:4])]
+    trained.files.write_json(trained.TUNED, {"standard": {"25-grid": {"VAE": rows}}})
+    assert trained.best("VAE", "25-grid", scale) == tries[3]
+    assert [settings for _, settings in keeping] == tries[4:]
+    assert len(trained.tuned(scale)["standard"]["25-grid"]["VAE"]) == 6
+
+
+@pytest.fixture
+def keeping(module, monkeypatch, tmp_path):
+    """Keep all that is trained, however fast; returns what really was trained."""
+    kept, trained = module("kept"), module("trained")
+    fitted, diffusion, asked = trained.fitted, trained.diffusion, []
+
+    def counted(family, task, seed, scale, settings, share=1.0):
+        if share:
+            asked.append((family, settings))
+        return fitted(family, task, seed, scale, settings, share)
+
+    def steps_counted(data, seed, steps, *args, **more):
+        asked.extend(["digits"] * (steps > 1 and data.labels is not None))
+        return diffusion(data, seed, steps, *args, **more)
+
+    monkeypatch.setattr(kept, "PLACE", tmp_path / "kept")
+    monkeypatch.setattr(kept, "WORTH", 0.0)
+    monkeypatch.setattr(trained, "TUNED", tmp_path / "tuned.json")
+    monkeypatch.setattr(trained, "fitted", counted)
+    monkeypatch.setattr(trained, "diffusion", steps_counted)
+    forget(trained)
+    yield asked
+    forget(trained)
+
+
+def forget(trained):
+    """As if the program had just begun."""
+    for cached in (trained.trained, trained._best, trained.digit_model):
+        cached.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "family", ["diffusion", "GAN", "R3GAN-style", "VAE", "autoregressive", "normalizing flow"]
+)
+def test_what_was_trained_is_found_again(module, keeping, family):
+    trained, claim = module("trained"), module("claim")
+    scale = replace(claim.SCALES["smoke"], tries=1)
+    first = trained.trained(family, "25-grid", 0, scale)
+    x = first.draw(30)
+    forget(trained)
+    again = trained.trained(family, "25-grid", 0, scale)
+    assert again is not first
+    assert again.curve == first.curve
+    assert len(again.curve) == 4
+    assert np.array_equal(again.draw(30), x)
+    assert len(keeping) == 1
+    trained.trained(family, "25-grid", 1, scale)
+    trained.trained(family, "25-grid", 0, replace(scale, toy_steps=21))
+    assert len(keeping) == 3
+
+
+def test_a_digit_model_is_found_again(module, keeping):
+    trained, lab = module("trained"), module("lab")
+    x = lab.sample(trained.digit_model(0, 3, 16), 20, steps=3)
+    forget(trained)
+    assert np.array_equal(lab.sample(trained.digit_model(0, 3, 16), 20, steps=3), x)
+    assert keeping == ["digits"]
+    trained.digit_model(0, 3, 16, "ddpm-linear")
+    assert keeping == ["digits", "digits"]
+
+
+def test_after_a_change_of_the_code_all_is_trained_anew(module, keeping, monkeypatch):
+    trained, kept = module("trained"), module("kept")
+    trained.digit_model(0, 3, 16)
+    forget(trained)
+    monkeypatch.setattr(kept, "code", lambda: "changed")
+    trained.digit_model(0, 3, 16)
+    assert keeping == ["digits", "digits"]
+
+
+def test_settings_that_break_down_are_passed_over(module, keeping, tmp_path):
+    """The best of the tries diverges with all the work: the next best is taken, and it is said."""
+    trained, claim = module("trained"), module("claim")
+    scale = replace(claim.SCALES["smoke"], name="standard", tries=6)
+    task = trained.TASKS["digits"]
+    rows = [{"settings": s, "score": 10.0 + i} for i, s in enumerate(trained.tries("VAE", task))]
+    rows[4] = {"settings": {"rate": 1e30, "latent": 16}, "score": 2.0}
+    rows[5] = {"settings": {"rate": 1e31, "latent": 16}, "score": None}
+    trained.files.write_json(trained.TUNED, {"standard": {"digits": {"VAE": rows}}})
+    found = trained.trained("VAE", "digits", 0, scale)
+    assert np.isfinite(found.draw(5)).all()
+    assert [settings for _, settings in keeping] == [rows[4]["settings"], rows[0]["settings"]]
+    assert len(list((tmp_path / "kept").iterdir())) == 1
+    known = trained.tuned(scale)["standard"]["digits"]["VAE"]
+    assert [row["score"] for row in known] == [10, 11, 12, 13, None, None]
+    assert [trained.said(row) for row in known][3:] == ["13", "broke down", "broke down"]
+    for row in known:
+        row["settings"] = {"rate": 1e30, "latent": 16}
+    trained.files.write_json(trained.TUNED, {"standard": {"digits": {"VAE": known}}})
+    forget(trained)
+    with pytest.raises(ValueError, match="VAE breaks down on digits"):
+        trained.trained("VAE", "digits", 0, scale)
 
 
 def test_families_get_the_same_size_and_work(module):

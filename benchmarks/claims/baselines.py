@@ -92,7 +92,8 @@ class GAN(Model):
         self.units = units
         self.generator = Residual(self.latent, dim, width)
         self.critic = Residual(dim, 1, width)
-        self.average = {k: v.clone() for k, v in self.generator.state_dict().items()}
+        for name, value in self.generator.state_dict().items():
+            self.register_buffer(self._averaged(name), value.clone())
         betas = (0.0, 0.99) if modern else (momentum, 0.999)
         self.rate = rate
         self.optimizers = [
@@ -120,7 +121,8 @@ class GAN(Model):
         of_generator.step()
         with torch.no_grad():
             for name, value in self.generator.state_dict().items():
-                self.average[name].lerp_(value, 0.005 if self.modern else 1.0)
+                average = getattr(self, self._averaged(name))
+                average.lerp_(value, 0.005 if self.modern else 1.0)
         penalties = 12 if self.modern else 0  # a gradient with its own backward, on both halves
         g, d = parameters(self.generator), parameters(self.critic)
         return BATCH * (g * (1 + 3) + d * (6 + 3 + (1 if self.modern else 0) + penalties))
@@ -137,8 +139,15 @@ class GAN(Model):
     @torch.no_grad()
     def sample(self, n: int, seed: int) -> np.ndarray:
         z = torch.randn(n, self.latent, generator=torch.Generator().manual_seed(seed))
-        made = torch.func.functional_call(self.generator, self.average, (z,))
+        names = self.generator.state_dict()
+        average = {name: getattr(self, self._averaged(name)) for name in names}
+        made = torch.func.functional_call(self.generator, average, (z,))
         return (made / self.units).numpy()
+
+    @staticmethod
+    def _averaged(name: str) -> str:
+        """What the average of a weight is called."""
+        return f"average_{name.replace('.', '_')}"
 
 
 class VAE(Model):

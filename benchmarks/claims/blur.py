@@ -3,8 +3,8 @@
 import matplotlib.pyplot as plt
 import numpy as np
 from claim import Scale, Verdict, curve, pm
-from lab import as_images, digit_model, digits, sample
-from trained import trained
+from lab import as_images, digits, sample
+from trained import digit_model, trained
 
 from demist.evaluation.metrics.spectrum import radial_spectrum, top_octave
 

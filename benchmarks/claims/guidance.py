@@ -4,8 +4,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import shipped
 from claim import Scale, Verdict, curve, paired, pm
-from lab import as_images, digit_model, digits, fdr, reference, sample
+from lab import as_images, digits, fdr, reference, sample
 from lab import judge as classifier
+from trained import digit_model
 
 from demist.evaluation.metrics.precision_recall import precision_recall
 from demist.evaluation.metrics.vendi import vendi_score

@@ -46,7 +46,13 @@ def as_vectors(data: Dataset) -> Dataset:
 
 
 def as_images(x: np.ndarray, channels: int = 1) -> np.ndarray:
-    """Vectors to 8-bit images, as they would be in a file."""
+    """Vectors to 8-bit images, as they would be in a file.
+
+    Raises:
+        ValueError: Some are not finite: a training broke down.
+    """
+    if not np.isfinite(x).all():
+        raise ValueError("a model draws numbers that are not finite; its training broke down")
     return np.rint((x + 1) * 127.5).clip(0, 255).astype(np.uint8).reshape(-1, channels, SIDE, SIDE)
 
 
@@ -117,20 +123,6 @@ def diffusion(
     pipeline.denoiser.net.load_state_dict(state.ema.tensors)
     pipeline.denoiser.eval()
     return pipeline
-
-
-@cache
-def digit_model(
-    seed: int, steps: int, width: int, schedule: str = "ddpm-cosine", kind: str = "v"
-) -> Pipeline:
-    """A thousand-step model of the digits with classes: uniform times, the plain eps loss.
-
-    It predicts v, since a small network's eps says nothing of x0 where alpha is 0.001.
-    """
-    return diffusion(
-        digits().train, seed, steps, width,
-        schedule=schedule, parameterization=kind, times="uniform", weight="simple",
-    )  # fmt: skip
 
 
 def sample(pipeline: Pipeline, n: int, seed: int = 0, **settings: object) -> np.ndarray:

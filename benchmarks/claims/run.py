@@ -179,12 +179,12 @@ def tuning() -> list[str]:
     known = json.loads(trained.TUNED.read_text()) if trained.TUNED.exists() else {}
     rows = [
         f"| {task} | {family} | {', '.join(f'{k} = {v}' for k, v in best['settings'].items())} | "
-        f"{best['score']:.3g} | {', '.join(f'{r:.3g}' for r in others)} |"
+        f"{trained.said(best)} | {', '.join(trained.said(row) for row in others)} |"
         for mode in known.values()
         for task, families in mode.items()
         for family, tried in families.items()
-        for best in [min(tried, key=lambda row: row["score"])]
-        for others in [sorted(row["score"] for row in tried if row is not best)]
+        for best in [trained.lowest(tried)]
+        for others in [sorted((r for r in tried if r is not best), key=trained.score_of)]
     ]
     if not rows:
         return []

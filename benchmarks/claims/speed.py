@@ -5,8 +5,8 @@ import time
 import matplotlib.pyplot as plt
 import numpy as np
 from claim import Scale, Verdict, plain, pm
-from lab import digit_model, fdr, sample
-from trained import trained
+from lab import fdr, sample
+from trained import digit_model, trained
 
 CLAIM = "Diffusion samples slowly, one-pass models fast"
 RULE = "holds if twenty steps take more than 5 times a pass of the GAN; in part if 1.5 times"

@@ -4,7 +4,8 @@ A task is data with a score, of which less is better. The first settings of a fa
 ones. In `standard` mode others are tried beside them: a quarter of the work each, with a seed of
 its own; what scores best is what all seeds are trained with. What was tried stands in tuned.json.
 
-All that is trained is kept while the program runs, since several claims look at the same models.
+All that is trained is kept while the program runs, since several claims look at the same models;
+what takes long is kept on the disk too.
 """
 
 import json
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 
+import kept
 import numpy as np
 from baselines import GAN, MADE, VAE, Flow, Model, matched
 from claim import HERE, Scale
@@ -32,6 +34,7 @@ from lab import (
     stacked,
     triples,
 )
+from torch import nn
 
 from demist.data import Dataset
 from demist.evaluation.metrics.modes import Modes, score_modes
@@ -80,6 +83,11 @@ class Trained:
 
     model: Model | Pipeline
     curve: list[float] = field(default_factory=list)
+
+    @property
+    def net(self) -> nn.Module:
+        """What has the weights."""
+        return self.model.denoiser.net if isinstance(self.model, Pipeline) else self.model
 
     def draw(self, n: int, steps: int = 20) -> np.ndarray:
         """Samples; only diffusion takes steps."""
@@ -205,7 +213,7 @@ def fitted(
         seed: Of the data and the training.
         scale: How much work.
         settings: As in `tries`.
-        share: Of the work.
+        share: Of the work; 0: the model as it begins (of diffusion, after one step).
     """
     data = task.data(seed)
     steps = max(1, round(share * (scale.toy_steps if task.points else scale.steps)))
@@ -239,13 +247,66 @@ def fitted(
 
 @cache
 def trained(family: str, task: str, seed: int, scale: Scale) -> Trained:
-    """A family with its best settings on a task."""
-    return fitted(family, TASKS[task], seed, scale, best(family, task, scale))
+    """A family with its best settings on a task, of those whose training does not break down.
+
+    Raises:
+        ValueError: It breaks down with all of them.
+    """
+    settings = best(family, task, scale)
+
+    def made(share: float) -> Trained:
+        return fitted(family, TASKS[task], seed, scale, settings, share)
+
+    size = {"steps": scale.steps, "toy_steps": scale.toy_steps, "width": scale.width}
+    size |= {"toy_width": scale.toy_width}
+    asked = {"task": task, "family": family, "seed": seed, "settings": settings, "size": size}
+    found = kept.once(asked, lambda: made(0), lambda: made(1))
+    if kept.finite(found.net):
+        return found
+    pass_over(family, task, scale)
+    return trained(family, task, seed, scale)
+
+
+@cache
+def digit_model(
+    seed: int, steps: int, width: int, schedule: str = "ddpm-cosine", kind: str = "v"
+) -> Pipeline:
+    """A thousand-step model of the digits with classes: uniform times, the plain eps loss.
+
+    It predicts v, since a small network's eps says nothing of x0 where alpha is 0.001.
+    """
+
+    def made(steps: int) -> Trained:
+        settings = CLASSIC | {"schedule": schedule, "parameterization": kind}
+        return Trained(diffusion(digits().train, seed, steps, width, **settings))
+
+    asked = {"task": "digits by class", "schedule": schedule, "kind": kind, "seed": seed}
+    asked |= {"steps": steps, "width": width}
+    return kept.once(asked, lambda: made(1), lambda: made(steps)).model
 
 
 def best(family: str, task: str, scale: Scale) -> Settings:
     """The best settings of `scale.tries` for a task, or for the one that it is like."""
     return _best(family, TASKS[task].like or task, scale)
+
+
+def pass_over(family: str, task: str, scale: Scale) -> None:
+    """Take the best settings of a family out of the choice: with all the work they break down.
+
+    Raises:
+        ValueError: No others are left.
+    """
+    name, settings = TASKS[task].like or task, best(family, task, scale)
+    print(f"  {task}, {family}, {settings}: breaks down", flush=True)
+    known = tuned(scale)
+    rows = known.get(scale.name, {}).get(name, {}).get(family, [])
+    for row in rows:
+        if row["settings"] == settings:
+            row["score"] = None
+    if all(row["score"] is None for row in rows):
+        raise ValueError(f"{family} breaks down on {task}")
+    files.write_json(TUNED, known)
+    _best.cache_clear()
 
 
 def tuned(scale: Scale) -> dict:
@@ -258,15 +319,29 @@ def _best(family: str, task: str, scale: Scale) -> Settings:
     """Those that were tried before are not tried again."""
     if scale.tries == 1:
         return usual(family, TASKS[task])
-    rows = tuned(scale).get(scale.name, {}).get(task, {}).get(family)
-    if rows is None:
-        rows = []
-        for settings in tries(family, TASKS[task])[: scale.tries]:
-            x = fitted(family, TASKS[task], TRIAL, scale, settings, SHARE).draw(POINTS)
-            rows.append({"settings": settings, "score": TASKS[task].score(x)})
-            print(f"  {task}, {family}, {settings}: {rows[-1]['score']:.3g}", flush=True)
+    rows = tuned(scale).get(scale.name, {}).get(task, {}).get(family, [])
+    for settings in tries(family, TASKS[task])[len(rows) : scale.tries]:
+        x = fitted(family, TASKS[task], TRIAL, scale, settings, SHARE).draw(POINTS)
+        score = TASKS[task].score(x) if np.isfinite(x).all() else None
+        rows.append({"settings": settings, "score": score})
+        print(f"  {task}, {family}, {settings}: {said(rows[-1])}", flush=True)
         if scale.name != "smoke":
             known = tuned(scale)  # again: another process may have tuned others meanwhile
             known.setdefault(scale.name, {}).setdefault(task, {})[family] = rows
             files.write_json(TUNED, known)
-    return min(rows, key=lambda row: row["score"])["settings"]
+    return lowest(rows)["settings"]
+
+
+def lowest(rows: list[dict]) -> dict:
+    """The try that scored best."""
+    return min(rows, key=score_of)
+
+
+def score_of(row: dict) -> float:
+    """The score of a try; one whose training broke down has none, and comes last."""
+    return np.inf if row["score"] is None else row["score"]
+
+
+def said(row: dict) -> str:
+    """The score of a try, in words."""
+    return "broke down" if row["score"] is None else f"{row['score']:.3g}"
