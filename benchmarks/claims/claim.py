@@ -95,8 +95,10 @@ def curve(axis: plt.Axes, x: Sequence[float], rows: np.ndarray, label: str) -> N
 
 
 def plain(axis: plt.Axes, which: str, ticks: Sequence[float]) -> None:
-    """These ticks on a logarithmic axis ("x" or "y"), as plain numbers."""
+    """Those of the ticks that lie in view on a logarithmic axis ("x" or "y"), as plain numbers."""
     axis.set(**{f"{which}scale": "log"})
+    low, high = axis.get_xlim() if which == "x" else axis.get_ylim()
+    ticks = [tick for tick in ticks if low <= tick <= high]
     axis.set(**{f"{which}ticks": ticks, f"{which}ticklabels": [f"{tick:g}" for tick in ticks]})
     axis.tick_params(axis=which, which="minor", label1On=False)
 

@@ -123,7 +123,7 @@ def draw(numbers: dict) -> plt.Figure:
             curve(axes[1], trained["steps"], np.array(trained[name]), name)
         axes[1].set(xlabel="steps", ylabel="FDr", title="digits, trained")
         plain(axes[1], "x", trained["steps"])
-        plain(axes[1], "y", (2, 3, 5, 10, 20, 50, 100))
+        plain(axes[1], "y", (1, 2, 3, 5, 10, 20, 50, 100))
         axes[1].legend()
     return figure
 

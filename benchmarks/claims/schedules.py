@@ -79,7 +79,7 @@ def draw(numbers: dict) -> plt.Figure:
     plain(axes[0], "x", STEPS)
     axes[1].set(xlabel="training steps", ylabel="FDr with 50 DDIM steps")
     plain(axes[1], "x", numbers["lengths"])
-    plain(axes[1], "y", (2, 3, 5, 10, 20, 30, 50, 80))
+    plain(axes[1], "y", (1, 2, 3, 5, 10, 20, 30, 50, 80))
     axes[2].set(title="bound, nats per dimension", xlim=(-0.5, len(names) - 0.5))
     axes[2].set(xticks=range(len(names)), xticklabels=names)
     axes[1].legend()

@@ -75,8 +75,8 @@ def draw(numbers: dict) -> plt.Figure:
         at = [np.mean(table[f"diffusion, {n}"]) for table in (times, quality)]
         axis.annotate(str(n), at, xytext=(4, 6), textcoords="offset points", fontsize=8)
     axis.set(xlabel="processor time for a sample, µs", ylabel="FDr")
-    plain(axis, "x", (2, 5, 10, 20, 50, 100, 200))
-    plain(axis, "y", (20, 30, 50, 100, 200, 300))
+    plain(axis, "x", (1, 2, 5, 10, 20, 50, 100, 200, 500))
+    plain(axis, "y", (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300))
     axis.legend()
     return figure
 

@@ -69,6 +69,6 @@ def draw(numbers: dict) -> plt.Figure:
         curve(axis, MARKS, np.array(numbers[name]), name)
     axis.axhline(numbers["floor"], color="k", ls="--", label="real data")
     axis.set(xlabel="part of the training", ylabel="sliced Wasserstein distance", xticks=MARKS)
-    plain(axis, "y", (0.05, 0.07, 0.1, 0.15, 0.2))
+    plain(axis, "y", (0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 1))
     axis.legend(fontsize=8, loc="upper right", bbox_to_anchor=(1, 0.98), ncols=2)
     return figure
