@@ -1,7 +1,7 @@
 """All options of a training run, once: flags, TOML files and the Python API read them from here.
 
-`options` holds them, `notation` says how values are written, `toml` turns them into text and back,
-`stages` divides them where a run trains one thing after another.
+`options` holds them, `section` says what one is, `notation` how values are written, `toml` turns
+them into text and back, `stages` divides them where a run trains one thing after another.
 """
 
 from demist.config.command import training_command
@@ -32,11 +32,10 @@ from demist.config.options import (
     NetworkConfig,
     OptimizationConfig,
     OutputConfig,
-    Section,
     TrainConfig,
-    option,
 )
 from demist.config.patches import patch_of
+from demist.config.section import Section, option
 from demist.config.stages import (
     AUTOENCODER,
     CODEC_ONLY,

@@ -13,7 +13,7 @@ from demist.core import Model, Noise
 from demist.editing.following import Follower
 from demist.editing.words import read_words
 from demist.errors import UsageError
-from demist.model.recording import Recording
+from demist.model.recorder import Recording
 from demist.networks import Mix, controlled, probabilities
 from demist.samplers import Solver, TrajectoryPoint, trajectory
 

@@ -15,7 +15,8 @@ from demist.errors import UsageError
 from demist.model import Pipeline, Plan, Sampling, Trace
 from demist.model.fits import unshifted
 from demist.model.provenance import conditions_of, negative_of, require_fit
-from demist.model.recording import LIMIT, Recording, recorded, sized_for
+from demist.model.recorder import LIMIT, Recording
+from demist.model.recording import recorded, sized_for
 from demist.model.rewording import reworded
 from demist.model.sampling import split
 from demist.model.trace import ADVICE

@@ -64,6 +64,7 @@ __all__ = [
     "provenance",
     "publish",
     "published",
+    "recorder",
     "recording",
     "refine",
     "relearned",

@@ -2,31 +2,30 @@
 
 from demist.runs import stages
 from demist.runs.control import ASKED, ask, take
+from demist.runs.environment import environment
 from demist.runs.find import find
 from demist.runs.loss import RECENT, recent_loss
+from demist.runs.metrics import (
+    LEVELS,
+    MetricsLog,
+    note_skipped,
+    read_metrics,
+    read_rows,
+    rewind,
+)
 from demist.runs.run import (
     EARLIER,
-    LEVELS,
     STATES,
-    MetricsLog,
     Run,
-    add_to_summary,
     all_runs,
     begin,
     create,
-    environment,
-    note_skipped,
     now,
-    read_metrics,
-    read_rows,
     resume_command,
-    rewind,
     slug_of,
-    write_bad_files,
     write_options,
-    write_report,
-    write_summary,
 )
+from demist.runs.summary import add_to_summary, write_bad_files, write_report, write_summary
 
 __all__ = [
     "ASKED",

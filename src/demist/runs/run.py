@@ -23,19 +23,15 @@ Reading needs no torch. Files are replaced atomically; metrics are only ever app
 
 import contextlib
 import errno
-import json
 import os
-import platform
 import re
 import shlex
 import shutil
 import socket
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +48,8 @@ from demist.io import files
 from demist.io.files import read_json
 from demist.io.untrusted import inside
 from demist.machine import locks
+from demist.runs.environment import environment
 from demist.runs.options import config_text, read_options
-from demist.version import __version__
 
 STATES = ("running", "stopped", "done", "failed")
 EARLIER: dict[str, Any] = {
@@ -61,30 +57,6 @@ EARLIER: dict[str, Any] = {
     "exact_sums": False,
 }  # fmt: skip
 """What a run was made with, if its configuration is older than the option."""
-LEVELS = (
-    -15.0,
-    -10.0,
-    -8.0,
-    -6.5,
-    -5.0,
-    -4.0,
-    -3.0,
-    -2.0,
-    -1.0,
-    0.0,
-    1.0,
-    2.0,
-    3.0,
-    4.0,
-    5.0,
-    6.5,
-    8.0,
-    10.0,
-    15.0,
-)
-"""Log-SNRs between which `loss_by_level` of metrics.jsonl has one loss each, the noisiest first."""
-MOST = 2**30
-"""Bytes; no file of metrics is longer."""
 TYPES: Mapping[str, type] = {"state": str, "step": int, "updated": str, "message": str}
 """What is read of a status."""
 _FOLDER = re.compile(r"(\d{4,})-(.+)")
@@ -298,132 +270,9 @@ def resume_command(run: Run) -> str:
     return f"demist train --resume {shlex.quote(str(run.path))}"
 
 
-def environment() -> dict[str, Any]:
-    """Versions and machine, as far as they can matter to a result. Does not import torch."""
-    packages = {}
-    for package in ("torch", "numpy", "safetensors", "pillow"):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            packages[package] = metadata.version(package)
-    facts: dict[str, Any] = {
-        "demist": __version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
-        "packages": packages,
-    }
-    if torch := sys.modules.get("torch"):
-        facts["threads"] = torch.get_num_threads()
-        if torch.cuda.is_available():
-            facts["gpu"] = torch.cuda.get_device_name()
-    return facts
-
-
-class MetricsLog:
-    """Appends to metrics.jsonl, flushing every line. NaN and infinity are written as null."""
-
-    def __init__(self, path: Path):
-        self._file = path.open("a", encoding="utf-8")
-
-    def append(self, **values: float | int | str | list[float | None] | None) -> None:
-        """Add one line; `step` should be among the values."""
-        line = {
-            k: None if v in (float("inf"), -float("inf")) or v != v else v
-            for k, v in values.items()
-        }
-        self._file.write(json.dumps(line, allow_nan=False) + "\n")
-        self._file.flush()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-
-def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """The lines of a metrics file; those that are damaged, or cut short by a crash, are left out.
-
-    Raises:
-        DataError: It is no file.
-        StorageError: It cannot be read.
-    """
-    return [row for row in read_rows(path) if _is_number(row.get("loss"))]
-
-
-def read_rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """The same of any file with a JSON object of one step per line."""
-    rows = []
-    with contextlib.suppress(MissingError):
-        for line in files.read_described(path, MOST).decode(errors="replace").split("\n"):
-            with contextlib.suppress(ValueError, RecursionError):
-                row = json.loads(line)
-                if isinstance(row, dict) and _is_number(row.get("step")):
-                    rows.append(row)
-    return rows
-
-
-def _is_number(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-
-
-def rewind(run: Run, step: int) -> None:
-    """Drop what a run that goes on after `step` steps is about to write again."""
-    # metrics.jsonl counts the steps done, skipped.jsonl names them from 0
-    for path, last in ((run.metrics, step), (run.skipped, step - 1)):
-        if path.exists():
-            rows = [row for row in read_rows(path) if (row.get("step") or 0) <= last]
-            files.write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
-
-
-def write_summary(run: Run, facts: Mapping[str, Any]) -> None:
-    """Write a table in summary.md and then the same as summary.json: with it a run is finished."""
-    rows = [f"| {key.replace('_', ' ')} | {_show(value)} |" for key, value in facts.items()]
-    text = "\n".join([f"# {run.path.name}", "", "| | |", "|---|---|", *rows, ""])
-    files.write_text(run.path / "summary.md", text)
-    files.write_json(run.path / "summary.json", dict(facts))
-
-
-def add_to_summary(run: Run, facts: Mapping[str, Any]) -> None:
-    """Put what was found later into summary.json and summary.md."""
-    file = run.path / "summary.json"
-    write_summary(run, {**(files.read_json(file) if file.exists() else {}), **facts})
-
-
-def write_bad_files(run: Run, bad: Iterable[tuple[str, str]]) -> None:
-    """Write bad_files.jsonl from (path, reason) pairs; nothing if there are none."""
-    lines = [json.dumps({"path": path, "reason": reason}) for path, reason in bad]
-    if lines:
-        files.write_text(run.path / "bad_files.jsonl", "\n".join(lines) + "\n")
-
-
-def write_report(run: Run, report: Mapping[str, Any]) -> None:
-    """Write data.json: what was understood of the data."""
-    files.write_json(run.path / "data.json", dict(report))
-
-
-def note_skipped(
-    run: Run, step: int, loss: float, grad_norm: float, indices: Sequence[int]
-) -> None:
-    """Add a line to skipped.jsonl: a step whose update was skipped, and the items it saw."""
-    line = {"step": step, "loss": str(loss), "grad_norm": str(grad_norm), "items": list(indices)}
-    with run.skipped.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
-
-
 def write_options(run: Run, config: TrainConfig) -> None:
     """Write config.toml."""
     files.write_text(run.path / "config.toml", config_text(config))
-
-
-def _show(value: Any) -> str:
-    return f"{value:,.4g}" if isinstance(value, float) else str(value)
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
 
 
 def _taken(handle: int) -> bool:

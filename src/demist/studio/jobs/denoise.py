@@ -24,7 +24,8 @@ from demist.editing.walks import inversion, returned
 from demist.errors import UsageError
 from demist.io import files
 from demist.model import Pipeline, Plan, Sampling, Trace, open_model
-from demist.model.recording import Change, Moment, Recording, recorded, resumed, unchanged
+from demist.model.recorder import Moment, Recording
+from demist.model.recording import Change, recorded, resumed, unchanged
 from demist.model.values import conditions_of, negative_of
 from demist.studio import models, scripts
 from demist.studio.asked import sampling_of
