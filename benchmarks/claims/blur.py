@@ -2,7 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-from claim import Scale, Verdict, curve, pm
+from claim import Scale, Verdict, curve, plain, pm
 from lab import as_images, digits, sample
 from trained import digit_model, trained
 
@@ -62,7 +62,8 @@ def draw(numbers: dict) -> plt.Figure:
     for kind in KINDS:
         curve(axes[0], frequency, np.array(numbers["spectra"][kind]), kind)
     axes[0].plot(frequency, power, "k--", label="test images")
-    axes[0].set(xlabel="cycles per pixel", ylabel="power", yscale="log")
+    axes[0].set(xlabel="cycles per pixel", ylabel="power")
+    plain(axes[0], "y", (0.1, 0.2, 0.5, 1, 2, 5, 10))
     axes[0].legend()
     rows = [numbers[kind] for kind in KINDS]
     axes[1].bar(

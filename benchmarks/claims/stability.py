@@ -70,5 +70,5 @@ def draw(numbers: dict) -> plt.Figure:
     axis.axhline(numbers["floor"], color="k", ls="--", label="real data")
     axis.set(xlabel="part of the training", ylabel="sliced Wasserstein distance", xticks=MARKS)
     plain(axis, "y", (0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 1))
-    axis.legend(fontsize=8, loc="upper right", bbox_to_anchor=(1, 0.98), ncols=2)
+    axis.legend(fontsize=8, loc="center right", bbox_to_anchor=(1, 0.42))
     return figure
