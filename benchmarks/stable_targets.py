@@ -1,10 +1,11 @@
-"""Stable targets against plain ones: the error of the learned noise, where the true one is known.
+r"""Stable targets against plain ones: the error of the learned noise, where the truth is known.
 
-    python benchmarks/stable_targets.py [--numbers 97 99 ...] [--counts 0 1024] [--steps 1500]
+    python benchmarks/stable_targets.py [--numbers 97 99 ...] [--counts 0 1024] [--steps 1500] \
+        [--points 10000]
 
 Mixtures drawn by code (`field/drawn.py`: even numbers for choosing, odd ones for reporting); 10,000
-points of each are learned. Equal networks see the same batches, times and noise; only the target
-differs. Errors are of eps against the mixture's own, relative, RMS over points of its
+points of each are learned, unless said. Equal networks see the same batches, times and noise; only
+the target differs. Errors are of eps against the mixture's own, relative, RMS over points of its
 corruptions, averaged over the angles of the noise level. Rows are kept in
 results/stable_targets.json; the table is written anew from all of them.
 """
@@ -39,14 +40,15 @@ def main() -> None:
     parser.add_argument("--numbers", type=int, nargs="+", default=list(UNSEEN), help="problems")
     parser.add_argument("--counts", type=int, nargs="+", default=[0, 1024], help="stable_targets")
     parser.add_argument("--steps", type=int, default=1500, help="of training")
+    parser.add_argument("--points", type=int, default=POINTS, help="to learn from")
     args = parser.parse_args()
     for number in args.numbers:
         for count in args.counts:
             rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-            key = {"number": number, "count": count, "steps": args.steps}
+            key = {"number": number, "count": count, "steps": args.steps, "points": args.points}
             if any(key.items() <= row.items() for row in rows):
                 continue
-            found = key | measured(number, count, args.steps) | {
+            found = key | measured(number, count, args.steps, args.points) | {
                 "machine": machine({"demist": __version__}),
             }  # fmt: skip
             print(json.dumps(found), flush=True)
@@ -55,12 +57,12 @@ def main() -> None:
     files.write_text(RESULTS.with_suffix(".md"), table(rows))
 
 
-def measured(number: int, count: int, steps: int) -> dict:
+def measured(number: int, count: int, steps: int, points: int) -> dict:
     """Error and processor time of one training."""
     problem = drawn(number)
     data = problem.data
     g = torch.Generator().manual_seed(number)
-    x = data.sample(POINTS, g).float().numpy()
+    x = data.sample(points, g).float().numpy()
     config = update(
         TrainConfig(),
         {"network": "mlp", "width": 128, "depth": 3, "batch_size": 128, "lr": 2e-3, "ema": 0.995,
@@ -103,12 +105,13 @@ def table(rows: list[dict]) -> str:
     lines = ["# Stable targets", "", *__doc__.splitlines()[2:], ""]
     for title, these in (("chosen on", range(0, COUNT, 2)), ("reported on", UNSEEN)):
         some = [row for row in rows if row["number"] in these]
-        for steps in sorted({row["steps"] for row in some}):
-            now = {(row["number"], row["count"]): row for row in some if row["steps"] == steps}
+        for points, steps in sorted({(r["points"], r["steps"]) for r in some if r["count"]}):
+            alike = [row for row in some if row["points"] == points]
+            now = {(row["number"], row["count"]): row for row in alike if row["steps"] == steps}
             counts = sorted({count for _, count in now} - {0})
             numbers = sorted(n for n, count in now if count == 0)
             lines += [
-                f"## {title.capitalize()}, {steps:,} steps", "",
+                f"## {title.capitalize()}, {points:,} points, {steps:,} steps", "",
                 "| problem | error, plain | " + " | ".join(f"with {k:,}" for k in counts) + " |",
                 "|---|---:|" + "---:|" * len(counts),
             ]  # fmt: skip
@@ -121,14 +124,27 @@ def table(rows: list[dict]) -> str:
                 pairs = [(now[n, 0], now[n, k]) for n in numbers if (n, k) in now]
                 ratio = np.array([b["error"] / a["error"] for a, b in pairs])
                 slower = np.median([b["seconds"] / a["seconds"] for a, b in pairs])
-                low, middle, high = np.quantile(ratio, [0, 0.5, 1])
                 lines.append(
-                    f"- With {k:,}: {middle:.2f} times the error (median of {len(pairs)} problems, "
-                    f"{low:.2f} to {high:.2f}), less in {(ratio < 1).sum()}; {slower:.2f} times "
-                    f"the processor time (median)."
+                    f"- With {k:,}: {said(ratio)}; {slower:.2f} times the processor time (median)."
                 )
+            longer = [row for row in alike if row["count"] == 0 and row["steps"] > steps]
+            for more in sorted({row["steps"] for row in longer}):
+                plain = {row["number"]: row["error"] for row in longer if row["steps"] == more}
+                for k in counts:
+                    pairs = [(plain[n], now[n, k]["error"]) for n in plain if (n, k) in now]
+                    ratio = np.array([b / a for a, b in pairs])
+                    lines.append(f"- With {k:,}, over plain ones in {more:,} steps: {said(ratio)}.")
             lines.append("")
     return "\n".join([*lines, f"Last measured: {rows[-1]['machine']}."]) + "\n"
+
+
+def said(ratio: np.ndarray) -> str:
+    """Ratios of errors, in words."""
+    low, middle, high = np.quantile(ratio, [0, 0.5, 1])
+    return (
+        f"{middle:.2f} times the error (median of {len(ratio)} problems, {low:.2f} to {high:.2f}), "
+        f"less in {(ratio < 1).sum()}"
+    )
 
 
 if __name__ == "__main__":

@@ -102,13 +102,16 @@ def diffusion(
 ) -> Pipeline:
     """A trained diffusion model of vectors, averaged weights, by AdamW: Adam trains its rivals.
 
+    Each sample is its own target, as in the papers; `stable_targets` may be asked for.
+
     `look(state, pipeline)` is called after every step with the weights of that moment; `options`
     are those of `demist train`.
     """
     config = update(
         TrainConfig(),
         {"width": width, "depth": depth, "seed": seed, "steps": steps, "batch_size": BATCH,
-         "lr": 2e-3, "ema": 0.995, "precision": "fp32", "optimizer": "adamw", **options},
+         "lr": 2e-3, "ema": 0.995, "precision": "fp32", "optimizer": "adamw",
+         "stable_targets": 0, **options},
     )  # fmt: skip
     experiment = build(config, data)
     pipeline = experiment.pipeline

@@ -8,7 +8,9 @@ import torch
 from tiny import CONFIG, one_thread, pictures, points  # noqa: F401
 
 from demist.config import LimitsConfig, TrainConfig, update
+from demist.data import Dataset
 from demist.errors import UsageError
+from demist.runs import EARLIER
 from demist.training.build import build, choose_gradient
 from demist.training.fit import fit
 from demist.training.parallel import ALONE
@@ -20,8 +22,48 @@ def built(data, count=4, **changes):
     return build(update(CONFIG, {"stable_targets": count, "flip": False, **changes}), data)
 
 
-def test_nobody_stands_by_unless_asked():
+def test_of_images_nobody_stands_by_unless_asked():
     assert build(CONFIG, pictures()).batches(0).candidates is None
+
+
+def standing_by(data, **changes):
+    pool = build(
+        update(CONFIG, {"network": "mlp", "depth": 2, "flip": False, **changes}), data
+    ).batches.pool
+    return pool and pool.count
+
+
+def test_of_many_points_in_few_dimensions_some_do(monkeypatch):
+    wide = replace(points(8), x=np.zeros((1000, 64), np.float32))
+    assert standing_by(points(1000)) == standing_by(wide) == 1024
+    assert standing_by(points(1000), stable_targets=7) == 7
+    assert standing_by(points(1000), stable_targets=0) is None
+    assert standing_by(replace(wide, x=np.zeros((1000, 65), np.float32))) is None
+    assert standing_by(points(999)) is None
+    assert standing_by(points(999), stable_targets=7) == 7
+    monkeypatch.setattr("demist.training.stable.MOST", 40)
+    e = build(update(CONFIG, {"network": "mlp", "depth": 2, "flip": False}), points(1000))
+    assert e.batches.pool.count == 20
+    assert not any("stable" in note for note in e.notes)  # nobody asked for more
+
+
+def test_each_class_must_have_enough_of_them():
+    x, labels = points(2500).x, np.arange(2500) >= 1500
+    data = Dataset(x, labels.astype(np.int64), ("a", "b"), name="dots")
+    assert standing_by(data) == 1024
+    other = Dataset(x, (np.arange(2500) >= 1501).astype(np.int64), data.classes, name="dots")
+    assert standing_by(other) is None
+
+
+def test_where_they_make_no_sense_nobody_stands_by_and_nothing_is_refused():
+    made = build(update(CONFIG, {"network": "mlp", "depth": 2, "flip": False}), points(1000))
+    config = update(TrainConfig(), {"variance_steps": 10})
+    assert stable_pool(config, made.batches) is None
+    assert stable_pool(TrainConfig(), made.batches).count == 1024
+
+
+def test_a_run_of_the_past_goes_on_without():
+    assert EARLIER["stable_targets"] == 0
 
 
 def test_examples_are_of_the_class_that_the_network_is_told():

@@ -54,7 +54,7 @@ from demist.runs.options import config_text, read_options
 STATES = ("running", "stopped", "done", "failed")
 EARLIER: dict[str, Any] = {
     "optimizer": "adamw", "clock": "log-snr", "bounded": False, "mid_positions": None,
-    "exact_sums": False,
+    "exact_sums": False, "stable_targets": 0,
 }  # fmt: skip
 """What a run was made with, if its configuration is older than the option."""
 TYPES: Mapping[str, type] = {"state": str, "step": int, "updated": str, "message": str}

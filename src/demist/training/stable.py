@@ -10,7 +10,6 @@ from torch import Tensor
 
 from demist.codecs import Codec
 from demist.conditions import Conditioner, Label
-from demist.errors import UsageError
 from demist.objectives import Candidates
 from demist.training.streams import generator, permutation
 
@@ -18,6 +17,11 @@ RENEWED = 16
 """Steps with the same examples: encoding them takes longer than comparing with them."""
 MOST = 2**26
 """Numbers that may stand by: a quarter of a gigabyte."""
+USUAL, FEW, LEAST = 1024, 64, 1000
+"""How many stand by where nobody says it, of how many numbers such data are at most, and how many
+there are of each class at least. In more dimensions a noisy sample hardly ever may have been
+another one; and of few examples, a network that learns their own flow so well learns them by heart
+(`benchmarks/stable_targets.py`)."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Pool:
     def of(
         cls,
         count: int,
-        x: Any,
+        x: np.ndarray,
         values: Mapping[str, np.ndarray],
         conditioner: Conditioner,
         codec: Codec,
@@ -65,25 +69,12 @@ class Pool:
             count: How many are asked for.
             x: All data.
             values: Name of a condition -> its values, `(N, ...)`.
-            conditioner: Conditions of the model.
+            conditioner: Conditions of the model: a class, or none.
             codec: Turns data into what the model sees.
             seed: Of the run.
             more: Further attributes.
-
-        Raises:
-            UsageError: The data are not in memory, or conditions other than a class are told.
         """
-        asked = f"stable_targets = {count}"
-        if not isinstance(x, np.ndarray):
-            raise UsageError(
-                f"{asked} needs data that fit into memory, all of one shape; leave it out"
-            )
         conditions = conditioner.conditions
-        if len(conditions) > 1 or not all(isinstance(c, Label) for c in conditions.values()):
-            raise UsageError(
-                f"{asked} compares samples that are asked for alike, by their class or by nothing; "
-                f"these are by {', '.join(conditions)}; leave it out"
-            )
         sets, label = [np.arange(len(x))], next(iter(conditions), None)
         if label is not None:
             index = conditioner.encode(len(x), {label: values[label]})[label].numpy()
@@ -126,6 +117,25 @@ class Pool:
             examples = self.codec.encode(torch.from_numpy(x).to(self.device))
             self._kept[number] = kept = (turn, rows, examples)
         return kept[1:]
+
+
+def usual(x: Any) -> int:
+    """How many stand by if nobody says it: for many points in few dimensions."""
+    few = isinstance(x, np.ndarray) and x.ndim == 2 and x.shape[1] <= FEW
+    return USUAL if few and len(x) >= LEAST else 0
+
+
+def objection(x: Any, conditioner: Conditioner) -> str | None:
+    """Why the data can have no stable targets; None: they can."""
+    if not isinstance(x, np.ndarray):
+        return "needs data that fit into memory, all of one shape; leave it out"
+    conditions = conditioner.conditions
+    if len(conditions) > 1 or not all(isinstance(c, Label) for c in conditions.values()):
+        return (
+            "compares samples that are asked for alike, by their class or by nothing; these are by "
+            f"{', '.join(conditions)}; leave it out"
+        )
+    return None
 
 
 def places(index: np.ndarray, rows: np.ndarray) -> np.ndarray:

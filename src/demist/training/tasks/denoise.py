@@ -30,7 +30,7 @@ from demist.objectives import TIMES, WEIGHTS
 from demist.parts import bare, parse, split, with_option
 from demist.runs import Run
 from demist.samplers import make_solver, settled
-from demist.training import published_base
+from demist.training import published_base, stable
 from demist.training.base import fitted, open_base, start
 from demist.training.batches import Batches
 from demist.training.beside import in_latents, kept_images
@@ -139,10 +139,11 @@ class DenoisingTask:
             facts["codec"] = hash_of(codec.components)
         objective: Objective
         notes: tuple[str, ...] = ()
-        if batches.pool is not None and batches.pool.count < config.diffusion.stable_targets:
+        wanted, pool = config.diffusion.stable_targets, batches.pool
+        if pool is not None and wanted is not None and pool.count < wanted:
             notes += (
-                f"stable_targets = {config.diffusion.stable_targets}: of each class "
-                f"{batches.pool.count:,} examples find room, and so many are taken",
+                f"stable_targets = {wanted}: of each class {pool.count:,} examples find room, and "
+                f"so many are taken",
             )
         if teacher is None:
             if base is None:
@@ -210,30 +211,42 @@ class DenoisingTask:
 
 
 def stable_pool(config: TrainConfig, batches: Batches) -> Pool | None:
-    """What stable targets are made of; None if nobody asks for them.
+    """What stable targets are made of; None: of nothing, each sample is its own target.
 
     Raises:
-        UsageError: They make no sense with the data or another option.
+        UsageError: They are asked for, and make no sense with the data or another option.
     """
-    count = config.diffusion.stable_targets
+    asked = config.diffusion.stable_targets
+    count = stable.usual(batches.x) if asked is None else asked
     if not count:
         return None
-    for other in ("teacher", "variance_steps"):
-        if (value := flat(config)[other]) is not None:
-            raise UsageError(
-                f"stable_targets = {count} is about data that noise was added to, and {other} = "
-                f"{value!r} asks for more than that; leave one of them out"
-            )
-    if batches.draws:
-        raise UsageError(
-            f"stable_targets = {count} needs one latent of each image, and latent_draw = "
-            f"'sampled' draws another one in each step; leave one of them out"
-        )
-    return Pool.of(
+    if (why := against_stable(config, batches)) is not None:
+        if asked is None:
+            return None
+        raise UsageError(f"stable_targets = {asked} {why}")
+    pool = Pool.of(
         count, batches.x, batches.values, batches.conditioner, batches.codec,
         config.optimization.seed, flip=batches.flip, mirrored=batches.mirrored,
         device=batches.device,
     )  # fmt: skip
+    few = min(len(rows) for rows in pool.sets) < stable.LEAST
+    return None if asked is None and few else pool
+
+
+def against_stable(config: TrainConfig, batches: Batches) -> str | None:
+    """Why stable targets make no sense with the data or another option; None: they do."""
+    for other in ("teacher", "variance_steps"):
+        if (value := flat(config)[other]) is not None:
+            return (
+                f"is about data that noise was added to, and {other} = {value!r} asks for more "
+                f"than that; leave one of them out"
+            )
+    if batches.draws:
+        return (
+            "needs one latent of each image, and latent_draw = 'sampled' draws another one in each "
+            "step; leave one of them out"
+        )
+    return stable.objection(batches.x, batches.conditioner)
 
 
 def choose_codec(config: TrainConfig, data: Dataset) -> Codec:
