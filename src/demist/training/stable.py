@@ -50,6 +50,7 @@ class Pool:
     flip: bool = False
     mirrored: np.ndarray | None = None
     device: torch.device = torch.device("cpu")  # noqa: RUF009 (a frozen value)
+    _orders: dict[int, np.ndarray] = field(default_factory=dict, repr=False)
     _kept: dict[int, tuple[int, np.ndarray, Tensor]] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -106,7 +107,10 @@ class Pool:
         kept = self._kept.get(number)
         if kept is None or kept[0] != turn:
             rows = self.sets[number]
-            order = permutation(self.seed, 0, len(rows), f"stable/{number}")
+            order = self._orders.get(number)
+            if order is None:
+                order = permutation(self.seed, 0, len(rows), f"stable/{number}")
+                self._orders[number] = order
             count = min(self.count, len(rows))
             rows = rows[order[(turn * count + np.arange(count)) % len(rows)]]
             x = self.x[rows]
