@@ -55,6 +55,9 @@ def quality(seed: int, scale: Scale, note: Note) -> None:
 def gather(numbers: dict, found: dict) -> dict:
     """These numbers, and what the claim on modes has measured in the same way.
 
+    Where they have that themselves, they were measured in another mode than it is now, and it is
+    what it was then.
+
     Args:
         numbers: Of `measure`.
         found: The numbers of every claim, by its name.
@@ -66,7 +69,7 @@ def gather(numbers: dict, found: dict) -> dict:
     return numbers | {
         "covered": covered | numbers["covered"],
         "kl": kl | numbers["kl"],
-        "kl_floor": modes["kl_floor"],
+        "kl_floor": numbers.get("kl_floor", modes["kl_floor"]),
     }
 
 
@@ -220,9 +223,9 @@ def markdown(numbers: dict) -> list[str]:
         f"digits of 8 x 8 pixels and {LEVELS} grey levels without classes; {numbers['steps']:,} "
         "training steps of diffusion, and as much work for the others; diffusion draws with "
         f"{USUAL} steps. *Coverage*: three digits at a time; of GANs, diffusion and the "
-        "autoregressive model the figures are those of claim iv. *Likelihood*: of held-out digits, "
-        "each grey level spread evenly over its bin, the same for all; low is better, and pixels "
-        f"that know nothing of each other need {numbers['alone']:.2f} bits.",
+        "autoregressive model the figures are those of claim iv in the same mode. *Likelihood*: of "
+        "held-out digits, each grey level spread evenly over its bin, the same for all; low is "
+        f"better, and pixels that know nothing of each other need {numbers['alone']:.2f} bits.",
     ]
     return lines
 
