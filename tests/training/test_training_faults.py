@@ -451,6 +451,7 @@ def test_setting_the_clock_changes_nothing(config, monkeypatch):
 
 
 CHANGED = {
+    "stable_targets": 16,
     "path": "moons", "size": 64, "channels": 1, "background": "red", "limit": 5, "max_bad": 0.5,
     "budget": "3m", "patience": "3m", "log_every": "3", "save_every": "3", "sample_every": "3",
     "schedule": "vp", "parameterization": "eps", "times": "uniform", "weight": "simple",

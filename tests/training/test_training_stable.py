@@ -10,6 +10,7 @@ from tiny import CONFIG, one_thread, pictures, points  # noqa: F401
 from demist.config import LimitsConfig, TrainConfig, update
 from demist.data import Dataset
 from demist.errors import UsageError
+from demist.modalities import Images, Points
 from demist.runs import EARLIER
 from demist.training.build import build, choose_gradient
 from demist.training.fit import fit
@@ -24,6 +25,8 @@ def built(data, count=4, **changes):
 
 def test_of_images_nobody_stands_by_unless_asked():
     assert build(CONFIG, pictures()).batches(0).candidates is None
+    small = build(update(CONFIG, {"label_drop": 0.0}), pictures(4000, size=4)).batches
+    assert small.pool is None
 
 
 def standing_by(data, **changes):
@@ -58,8 +61,8 @@ def test_each_class_must_have_enough_of_them():
 def test_where_they_make_no_sense_nobody_stands_by_and_nothing_is_refused():
     made = build(update(CONFIG, {"network": "mlp", "depth": 2, "flip": False}), points(1000))
     config = update(TrainConfig(), {"variance_steps": 10})
-    assert stable_pool(config, made.batches) is None
-    assert stable_pool(TrainConfig(), made.batches).count == 1024
+    assert stable_pool(config, made.batches, Points()) is None
+    assert stable_pool(TrainConfig(), made.batches, Points()).count == 1024
 
 
 def test_a_run_of_the_past_goes_on_without():
@@ -173,7 +176,7 @@ def test_two_parts_of_a_batch_learn_the_same():
 def test_options_that_ask_for_more_are_refused(other, value):
     config = update(TrainConfig(), {"stable_targets": 4, other: value})
     with pytest.raises(UsageError, match=f"and {other} = {value!r} asks for more"):
-        stable_pool(config, build(CONFIG, pictures()).batches)
+        stable_pool(config, build(CONFIG, pictures()).batches, Images())
 
 
 def test_samples_that_are_asked_for_one_by_one_are_refused():

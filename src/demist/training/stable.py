@@ -10,6 +10,7 @@ from torch import Tensor
 
 from demist.codecs import Codec
 from demist.conditions import Conditioner, Label
+from demist.modalities import Modality
 from demist.objectives import Candidates
 from demist.training.streams import generator, permutation
 
@@ -123,10 +124,11 @@ class Pool:
         return kept[1:]
 
 
-def usual(x: Any) -> int:
+def usual(x: Any, modality: Modality) -> int:
     """How many stand by if nobody says it: for many points in few dimensions."""
-    few = isinstance(x, np.ndarray) and x.ndim == 2 and x.shape[1] <= FEW
-    return USUAL if few and len(x) >= LEAST else 0
+    if modality.spatial or not isinstance(x, np.ndarray) or len(x) < LEAST:
+        return 0
+    return USUAL if int(np.prod(x.shape[1:])) <= FEW else 0
 
 
 def objection(x: Any, conditioner: Conditioner) -> str | None:

@@ -121,7 +121,7 @@ class DenoisingTask:
             batches = replace(
                 batches, x=made.x, mirrored=made.mirrored, codec=made.encode, draws=made.draws
             )
-        batches = replace(batches, pool=stable_pool(config, batches))
+        batches = replace(batches, pool=stable_pool(config, batches, modality))
         spread = data_std(batches)
         levels = "times" if teacher is None else "matching_times"
         times = TIMES.make(flat(config)[levels])
@@ -210,14 +210,14 @@ class DenoisingTask:
         return f"demist edit {spec} {edits[0]}", f"demist evaluate {spec}"
 
 
-def stable_pool(config: TrainConfig, batches: Batches) -> Pool | None:
+def stable_pool(config: TrainConfig, batches: Batches, modality: Modality) -> Pool | None:
     """What stable targets are made of; None: of nothing, each sample is its own target.
 
     Raises:
         UsageError: They are asked for, and make no sense with the data or another option.
     """
     asked = config.diffusion.stable_targets
-    count = stable.usual(batches.x) if asked is None else asked
+    count = stable.usual(batches.x, modality) if asked is None else asked
     if not count:
         return None
     if (why := against_stable(config, batches)) is not None:
