@@ -158,7 +158,9 @@ def costs(found: dict, standard: list[str]) -> list[str]:
     ]
     lines += [
         "",
-        f"`--mode standard` takes some hours of one core. It was run for: "
+        "`--mode standard` takes some six hours of one core for all; what is trained is kept in "
+        "`.trained`, so that it can be stopped, and two processes may measure different claims. "
+        "Time for what was kept is not counted again. It was run for: "
         f"{', '.join(standard) or 'nothing here'}.",
         "",
         "| | mode | date | processor time | wall | machine |",
