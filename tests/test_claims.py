@@ -136,6 +136,17 @@ def test_the_bound_of_a_vae_is_below_its_likelihood(module):
     assert (bound > true - 3).all()
 
 
+@pytest.mark.parametrize("modern", [False, True])
+def test_only_the_modern_gan_draws_with_averaged_weights(module, modern):
+    gan = module("baselines").GAN(2, 8, modern=modern, units=4.0)
+    with torch.random.fork_rng():
+        gan.fit(np.zeros((10, 2), np.float32), 0, 1e7)
+    z = torch.randn(5, gan.latent, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        last = (gan.generator(z) / 4).numpy()
+    assert np.allclose(gan.sample(5, 3), last, atol=1e-6) is not modern
+
+
 @pytest.mark.slow
 def test_every_baseline_learns_two_points(module):
     """Data at (1, 1) and (-1, -1): the samples must be nearer to them than to the other corners."""

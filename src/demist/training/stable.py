@@ -125,8 +125,8 @@ class Pool:
 
 
 def usual(x: Any, modality: Modality) -> int:
-    """How many stand by if nobody says it: for many points in few dimensions."""
-    if modality.spatial or not isinstance(x, np.ndarray) or len(x) < LEAST:
+    """How many stand by if nobody says it: for points in few dimensions."""
+    if modality.spatial or not isinstance(x, np.ndarray):
         return 0
     return USUAL if int(np.prod(x.shape[1:])) <= FEW else 0
 
