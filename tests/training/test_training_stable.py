@@ -37,29 +37,29 @@ def standing_by(data, **changes):
 
 
 def test_of_many_points_in_few_dimensions_some_do(monkeypatch):
-    wide = replace(points(8), x=np.zeros((1000, 64), np.float32))
-    assert standing_by(points(1000)) == standing_by(wide) == 1024
-    assert standing_by(points(1000), stable_targets=7) == 7
-    assert standing_by(points(1000), stable_targets=0) is None
-    assert standing_by(replace(wide, x=np.zeros((1000, 65), np.float32))) is None
-    assert standing_by(points(999)) is None
-    assert standing_by(points(999), stable_targets=7) == 7
+    wide = replace(points(8), x=np.zeros((500, 64), np.float32))
+    assert standing_by(points(500)) == standing_by(wide) == 1024
+    assert standing_by(points(500), stable_targets=7) == 7
+    assert standing_by(points(500), stable_targets=0) is None
+    assert standing_by(replace(wide, x=np.zeros((500, 65), np.float32))) is None
+    assert standing_by(points(499)) is None
+    assert standing_by(points(499), stable_targets=7) == 7
     monkeypatch.setattr("demist.training.stable.MOST", 40)
-    e = build(update(CONFIG, {"network": "mlp", "depth": 2, "flip": False}), points(1000))
+    e = build(update(CONFIG, {"network": "mlp", "depth": 2, "flip": False}), points(500))
     assert e.batches.pool.count == 20
     assert not any("stable" in note for note in e.notes)  # nobody asked for more
 
 
 def test_each_class_must_have_enough_of_them():
-    x, labels = points(2500).x, np.arange(2500) >= 1500
+    x, labels = points(2500).x, np.arange(2500) >= 2000
     data = Dataset(x, labels.astype(np.int64), ("a", "b"), name="dots")
     assert standing_by(data) == 1024
-    other = Dataset(x, (np.arange(2500) >= 1501).astype(np.int64), data.classes, name="dots")
+    other = Dataset(x, (np.arange(2500) >= 2001).astype(np.int64), data.classes, name="dots")
     assert standing_by(other) is None
 
 
 def test_where_they_make_no_sense_nobody_stands_by_and_nothing_is_refused():
-    made = build(update(CONFIG, {"network": "mlp", "depth": 2, "flip": False}), points(1000))
+    made = build(update(CONFIG, {"network": "mlp", "depth": 2, "flip": False}), points(500))
     config = update(TrainConfig(), {"variance_steps": 10})
     assert stable_pool(config, made.batches, Points()) is None
     assert stable_pool(TrainConfig(), made.batches, Points()).count == 1024

@@ -232,7 +232,7 @@ class DiffusionConfig(Section):
     stable_targets: int | None = option(None, 0, 65536)
     """Learn the mean of what a noisy sample may have been among so many examples of its class,
     instead of the one that it was: the same optimum, less variance. 0: do not. None: 1024 for
-    points of up to 64 numbers, at least 1000 of each class, that know no more than it; else 0."""
+    points of up to 64 numbers, at least 500 of each class, that know no more than it; else 0."""
     bounded: bool = True
     """Clamp predictions of pixels to the range of pixels, in training as in sampling."""
     variance_steps: int | None = option(None, 1, 100_000)

@@ -18,7 +18,7 @@ RENEWED = 16
 """Steps with the same examples: encoding them takes longer than comparing with them."""
 MOST = 2**26
 """Numbers that may stand by: a quarter of a gigabyte."""
-USUAL, FEW, LEAST = 1024, 64, 1000
+USUAL, FEW, LEAST = 1024, 64, 500
 """How many stand by where nobody says it, of how many numbers such data are at most, and how many
 there are of each class at least. In more dimensions a noisy sample hardly ever may have been
 another one; and of few examples, a network that learns their own flow so well learns them by heart
