@@ -16,14 +16,17 @@ os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 
 from jaxtyping import install_import_hook  # noqa: E402
 
-install_import_hook("demist", "typecheck.checked")
-
 import pytest  # noqa: E402
 import torch  # noqa: E402
+import typecheck  # noqa: E402
+
+typecheck.be_sparing()
+install_import_hook("demist", "typecheck.checked")
 
 
 @pytest.fixture(autouse=True)
 def _reproducible():
+    typecheck.next_test()
     torch.manual_seed(0)
     torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 

@@ -72,7 +72,7 @@ def test_every_exercise_has_three_wrong_answers(chapter, name):
     assert sum((one.path, n) == (chapter.path, name) for one, n, _, _ in WRONG) >= 3
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS[1:3], ids=NUMBERS[1:3])  # `make docs` runs them all
+@pytest.mark.parametrize("chapter", CHAPTERS[1:2], ids=NUMBERS[1:2])  # `make docs` runs them all
 def test_a_chapter_runs_as_a_program(chapter, tmp_path):
     done = subprocess.run(
         [sys.executable, "-W", "error", str(chapter.path)], capture_output=True, text=True,

@@ -47,7 +47,7 @@ def test_shifted_steps_are_nearer_to_the_flow_where_states_are_large():
     means = every[torch.randperm(len(every), generator=g)[:100]]
     model = Exact(Mixture(torch.ones(100, dtype=f64), means, 0.05), Linear())
     x = torch.randn((24, 784), generator=g, dtype=f64)
-    exact = sample(model, x, make_grid("angular:shift=1.75", 300, Linear()), Adams())
+    exact = sample(model, x, make_grid("angular:shift=1.75", 150, Linear()), Adams())
     for n in (5, 10, 20):
         times = [make_grid(f"angular:shift={s}", n, Linear()) for s in (1, usual_shift((784,)))]
         before, after = (rms(sample(model, x, t, Adams(p=2, last=1)) - exact) for t in times)

@@ -47,7 +47,10 @@ def test_of_many_points_in_few_dimensions_some_do(monkeypatch):
     monkeypatch.setattr("demist.training.stable.MOST", 40)
     e = build(update(CONFIG, {"network": "mlp", "depth": 2, "flip": False}), points(500))
     assert e.batches.pool.count == 20
-    assert not any("stable" in note for note in e.notes)  # nobody asked for more
+    (note,) = (note for note in e.notes if "stable" in note)
+    assert "among 20 of its class (--stable-targets 0: the one that it was)" in note
+    asked = {"network": "mlp", "depth": 2, "flip": False, "stable_targets": 7}
+    assert not build(update(CONFIG, asked), points(500)).notes  # exactly as asked
 
 
 def test_each_class_must_have_enough_of_them():

@@ -145,6 +145,11 @@ class DenoisingTask:
                 f"stable_targets = {wanted}: of each class {pool.count:,} examples find room, and "
                 f"so many are taken",
             )
+        elif pool is not None and wanted is None:
+            notes += (
+                f"learns what a noisy point may have been among {pool.count:,} of its class "
+                "(--stable-targets 0: the one that it was)",
+            )
         if teacher is None:
             if base is None:
                 denoiser = make_denoiser(
