@@ -26,12 +26,13 @@ from field.report import machine
 from field.trained import Trained
 from solvers import MODULES, samplers, version
 
+from demist.core import Gaussian
 from demist.data import Dataset, load
 from demist.evaluation.metrics.frechet import Moments, frechet_distance
 from demist.measuring.judging import judge
 from demist.model import open_model
 from demist.model.pipeline import Pipeline
-from demist.samplers import sample
+from demist.samplers import make_grid, make_solver, sample
 
 CHOSEN = {
     "demist": [
@@ -96,6 +97,18 @@ def fitted(folder: str, guidance: float) -> Sampler:
     return Sampler("demist", "fitted", "", run)
 
 
+def noisy(name: str, grid: str) -> Sampler:
+    """A stochastic solver of ours: how far it ends from the flow says nothing, its FD does."""
+
+    def run(problem: Trained, n: int) -> torch.Tensor:
+        times = make_grid(grid, n, problem.schedule)
+        x = problem.schedule(times[0])[1] * problem.z
+        noise = Gaussian(torch.Generator().manual_seed(n))
+        return sample(Counted(problem), x, times, make_solver(name), noise)
+
+    return Sampler("demist", name, grid, run)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", help="a run, a saved model's folder, or digits")
@@ -149,6 +162,8 @@ def main() -> None:
         every = [known[key] for key in CHOSEN[library]]
         if library == "demist" and args.fitted:
             every = [fitted(args.fitted, args.guidance), *every]
+        if library == "demist":
+            every.append(noisy("sde-adams", "angular:clean=1,noisy=1"))
         for sampler in every:
             start = float("inf") if library == "demist" else sampler.noisier
             cells = []

@@ -68,7 +68,7 @@ def test_a_summary_of_fewer_steps_is_none(config, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_module._Trainer, "_finish", killed)
+        patch.setattr(run_module, "finish", killed)
         with pytest.raises(KeyboardInterrupt):
             again(longer, run)
     assert json.loads((run.path / "summary.json").read_text())["steps"] == 6

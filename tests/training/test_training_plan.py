@@ -147,3 +147,33 @@ def test_of_a_large_folder_some_images_are_opened_and_all_counted(tmp_path, monk
     assert p.understood.startswith("90 images of 8x8 pixels, grey, 2 classes of 30 to 60.")
     assert (p.steps, p.epochs) == (6, 6 * 8 / 81)
     assert looking.look(update(config, {"limit": 30})).total is None
+
+
+@pytest.mark.parametrize(
+    ("first", "own", "each", "found"),
+    [
+        (0.0, 0.1, 0.0005, 0.356),  # a part of 4 alone would say 13 s
+        (60.0, 0.1, 0.0005, 0.356),
+        (9.0, 0.0, 1.0, 512.0),  # 4 items take 4 s: no more are tried
+        (0.0, 0.4, 0.02, 8 * 1.68),  # 64 take 1.68 s, and twice as many may take too long
+    ],
+)
+def test_a_step_is_timed_on_as_much_of_a_batch_as_does_not_take_long(
+    monkeypatch, first, own, each, found
+):
+    """The step in which all is prepared does not count, and what each step costs counts once."""
+    now, tried = [0.0], []
+
+    def steps(model, batches, *, limits, **_):
+        count = len(batches.streams.indices(0))
+        tried.append(count)
+        for step in range(limits.steps):
+            now[0] += own + each * count + (first if step == 0 and len(tried) == 1 else 0)
+            yield step
+
+    monkeypatch.setattr(planning, "fit", steps)
+    monkeypatch.setattr(planning.time, "perf_counter", lambda: now[0])
+    e = build(update(CONFIG, {"batch_size": 512}), pictures(600))
+    assert planning.seconds_per_step(e) == pytest.approx(found)
+    assert tried[0] == 4
+    assert now[0] < first + 4 * planning.LONG

@@ -271,7 +271,9 @@ def test_plan_writes_nothing(config):
     assert p.epochs == 40
     assert p.data == "tiny: made up"
     assert not os.path.exists(config.output.runs)
-    assert ("shape", "1 x 8 x 8") in p.rows()
+    assert {("shape", "1 x 8 x 8"), ("classes", "3: a, b, c")} <= set(p.rows())
+    many = replace(p, classes=tuple("abcdefghijkl"))
+    assert ("classes", "12: a, b, c, d, e, f, g, h, i, j, ...") in many.rows()
     p = plan(update(config, {"steps": None, "budget": "1h"}), pictures())
     assert p.seconds == pytest.approx(3600, rel=0.01)
     p = plan(update(config, {"steps": None, "images": 801}), pictures())

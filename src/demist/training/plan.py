@@ -23,9 +23,9 @@ from demist.training.look import Look, look
 from demist.training.stages import rehearsal
 
 LONG = 10.0
-"""Seconds that three steps may take for them to be taken."""
+"""Seconds that trying so many items may take."""
 LARGE = 100_000
-"""Numbers in an item, of which one at a time says how long a step takes."""
+"""Numbers in an item, of which one at a time is tried first."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,7 @@ class Plan:
         """For people: (what, value)."""
         facts = vars(self) | {
             "shape": " x ".join(map(str, self.shape)),
-            "classes": f"{len(self.classes)}: {', '.join(self.classes[:10])}"
-            if self.classes
-            else "-",
+            "classes": _listed(self.classes) if self.classes else "-",
             "parameters": f"{self.parameters:,}",
             "seconds_per_step": f"{self.seconds_per_step:.3f}",
             "seconds": f"{self.seconds:.0f}",
@@ -82,6 +80,11 @@ class Plan:
         }
         del facts["understood"], facts["notes"], facts["earlier"]
         return [(key.replace("_", " "), str(value)) for key, value in facts.items()]
+
+
+def _listed(classes: tuple[str, ...]) -> str:
+    more = ", ..." if len(classes) > 10 else ""
+    return f"{len(classes)}: {', '.join(classes[:10])}{more}"
 
 
 @nothing_beside()
@@ -144,11 +147,19 @@ def _planned(config: TrainConfig, seen: Look, e: Experiment, whole: Dataset | No
 
 
 def seconds_per_step(e: Experiment) -> float:
-    """Measured: over three steps, or, where these would take long, on a small part of a batch."""
+    """Measured on a whole batch, or on as much of one as does not take long.
+
+    A step takes time of its own, beside that of its items, so a small part says too much. It grows
+    as long as its time, which rises at most in proportion, allows it.
+    """
     size = e.config.optimization.batch_size
-    part = _small_part(size, 1 if math.prod(e.data.x.shape[1:]) > LARGE else 4)
-    some = _timed(e, part_of(e.batches, 0, size // part), 2) * size / part
-    return some if 3 * some > LONG else _timed(e, e.batches, 3)
+    count = _small_part(size, 1 if math.prod(e.data.x.shape[1:]) > LARGE else 4)
+    while True:
+        seconds = _timed(e, part_of(e.batches, 0, size // count))
+        larger = _small_part(size, max(count, int(LONG / 3 / seconds * count)))
+        if larger <= count:
+            return seconds * size / count
+        count = larger
 
 
 def _small_part(size: int, most: int) -> int:
@@ -158,19 +169,21 @@ def _small_part(size: int, most: int) -> int:
     return size
 
 
-def _timed(e: Experiment, batches: Any, steps: int) -> float:
-    """Seconds of the fastest of some steps after the first; of that, if it takes long itself."""
-    limits = update(e.config, {"steps": steps, "images": None, "budget": None}).limits
+def _timed(e: Experiment, batches: Any) -> float:
+    """Seconds of the second step or, where two do not take long, of the faster one of two.
+
+    The first does not count: in it much is prepared.
+    """
+    limits = update(e.config, {"steps": 3, "images": None, "budget": None}).limits
     trial = fit(
         e.denoiser, batches, objective=e.objective, options=e.config.optimization, limits=limits
     )
     times = [time.perf_counter()]
     for _ in trial:
         times.append(time.perf_counter())
-        if times[-1] - times[0] > LONG / 2:
+        if len(times) > 2 and times[-1] - times[0] > LONG / 2:
             break
-    seconds = np.diff(times)
-    return max(float(seconds[1:].min(initial=seconds[0])), 1e-6)
+    return max(float(np.diff(times)[1:].min()), 1e-6)
 
 
 def _expected_steps(config: TrainConfig, per_step: float) -> int:

@@ -11,27 +11,17 @@ from typing import Any
 import numpy as np
 
 from demist import runs
-from demist.config import Stages, TrainConfig, flat, parse_duration, training_command, update
+from demist.config import Stages, TrainConfig, flat, parse_duration, update
 from demist.data import Dataset
-from demist.drawing import loss_curve
-from demist.errors import (
-    CannotCreateError,
-    DataError,
-    DemistError,
-    MissingError,
-)
-from demist.io.files import read_json
-from demist.io.folders import sweep
+from demist.errors import CannotCreateError, DemistError
 from demist.io.untrusted import refuse_links_out
 from demist.machine.compiling import compile_network
-from demist.machine.memory import peak_memory
 from demist.modalities import of
 from demist.modalities.named import to_learn
 from demist.model import learned_codec
 from demist.model.learned_codec import Trained
 from demist.model.relearned import FOLDER
-from demist.model.sums import INDEX, read_sealed
-from demist.runs import Run, checkpoint
+from demist.runs import Run
 from demist.runs.checkpoint import Checkpoint
 from demist.training import advice
 from demist.training.background_saver import BackgroundSaver
@@ -39,6 +29,7 @@ from demist.training.base import keep_base
 from demist.training.build import Load, build, choose_gradient
 from demist.training.cadence import Cadence
 from demist.training.experiment import Experiment
+from demist.training.finish import finish, is_finished
 from demist.training.fit import TrainState, fit, scalars, start
 from demist.training.footprint import require_fits
 from demist.training.given import Given, config_of, pinned, stages_of, with_runs_named
@@ -46,6 +37,7 @@ from demist.training.gradient import network_of
 from demist.training.interrupt import Interrupt, interruptible
 from demist.training.joint import Joint
 from demist.training.levels import Levels, recorded
+from demist.training.newest import newest
 from demist.training.parallel import ALONE, World
 from demist.training.progress import Progress
 from demist.training.resume import require_resumable, require_whole, with_hold_out
@@ -186,7 +178,8 @@ class _Trainer:
     def train(self, resume: bool, command: Sequence[str]) -> None:
         run, state = self.run, self.state
         first = self.world.first
-        state.restore(self._newest() if first and resume else None, self.world)
+        e, say = self.experiment, self.progress.say
+        state.restore(newest(run, e, say) if first and resume else None, self.world)
         if first:
             self._begin(resume, command)
         begun, self.begun = state.step, state.seconds
@@ -194,8 +187,8 @@ class _Trainer:
             self._loop()
         self.saver.save(self._checkpoint())
         self.saver.wait()
-        finish = state.step > begun or not self._finished()
-        if state.progress >= 1 and self.world.agree(finish):
+        unfinished = state.step > begun or not is_finished(run, state.step)
+        if state.progress >= 1 and self.world.agree(unfinished):
             self._finish()
         if not first:
             return
@@ -207,10 +200,10 @@ class _Trainer:
                 f"{runs.resume_command(runs.stages.whole(run))}"
             )
             return
-        if finish and (short := advice.after(self.experiment, state.images)):
-            self.progress.say(short)
-        if not finish:
-            self.progress.say(f"{run.path} had reached its limit; raise --steps or --budget")
+        if unfinished and (short := advice.after(e, state.images)):
+            say(short)
+        if not unfinished:
+            say(f"{run.path} had reached its limit; raise --steps or --budget")
         self.status("done")
 
     def fail(self, error: BaseException) -> None:
@@ -300,29 +293,6 @@ class _Trainer:
             clock=self.world.clock,
         )
 
-    def _newest(self) -> Checkpoint | None:
-        """Where to go on, after what was left unfinished is cleared away."""
-        run, data = self.run, self.experiment.data
-        for folder in (run.path, run.checkpoints, run.image(0).parent):
-            sweep(folder)
-        facts = self._recorded_facts()
-        if facts.get("fingerprint", data.fingerprint) != data.fingerprint:
-            raise DataError(
-                f"{run.path} was trained on other data (fingerprint "
-                f"{facts['fingerprint'][:12]}, now {data.fingerprint[:12]}); restore it, or "
-                f"start a new run"
-            )
-        for what in ("teacher", "base", "codec", "text_encoder", "image_encoder"):
-            now = self.experiment.pipeline.facts.get(what)
-            if what == "text_encoder" and what not in facts:  # runs of the past do not say it
-                continue
-            if facts and facts.get(what) != now:
-                raise DataError(
-                    f"{run.path} had another {what} (weights {str(facts.get(what))[:12]}, now "
-                    f"{str(now)[:12]}); restore it, or start a new run"
-                )
-        return checkpoint.load_newest(run.checkpoints, self.progress.say, repair=True)
-
     def _begin(self, resume: bool, command: Sequence[str]) -> None:
         run, data = self.run, self.experiment.data
         runs.take(run)  # what an earlier process was asked
@@ -353,15 +323,6 @@ class _Trainer:
         self.status("running")
         self.trackers.begin(run.path, flat(self.config), self.state.step)
         self.saver.prepare(self.state.checkpoint().parts)
-
-    def _recorded_facts(self) -> dict[str, Any]:
-        """What the run says of its data; nothing if it was killed before it could say anything."""
-        if not self.run.description.exists() and not checkpoint.steps(self.run.checkpoints):
-            return {}
-        facts = read_sealed(self.run.description)[INDEX].get("facts")
-        if not isinstance(facts, dict):
-            raise DataError(f"{self.run.description} is damaged: it has no facts of the data")
-        return facts
 
     def _note_skipped(self) -> None:
         state, streams = self.state, self.experiment.streams
@@ -421,51 +382,8 @@ class _Trainer:
             self.experiment.task.draw(pipeline, self.run, step, data, count, say)
             self.trackers.draw(self.run.image(self.state.step), self.state.step)
 
-    def _trained(self) -> dict[str, Any]:
-        """What the page of the model says of its training."""
-        return {
-            "command": runs.stages.command(self.run) or training_command(self.config),
-            "seconds": round(self.state.seconds),
-            "data": self.experiment.data.report.paragraph(),
-        }
-
-    def _finished(self) -> bool:
-        """Whether there is a summary of just this step: it is written last."""
-        try:
-            summary = read_json(self.run.path / "summary.json")
-        except DemistError:
-            return False
-        return summary.get("steps") == self.state.step and self.run.model.exists()
-
     def _finish(self) -> None:
-        run, state, e = self.run, self.state, self.experiment
         self._draw()
-        pipeline = self._averaged()
-        if pipeline is None:
-            return
-        pipeline, further = e.task.finish(pipeline, e.data)
-        pipeline = learned_codec.with_stages(pipeline, run)
-        facts = {**pipeline.facts, "step": state.step, "trained": self._trained()}
-        pipeline.with_facts(facts).save(run.model, replace=True)
-        summary = {
-            "data": e.data.name,
-            "items": len(e.data),
-            "classes": len(e.data.classes) if e.pipeline.conditioner.conditions else 0,
-            "parameters": e.parameters,
-            "steps": state.step,
-            "images": state.images,
-            "seconds": round(state.seconds, 1),
-            "images_per_second": round(state.images / max(state.seconds, 1e-9), 1),
-            "loss": runs.recent_loss(runs.read_metrics(run.metrics)),
-            "skipped": state.skipped,
-            "waiting_for_data": self.waiting(),
-            "processes": self.world.size,
-            "precision": self.config.optimization.precision,
-            "peak_memory_mb": round(peak_memory() / 1e6),
-            **further,
-        }
-        with contextlib.suppress(DataError, MissingError):  # no matplotlib, or hardly any steps
-            loss_curve(run.metrics, run.path / "loss.png")
-        runs.write_summary(run, summary)
-        if said := advice.beside_linear(summary):
-            self.progress.say(said)
+        if pipeline := self._averaged():
+            e, waiting = self.experiment, self.waiting()
+            finish(self.run, e, self.state, pipeline, self.world.size, waiting, self.progress.say)
