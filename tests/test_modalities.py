@@ -103,7 +103,10 @@ def test_what_is_said_must_be_there(tmp_path):
     with pytest.raises(UsageError, match="has no such files; it has 1 file of points"):
         modalities.load(str(tmp_path), kind="images")
     assert modalities.load(str(tmp_path)).kind == "points"
-    with pytest.raises(UsageError, match="--kind points: digits holds images"):
+    with pytest.raises(
+        UsageError,
+        match="digits holds images, and points are asked for; give their path, or",
+    ):
         modalities.load("digits", kind="points")
     with pytest.raises(UsageError, match="choose images or points"):
         modalities.load("digits", kind="smells")

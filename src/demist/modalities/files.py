@@ -95,7 +95,10 @@ def recognise(
     reader = reader_of(source)
     if reader is not None and reader.packed:
         if kind not in (None, reader.kind):
-            raise UsageError(f"--kind {kind}: {place} holds {reader.kind}; leave it out")
+            raise UsageError(
+                f"{place} holds {reader.kind}, and {kind} are asked for; give their path, or leave "
+                "out --kind"
+            )
         return MODALITIES.make(reader.kind), place, tree, {}
     found = count(tree)
     modality = _chosen(place, found, kind)

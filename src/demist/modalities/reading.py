@@ -77,7 +77,10 @@ def load(
         data = load_usual(path, **wanted.still())
         modality = of(data)
         if kind not in (None, modality.name):
-            raise UsageError(f"--kind {kind}: {path} holds {modality.name}; leave it out")
+            raise UsageError(
+                f"{path} holds {modality.name}, and {kind} are asked for; give their path, or "
+                "leave out --kind"
+            )
         _require_lasting(path, modality, wanted)
         if modality.lasting:
             _require_as_made(path, modality.options_of(data.x.shape[1:]), wanted)
