@@ -41,7 +41,7 @@ SLICES = 16
 @cache
 def samplers(library: str) -> list[Sampler]:
     """The samplers of a library."""
-    with contextlib.redirect_stderr(open(os.devnull, "w")):
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
         return importlib.import_module(f"field.{MODULES[library]}").samplers()
 
 

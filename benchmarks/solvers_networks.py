@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from field.ours import Counted
+from field.ours import DEFAULT, Counted
 from field.problem import Sampler, f64, guess
 from field.report import machine
 from field.trained import Trained
@@ -36,7 +36,7 @@ from demist.samplers import make_grid, make_solver, sample
 
 CHOSEN = {
     "demist": [
-        ("auto", "angular"),
+        DEFAULT,
         ("adams", "angular"),
         ("dpmpp-2m", "smooth"),
         ("heun", "smooth"),
