@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-import typecheck
 from jaxtyping import Float, TypeCheckError
 from torch import Tensor
 
+import typecheck
 from demist.networks import UNet
 
 
