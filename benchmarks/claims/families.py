@@ -53,10 +53,7 @@ def quality(seed: int, scale: Scale, note: Note) -> None:
 
 
 def gather(numbers: dict, found: dict) -> dict:
-    """These numbers, and what the claim on modes has measured in the same way.
-
-    Where they have that themselves, they were measured in another mode than it is now, and it is
-    what it was then.
+    """These numbers, and what the claim on modes has measured in the same way and mode.
 
     Args:
         numbers: Of `measure`.
@@ -69,7 +66,7 @@ def gather(numbers: dict, found: dict) -> dict:
     return numbers | {
         "covered": covered | numbers["covered"],
         "kl": kl | numbers["kl"],
-        "kl_floor": numbers.get("kl_floor", modes["kl_floor"]),
+        "kl_floor": modes["kl_floor"],
     }
 
 
@@ -245,8 +242,8 @@ def draw(numbers: dict) -> plt.Figure:
     """A panel for each column, a row for each family."""
     figure, axes = plt.subplots(1, 4, figsize=(12, 3.2), sharey=True)
     panels = {
-        "fdr": ("quality: FDr", (20, 50, 100, 200, 400)),
-        "microseconds": ("speed: µs for a sample", (2, 10, 50, 250)),
+        "fdr": ("quality: FDr", (5, 10, 20, 50, 100, 200, 400)),
+        "microseconds": ("speed: µs for a sample", (2, 10, 50, 250, 1000, 4000)),
         "covered": ("coverage: modes of 1,000", ()),
         "bits": ("likelihood: bits per number", ()),
     }
